@@ -1,0 +1,1 @@
+//! Simulated bidders and carriers.
