@@ -1,0 +1,2 @@
+//! One auction.
+pub mod bid;

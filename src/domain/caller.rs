@@ -1,0 +1,295 @@
+//! Phone numbers, addresses, and the free attributes of a call.
+//!
+//! A number shows itself masked wherever it is formatted; `E164::reveal` is the one way to its digits, so every place
+//! that prints a whole number can be found. Area codes and states are in `area_codes`.
+
+use std::fmt;
+
+/// A number in E.164: a plus and 7 to 15 digits, the first not zero.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct E164(u64);
+
+impl E164 {
+    /// Reads `+` and 7 to 15 digits; `None` for anything else.
+    pub fn parse(text: &str) -> Option<E164> {
+        let digits = text.strip_prefix('+')?;
+        let plausible = (7..=15).contains(&digits.len()) && !digits.starts_with('0');
+        if !plausible || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        digits.parse().ok().map(E164)
+    }
+
+    /// The whole number with its plus. For carriers' answers and the disclosure policy only; never for a log.
+    pub fn reveal(self) -> String {
+        format!("+{}", self.0)
+    }
+
+    /// The digits as a number: a store key, as sensitive as the number itself.
+    pub const fn digits(self) -> u64 {
+        self.0
+    }
+
+    /// Area code and exchange of a valid number of the North American plan.
+    pub fn nanp(self) -> Option<(u16, u16)> {
+        let national = self.0.checked_sub(10_000_000_000).filter(|n| *n < 10_000_000_000)?;
+        let (area, exchange) = ((national / 10_000_000) as u16, (national / 10_000 % 1_000) as u16);
+        (area >= 200 && exchange >= 200).then_some((area, exchange))
+    }
+
+    /// Whether calling it costs extra or leaves the country plan: premium NANP numbers and everything outside +1.
+    pub fn is_premium_or_international(self) -> bool {
+        match self.nanp() {
+            Some((area, exchange)) => area == 900 || exchange == 976,
+            None => true,
+        }
+    }
+}
+
+impl fmt::Display for E164 {
+    /// Country and area code, the rest masked: `+1512•••••••`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        let shown = if self.nanp().is_some() { 4 } else { 2 };
+        write!(f, "+{}{}", &digits[..shown], "•".repeat(digits.len() - shown))
+    }
+}
+
+impl fmt::Debug for E164 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Longest SIP address accepted, in bytes.
+pub const SIP_MAX: usize = 256;
+
+/// Where a call can be sent.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Address {
+    /// A phone number.
+    Number(E164),
+    /// A SIP address with its `sip:` or `sips:`.
+    Sip(String),
+}
+
+impl Address {
+    /// Reads `+…` or `sip:user@host`; `None` for anything else, an address with spaces, brackets or control characters
+    /// included.
+    pub fn parse(text: &str) -> Option<Address> {
+        if let Some(number) = E164::parse(text) {
+            return Some(Address::Number(number));
+        }
+        let rest = text.strip_prefix("sip:").or_else(|| text.strip_prefix("sips:"))?;
+        let (user, host) = rest.split_once('@')?;
+        let clean = |part: &str| {
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_graphic() && !b"<>\"\\?,;@".contains(&b))
+        };
+        (text.len() <= SIP_MAX && clean(user) && clean(host)).then(|| Address::Sip(text.to_owned()))
+    }
+
+    /// The address whole, for the carrier's answer.
+    pub fn reveal(&self) -> String {
+        match self {
+            Address::Number(number) => number.reveal(),
+            Address::Sip(address) => address.clone(),
+        }
+    }
+
+    /// `number` or `sip`, as the carrier's answer calls it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Address::Number(_) => "number",
+            Address::Sip(_) => "sip",
+        }
+    }
+
+    /// The host of a SIP address, without a port.
+    pub fn sip_host(&self) -> Option<&str> {
+        match self {
+            Address::Number(_) => None,
+            Address::Sip(address) => {
+                let host = address.split_once('@').map(|(_, host)| host)?;
+                Some(host.split(':').next().unwrap_or(host))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    /// A number masked; of a SIP address the host only, since its user may be a number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Number(number) => fmt::Display::fmt(number, f),
+            Address::Sip(_) => write!(f, "sip:•••@{}", self.sip_host().unwrap_or("")),
+        }
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Most tags a call carries.
+pub const TAGS_MAX: usize = 50;
+/// Longest tag key, in bytes.
+pub const TAG_KEY_MAX: usize = 40;
+/// Longest tag value, in bytes.
+pub const TAG_VALUE_MAX: usize = 256;
+/// Tags that name a person: they leave only where the buyer's policy names them.
+pub const PERSONAL_TAGS: &[&str] = &["zip", "name", "email", "address", "dob"];
+
+/// Who set a tag; later sources do not overwrite earlier ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetBy {
+    /// The carrier's request.
+    Carrier,
+    /// The tracking number's own tags.
+    Number,
+}
+
+/// A scalar as it came: numbers keep their text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TagValue {
+    /// A string.
+    Text(String),
+    /// A JSON number, as written.
+    Number(String),
+    /// True or false.
+    Bool(bool),
+}
+
+impl TagValue {
+    /// The value as filters compare it.
+    pub fn as_text(&self) -> &str {
+        match self {
+            TagValue::Text(text) | TagValue::Number(text) => text,
+            TagValue::Bool(true) => "true",
+            TagValue::Bool(false) => "false",
+        }
+    }
+}
+
+/// One free attribute of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// Its key.
+    pub key: String,
+    /// Its value.
+    pub value: TagValue,
+    /// Who set it.
+    pub set_by: SetBy,
+}
+
+/// Why a tag is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagError {
+    /// More than `TAGS_MAX`.
+    TooMany,
+    /// An empty key or one above `TAG_KEY_MAX` bytes.
+    Key,
+    /// A value above `TAG_VALUE_MAX` bytes.
+    Value,
+}
+
+impl fmt::Display for TagError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TagError::TooMany => write!(f, "at most {TAGS_MAX} tags"),
+            TagError::Key => write!(f, "a tag key has 1 to {TAG_KEY_MAX} bytes"),
+            TagError::Value => write!(f, "a tag value has at most {TAG_VALUE_MAX} bytes"),
+        }
+    }
+}
+
+/// The tags of a call, within their limits, in the order they came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tags(Vec<Tag>);
+
+impl Tags {
+    /// Adds a tag unless its key is there already. Says what limit it would break.
+    pub fn add(&mut self, key: &str, value: TagValue, set_by: SetBy) -> Result<(), TagError> {
+        if key.is_empty() || key.len() > TAG_KEY_MAX {
+            return Err(TagError::Key);
+        }
+        if value.as_text().len() > TAG_VALUE_MAX {
+            return Err(TagError::Value);
+        }
+        if self.get(key).is_some() {
+            return Ok(());
+        }
+        if self.0.len() == TAGS_MAX {
+            return Err(TagError::TooMany);
+        }
+        self.0.push(Tag { key: key.to_owned(), value, set_by });
+        Ok(())
+    }
+
+    /// The tag's value as text.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|tag| tag.key == key).map(|tag| tag.value.as_text())
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Tag> {
+        self.0.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_formatted_number_is_masked() {
+        let number = E164::parse("+15125550123").expect("E.164");
+        assert_eq!(format!("{number} {number:?}"), "+1512••••••• +1512•••••••");
+        assert_eq!(number.reveal(), "+15125550123");
+        let abroad = E164::parse("+442071838750").expect("E.164");
+        assert_eq!(abroad.to_string(), "+44••••••••••");
+        let sip = Address::parse("sip:15125550123@edge.example.com:5061").expect("SIP");
+        assert_eq!(sip.to_string(), "sip:•••@edge.example.com");
+    }
+
+    #[test]
+    fn numbers_are_read_strictly() {
+        for bad in
+            ["", "+", "15125550123", "+0125550123", "+1512555012x", "+1 512 555 0123", "+1234567890123456"]
+        {
+            assert_eq!(E164::parse(bad), None, "{bad:?}");
+        }
+        assert_eq!(E164::parse("+15125550123").and_then(E164::nanp), Some((512, 555)));
+        assert_eq!(E164::parse("+11125550123").and_then(E164::nanp), None, "no area code begins with 1");
+        for (text, costly) in
+            [("+19005550123", true), ("+15129760123", true), ("+442071838750", true), ("+15125550123", false)]
+        {
+            assert_eq!(E164::parse(text).map(E164::is_premium_or_international), Some(costly), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_take_no_header_injection() {
+        for bad in
+            ["sip:a@b;x=y", "sip:a@b\r\nX: y", "sip:@b", "sip:a", "tel:+1512", "sip:a@b?c", "sip:a@b@c"]
+        {
+            assert_eq!(Address::parse(bad), None, "{bad:?}");
+        }
+        assert!(Address::parse("sips:sales@voip.example.com").is_some());
+    }
+
+    #[test]
+    fn tags_keep_their_limits_and_the_first_value() {
+        let mut tags = Tags::default();
+        tags.add("case", TagValue::Text("collision".into()), SetBy::Carrier).expect("fits");
+        tags.add("case", TagValue::Text("other".into()), SetBy::Number).expect("ignored");
+        assert_eq!(tags.get("case"), Some("collision"));
+        assert_eq!(tags.add("", TagValue::Bool(true), SetBy::Carrier), Err(TagError::Key));
+        assert_eq!(tags.add("v", TagValue::Text("x".repeat(257)), SetBy::Carrier), Err(TagError::Value));
+        for n in 1..TAGS_MAX {
+            tags.add(&format!("k{n}"), TagValue::Bool(true), SetBy::Carrier).expect("fits");
+        }
+        assert_eq!(tags.add("more", TagValue::Bool(true), SetBy::Carrier), Err(TagError::TooMany));
+    }
+}

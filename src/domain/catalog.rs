@@ -1,0 +1,356 @@
+//! The catalog: who may send calls, who may take them, and on which terms, as one immutable value.
+//!
+//! Plain data after every check has passed; how files become a catalog is in `config`. Dense positions (`…Ix`) mean
+//! something only inside the catalog that gave them out: what outlives a reload keeps slugs instead.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::caller::{Address, E164, TagValue};
+use super::id::{BuyerId, CampaignId, CarrierId, PublisherId, TargetId};
+use super::money::{Bps, Money};
+use super::plan::Plan;
+use super::schedule::{WeeklyHours, Zone};
+
+macro_rules! positions {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u32);
+
+        impl $name {
+            /// The position as an index.
+            pub const fn at(self) -> usize {
+                self.0 as usize
+            }
+        }
+    )*};
+}
+
+positions! {
+    /// Position of a carrier.
+    CarrierIx;
+    /// Position of a campaign.
+    CampaignIx;
+    /// Position of a publisher.
+    PublisherIx;
+    /// Position of a buyer.
+    BuyerIx;
+    /// Position of a target.
+    TargetIx;
+    /// Position of a plan.
+    PlanIx;
+}
+
+/// Everything the exchange decides by. `digest` names its text.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    /// SHA-256 of the catalog's text, as lower-case hex.
+    pub digest: String,
+    /// Carriers, sorted by id.
+    pub carriers: Vec<Carrier>,
+    /// Campaigns, sorted by id.
+    pub campaigns: Vec<Campaign>,
+    /// Publishers, sorted by id.
+    pub publishers: Vec<Publisher>,
+    /// Buyers, sorted by id.
+    pub buyers: Vec<Buyer>,
+    /// Targets, sorted by id.
+    pub targets: Vec<Target>,
+    /// Plans, sorted by id.
+    pub plans: Vec<Plan>,
+    /// Tracking numbers, sorted by number.
+    pub numbers: Vec<TrackingNumber>,
+    /// The plan of calls to numbers nobody configured.
+    pub default_plan: PlanIx,
+}
+
+impl Catalog {
+    /// The tracking number with these digits.
+    pub fn number(&self, number: E164) -> Option<&TrackingNumber> {
+        self.numbers.binary_search_by_key(&number, |n| n.number).ok().map(|at| &self.numbers[at])
+    }
+
+    /// The carrier at this position.
+    pub fn carrier(&self, ix: CarrierIx) -> &Carrier {
+        &self.carriers[ix.at()]
+    }
+
+    /// The campaign at this position.
+    pub fn campaign(&self, ix: CampaignIx) -> &Campaign {
+        &self.campaigns[ix.at()]
+    }
+
+    /// The publisher at this position.
+    pub fn publisher(&self, ix: PublisherIx) -> &Publisher {
+        &self.publishers[ix.at()]
+    }
+
+    /// The buyer at this position.
+    pub fn buyer(&self, ix: BuyerIx) -> &Buyer {
+        &self.buyers[ix.at()]
+    }
+
+    /// The target at this position.
+    pub fn target(&self, ix: TargetIx) -> &Target {
+        &self.targets[ix.at()]
+    }
+
+    /// The plan at this position.
+    pub fn plan(&self, ix: PlanIx) -> &Plan {
+        &self.plans[ix.at()]
+    }
+
+    /// What the publisher earns on this campaign: its own terms, else the campaign's.
+    pub fn payout(&self, publisher: PublisherIx, campaign: CampaignIx) -> &Payout {
+        let own = self.publisher(publisher).payouts.iter().find(|(at, _)| *at == campaign);
+        own.map_or(&self.campaign(campaign).payout, |(_, payout)| payout)
+    }
+}
+
+/// A secret: never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub Vec<u8>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// How a carrier speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CarrierDialect {
+    /// Our own JSON.
+    Generic,
+}
+
+/// A carrier or switch that asks where to send calls.
+#[derive(Clone, Debug)]
+pub struct Carrier {
+    /// Its id: the namespace of its calls.
+    pub id: CarrierId,
+    /// What it speaks.
+    pub dialect: CarrierDialect,
+    /// SHA-256 of its bearer key.
+    pub key_digest: [u8; 32],
+    /// Longest time from the request read to the answer written.
+    pub ceiling: Duration,
+}
+
+/// A campaign.
+#[derive(Clone, Debug)]
+pub struct Campaign {
+    /// Its id.
+    pub id: CampaignId,
+    /// Its vertical.
+    pub vertical: String,
+    /// Where its calls go.
+    pub plan: PlanIx,
+    /// Calls get the plan's terminal action.
+    pub paused: bool,
+    /// From the request read to the close of the auction.
+    pub deadline: Duration,
+    /// Lowest price accepted.
+    pub floor: Money,
+    /// What must be left of a price after a fixed payout; `None` allows a loss (and says so in the records).
+    pub min_margin: Option<Money>,
+    /// What publishers earn unless they have terms of their own.
+    pub payout: Payout,
+    /// Tags that leave in pings.
+    pub ping_tags: Vec<String>,
+}
+
+/// What a publisher earns for a billable call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payout {
+    /// This much.
+    Fixed(Money),
+    /// This share of the revenue, rounded down to the money step.
+    Share(Bps),
+}
+
+/// A publisher.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    /// Its id.
+    pub id: PublisherId,
+    /// Display name.
+    pub name: String,
+    /// Zone of its statements.
+    pub zone: Zone,
+    /// Its own terms by campaign.
+    pub payouts: Vec<(CampaignIx, Payout)>,
+}
+
+/// A tracking number: exactly one campaign and publisher.
+#[derive(Clone, Debug)]
+pub struct TrackingNumber {
+    /// The number callers dial.
+    pub number: E164,
+    /// Its campaign.
+    pub campaign: CampaignIx,
+    /// Its publisher.
+    pub publisher: PublisherIx,
+    /// The publisher's own label for it.
+    pub sub_id: Option<String>,
+    /// Tags every call to it carries unless the carrier sets them.
+    pub tags: Vec<(String, TagValue)>,
+}
+
+/// What a buyer's pings say about the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disclosure {
+    /// Area code, state, ZIP3 and a token keyed per buyer.
+    Token,
+    /// Nothing.
+    None,
+    /// The number and ZIP too.
+    Full,
+}
+
+/// Limits on calls in progress and on billable calls per day in the buyer's zone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls held, ringing or talking at once.
+    pub concurrency: Option<u32>,
+    /// Billable calls a day; strict: a call in flight holds its unit.
+    pub daily_billable: Option<u32>,
+}
+
+/// A buyer: the company.
+#[derive(Clone, Debug)]
+pub struct Buyer {
+    /// Its id.
+    pub id: BuyerId,
+    /// Display name.
+    pub name: String,
+    /// Zone of its hours, windows and statements.
+    pub zone: Zone,
+    /// None of its targets is asked.
+    pub paused: bool,
+    /// When it takes calls; `None` is always.
+    pub hours: Option<WeeklyHours>,
+    /// Limits over all its targets.
+    pub limits: Limits,
+    /// What its pings say about the caller.
+    pub disclosure: Disclosure,
+    /// Personal tags its pings may carry.
+    pub personal_tags: Vec<String>,
+    /// Whether its pings name the floor.
+    pub show_floor: bool,
+}
+
+/// One rule over a tag; all rules of a filter must hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagRule {
+    /// The tag's key.
+    pub key: String,
+    /// Values it must, or must not, have.
+    pub values: Vec<String>,
+    /// `true`: one of the values; `false`: none of them (an absent tag passes).
+    pub must_match: bool,
+}
+
+/// Who a target takes calls from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Two-letter states it takes; empty is all, an unknown state included.
+    pub states: Vec<String>,
+    /// Two-letter states it does not take.
+    pub not_states: Vec<String>,
+    /// Rules over tags.
+    pub tags: Vec<TagRule>,
+}
+
+/// How a target is priced.
+#[derive(Clone, Debug)]
+pub enum Pricing {
+    /// Always this price.
+    Fixed(Money),
+    /// What its bid endpoint answers.
+    Endpoint(Endpoint),
+}
+
+/// A buyer's bid endpoint.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// TLS or not.
+    pub tls: bool,
+    /// Host name or address literal, as written.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Path and query.
+    pub path: String,
+    /// Signs pings when there is one.
+    pub secret: Option<Secret>,
+    /// PEM file of the authorities trusted for it instead of the public ones.
+    pub ca_file: Option<String>,
+    /// Highest bid taken.
+    pub max_bid: Money,
+    /// Life of a bid that names none.
+    pub bid_ttl: Duration,
+    /// Longest minimum duration a bid may ask for.
+    pub max_min_duration: Duration,
+    /// Destinations a bid may name beside the target's own.
+    pub destinations: Vec<DestinationRule>,
+}
+
+/// Destinations allowed in bids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DestinationRule {
+    /// Exactly this number.
+    Number(E164),
+    /// Numbers that begin so, plus sign included.
+    Prefix(String),
+    /// SIP addresses at this host.
+    SipHost(String),
+}
+
+/// One destination of a buyer.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its id.
+    pub id: TargetId,
+    /// Whose it is.
+    pub buyer: BuyerIx,
+    /// Where calls go.
+    pub address: Address,
+    /// Fixed price or endpoint.
+    pub pricing: Pricing,
+    /// Not asked.
+    pub paused: bool,
+    /// Who it takes calls from.
+    pub filter: Filter,
+    /// Its hours in the buyer's zone, beside the buyer's own.
+    pub hours: Option<WeeklyHours>,
+    /// Its limits, beside the buyer's own.
+    pub limits: Limits,
+    /// Lowest price accepted for it.
+    pub floor: Money,
+    /// Lower tiers only when no higher one takes the call.
+    pub tier: u8,
+    /// Lower first among equals.
+    pub priority: u16,
+    /// Share of the draw among equals.
+    pub weight: u32,
+    /// Ranking multiplier; the price stays as it is.
+    pub multiplier: Bps,
+    /// Shortest talk that is billable, inclusive.
+    pub min_duration: Duration,
+    /// How long it rings.
+    pub ring: Duration,
+    /// Longest talk.
+    pub max_talk: Duration,
+}
+
+impl Target {
+    /// Its endpoint, if it has one.
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        match &self.pricing {
+            Pricing::Endpoint(endpoint) => Some(endpoint),
+            Pricing::Fixed(_) => None,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Ids. Configured things carry slugs; things made at run time carry 128-bit time-ordered ids.
+//!
+//! Nothing here makes an id: run-time ids come from `runtime::Entropy`, so that a seed reproduces them. An id is no
+//! secret; every route checks who owns what it names.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Longest slug accepted, in bytes.
+pub const SLUG_MAX: usize = 40;
+
+/// What is wrong with a slug, in words that say what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlugError;
+
+impl fmt::Display for SlugError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an id is 1 to {SLUG_MAX} of a-z, 0-9, '-', '_', starting with a letter or digit")
+    }
+}
+
+fn slug(text: &str) -> Result<Arc<str>, SlugError> {
+    let first_fits = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let rest_fits =
+        text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
+    if first_fits && rest_fits && text.len() <= SLUG_MAX { Ok(text.into()) } else { Err(SlugError) }
+}
+
+macro_rules! slug_ids {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks the text against the slug rules.
+            pub fn parse(text: &str) -> Result<Self, SlugError> {
+                slug(text).map(Self)
+            }
+
+            /// The slug as written in the catalog.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+
+slug_ids! {
+    /// A carrier or switch; its calls are a namespace of their own.
+    CarrierId;
+    /// A campaign: one vertical, one plan.
+    CampaignId;
+    /// A publisher (source, affiliate, supplier).
+    PublisherId;
+    /// A buyer (the company).
+    BuyerId;
+    /// A target: one destination of a buyer.
+    TargetId;
+    /// A plan (the ring tree).
+    PlanId;
+}
+
+const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+fn crockford(value: u128) -> [u8; 26] {
+    let mut text = [b'0'; 26];
+    for (place, slot) in text.iter_mut().rev().enumerate() {
+        *slot = CROCKFORD[((value >> (5 * place)) & 31) as usize];
+    }
+    text
+}
+
+fn from_crockford(text: &str) -> Option<u128> {
+    if text.len() != 26 {
+        return None;
+    }
+    let mut value: u128 = 0;
+    for (place, byte) in text.bytes().enumerate() {
+        let digit = CROCKFORD.iter().position(|c| *c == byte.to_ascii_uppercase())? as u128;
+        if place == 0 && digit > 7 {
+            return None;
+        }
+        value = (value << 5) | digit;
+    }
+    Some(value)
+}
+
+macro_rules! run_time_ids {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(u128);
+
+        impl $name {
+            /// Wraps 128 bits in UUIDv7 layout.
+            pub const fn from_bits(bits: u128) -> Self {
+                Self(bits)
+            }
+
+            /// The 128 bits; big-endian bytes are what the stores keep.
+            pub const fn bits(self) -> u128 {
+                self.0
+            }
+
+            /// Reads the 26 Crockford characters an id is printed as; `None` for anything else.
+            pub fn parse(text: &str) -> Option<Self> {
+                from_crockford(text).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let text = crockford(self.0);
+                f.write_str(std::str::from_utf8(&text).expect("the alphabet is ASCII"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    )*};
+}
+
+run_time_ids! {
+    /// One call, from the first decision to its end.
+    CallId;
+    /// One question to one target.
+    PingId;
+    /// Capacity held for one attempt.
+    HoldId;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_print_and_parse_back() {
+        for bits in [0, 1, u128::MAX, 0x0190_0000_0000_7000_8000_0000_0000_0001] {
+            let id = CallId::from_bits(bits);
+            assert_eq!(CallId::parse(&id.to_string()), Some(id));
+        }
+        assert_eq!(CallId::parse("8ZZZZZZZZZZZZZZZZZZZZZZZZZ"), None, "more than 128 bits");
+        assert_eq!(CallId::parse("short"), None);
+    }
+
+    #[test]
+    fn slugs_hold_to_their_alphabet() {
+        for good in ["a", "acme-auto", "9lives", "a_b"] {
+            assert!(BuyerId::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "Acme", "-a", "a b", "a.b", &"x".repeat(41)] {
+            assert!(BuyerId::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

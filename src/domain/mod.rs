@@ -1,0 +1,37 @@
+//! The words of the field as plain data. No I/O, no serde, no clock; everybody may import it.
+//!
+//! | word | what it is |
+//! |---|---|
+//! | campaign | one vertical's calls, with one plan |
+//! | publisher | who sends calls to tracking numbers |
+//! | buyer, target | the company; one destination of it, at a fixed price or with a bid endpoint |
+//! | plan | the ring tree: nodes, each with a strategy |
+//! | ping, reply, bid | our question to one target; its answer; an answer with a price |
+//! | decision, step | the answer a carrier gets; its number within the call |
+//! | hold | capacity held for one attempt: `held`, then `posted`, `voided` or `expired`, once |
+//! | call, leg, attempt | the caller's call; the carrier's channel; one try at one target |
+//! | billable, payable | the buyer owes; the publisher earns |
+//! | revenue, payout, margin | buyer to us; us to publisher; what is left |
+//! | reason | why it ended so, from a closed list |
+
+pub mod area_codes;
+pub mod caller;
+pub mod catalog;
+pub mod id;
+pub mod money;
+pub mod plan;
+pub mod reason;
+pub mod schedule;
+pub mod time;
+
+pub use caller::{Address, E164, SetBy, Tag, TagValue, Tags};
+pub use catalog::{
+    Buyer, BuyerIx, Campaign, CampaignIx, Carrier, CarrierIx, Catalog, Payout, Publisher, PublisherIx,
+    Target, TargetIx, TrackingNumber,
+};
+pub use id::{BuyerId, CallId, CampaignId, CarrierId, HoldId, PingId, PlanId, PublisherId, TargetId};
+pub use money::{Bps, Money};
+pub use plan::{HangupCause, Node, Plan, Terminal};
+pub use reason::Reason;
+pub use schedule::{WeeklyHours, Window, Zone};
+pub use time::Timestamp;

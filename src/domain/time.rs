@@ -1,0 +1,98 @@
+//! Moments. The core is told the time, it never looks: every function that needs it takes `now`.
+//!
+//! No clock and no time zone here; zones belong to `schedule`.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A moment in UTC, in microseconds since the Unix epoch.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The moment `us` microseconds after the epoch.
+    pub const fn from_micros(us: i64) -> Self {
+        Timestamp(us)
+    }
+
+    /// Microseconds since the epoch.
+    pub const fn micros(self) -> i64 {
+        self.0
+    }
+
+    /// Milliseconds since the epoch.
+    pub const fn millis(self) -> i64 {
+        self.0.div_euclid(1_000)
+    }
+
+    /// Whole seconds since the epoch.
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// Reads RFC 3339 with any offset; `None` for anything else, a moment without an offset included.
+    pub fn parse(text: &str) -> Option<Timestamp> {
+        text.parse::<jiff::Timestamp>().ok().map(|t| Timestamp(t.as_microsecond()))
+    }
+
+    /// The moment `span` later.
+    pub fn after(self, span: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// The moment `span` earlier.
+    pub fn before(self, span: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_sub(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// How long after `earlier` this is; nothing if it is not after it.
+    pub fn since(self, earlier: Timestamp) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// The start of the UTC hour this falls into: the key of the hourly roll-ups.
+    pub const fn hour(self) -> Timestamp {
+        const HOUR: i64 = 3_600_000_000;
+        Timestamp(self.0.div_euclid(HOUR) * HOUR)
+    }
+
+    /// RFC 3339 UTC to the second, as pings carry it.
+    pub fn to_the_second(self) -> String {
+        self.strftime("%Y-%m-%dT%H:%M:%SZ")
+    }
+
+    fn strftime(self, format: &str) -> String {
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(moment) => moment.strftime(format).to_string(),
+            Err(_) => format!("{}us", self.0),
+        }
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339 UTC with milliseconds.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.strftime("%Y-%m-%dT%H:%M:%S.%3fZ"))
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_and_parses() {
+        let moment = Timestamp::parse("2026-11-20T09:00:00.25+01:00").expect("RFC 3339");
+        assert_eq!(moment.to_string(), "2026-11-20T08:00:00.250Z");
+        assert_eq!(moment.to_the_second(), "2026-11-20T08:00:00Z");
+        assert_eq!(moment.hour().to_string(), "2026-11-20T08:00:00.000Z");
+        assert_eq!(Timestamp::parse("2026-11-20T08:00:00"), None, "no offset, no moment");
+        assert_eq!(moment.since(moment.after(Duration::from_secs(1))), Duration::ZERO);
+    }
+}

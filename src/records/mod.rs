@@ -1,0 +1,2 @@
+//! The durable trail.
+pub mod row;

@@ -1,0 +1,218 @@
+//! What the exchange remembers for good, in Rust: one definition for every store behind it.
+//!
+//! Rows are facts that have happened; each is applied once. No column name and no SQL here, and no caller's number:
+//! callers appear masked and as a token keyed for this deployment.
+
+use crate::domain::{
+    BuyerId, CallId, CampaignId, CarrierId, Money, PingId, PublisherId, Reason, TargetId, Timestamp,
+};
+
+/// One fact for the store.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Row {
+    /// A call was given its first decision: one per call.
+    Decided(Box<DecidedRow>),
+    /// The outcomes of every target of one step. Written again, final, when pings were outstanding.
+    Trail(Box<TrailRow>),
+    /// A carrier's event was taken.
+    Event(Box<EventRow>),
+    /// A call ended, or what was known of its end changed.
+    Ended(Box<EndedRow>),
+    /// Money moved.
+    Ledger(LedgerRow),
+    /// The text of a catalog, once per digest.
+    Catalog(CatalogRow),
+}
+
+/// Who and what a call is about: part of every row that must stand alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallKeys {
+    /// The call.
+    pub call_id: CallId,
+    /// Its arrival: every window and report uses it.
+    pub at: Timestamp,
+    /// The campaign, unless the number was unknown.
+    pub campaign: Option<CampaignId>,
+    /// The publisher, unless the number was unknown.
+    pub publisher: Option<PublisherId>,
+}
+
+/// A call and its first decision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DecidedRow {
+    /// Who and what.
+    pub keys: CallKeys,
+    /// The carrier that asked.
+    pub carrier: CarrierId,
+    /// Its name for the call.
+    pub carrier_call_id: String,
+    /// Never billed.
+    pub test: bool,
+    /// The tracking number dialled, whole when it is ours, else masked.
+    pub number: String,
+    /// The publisher's label of the number, or the carrier's for the call.
+    pub sub_id: Option<String>,
+    /// The caller, masked.
+    pub caller: String,
+    /// The caller as a token keyed for this deployment; `None` without a valid number.
+    pub caller_token: Option<u64>,
+    /// Two-letter state of the caller, where known.
+    pub state: Option<String>,
+    /// `auction static quote redial terminal`.
+    pub basis: &'static str,
+    /// `dial gather voicemail message hangup`.
+    pub action: &'static str,
+    /// Why this answer.
+    pub reason: Reason,
+    /// Who takes the call.
+    pub target: Option<TargetId>,
+    /// Its buyer.
+    pub buyer: Option<BuyerId>,
+    /// The price held.
+    pub price: Option<Money>,
+    /// From the request read to the answer ready, in microseconds.
+    pub decided_us: u64,
+    /// The share of it that is not waiting for buyers, in microseconds.
+    pub overhead_us: u64,
+    /// Digest of the catalog it was decided by.
+    pub catalog: String,
+}
+
+/// The outcomes of one step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrailRow {
+    /// Who and what.
+    pub keys: CallKeys,
+    /// The step.
+    pub step: u32,
+    /// `false` while an outcome is still `pending`; such a row is replaced by the final one.
+    pub is_final: bool,
+    /// Seed of the draws of this step.
+    pub seed: u64,
+    /// How waiting ended: `no_auction all_replied deadline`.
+    pub close: &'static str,
+    /// From the request read to the last ping written, in microseconds.
+    pub asked_us: u64,
+    /// From the request read to the end of the auction, in microseconds.
+    pub closed_us: u64,
+    /// The plan walked.
+    pub plan: String,
+    /// Tags the call carried, personal ones masked.
+    pub tags: Vec<(String, String)>,
+    /// One per target of the plan.
+    pub outcomes: Vec<OutcomeRow>,
+}
+
+/// How one target fared in one step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutcomeRow {
+    /// The target.
+    pub target: TargetId,
+    /// Its buyer.
+    pub buyer: BuyerId,
+    /// The one reason.
+    pub reason: Reason,
+    /// Its price, where it had one.
+    pub amount: Option<Money>,
+    /// The ping, where it was asked.
+    pub ping: Option<PingId>,
+    /// From ping written to reply read, in microseconds.
+    pub latency_us: Option<u64>,
+    /// The value that decided, or the buyer's own word: bounded, printable.
+    pub note: Option<String>,
+}
+
+/// A carrier's event as it was taken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventRow {
+    /// The call.
+    pub call_id: CallId,
+    /// The carrier's id of the event.
+    pub event_id: String,
+    /// The attempt, for events of a leg.
+    pub attempt: Option<u32>,
+    /// `ringing answered bridged ended …`.
+    pub kind: &'static str,
+    /// The carrier's time.
+    pub at: Option<Timestamp>,
+    /// Our time.
+    pub received: Timestamp,
+    /// Its cause, talk time and originator as text, for `explain`.
+    pub detail: String,
+}
+
+/// The end of a call, as far as it is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndedRow {
+    /// Who and what.
+    pub keys: CallKeys,
+    /// Who took it.
+    pub target: Option<TargetId>,
+    /// Its buyer.
+    pub buyer: Option<BuyerId>,
+    /// When, by our clock.
+    pub ended_at: Timestamp,
+    /// How it ended: `billable`, or why not.
+    pub reason: Reason,
+    /// Whether target and caller were connected.
+    pub connected: bool,
+    /// Talk time in milliseconds.
+    pub talk_ms: u64,
+    /// Where the talk time comes from: `carrier event_times derived none`.
+    pub talk_source: &'static str,
+    /// `caller target carrier exchange unknown`.
+    pub ended_by: &'static str,
+    /// Whether the buyer owes.
+    pub billable: bool,
+    /// Whether the publisher earns.
+    pub payable: bool,
+    /// What is left came out below zero although the campaign allows it.
+    pub negative_margin: bool,
+    /// What this row adds to the hourly counts: +1 for the first end of a call, 0 for what was counted before.
+    pub counts: EndCounts,
+}
+
+/// What an end adds to the hourly roll-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndCounts {
+    /// Calls ended.
+    pub ended: i64,
+    /// Calls connected.
+    pub connected: i64,
+    /// Calls billable.
+    pub billable: i64,
+    /// Milliseconds talked.
+    pub talk_ms: i64,
+}
+
+/// One entry of the append-only ledger. The entries of one group (`call_id`, `group`) sum to zero.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LedgerRow {
+    /// Who and what.
+    pub keys: CallKeys,
+    /// Whose target.
+    pub buyer: BuyerId,
+    /// The target.
+    pub target: TargetId,
+    /// What it is about, unique within the call: `attempt/1`.
+    pub group: String,
+    /// `revenue payout margin`.
+    pub kind: &'static str,
+    /// Who it is booked on: `buyer:acme`, `publisher:p7`, `exchange`.
+    pub account: String,
+    /// Signed: what the account owes us is positive, what we owe is negative.
+    pub amount: Money,
+    /// When it was booked.
+    pub booked_at: Timestamp,
+}
+
+/// The text of a catalog.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CatalogRow {
+    /// Its digest.
+    pub digest: String,
+    /// Its text: every file with its name.
+    pub text: String,
+    /// When it came into force.
+    pub since: Timestamp,
+}
