@@ -2,5 +2,11 @@
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod auction;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod billing;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod call;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod capacity;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod domain;
 pub mod records;

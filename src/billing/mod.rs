@@ -1,0 +1,96 @@
+//! What an attempt is worth: billable, payable, revenue, payout, margin. A pure function of terms and end.
+//!
+//! Terms are frozen at the decision; a reload never changes what a call in flight will cost. Entries are in `ledger`.
+
+pub mod ledger;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use crate::domain::{AttemptEnd, Cause, EndedBy, Money, Payout, Reason};
+
+/// What was agreed when the call was handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// What the buyer pays if the call is billable.
+    pub price: Money,
+    /// Shortest talk that is billable, inclusive.
+    pub min_duration: Duration,
+    /// What the publisher earns if it is.
+    pub payout: Payout,
+    /// Shared payouts are cut to multiples of this.
+    pub money_step: Money,
+    /// Never billed.
+    pub test: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// The buyer owes.
+    pub billable: bool,
+    /// `billable`, or why not.
+    pub reason: Reason,
+    /// The publisher earns. Judged after billable: `payout_requires_billable`.
+    pub payable: bool,
+    /// Buyer to us.
+    pub revenue: Money,
+    /// Us to publisher.
+    pub payout: Money,
+    /// Revenue less payout, by subtraction, so that the three always add up.
+    pub margin: Money,
+}
+
+/// Judges the end of an attempt by its terms.
+pub fn settle(terms: &Terms, end: &AttemptEnd) -> Settlement {
+    match not_billable(terms, end) {
+        Some(reason) => Settlement {
+            billable: false,
+            reason,
+            payable: false,
+            revenue: Money::ZERO,
+            payout: Money::ZERO,
+            margin: Money::ZERO,
+        },
+        None => {
+            let payout = match terms.payout {
+                Payout::Fixed(amount) => amount,
+                Payout::Share(part) => terms.price.share_floor(part).truncate_to(terms.money_step),
+            };
+            let margin = Money::from_micros(terms.price.micros().saturating_sub(payout.micros()));
+            let payable = payout.is_positive();
+            Settlement {
+                billable: true,
+                reason: Reason::Billable,
+                payable,
+                revenue: terms.price,
+                payout,
+                margin,
+            }
+        }
+    }
+}
+
+fn not_billable(terms: &Terms, end: &AttemptEnd) -> Option<Reason> {
+    if !end.connected {
+        return Some(undelivered(end));
+    }
+    if u128::from(end.talk_ms) < terms.min_duration.as_millis() {
+        return Some(Reason::TooShort);
+    }
+    terms.test.then_some(Reason::Test)
+}
+
+/// Why nobody was connected, by cause and by whose doing it was.
+fn undelivered(end: &AttemptEnd) -> Reason {
+    match end.cause {
+        Cause::Busy => Reason::Busy,
+        Cause::NoAnswer => Reason::NoAnswer,
+        Cause::Rejected => Reason::Rejected,
+        Cause::Failed => Reason::Failed,
+        Cause::Cancelled | Cause::Normal if end.ended_by == EndedBy::Caller => Reason::CallerAbandon,
+        Cause::Cancelled | Cause::Normal => Reason::NotAnswered,
+    }
+}
