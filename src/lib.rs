@@ -8,5 +8,10 @@ pub mod call;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod capacity;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod carrier;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod domain;
+pub mod problem;
 pub mod records;
+pub mod runtime;
+pub mod state;

@@ -1,0 +1,366 @@
+//! Our own JSON: `POST /v1/route` and the events of a call.
+//!
+//! Reads every fault of a request before refusing it; unknown fields are ignored, so that carriers may send more.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{Action, CarrierReply, CarrierRequest};
+use crate::call::event::{CallEvent, EventKind};
+use crate::domain::{Address, Cause, E164, EndedBy, SetBy, TagValue, Tags, Timestamp};
+
+/// Longest `carrier_call_id` and `event_id`, in bytes.
+pub const ID_MAX: usize = 128;
+/// Longest talk time taken, in milliseconds: a day.
+const TALK_MAX_MS: u64 = 86_400_000;
+
+/// One fault of a request: where, what came (never of a personal field), what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CarrierFault {
+    /// JSON path.
+    pub at: String,
+    /// The value, unless it is personal.
+    pub value: Option<String>,
+    /// What is allowed.
+    pub allowed: &'static str,
+}
+
+type Faults = Vec<CarrierFault>;
+
+/// A carrier's event with its id and what `explain` shows of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CarrierEvent {
+    /// The carrier's id of the event.
+    pub event_id: String,
+    /// Its type as sent.
+    pub kind: &'static str,
+    /// The event as the call machine takes it.
+    pub event: CallEvent,
+    /// Cause, talk time and originator as text.
+    pub detail: String,
+}
+
+/// Reads a route request.
+pub fn request(body: &[u8]) -> Result<CarrierRequest, Faults> {
+    let object = object(body)?;
+    let mut read = Reader { object: &object, faults: Vec::new() };
+    let carrier_call_id = read.id("carrier_call_id");
+    let to = read.to();
+    let withheld = read.flag("withheld");
+    let from = read.from(withheld);
+    let geo = read.section("geo");
+    let stir = read.section("stir");
+    let request = CarrierRequest {
+        carrier_call_id,
+        to: to.unwrap_or(Address::Sip(String::new())),
+        from,
+        sub_id: read.text("sub_id", ID_MAX),
+        state: geo.and_then(|geo| letters(geo, "state")),
+        zip: geo.and_then(|geo| geo.get("zip")?.as_str()).filter(|zip| zip.len() <= 10).map(str::to_owned),
+        stir: stir
+            .and_then(|stir| stir.get("attest")?.as_str())
+            .filter(|a| ["A", "B", "C"].contains(a))
+            .map(str::to_owned),
+        consent: read.section("consent").is_some(),
+        test: read.flag("test"),
+        tags: read.tags(),
+    };
+    if read.faults.is_empty() { Ok(request) } else { Err(read.faults) }
+}
+
+/// Reads an event.
+pub fn event(body: &[u8]) -> Result<CarrierEvent, Faults> {
+    let object = object(body)?;
+    let mut read = Reader { object: &object, faults: Vec::new() };
+    let event_id = read.id("event_id");
+    let at = read.time("at");
+    let cause = read.word("cause", Cause::parse, "normal busy no_answer rejected failed cancelled");
+    let ended_by = read.word("ended_by", EndedBy::parse, "caller target carrier exchange unknown");
+    let talk_ms = read.count("talk_ms", TALK_MAX_MS);
+    let attempt = read.count("attempt", 100).map(|n| n as u32);
+    let by = ended_by.unwrap_or(EndedBy::Unknown);
+    let leg = ["ringing", "answered", "bridged", "ended"];
+    let (kind, what) = match read.required("type").as_deref() {
+        Some("ringing") => ("ringing", EventKind::Ringing),
+        Some("answered") => ("answered", EventKind::Answered),
+        Some("bridged") => ("bridged", EventKind::Bridged),
+        Some("ended") => {
+            if cause.is_none() {
+                read.fault(
+                    "cause",
+                    None,
+                    "ended needs a cause: normal busy no_answer rejected failed cancelled",
+                );
+            }
+            ("ended", EventKind::Ended { cause: cause.unwrap_or(Cause::Normal), ended_by: by, talk_ms })
+        }
+        Some("call_ended") => {
+            ("call_ended", EventKind::CallEnded { cause: cause.unwrap_or(Cause::Normal), ended_by: by })
+        }
+        Some("recording") => ("recording", EventKind::Noted),
+        Some("digits") => ("digits", EventKind::Noted),
+        Some("cost") => ("cost", EventKind::Noted),
+        other => {
+            let allowed = "ringing answered bridged ended recording digits cost call_ended";
+            read.fault("type", other.map(str::to_owned), allowed);
+            ("", EventKind::Noted)
+        }
+    };
+    if leg.contains(&kind) && attempt.is_none() {
+        read.fault("attempt", None, "the number of the attempt, as the answer named it");
+    }
+    if !read.faults.is_empty() {
+        return Err(read.faults);
+    }
+    let mut detail = Vec::new();
+    detail.extend(cause.map(|cause| cause.as_str().to_owned()));
+    detail.extend(ended_by.map(|by| format!("by {}", by.as_str())));
+    detail.extend(talk_ms.map(|ms| format!("talk {ms} ms")));
+    let event = CallEvent { attempt, at: at.unwrap_or_default(), kind: what };
+    Ok(CarrierEvent { event_id, kind, event, detail: detail.join(", ") })
+}
+
+fn object(body: &[u8]) -> Result<Map<String, Value>, Faults> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(vec![CarrierFault { at: "body".into(), value: None, allowed: "a JSON object" }]),
+        Err(error) => {
+            let at = format!("body, line {} column {}", error.line(), error.column());
+            Err(vec![CarrierFault { at, value: None, allowed: "a JSON object in UTF-8" }])
+        }
+    }
+}
+
+fn letters(object: &Map<String, Value>, key: &str) -> Option<String> {
+    let text = object.get(key)?.as_str()?;
+    (text.len() == 2 && text.bytes().all(|b| b.is_ascii_alphabetic())).then(|| text.to_ascii_uppercase())
+}
+
+/// Reads fields and notes every fault.
+struct Reader<'a> {
+    object: &'a Map<String, Value>,
+    faults: Faults,
+}
+
+impl<'a> Reader<'a> {
+    fn fault(&mut self, at: &str, value: Option<String>, allowed: &'static str) {
+        self.faults.push(CarrierFault { at: at.to_owned(), value, allowed });
+    }
+
+    /// The field unless absent or null.
+    fn get(&self, key: &str) -> Option<&'a Value> {
+        self.object.get(key).filter(|value| !value.is_null())
+    }
+
+    fn required(&mut self, key: &str) -> Option<String> {
+        match self.get(key) {
+            Some(Value::String(text)) => Some(text.clone()),
+            _ => None,
+        }
+    }
+
+    fn id(&mut self, key: &str) -> String {
+        let fits = |text: &String| (1..=ID_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+        match self.required(key).filter(fits) {
+            Some(id) => id,
+            None => {
+                self.fault(key, None, "a string of 1 to 128 bytes without control characters");
+                String::new()
+            }
+        }
+    }
+
+    fn to(&mut self) -> Option<Address> {
+        let to = self.required("to").and_then(|text| Address::parse(&text));
+        if to.is_none() {
+            self.fault("to", None, "a number in E.164 such as +18005550100, or sip:user@host");
+        }
+        to
+    }
+
+    fn from(&mut self, withheld: bool) -> Option<E164> {
+        if withheld {
+            return None;
+        }
+        let from = self.required("from").and_then(|text| E164::parse(&text));
+        if from.is_none() {
+            self.fault("from", None, "a number in E.164 such as +15125550123, or withheld: true");
+        }
+        from
+    }
+
+    fn flag(&mut self, key: &str) -> bool {
+        match self.get(key) {
+            None => false,
+            Some(Value::Bool(flag)) => *flag,
+            Some(other) => {
+                self.fault(key, Some(other.to_string()), "true or false");
+                false
+            }
+        }
+    }
+
+    fn text(&mut self, key: &str, most: usize) -> Option<String> {
+        match self.get(key)? {
+            Value::String(text) if text.len() <= most => Some(text.clone()),
+            _ => {
+                self.fault(key, None, "a string of at most 128 bytes");
+                None
+            }
+        }
+    }
+
+    fn section(&mut self, key: &str) -> Option<&'a Map<String, Value>> {
+        match self.get(key)? {
+            Value::Object(object) => Some(object),
+            _ => {
+                self.fault(key, None, "an object");
+                None
+            }
+        }
+    }
+
+    fn time(&mut self, key: &str) -> Option<Timestamp> {
+        let time = self.required(key).and_then(|text| Timestamp::parse(&text));
+        if time.is_none() {
+            self.fault(key, None, "the carrier's time in RFC 3339, such as 2026-11-20T09:00:00.000Z");
+        }
+        time
+    }
+
+    fn word<T>(&mut self, key: &str, parse: fn(&str) -> Option<T>, allowed: &'static str) -> Option<T> {
+        let value = self.get(key)?;
+        let word = value.as_str().and_then(parse);
+        if word.is_none() {
+            self.fault(key, Some(value.to_string()), allowed);
+        }
+        word
+    }
+
+    fn count(&mut self, key: &str, most: u64) -> Option<u64> {
+        let value = self.get(key)?;
+        let count = value.as_u64().filter(|count| *count <= most);
+        if count.is_none() {
+            self.fault(key, Some(value.to_string()), "a whole number, not negative, talk_ms at most a day");
+        }
+        count
+    }
+
+    fn tags(&mut self) -> Tags {
+        let mut tags = Tags::default();
+        for (key, value) in self.section("tags").into_iter().flatten() {
+            let value = match value {
+                Value::String(text) => TagValue::Text(text.clone()),
+                Value::Number(number) => TagValue::Number(number.to_string()),
+                Value::Bool(flag) => TagValue::Bool(*flag),
+                Value::Null => continue,
+                Value::Array(_) | Value::Object(_) => {
+                    self.fault("tags", Some(key.clone()), "scalars: strings, numbers, true or false");
+                    continue;
+                }
+            };
+            if tags.add(key, value, SetBy::Carrier).is_err() {
+                self.fault(
+                    "tags",
+                    Some(key.clone()),
+                    "at most 50 tags, keys of 1 to 40 bytes, values of at most 256",
+                );
+            }
+        }
+        tags
+    }
+}
+
+#[derive(Serialize)]
+struct Wire<'a> {
+    call_id: String,
+    step: u32,
+    action: &'static str,
+    basis: &'static str,
+    reason: &'static str,
+    mode: &'static str,
+    valid_until: String,
+    targets: Vec<WireTarget>,
+    play_first: [(); 0],
+    ringback: Option<()>,
+    play_after: Vec<WirePlay<'a>>,
+    record: WireRecord,
+    gather: Option<()>,
+    voicemail: Option<WirePlay<'a>>,
+    hangup: Option<WireHangup>,
+    max_talk_s: u64,
+    next: Option<()>,
+    events: Option<&'a str>,
+    decided_in_ms: f64,
+}
+
+#[derive(Serialize)]
+struct WireTarget {
+    attempt: u32,
+    address: String,
+    kind: &'static str,
+    role: &'static str,
+    ring_s: u64,
+    caller_id: Option<String>,
+    headers: Map<String, Value>,
+    whisper: Option<()>,
+    screen: Option<()>,
+}
+
+#[derive(Serialize)]
+struct WirePlay<'a> {
+    say: &'a str,
+}
+
+#[derive(Serialize)]
+struct WireRecord {
+    mode: &'static str,
+    channels: u8,
+}
+
+#[derive(Serialize)]
+struct WireHangup {
+    cause: &'static str,
+}
+
+/// The answer's bytes. `next` is null: this version has no second step.
+pub fn reply(reply: &CarrierReply) -> Vec<u8> {
+    let mut wire = Wire {
+        call_id: reply.call_id.to_string(),
+        step: reply.step,
+        action: reply.action.as_str(),
+        basis: reply.basis,
+        reason: reply.reason.as_str(),
+        mode: "one_at_a_time",
+        valid_until: reply.valid_until.to_string(),
+        targets: Vec::new(),
+        play_first: [],
+        ringback: None,
+        play_after: Vec::new(),
+        record: WireRecord { mode: "off", channels: 2 },
+        gather: None,
+        voicemail: None,
+        hangup: None,
+        max_talk_s: reply.max_talk_s,
+        next: None,
+        events: reply.events.as_deref(),
+        decided_in_ms: reply.decided_us as f64 / 1_000.0,
+    };
+    match &reply.action {
+        Action::Dial(target) => wire.targets.push(WireTarget {
+            attempt: target.attempt,
+            address: target.address.reveal(),
+            kind: target.address.kind(),
+            role: target.role,
+            ring_s: target.ring_s,
+            caller_id: target.caller_id.map(|number| number.reveal()),
+            headers: Map::new(),
+            whisper: None,
+            screen: None,
+        }),
+        Action::Voicemail(greeting) => wire.voicemail = Some(WirePlay { say: greeting }),
+        Action::Message(text) => wire.play_after.push(WirePlay { say: text }),
+        Action::Hangup(cause) => wire.hangup = Some(WireHangup { cause: cause.as_str() }),
+    }
+    serde_json::to_vec(&wire).expect("a struct of strings and numbers serialises")
+}

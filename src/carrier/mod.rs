@@ -1,0 +1,95 @@
+//! Carriers' bytes and the domain: one file per dialect, no I/O. Only these files know what a carrier needs to hear.
+//!
+//! The generic JSON is the canonical model; every other dialect is a translation of it.
+
+pub mod generic;
+
+use crate::domain::{Address, CallId, E164, HangupCause, Reason, Tags, Timestamp};
+
+/// What a carrier asks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CarrierRequest {
+    /// Its name for the call.
+    pub carrier_call_id: String,
+    /// What was dialled.
+    pub to: Address,
+    /// Who dials; `None` when withheld or not a valid number.
+    pub from: Option<E164>,
+    /// The publisher's label for the call, if the carrier passes one on.
+    pub sub_id: Option<String>,
+    /// Two-letter state as the carrier says.
+    pub state: Option<String>,
+    /// ZIP as the carrier says.
+    pub zip: Option<String>,
+    /// Attestation of the caller's number: `A`, `B` or `C`.
+    pub stir: Option<String>,
+    /// Whether consent comes with the call.
+    pub consent: bool,
+    /// Never billed, dials no live target.
+    pub test: bool,
+    /// Free attributes.
+    pub tags: Tags,
+}
+
+/// What the exchange answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CarrierReply {
+    /// The call.
+    pub call_id: CallId,
+    /// The step.
+    pub step: u32,
+    /// What to do.
+    pub action: Action,
+    /// What the answer rests on: `auction static quote redial terminal`.
+    pub basis: &'static str,
+    /// Why.
+    pub reason: Reason,
+    /// Until when the answer may be acted on.
+    pub valid_until: Timestamp,
+    /// Longest talk, in seconds.
+    pub max_talk_s: u64,
+    /// Where to report events; `None` when there is nothing to report.
+    pub events: Option<String>,
+    /// From the request read to the answer ready, in microseconds.
+    pub decided_us: u64,
+}
+
+/// What a carrier is told to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Ring this target.
+    Dial(DialTarget),
+    /// Let the caller leave a message after this greeting.
+    Voicemail(String),
+    /// Say this, then hang up.
+    Message(String),
+    /// Hang up.
+    Hangup(HangupCause),
+}
+
+impl Action {
+    /// The word of the contract.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Action::Dial(_) => "dial",
+            Action::Voicemail(_) => "voicemail",
+            Action::Message(_) => "message",
+            Action::Hangup(_) => "hangup",
+        }
+    }
+}
+
+/// One target to ring.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DialTarget {
+    /// Number of the attempt within the call.
+    pub attempt: u32,
+    /// Where.
+    pub address: Address,
+    /// `buyer`, or `terminal` for the plan's own fallback destination.
+    pub role: &'static str,
+    /// How long to ring, in seconds.
+    pub ring_s: u64,
+    /// Number shown to the target.
+    pub caller_id: Option<E164>,
+}

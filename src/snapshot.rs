@@ -1,0 +1,45 @@
+//! The snapshot: the catalog and everything compiled from it, as one immutable value behind one swap.
+//!
+//! A request loads it once and decides by it; a call never holds it. Where it comes from is `config`.
+
+use crate::bidder::Asking;
+use crate::domain::{Catalog, E164, Money, TargetIx};
+use crate::routing::filter::Compiled;
+
+/// Everything a decision is taken by.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The catalog.
+    pub catalog: Catalog,
+    /// Compiled filters, by target.
+    pub filters: Vec<Compiled>,
+    /// How to ask each target, by target; `None` for fixed prices.
+    pub asking: Vec<Option<Asking>>,
+    /// Currency of every amount.
+    pub currency: String,
+    /// Bids are cut to multiples of this.
+    pub money_step: Money,
+}
+
+impl Snapshot {
+    /// Compiles a checked catalog; cannot fail.
+    pub fn compile(catalog: Catalog, currency: String, money_step: Money) -> Snapshot {
+        let filters = catalog.targets.iter().map(|target| Compiled::new(&target.filter)).collect();
+        let asking = catalog
+            .targets
+            .iter()
+            .map(|target| target.endpoint().map(|endpoint| Asking::compile(catalog.buyer(target.buyer), target, endpoint)))
+            .collect();
+        Snapshot { catalog, filters, asking, currency, money_step }
+    }
+
+    /// How to ask this target.
+    pub fn asking(&self, target: TargetIx) -> Option<&Asking> {
+        self.asking[target.at()].as_ref()
+    }
+
+    /// Whether a number is one of our tracking numbers: calls must not be sent back to us.
+    pub fn is_ours(&self, number: E164) -> bool {
+        self.catalog.number(number).is_some()
+    }
+}

@@ -1,0 +1,224 @@
+//! Calls in memory: decisions being taken, replies to repeats, and live calls with what their end needs.
+//!
+//! The key of a decision is (carrier, carrier's call id). The first request decides; every other one, on whatever worker
+//! and however its connection fared, waits for the same bytes. Business rules are not here: the maps hold values of
+//! `call`, `capacity` and `billing` and run closures on them under one shard's lock.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use tokio::sync::watch;
+
+use crate::billing::Terms;
+use crate::call::Call;
+use crate::capacity::hold::Hold;
+use crate::domain::{BuyerId, CallId, CampaignId, CarrierId, PublisherId, TargetId, Timestamp};
+
+/// A decision's key: every carrier is a namespace of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CallKey {
+    /// The carrier.
+    pub carrier: CarrierId,
+    /// Its name for the call.
+    pub carrier_call_id: String,
+}
+
+/// The answer all requests with one key get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The call.
+    pub call_id: CallId,
+    /// The response body.
+    pub body: Bytes,
+    /// What the first request was about: a repeat about something else is a conflict.
+    pub about: u64,
+}
+
+type Waiting = watch::Receiver<Option<Arc<Answer>>>;
+
+#[derive(Debug)]
+enum Slot {
+    Deciding(Waiting),
+    Decided(Arc<Answer>),
+}
+
+/// What a request finds.
+#[derive(Debug)]
+pub enum Begin {
+    /// It is the first: decide, and finish the ticket.
+    First(Ticket),
+    /// Wait for the one that decides.
+    Wait(Waiting),
+    /// The answer is known.
+    Known(Arc<Answer>),
+    /// As many calls in memory as there may be.
+    Full,
+}
+
+/// An attempt that was handed out, with what settling it needs.
+#[derive(Clone, Debug)]
+pub struct Offered {
+    /// Its number.
+    pub attempt: u32,
+    /// The target.
+    pub target: TargetId,
+    /// Its buyer.
+    pub buyer: BuyerId,
+    /// Terms frozen at the decision.
+    pub terms: Terms,
+    /// Its capacity.
+    pub hold: Hold,
+}
+
+/// A decided call until it is forgotten.
+#[derive(Debug)]
+pub struct Live {
+    /// Its key, to forget the answer with it.
+    pub key: CallKey,
+    /// Its arrival.
+    pub at: Timestamp,
+    /// Its campaign, unless the number was unknown.
+    pub campaign: Option<CampaignId>,
+    /// Its publisher, unless the number was unknown.
+    pub publisher: Option<PublisherId>,
+    /// What its `events` URL carries.
+    pub token: u128,
+    /// The state machine.
+    pub call: Call,
+    /// Attempts that hold capacity.
+    pub offered: Vec<Offered>,
+    /// When it was over.
+    pub over_since: Option<Timestamp>,
+    /// Its end was written once: what follows is a correction.
+    pub end_counted: bool,
+}
+
+/// All calls of this node.
+#[derive(Debug)]
+pub struct Calls {
+    by_key: DashMap<CallKey, Slot>,
+    live: DashMap<CallId, Live>,
+    timers: Mutex<BinaryHeap<Reverse<(Timestamp, CallId)>>>,
+    in_progress: AtomicUsize,
+    limit: usize,
+}
+
+impl Calls {
+    /// Room for `limit` calls, those kept for repeats included.
+    pub fn new(limit: usize) -> Calls {
+        Calls {
+            by_key: DashMap::new(),
+            live: DashMap::new(),
+            timers: Mutex::new(BinaryHeap::new()),
+            in_progress: AtomicUsize::new(0),
+            limit,
+        }
+    }
+
+    /// Joins the decision of this key, or starts it.
+    pub fn begin(self: &Arc<Self>, key: &CallKey) -> Begin {
+        // Read before the entry is locked: `len` visits every shard.
+        let full = self.by_key.len() >= self.limit;
+        match self.by_key.entry(key.clone()) {
+            Entry::Occupied(slot) => match slot.get() {
+                Slot::Deciding(waiting) => Begin::Wait(waiting.clone()),
+                Slot::Decided(answer) => Begin::Known(Arc::clone(answer)),
+            },
+            Entry::Vacant(_) if full => Begin::Full,
+            Entry::Vacant(slot) => {
+                let (tell, waiting) = watch::channel(None);
+                slot.insert(Slot::Deciding(waiting));
+                Begin::First(Ticket { calls: Arc::clone(self), key: key.clone(), tell, finished: false })
+            }
+        }
+    }
+
+    /// Puts a decided call among the live ones.
+    pub fn open(&self, id: CallId, live: Live) {
+        if live.over_since.is_none() {
+            self.in_progress.fetch_add(1, Ordering::Relaxed);
+        }
+        self.live.insert(id, live);
+    }
+
+    /// Runs `with` on a live call, under its shard's lock.
+    pub fn with<R>(&self, id: CallId, with: impl FnOnce(&mut Live) -> R) -> Option<R> {
+        self.live.get_mut(&id).map(|mut live| {
+            let was_over = live.over_since.is_some();
+            let result = with(live.value_mut());
+            if !was_over && live.over_since.is_some() {
+                self.in_progress.fetch_sub(1, Ordering::Relaxed);
+            }
+            result
+        })
+    }
+
+    /// Removes a call and its answer.
+    pub fn forget(&self, id: CallId) {
+        if let Some((_, live)) = self.live.remove(&id) {
+            self.by_key.remove(&live.key);
+        }
+    }
+
+    /// Has the sweep look at the call at `at`.
+    pub fn arm(&self, at: Timestamp, id: CallId) {
+        self.timers.lock().unwrap_or_else(PoisonError::into_inner).push(Reverse((at, id)));
+    }
+
+    /// Calls whose time has come, at most `most` of them.
+    pub fn due(&self, now: Timestamp, most: usize) -> Vec<CallId> {
+        let mut timers = self.timers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut due = Vec::new();
+        while due.len() < most && timers.peek().is_some_and(|Reverse((at, _))| *at <= now) {
+            due.extend(timers.pop().map(|Reverse((_, id))| id));
+        }
+        due
+    }
+
+    /// Calls decided and not over.
+    pub fn in_progress(&self) -> usize {
+        self.in_progress.load(Ordering::Relaxed)
+    }
+
+    /// Answers kept for repeats, decisions being taken included.
+    pub fn remembered(&self) -> usize {
+        self.by_key.len()
+    }
+}
+
+/// The duty to answer everybody who waits for one decision. Dropped unfinished, it lets the next request decide anew.
+#[derive(Debug)]
+#[must_use]
+pub struct Ticket {
+    calls: Arc<Calls>,
+    key: CallKey,
+    tell: watch::Sender<Option<Arc<Answer>>>,
+    finished: bool,
+}
+
+impl Ticket {
+    /// The decision stands: tells everybody.
+    pub fn finish(mut self, answer: Arc<Answer>) {
+        self.finished = true;
+        self.calls.by_key.insert(self.key.clone(), Slot::Decided(Arc::clone(&answer)));
+        self.tell.send_replace(Some(answer));
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.calls.by_key.remove(&self.key);
+        }
+    }
+}
+
+/// Waits for somebody else's decision; `None` when it was given up.
+pub async fn wait(mut waiting: Waiting) -> Option<Arc<Answer>> {
+    waiting.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone())
+}

@@ -1,0 +1,27 @@
+//! What the exchange remembers between requests: capacity, calls, answers. In sharded memory, never on disk.
+//!
+//! The only module that knows the maps. No guard leaves it: callers pass closures, which finish under the shard's lock.
+
+pub mod calls;
+pub mod capacity;
+
+use std::sync::Arc;
+
+use calls::Calls;
+use capacity::Gauges;
+
+/// The shared memory of all workers.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Caps and concurrency.
+    pub gauges: Arc<Gauges>,
+    /// Calls and answers.
+    pub calls: Arc<Calls>,
+}
+
+impl State {
+    /// Empty, with room for `live_calls` calls.
+    pub fn new(live_calls: usize) -> State {
+        State { gauges: Arc::new(Gauges::default()), calls: Arc::new(Calls::new(live_calls)) }
+    }
+}
