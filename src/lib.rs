@@ -15,3 +15,5 @@ pub mod problem;
 pub mod records;
 pub mod runtime;
 pub mod state;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod routing;
