@@ -13,7 +13,8 @@ pub mod carrier;
 pub mod domain;
 pub mod problem;
 pub mod records;
-pub mod runtime;
-pub mod state;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod routing;
+pub mod runtime;
+pub mod state;
+pub mod telemetry;

@@ -54,13 +54,16 @@ impl Compiled {
         }
         match self.tags.iter().find(|rule| !holds(rule, tags)) {
             None => Ok(()),
-            Some(rule) => Err((Reason::Tag, format!("{} {}", rule.key, tags.get(&rule.key).unwrap_or("absent")))),
+            Some(rule) => {
+                Err((Reason::Tag, format!("{} {}", rule.key, tags.get(&rule.key).unwrap_or("absent"))))
+            }
         }
     }
 }
 
 fn holds(rule: &TagRule, tags: &Tags) -> bool {
     let value = tags.get(&rule.key);
-    let listed = value.is_some_and(|value| rule.values.binary_search_by(|one| one.as_str().cmp(value)).is_ok());
+    let listed =
+        value.is_some_and(|value| rule.values.binary_search_by(|one| one.as_str().cmp(value)).is_ok());
     listed == rule.must_match
 }

@@ -1,0 +1,187 @@
+//! Operational facts: say what happened, once; names and labels live here only.
+//!
+//! Each function is one fact. What an operator must act on is also logged; what merely happens is counted. No number of
+//! a caller, token or body goes into either.
+
+use std::time::Duration;
+
+use metrics::{counter, gauge, histogram};
+
+use super::names as name;
+use crate::domain::{BuyerId, CampaignId, Money, Reason};
+
+fn campaign_label(campaign: Option<&CampaignId>) -> String {
+    campaign.map_or_else(|| "none".to_owned(), ToString::to_string)
+}
+
+/// A decision was taken.
+pub fn decision_made(
+    campaign: Option<&CampaignId>,
+    basis: &'static str,
+    reason: Reason,
+    took: Duration,
+    own: Option<Duration>,
+) {
+    let campaign = campaign_label(campaign);
+    counter!(name::DECISIONS, "campaign" => campaign, "basis" => basis, "reason" => reason.as_str())
+        .increment(1);
+    histogram!(name::DECISION_SECONDS).record(took);
+    if let Some(own) = own {
+        histogram!(name::OVERHEAD_SECONDS).record(own);
+    }
+}
+
+/// A request got an earlier decision: `waited`, `known` or `conflict`.
+pub fn repeated(kind: &'static str) {
+    counter!(name::REPEATS, "kind" => kind).increment(1);
+}
+
+/// A target's outcome is final.
+pub fn outcome(buyer: &BuyerId, reason: Reason) {
+    counter!(name::OUTCOMES, "buyer" => buyer.to_string(), "reason" => reason.as_str()).increment(1);
+}
+
+/// A reply was read to its end.
+pub fn ping_replied(buyer: &BuyerId, took: Duration) {
+    histogram!(name::PING_SECONDS, "buyer" => buyer.to_string()).record(took);
+}
+
+/// A connection to a bid endpoint was opened: `ahead` of need or in an `auction`.
+pub fn connection_opened(buyer: &BuyerId, when: &'static str) {
+    counter!(name::CONNECTIONS_OPENED, "buyer" => buyer.to_string(), "when" => when).increment(1);
+}
+
+/// Outstanding pings were closed at once because the linger set was full.
+pub fn linger_overflow(pings: usize) {
+    counter!(name::LINGER_OVERFLOW).increment(pings as u64);
+}
+
+/// A trail's last outcomes were not written.
+pub fn trail_unfinished() {
+    counter!(name::LINGER_LOST).increment(1);
+}
+
+/// A name could not be resolved; the last good addresses stay in use for an hour.
+pub fn resolve_failed(host: &str, error: &str) {
+    counter!(name::RESOLVE_FAILURES).increment(1);
+    tracing::warn!(endpoint.host = host, error, "a bid endpoint's name could not be resolved");
+}
+
+/// A carrier's event was taken.
+pub fn event_taken(kind: &'static str) {
+    counter!(name::EVENTS, "type" => kind).increment(1);
+}
+
+/// A call ended, or an end was corrected.
+pub fn call_ended(
+    campaign: Option<&CampaignId>,
+    reason: Reason,
+    talk: Option<Duration>,
+    revenue: Money,
+    payout: Money,
+) {
+    let campaign = campaign_label(campaign);
+    counter!(name::CALLS_ENDED, "campaign" => campaign.clone(), "reason" => reason.as_str()).increment(1);
+    if let Some(talk) = talk {
+        histogram!(name::TALK_SECONDS).record(talk);
+    }
+    // Counters of money are whole cents of the dashboards' currency; the exact figures are in the ledger.
+    gauge_money(name::REVENUE, &campaign, revenue);
+    gauge_money(name::PAYOUT, &campaign, payout);
+}
+
+fn gauge_money(metric: &'static str, campaign: &str, amount: Money) {
+    if amount.is_positive() {
+        counter!(metric, "campaign" => campaign.to_owned()).increment((amount.micros() / 1_000_000) as u64);
+    }
+}
+
+/// Nobody reported the end of a call in time.
+pub fn hold_expired(call: &str) {
+    counter!(name::HOLDS_EXPIRED).increment(1);
+    tracing::warn!(call.id = call, "no end was reported: slots freed, capped units kept as unresolved");
+}
+
+/// A request was answered with a problem document.
+pub fn request_refused(listener: &'static str, code: &'static str) {
+    counter!(name::REQUESTS_REFUSED, "listener" => listener, "code" => code).increment(1);
+}
+
+/// A connection was closed at once because the listener was full.
+pub fn connection_refused(listener: &'static str) {
+    counter!(name::CONNECTIONS_REFUSED, "listener" => listener).increment(1);
+}
+
+/// Connections open on a listener.
+pub fn listener_connections(listener: &'static str, open: usize) {
+    gauge!(name::LISTENER_CONNECTIONS, "listener" => listener).set(open as f64);
+}
+
+/// A fence caught a bug.
+pub fn panicked(place: &'static str, what: &str) {
+    counter!(name::PANICS, "where" => place).increment(1);
+    tracing::error!(place, what, "a bug was caught; the answer came from the fallback");
+}
+
+/// A commit was not acknowledged.
+pub fn commit_failed(error: &str) {
+    counter!(name::COMMIT_FAILURES).increment(1);
+    tracing::error!(error, "an event could not be made durable; the carrier was told to try again");
+}
+
+/// The store could not take a batch.
+pub fn store_fault(error: &str) {
+    tracing::error!(error, "the store could not take a batch; it is tried again");
+}
+
+/// The catalog was reloaded.
+pub fn reloaded(digest: &str, changes: &[String], at_seconds: i64) {
+    counter!(name::RELOADS, "result" => "done").increment(1);
+    gauge!(name::RELOADED_AT).set(at_seconds as f64);
+    for change in changes {
+        tracing::info!(change = change.as_str(), "catalog changed");
+    }
+    tracing::info!(catalog.digest = digest, changes = changes.len(), "catalog reloaded");
+}
+
+/// A reload was refused; the running catalog stays.
+pub fn reload_refused(problems: &[String]) {
+    counter!(name::RELOADS, "result" => "refused").increment(1);
+    for problem in problems {
+        tracing::error!(problem = problem.as_str(), "configuration error");
+    }
+    tracing::error!(errors = problems.len(), "reload refused: the running catalog stays in force");
+}
+
+/// Figures read once a second.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Levels {
+    /// Calls decided and not over.
+    pub calls_active: usize,
+    /// Answers kept for repeats.
+    pub calls_remembered: usize,
+    /// Units held.
+    pub units_held: u64,
+    /// Rows waiting for the store.
+    pub records_queued: usize,
+    /// Rows dropped since the start.
+    pub records_dropped: u64,
+    /// Connections to bid endpoints.
+    pub ping_connections: usize,
+    /// Pings lingering.
+    pub ping_lingering: usize,
+    /// The system's clock less ours, in microseconds.
+    pub clock_offset_us: i64,
+}
+
+/// Sets the gauges.
+pub fn levels(levels: Levels) {
+    gauge!(name::CALLS_ACTIVE).set(levels.calls_active as f64);
+    gauge!(name::CALLS_REMEMBERED).set(levels.calls_remembered as f64);
+    gauge!(name::UNITS_HELD).set(levels.units_held as f64);
+    gauge!(name::RECORDS_QUEUED).set(levels.records_queued as f64);
+    gauge!(name::CONNECTIONS).set(levels.ping_connections as f64);
+    gauge!(name::LINGERING).set(levels.ping_lingering as f64);
+    gauge!(name::CLOCK_OFFSET).set(levels.clock_offset_us as f64 / 1e6);
+    counter!(name::RECORDS_DROPPED).absolute(levels.records_dropped);
+}

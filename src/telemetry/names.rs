@@ -1,0 +1,106 @@
+//! Every metric: name, kind, unit, labels, help, buckets. The one definition that the recorder, the docs and the tests read.
+
+use MetricKind::{Counter, Gauge, Histogram};
+
+/// What kind of metric it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts by bucket.
+    Histogram,
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Def {
+    /// Full name, unit included.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: MetricKind,
+    /// Its labels; values come from closed enums and configured ids only.
+    pub labels: &'static [&'static str],
+    /// What it says.
+    pub help: &'static str,
+    /// Upper edges, of histograms only.
+    pub buckets: &'static [f64],
+}
+
+/// Edges for our own share of a decision, in seconds.
+const OVERHEAD: &[f64] =
+    &[0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1];
+/// Edges for whole decisions and buyers' replies, in seconds; every default deadline is an edge.
+const DECISION: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.75,
+    1.0, 1.5, 2.0, 5.0,
+];
+/// Edges for talk time, in seconds; common minimum durations are edges.
+const TALK: &[f64] = &[5.0, 15.0, 30.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1200.0, 3600.0];
+
+macro_rules! metrics_table {
+    ($($id:ident $name:literal $kind:ident [$($label:literal),*] $buckets:expr, $help:literal;)*) => {
+        $(#[doc = $help] pub const $id: &str = $name;)*
+        /// All metrics.
+        pub const METRICS: &[Def] = &[$(Def {
+            name: $name, kind: $kind, labels: &[$($label),*], help: $help, buckets: $buckets,
+        },)*];
+    };
+}
+
+metrics_table! {
+    BUILD_INFO "outcry_build_info" Gauge ["version"] &[], "Always 1; the version is the label.";
+    DECISIONS "outcry_decisions_total" Counter ["campaign", "basis", "reason"] &[], "Decisions by what the answer rests on and why.";
+    DECISION_SECONDS "outcry_decision_duration_seconds" Histogram [] DECISION, "Request read to answer ready.";
+    OVERHEAD_SECONDS "outcry_engine_overhead_seconds" Histogram [] OVERHEAD, "Our own share of a decision with pings: request read to last ping written, plus end of the auction to answer ready.";
+    REPEATS "outcry_repeats_total" Counter ["kind"] &[], "Requests answered with the decision of an earlier one: waited, known, conflict.";
+    OUTCOMES "outcry_outcomes_total" Counter ["buyer", "reason"] &[], "How each target of each decision ended, by buyer.";
+    PING_SECONDS "outcry_ping_duration_seconds" Histogram ["buyer"] DECISION, "Ping written to reply read, late ones included.";
+    CONNECTIONS_OPENED "outcry_ping_connections_opened_total" Counter ["buyer", "when"] &[], "Connections to bid endpoints opened: ahead of need, or in an auction.";
+    CONNECTIONS "outcry_ping_connections" Gauge [] &[], "Connections to bid endpoints open now.";
+    LINGERING "outcry_ping_lingering" Gauge [] &[], "Pings whose late reply is still waited for.";
+    LINGER_OVERFLOW "outcry_ping_linger_overflow_total" Counter [] &[], "Outstanding pings closed at once because the linger set was full.";
+    RESOLVE_FAILURES "outcry_ping_resolve_failures_total" Counter [] &[], "Background look-ups of bid endpoints' names that failed.";
+    LINGER_LOST "outcry_ping_trails_unfinished_total" Counter [] &[], "Trails whose last outcomes were not written because the exchange stopped.";
+    EVENTS "outcry_events_total" Counter ["type"] &[], "Carrier events taken.";
+    CALLS_ENDED "outcry_calls_ended_total" Counter ["campaign", "reason"] &[], "Calls ended, by what came of them.";
+    TALK_SECONDS "outcry_talk_duration_seconds" Histogram [] TALK, "Talk time of connected calls.";
+    CALLS_ACTIVE "outcry_calls_active" Gauge [] &[], "Calls decided and not over.";
+    CALLS_REMEMBERED "outcry_calls_remembered" Gauge [] &[], "Answers kept for repeats.";
+    UNITS_HELD "outcry_holds_units" Gauge [] &[], "Units of caps and concurrency held by calls in flight.";
+    HOLDS_EXPIRED "outcry_holds_expired_total" Counter [] &[], "Holds whose call nobody reported the end of.";
+    REVENUE "outcry_revenue_total" Counter ["campaign"] &[], "Revenue booked, in the deployment's currency; the ledger is the truth.";
+    PAYOUT "outcry_payout_total" Counter ["campaign"] &[], "Payout booked, in the deployment's currency; the ledger is the truth.";
+    REQUESTS_REFUSED "outcry_requests_refused_total" Counter ["listener", "code"] &[], "Requests answered with a problem document.";
+    CONNECTIONS_REFUSED "outcry_connections_refused_total" Counter ["listener"] &[], "Connections closed at once because the listener was full.";
+    LISTENER_CONNECTIONS "outcry_listener_connections" Gauge ["listener"] &[], "Connections open now.";
+    PANICS "outcry_panics_total" Counter ["where"] &[], "Bugs caught by a fence; each is worth a report.";
+    RECORDS_DROPPED "outcry_records_dropped_total" Counter [] &[], "Rows dropped because the queue to the store was full.";
+    RECORDS_QUEUED "outcry_records_queued" Gauge [] &[], "Rows waiting for the store.";
+    COMMIT_FAILURES "outcry_commit_failures_total" Counter [] &[], "Commits not acknowledged in time or refused; the carrier was told to try again.";
+    RELOADS "outcry_config_reloads_total" Counter ["result"] &[], "Reloads of the catalog: done or refused.";
+    RELOADED_AT "outcry_config_last_reload_success_timestamp_seconds" Gauge [] &[], "When the catalog in force was loaded.";
+    CLOCK_OFFSET "outcry_clock_offset_seconds" Gauge [] &[], "The system's clock less ours.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_rules() {
+        let mut seen = std::collections::BTreeSet::new();
+        for def in METRICS {
+            assert!(seen.insert(def.name), "{} twice", def.name);
+            assert!(def.name.starts_with("outcry_"), "{}", def.name);
+            assert_eq!(def.kind == Counter, def.name.ends_with("_total"), "{}", def.name);
+            assert_eq!(def.kind == Histogram, !def.buckets.is_empty(), "{}", def.name);
+            assert!(def.kind != Histogram || def.name.ends_with("_seconds"), "{} has no unit", def.name);
+            assert!(def.help.ends_with('.') && def.buckets.is_sorted(), "{}", def.name);
+            for forbidden in ["call", "caller", "number", "url", "sub_id", "publisher"] {
+                assert!(!def.labels.contains(&forbidden), "{} has the label {forbidden}", def.name);
+            }
+        }
+    }
+}
