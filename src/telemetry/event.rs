@@ -85,15 +85,9 @@ pub fn call_ended(
     if let Some(talk) = talk {
         histogram!(name::TALK_SECONDS).record(talk);
     }
-    // Counters of money are whole cents of the dashboards' currency; the exact figures are in the ledger.
-    gauge_money(name::REVENUE, &campaign, revenue);
-    gauge_money(name::PAYOUT, &campaign, payout);
-}
-
-fn gauge_money(metric: &'static str, campaign: &str, amount: Money) {
-    if amount.is_positive() {
-        counter!(metric, "campaign" => campaign.to_owned()).increment((amount.micros() / 1_000_000) as u64);
-    }
+    counter!(name::REVENUE, "campaign" => campaign.clone())
+        .increment(u64::try_from(revenue.micros()).unwrap_or(0));
+    counter!(name::PAYOUT, "campaign" => campaign).increment(u64::try_from(payout.micros()).unwrap_or(0));
 }
 
 /// Nobody reported the end of a call in time.

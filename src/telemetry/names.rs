@@ -70,8 +70,8 @@ metrics_table! {
     CALLS_REMEMBERED "outcry_calls_remembered" Gauge [] &[], "Answers kept for repeats.";
     UNITS_HELD "outcry_holds_units" Gauge [] &[], "Units of caps and concurrency held by calls in flight.";
     HOLDS_EXPIRED "outcry_holds_expired_total" Counter [] &[], "Holds whose call nobody reported the end of.";
-    REVENUE "outcry_revenue_total" Counter ["campaign"] &[], "Revenue booked, in the deployment's currency; the ledger is the truth.";
-    PAYOUT "outcry_payout_total" Counter ["campaign"] &[], "Payout booked, in the deployment's currency; the ledger is the truth.";
+    REVENUE "outcry_revenue_micros_total" Counter ["campaign"] &[], "Revenue booked, in micro-units of the deployment's currency; the ledger is the truth.";
+    PAYOUT "outcry_payout_micros_total" Counter ["campaign"] &[], "Payout booked, in micro-units of the deployment's currency; the ledger is the truth.";
     REQUESTS_REFUSED "outcry_requests_refused_total" Counter ["listener", "code"] &[], "Requests answered with a problem document.";
     CONNECTIONS_REFUSED "outcry_connections_refused_total" Counter ["listener"] &[], "Connections closed at once because the listener was full.";
     LISTENER_CONNECTIONS "outcry_listener_connections" Gauge ["listener"] &[], "Connections open now.";
