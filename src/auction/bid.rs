@@ -54,15 +54,19 @@ impl Reply {
     }
 }
 
-/// Makes foreign text fit to keep: bounded, printable, and without anything that could be a phone number.
+/// Makes foreign text fit to keep: bounded, printable, and without anything that could be a phone number. Of digits
+/// with no letter between them only the first four stay, so that `(512) 555-0123` is no way around it.
 pub fn clean_note(text: &str) -> String {
     let mut kept = String::new();
     let mut digits = 0;
     for c in text.chars() {
-        digits = if c.is_ascii_digit() { digits + 1 } else { 0 };
-        let shown = if c.is_control() {
+        if c.is_alphabetic() {
+            digits = 0;
+        }
+        digits += usize::from(c.is_numeric());
+        let shown = if c.is_control() || is_invisible(c) {
             ' '
-        } else if digits > 4 {
+        } else if c.is_numeric() && digits > 4 {
             '•'
         } else {
             c
@@ -73,4 +77,9 @@ pub fn clean_note(text: &str) -> String {
         kept.push(shown);
     }
     kept
+}
+
+/// Marks that change how the text around them is shown: zero widths and directions.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

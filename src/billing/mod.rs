@@ -9,7 +9,7 @@ mod tests;
 
 use std::time::Duration;
 
-use crate::domain::{AttemptEnd, Cause, EndedBy, Money, Payout, Reason};
+use crate::domain::{AttemptEnd, Bps, Cause, EndedBy, Money, Payout, Reason};
 
 /// What was agreed when the call was handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,25 @@ pub fn settle(terms: &Terms, end: &AttemptEnd) -> Settlement {
     }
 }
 
+/// The lowest price that leaves `min_margin` after the payout; nothing is asked for with `None`. A publisher that gets
+/// everything leaves no margin at any price.
+pub fn min_price(payout: &Payout, min_margin: Option<Money>) -> Money {
+    const NEVER: Money = Money::from_micros(i64::MAX);
+    let Some(margin) = min_margin else { return Money::ZERO };
+    match payout {
+        Payout::Fixed(amount) => amount.checked_add(margin).unwrap_or(NEVER),
+        Payout::Share(_) if !margin.is_positive() => Money::ZERO,
+        Payout::Share(part) => {
+            let (whole, ours) = (i128::from(Bps::WHOLE.0), i128::from(Bps::WHOLE.0.saturating_sub(part.0)));
+            if ours == 0 {
+                return NEVER;
+            }
+            let micros = (i128::from(margin.micros()) * whole + ours - 1) / ours;
+            Money::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+        }
+    }
+}
+
 fn not_billable(terms: &Terms, end: &AttemptEnd) -> Option<Reason> {
     if !end.connected {
         return Some(undelivered(end));
@@ -83,14 +102,17 @@ fn not_billable(terms: &Terms, end: &AttemptEnd) -> Option<Reason> {
     terms.test.then_some(Reason::Test)
 }
 
-/// Why nobody was connected, by cause and by whose doing it was.
+/// Why nobody was connected, by cause and by whose doing it was. A caller who gave up while it rang is gone, even where
+/// the carrier calls that no answer: never the buyer's fault.
 fn undelivered(end: &AttemptEnd) -> Reason {
     match end.cause {
         Cause::Busy => Reason::Busy,
-        Cause::NoAnswer => Reason::NoAnswer,
         Cause::Rejected => Reason::Rejected,
         Cause::Failed => Reason::Failed,
-        Cause::Cancelled | Cause::Normal if end.ended_by == EndedBy::Caller => Reason::CallerAbandon,
+        Cause::NoAnswer | Cause::Cancelled | Cause::Normal if end.ended_by == EndedBy::Caller => {
+            Reason::CallerAbandon
+        }
+        Cause::NoAnswer => Reason::NoAnswer,
         Cause::Cancelled | Cause::Normal => Reason::NotAnswered,
     }
 }

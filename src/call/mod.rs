@@ -164,6 +164,14 @@ impl Attempt {
     /// Joins a report with what is known; commutative and idempotent until the attempt is settled.
     fn join(&mut self, event: &CallEvent, now: Timestamp) {
         let earliest = |known: Option<Timestamp>| Some(known.map_or(event.at, |known| known.min(event.at)));
+        // Only what is news prolongs the wait for an end: a repeated report would hold the slot for ever.
+        let news = match event.kind {
+            EventKind::Answered => self.answered.is_none() && self.bridged.is_none(),
+            EventKind::Bridged => self.bridged.is_none(),
+            EventKind::Ringing | EventKind::Ended { .. } | EventKind::CallEnded { .. } | EventKind::Noted => {
+                false
+            }
+        };
         match event.kind {
             EventKind::Ringing => self.ringing = earliest(self.ringing),
             EventKind::Answered => self.answered = earliest(self.answered),
@@ -176,7 +184,7 @@ impl Attempt {
             }
             EventKind::Noted => {}
         }
-        if matches!(event.kind, EventKind::Answered | EventKind::Bridged) {
+        if news {
             self.expires = self.expires.max(now.after(self.patience.answered));
         }
     }

@@ -1,1 +1,562 @@
+//! Two kinds of table over the same events.
+//!
+//! A *story* has one row per thing that happens, the time we learn of it in milliseconds first, and behind `=>` the
+//! effects; no `=>` means no effect:
+//!
+//! ```text
+//!       0 offer 1
+//!    4000 answered 1 at 3900                       `at`: the carrier's own time; left out, it is ours
+//!  100000 ended 1 normal target talk 95000         => free 1, settle 1 normal target 95000 carrier
+//!  100000 state                                    => ended over due never
+//! ```
+//!
+//! Events are `ringing N`, `answered N`, `bridged N`, `ended N CAUSE WHO [talk MS]`, `call_ended CAUSE WHO`, `noted N`;
+//! `tick` lets time do what is due. A settlement says cause, who, talk (`-` for nobody connected) and its source, and
+//! `late` after an expiry.
+//!
+//! A *script* is a line of events between `|`, in no order, with every carrier's time given, and behind `=>` the
+//! settlements they must lead to in every order, however often each is delivered, and on either side of an expiry.
+//!
+//! Attempts wait 5 s for late reports, 40 s for an answer, 200 s for the end of an answered leg.
 
+use std::time::Duration;
+
+use super::event::{CallEvent, Effect, EventKind};
+use super::{Call, Patience, Phase};
+use crate::domain::draw::Draw;
+use crate::domain::{AttemptEnd, Cause, EndedBy, TalkSource, Timestamp};
+
+const PATIENCE: Patience = Patience {
+    late_events: Duration::from_secs(5),
+    unanswered: Duration::from_secs(40),
+    answered: Duration::from_secs(200),
+};
+
+/// Milliseconds, with up to three decimals.
+fn ms(text: &str) -> Timestamp {
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let micros = format!("{whole}{part:0<3}");
+    Timestamp::from_micros(micros.parse().expect("milliseconds"))
+}
+
+fn attempt(word: &str) -> u32 {
+    word.parse().expect("the number of an attempt")
+}
+
+fn event(words: &[&str], now: Timestamp) -> CallEvent {
+    let field = |key| words.iter().position(|word| *word == key).map(|at| words[at + 1]);
+    let why = |from: usize| {
+        let cause = Cause::parse(words[from]).expect("a cause");
+        (cause, EndedBy::parse(words[from + 1]).expect("whose doing"))
+    };
+    let (attempt, kind) = match words[0] {
+        "ringing" => (Some(attempt(words[1])), EventKind::Ringing),
+        "answered" => (Some(attempt(words[1])), EventKind::Answered),
+        "bridged" => (Some(attempt(words[1])), EventKind::Bridged),
+        "noted" => (Some(attempt(words[1])), EventKind::Noted),
+        "ended" => {
+            let (cause, ended_by) = why(2);
+            let talk_ms = field("talk").map(|text| text.parse().expect("milliseconds"));
+            (Some(attempt(words[1])), EventKind::Ended { cause, ended_by, talk_ms })
+        }
+        "call_ended" => {
+            let (cause, ended_by) = why(1);
+            (None, EventKind::CallEnded { cause, ended_by })
+        }
+        other => panic!("unknown event `{other}`"),
+    };
+    CallEvent { attempt, at: field("at").map_or(now, ms), kind }
+}
+
+fn effect(effect: &Effect) -> String {
+    match effect {
+        Effect::FreeSlots { attempt } => format!("free {attempt}"),
+        Effect::Expire { attempt } => format!("expire {attempt}"),
+        Effect::Settle { attempt, end, after_expiry } => {
+            assert_eq!(end.connected, end.talk_ms > 0, "connected is having talked");
+            let talk = if end.connected { end.talk_ms.to_string() } else { "-".to_owned() };
+            let late = if *after_expiry { " late" } else { "" };
+            let (cause, by, source) = (end.cause.as_str(), end.ended_by.as_str(), end.talk_source.as_str());
+            format!("settle {attempt} {cause} {by} {talk} {source}{late}")
+        }
+    }
+}
+
+fn list(effects: &[Effect]) -> String {
+    effects.iter().map(effect).collect::<Vec<_>>().join(", ")
+}
+
+fn state(call: &Call) -> String {
+    let phase = match call.phase() {
+        None => "none",
+        Some(Phase::Offered) => "offered",
+        Some(Phase::Ringing) => "ringing",
+        Some(Phase::Talking) => "talking",
+        Some(Phase::Ended) => "ended",
+    };
+    let over = if call.is_over() { "over" } else { "open" };
+    let due = call.next_deadline().map_or("never".to_owned(), |due| due.millis().to_string());
+    format!("{phase} {over} due {due}")
+}
+
+/// Plays stories.
+fn check(table: &str) {
+    for story in table.split("\n\n") {
+        let mut call = Call::new();
+        for row in story.lines().map(str::trim).filter(|row| !row.is_empty() && !row.starts_with('#')) {
+            let (happens, expected) = row.split_once("=>").unwrap_or((row, ""));
+            let words: Vec<&str> = happens.split_whitespace().collect();
+            let now = ms(words[0]);
+            let came = match words[1] {
+                "state" => state(&call),
+                "tick" => list(&call.on_time(now)),
+                "offer" => {
+                    call.offer(attempt(words[2]), PATIENCE, now);
+                    String::new()
+                }
+                _ => list(&call.on_event(&event(&words[1..], now), now)),
+            };
+            assert_eq!(came, expected.trim(), "at `{row}` in\n{story}\n");
+        }
+    }
+}
+
+/// Every order of `0..n`.
+fn orders(n: usize) -> Vec<Vec<usize>> {
+    if n == 0 {
+        return vec![Vec::new()];
+    }
+    let mut all = Vec::new();
+    for shorter in orders(n - 1) {
+        for place in 0..n {
+            let mut order = shorter.clone();
+            order.insert(place, n - 1);
+            all.push(order);
+        }
+    }
+    all
+}
+
+/// Runs the clock until nothing is due.
+fn run_out(call: &mut Call, effects: &mut Vec<Effect>) {
+    while let Some(due) = call.next_deadline() {
+        let done = call.on_time(due);
+        assert!(!done.is_empty() && call.next_deadline() != Some(due), "a deadline that does nothing");
+        effects.extend(done);
+    }
+}
+
+/// What must hold of the effects on one attempt: freed or expired once, first; settled once.
+fn once_each(effects: &[Effect], number: u32) {
+    let mut seen = Vec::new();
+    for effect in effects {
+        match effect {
+            Effect::FreeSlots { attempt } if *attempt == number => seen.push("free"),
+            Effect::Expire { attempt } if *attempt == number => seen.push("expire"),
+            Effect::Settle { attempt, after_expiry, .. } if *attempt == number => {
+                seen.push(if *after_expiry { "settle late" } else { "settle" });
+            }
+            Effect::FreeSlots { .. } | Effect::Expire { .. } | Effect::Settle { .. } => {}
+        }
+    }
+    assert!(matches!(seen[..], ["free", "settle"] | ["expire", "settle late"]), "{seen:?}");
+}
+
+/// Delivers a script's events in this order, the first `early` of them before the clock runs out, and says what was
+/// settled, in words and whole. Reports arrive a hundredth of a second apart: fast enough for every patience.
+fn deliver(
+    events: &[CallEvent],
+    order: &[usize],
+    early: usize,
+    attempts: &[u32],
+) -> (String, Vec<AttemptEnd>) {
+    let mut call = Call::new();
+    let mut now = Timestamp::default();
+    let mut effects = Vec::new();
+    attempts.iter().for_each(|number| call.offer(*number, PATIENCE, now));
+    let (before, after) = order.split_at(early);
+    for part in [before, after] {
+        for at in part {
+            now = now.after(Duration::from_millis(10));
+            effects.extend(call.on_event(&events[*at], now));
+        }
+        run_out(&mut call, &mut effects);
+        now = now.after(Duration::from_secs(1_000));
+    }
+    assert_eq!(state(&call), "ended over due never");
+    for event in events {
+        assert_eq!(call.on_event(event, now), [], "settled is settled");
+    }
+    attempts.iter().for_each(|number| once_each(&effects, *number));
+    let mut settled: Vec<(String, AttemptEnd)> = effects
+        .iter()
+        .filter_map(|one| match one {
+            Effect::Settle { end, .. } => Some((effect(one), *end)),
+            Effect::FreeSlots { .. } | Effect::Expire { .. } => None,
+        })
+        .collect();
+    settled.sort_by(|a, b| a.0.cmp(&b.0));
+    let (words, ends): (Vec<String>, Vec<AttemptEnd>) = settled.into_iter().unzip();
+    (words.join(", ").replace("settle ", "").replace(" late", ""), ends)
+}
+
+/// Plays scripts in every order, then with seeded repeats, then with an expiry before the first report of an end.
+fn check_any_order(table: &str) {
+    for script in table.lines().map(str::trim).filter(|row| !row.is_empty() && !row.starts_with('#')) {
+        let (events, expected) = script.split_once("=>").expect("events => settlements");
+        let events: Vec<CallEvent> = events
+            .split('|')
+            .map(|text| {
+                let words: Vec<&str> = text.split_whitespace().collect();
+                assert!(words.contains(&"at"), "a script names the carrier's times: {text}");
+                event(&words, Timestamp::default())
+            })
+            .collect();
+        let is_end =
+            |at: &usize| matches!(events[*at].kind, EventKind::Ended { .. } | EventKind::CallEnded { .. });
+        let attempts: Vec<u32> = expected
+            .split(", ")
+            .map(|one| attempt(one.trim().split_once(' ').expect("an attempt").0))
+            .collect();
+        let in_order: Vec<usize> = (0..events.len()).collect();
+        let (_, ends) = deliver(&events, &in_order, events.len(), &attempts);
+        let same = |order: &[usize], early: usize| {
+            let settled = deliver(&events, order, early, &attempts);
+            let place = format!("delivered {order:?}, {early} before the expiry, in\n{script}\n");
+            assert_eq!(settled.0, expected.trim(), "{place}");
+            assert_eq!(settled.1, ends, "{place}");
+        };
+        assert!(events.len() <= 5, "more events than orders can be tried");
+        let mut draw = Draw::new(11);
+        for order in orders(events.len()) {
+            same(&order, order.len());
+            for _ in 0..20 {
+                let mut repeated = order.clone();
+                for _ in 0..=draw.below(6) {
+                    let again = order[draw.below(order.len() as u64) as usize];
+                    repeated.insert(draw.below(repeated.len() as u64 + 1) as usize, again);
+                }
+                same(&repeated, repeated.len());
+                let first_end = repeated.iter().position(is_end).expect("a script ends");
+                same(&repeated, draw.below(first_end as u64 + 1) as usize);
+            }
+        }
+    }
+}
+
+/// Scenario 11: order and number of deliveries change nothing.
+#[test]
+fn any_order_and_any_number_of_deliveries_settle_alike() {
+    check_any_order(
+        "# The carrier's talk time counts, whatever the times say.
+         ringing 1 at 1000 | answered 1 at 4000 | bridged 1 at 5000 | ended 1 normal target talk 95000 at 99000 | call_ended normal target at 99500 => 1 normal target 95000 carrier
+         ended 1 normal caller talk 95000 at 99000 => 1 normal caller 95000 carrier
+         answered 1 at 4000 | ended 1 normal caller talk 89999 at 99000 | noted 1 at 99900 => 1 normal caller 89999 carrier
+         bridged 1 at 5000 | ended 1 normal caller talk 0 at 99000 => 1 normal caller - carrier
+         # Without one, from bridged to ended; without bridged, from answered; without either, nobody talked.
+         ringing 1 at 1000 | answered 1 at 4000 | bridged 1 at 5000 | ended 1 normal target at 95000 | call_ended normal caller at 99500 => 1 normal target 90000 event_times
+         ringing 1 at 1000 | answered 1 at 4000 | ended 1 normal target at 95000 | call_ended normal caller at 99500 => 1 normal target 91000 derived
+         ringing 1 at 1000 | ended 1 normal target at 95000 | call_ended normal caller at 99500 => 1 normal target - none
+         # Not delivered.
+         ringing 1 at 1000 | ended 1 busy target at 2000 | call_ended normal exchange at 2500 => 1 busy target - none
+         ringing 1 at 1000 | ended 1 no_answer carrier at 21000 | noted 1 at 1500 | call_ended normal carrier at 30000 => 1 no_answer carrier - none
+         ended 1 rejected target at 2000 | call_ended normal caller at 9000 => 1 rejected target - none
+         ended 1 failed carrier talk 0 at 2000 => 1 failed carrier - carrier
+         # Scenario 7: the caller is gone while it rings, with and without an end of the leg.
+         ringing 1 at 1000 | ended 1 cancelled caller at 6000 | call_ended cancelled caller at 6100 => 1 cancelled caller - none
+         ringing 1 at 1000 | call_ended cancelled caller at 6100 => 1 cancelled caller - none
+         # Only the end of the call is ever reported.
+         call_ended normal caller at 99500 => 1 normal caller - none
+         ringing 1 at 1000 | answered 1 at 4000 | bridged 1 at 5000 | call_ended normal caller at 99500 => 1 normal caller 94500 event_times
+         ringing 1 at 1000 | answered 1 at 4000 | call_ended normal caller at 99500 => 1 normal caller 95500 derived",
+    );
+}
+
+/// Scenario 4: each attempt of a call settles by its own reports; the end of the call is news only where there are none.
+#[test]
+fn attempts_of_one_call_settle_apart_in_any_order() {
+    check_any_order(
+        "ended 1 busy target at 2000 | answered 2 at 8000 | bridged 2 at 9000 | ended 2 normal caller at 99000 | call_ended normal caller at 99100 => 1 busy target - none, 2 normal caller 90000 event_times
+         ended 1 no_answer carrier at 20000 | bridged 2 at 29000 | ended 2 normal target talk 90000 at 120000 => 1 no_answer carrier - none, 2 normal target 90000 carrier
+         ended 1 normal target talk 6000 at 7000 | ended 2 busy target at 8000 | ended 3 failed carrier at 9000 | call_ended normal caller at 9500 => 1 normal target 6000 carrier, 2 busy target - none, 3 failed carrier - none
+         ended 1 busy target at 2000 | ringing 2 at 3000 | call_ended cancelled caller at 9100 => 1 busy target - none, 2 cancelled caller - none",
+    );
+}
+
+#[test]
+fn talk_time_comes_from_the_carrier_never_from_us() {
+    check_any_order(
+        "# The earliest bridged counts, to the millisecond begun: 89,999.9 ms are not 90 s.
+         bridged 1 at 5000.4 | ended 1 normal target at 95000.3 => 1 normal target 89999 event_times
+         bridged 1 at 5000.4 | ended 1 normal target at 95000.4 => 1 normal target 90000 event_times
+         answered 1 at 5000.001 | ended 1 normal target at 95000 => 1 normal target 89999 derived
+         # A clock that ran backwards makes no talk of it, and no panic.
+         bridged 1 at 95000 | ended 1 normal target at 5000 => 1 normal target - event_times
+         bridged 1 at 5000 | ended 1 normal target at 5000 => 1 normal target - event_times
+         # The carrier's figure beats its own times, longer or shorter.
+         bridged 1 at 5000 | ended 1 normal target talk 90000 at 94999 => 1 normal target 90000 carrier
+         bridged 1 at 5000 | ended 1 normal target talk 89999 at 96000 => 1 normal target 89999 carrier
+         # A cause that excludes talk is believed before times are; a talk time before a cause.
+         bridged 1 at 5000 | ended 1 failed carrier at 95000 => 1 failed carrier - none
+         bridged 1 at 5000 | ended 1 failed carrier talk 90000 at 95000 => 1 failed carrier 90000 carrier",
+    );
+    check(
+        "# An hour of ours between the reports is not an hour of talk.
+         0     offer 1
+         3000  bridged 1 at 5000
+         90000 ended 1 normal target at 6500  => free 1, settle 1 normal target 1500 event_times",
+    );
+}
+
+#[test]
+fn a_call_goes_through_its_phases() {
+    check(
+        "0      state                 => none over due never
+         0      offer 1
+         0      state                 => offered open due 40000
+         1000   ringing 1
+         1000   state                 => ringing open due 40000
+         4000   answered 1
+         4000   state                 => talking open due 204000
+         5000   bridged 1
+         5000   state                 => talking open due 205000
+         6000   ringing 1
+         6000   state                 => talking open due 205000
+         100000 ended 1 normal target talk 95000  => free 1, settle 1 normal target 95000 carrier
+         100000 state                 => ended over due never
+         999999 tick
+
+         # Scenario 4: the first is busy, so the second is offered; the newest attempt gives the phase.
+         0      offer 1
+         3000   ended 1 busy target   => free 1, settle 1 busy target - none
+         3000   state                 => ended over due never
+         3100   offer 2
+         3100   state                 => offered open due 43100
+         # A report of the first that comes late is no news, one of nobody's attempt neither.
+         3200   ringing 1
+         3300   answered 1
+         3400   ended 9 busy target
+         3400   state                 => offered open due 43100
+         5000   answered 2
+         99000  ended 2 normal caller talk 93000  => free 2, settle 2 normal caller 93000 carrier
+
+         # What the machine has no use for does nothing at all.
+         0      offer 1
+         50     noted 1
+         60     noted 9
+         60     state                 => offered open due 40000
+
+         # Reports to a call without attempts.
+         0      call_ended cancelled caller
+         0      ringing 1
+         0      tick
+         0      state                 => none over due never",
+    );
+}
+
+/// Scenario 6: the slot is free with the first word of an end, whatever it will cost.
+#[test]
+fn slots_are_free_at_once_and_judgement_waits_for_late_reports() {
+    check(
+        "# Neither talk time nor times of it: wait, then believe that nobody talked.
+         0      offer 1
+         6000   call_ended cancelled caller           => free 1
+         6000   state                                 => ended open due 11000
+         10999  tick
+         11000  tick                                  => settle 1 cancelled caller - none
+         11000  state                                 => ended over due never
+
+         # The leg's own end says more and needs no waiting.
+         0      offer 1
+         6000   call_ended cancelled caller           => free 1
+         6100   ended 1 cancelled caller              => settle 1 cancelled caller - none
+
+         # The missing time comes while we wait. Repeats do not prolong the wait.
+         0      offer 1
+         4000   answered 1
+         95000  ended 1 normal target                 => free 1
+         96000  ended 1 normal target at 95000
+         97000  call_ended normal target
+         97000  state                                 => ended open due 100000
+         97500  bridged 1 at 5000                     => settle 1 normal target 90000 event_times
+
+         # It does not come.
+         0      offer 1
+         4000   answered 1
+         95000  ended 1 normal target                 => free 1
+         99999  tick
+         100000 tick                                  => settle 1 normal target 91000 derived
+
+         # It comes in the very moment of judgement, before the clock was asked.
+         0      offer 1
+         4000   answered 1
+         95000  ended 1 normal target                 => free 1
+         100000 bridged 1 at 5000                     => settle 1 normal target 90000 event_times
+
+         # The end of the call frees what has no end of its own, and each attempt waits for itself.
+         0      offer 1
+         0      offer 2
+         3000   ended 1 normal target                 => free 1
+         5000   call_ended normal caller              => free 2
+         5000   state                                 => ended open due 8000
+         8000   tick                                  => settle 1 normal target - none
+         9999   tick
+         10000  tick                                  => settle 2 normal caller - none",
+    );
+}
+
+/// Scenario 12: the end is lost. Slots are freed by the clock, the units stay unresolved until somebody says more.
+#[test]
+fn a_lost_end_expires_once() {
+    check(
+        "# Unanswered: ring time and 20 s, ringing or not.
+         0      offer 1
+         1000   ringing 1
+         39999  tick
+         40000  tick                                  => expire 1
+         40000  state                                 => ended over due never
+         40001  tick
+
+         # Answered: longest talk and 60 s, counted from the report.
+         0      offer 1
+         39999  answered 1
+         40000  tick
+         239998 tick
+         239999 tick                                  => expire 1
+         300000 tick
+
+         # A repeated report is no sign of life.
+         0      offer 1
+         4000   answered 1
+         9000   answered 1 at 4000
+         9000   state                                 => talking open due 204000
+         150000 answered 1 at 3000
+         150000 state                                 => talking open due 204000
+         203999 tick
+         204000 tick                                  => expire 1
+
+         # Connecting the caller is: talk begins there. Once.
+         0      offer 1
+         4000   answered 1
+         30000  bridged 1
+         90000  bridged 1 at 30000
+         90000  answered 1 at 4000
+         90000  state                                 => talking open due 230000
+
+         # In the other order, too.
+         0      offer 1
+         30000  bridged 1
+         39000  answered 1 at 28000
+         39000  state                                 => talking open due 230000
+
+         # A report that finds the time run out, before the clock was asked.
+         0      offer 1
+         41000  ringing 1                             => expire 1
+         42000  tick
+
+         # An answer that does is an answer: the caller is talking.
+         0      offer 1
+         41000  answered 1
+         41000  state                                 => talking open due 241000
+
+         # An end in time is judged, never expired.
+         0      offer 1
+         39000  call_ended cancelled caller           => free 1
+         40000  tick
+         44000  tick                                  => settle 1 cancelled caller - none
+
+         # Each attempt by its own clock.
+         0      offer 1
+         10000  offer 2
+         12000  answered 2
+         40000  tick                                  => expire 1
+         40000  state                                 => talking open due 212000
+         60000  ended 2 normal caller talk 48000      => free 2, settle 2 normal caller 48000 carrier
+         60000  state                                 => ended over due never",
+    );
+}
+
+#[test]
+fn a_late_end_settles_once_and_frees_nothing_twice() {
+    check(
+        "0      offer 1
+         40000  tick                                  => expire 1
+         90000  ended 1 normal target talk 45000      => settle 1 normal target 45000 carrier late
+         90001  ended 1 normal target talk 45000
+         90002  call_ended normal target
+         90003  answered 1
+         99999  tick
+         99999  state                                 => ended over due never
+
+         # Late reports without an end start no clock; with one they are worth what they are in time.
+         0      offer 1
+         40000  tick                                  => expire 1
+         50000  answered 1 at 4000
+         50100  bridged 1 at 5000
+         50100  state                                 => ended over due never
+         90000  ended 1 normal caller at 89000        => settle 1 normal caller 84000 event_times late
+
+         # A late end without a talk time waits for one, too.
+         0      offer 1
+         40000  tick                                  => expire 1
+         90000  call_ended normal caller
+         90000  state                                 => ended over due 95000
+         91000  ended 1 normal caller
+         95000  tick                                  => settle 1 normal caller - none late
+         95000  bridged 1 at 5000
+         99999  tick
+
+         # Days later, by a call record.
+         0         offer 1
+         4000      answered 1
+         204000    tick                               => expire 1
+         259200000 ended 1 normal target talk 95000 at 99000 => settle 1 normal target 95000 carrier late",
+    );
+}
+
+/// Reports that contradict each other: what was settled stays settled, since money was booked; until then the better
+/// word counts. A correction is a new entry in the ledger, not a second settlement.
+#[test]
+fn the_better_word_counts_until_money_is_booked() {
+    check(
+        "# Two ends of one leg while nothing is judged: one with a talk time, then the earlier.
+         0      offer 1
+         95000  ended 1 normal target at 95000             => free 1
+         96000  ended 1 normal target at 94000
+         97000  ended 1 normal caller talk 88000 at 96000  => settle 1 normal caller 88000 carrier
+         98000  ended 1 normal caller talk 99000 at 94000
+
+         0      offer 1
+         4000   answered 1
+         95000  ended 1 normal target at 95000             => free 1
+         96000  ended 1 normal caller at 94000
+         100000 tick                                       => settle 1 normal caller 90000 derived
+
+         # Two times of one thing: the earlier.
+         0      offer 1
+         4000   bridged 1 at 4000
+         4100   bridged 1 at 3000
+         4200   bridged 1 at 5000
+         95000  ended 1 normal target                      => free 1, settle 1 normal target 92000 event_times
+         95100  ended 1 normal target talk 95000",
+    );
+}
+
+/// The sources of talk time are all used, so that a row of each stands above.
+#[test]
+fn every_talk_source_can_come_out() {
+    for source in TalkSource::ALL {
+        let script = match source {
+            TalkSource::Carrier => "ended 1 normal target talk 7 at 9 => 1 normal target 7 carrier",
+            TalkSource::EventTimes => {
+                "bridged 1 at 2 | ended 1 normal target at 9 => 1 normal target 7 event_times"
+            }
+            TalkSource::Derived => {
+                "answered 1 at 2 | ended 1 normal target at 9 => 1 normal target 7 derived"
+            }
+            TalkSource::None => "ended 1 normal target at 9 => 1 normal target - none",
+        };
+        assert!(script.ends_with(source.as_str()));
+        check_any_order(script);
+    }
+}

@@ -134,8 +134,8 @@ impl Gauge {
         }
     }
 
-    /// Whether the gauge can be forgotten once its window is over.
+    /// Whether the gauge can be forgotten once its window is over: nothing in it will move any more.
     pub fn is_idle(&self) -> bool {
-        self.held == 0
+        self.held == 0 && self.unresolved == 0
     }
 }

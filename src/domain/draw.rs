@@ -21,7 +21,7 @@ impl Draw {
 
     /// The next number below `bound`; 0 for a bound of 0. The bias is below bound / 2⁶⁴.
     pub fn below(&mut self, bound: u64) -> u64 {
-        (u128::from(self.bits()) * u128::from(bound) >> 64) as u64
+        ((u128::from(self.bits()) * u128::from(bound)) >> 64) as u64
     }
 
     /// Positions 0… in an order drawn by weight without putting back; weights of 0 come last, in their own order.
