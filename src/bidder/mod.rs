@@ -1,0 +1,268 @@
+//! The native dialect of the bid contract: what a ping says, and to whom it says how much.
+//!
+//! Pure: facts in, bytes out. It opens no connection, reads no clock and draws no ids; when to ask and how long to
+//! wait is in `ping`, what an answer means is in `reply`, signatures are in `sign`. The disclosure policy is applied
+//! here and nowhere else: what this file does not write, a buyer that is not dialled never learns.
+
+#[cfg(test)]
+mod chance;
+mod decimal;
+mod document;
+pub mod reply;
+pub mod sign;
+
+use std::fmt;
+use std::io::Write;
+use std::time::Duration;
+
+use crate::domain::caller::PERSONAL_TAGS;
+use crate::domain::catalog::{Buyer, Disclosure, Endpoint};
+use crate::domain::{
+    BuyerId, CampaignId, E164, Money, PingId, PublisherId, Tag, TagValue, Tags, Target, Timestamp,
+};
+use decimal::Decimal;
+
+/// Version of the bid contract; the first key of every ping.
+pub const CONTRACT_VERSION: u32 = 1;
+
+/// The facts of one ping. Everything about the caller is here whole: `Asking` decides what of it leaves.
+#[derive(Clone, Copy)]
+pub struct Ping<'a> {
+    /// Its id, which the reply may echo.
+    pub ping_id: PingId,
+    /// Milliseconds the buyer has: what is left when the ping is rendered, less 3 ms for the way.
+    pub deadline_ms: u32,
+    /// A test call: never billed, no live target dialled.
+    pub test: bool,
+    /// The campaign.
+    pub campaign: &'a CampaignId,
+    /// The campaign's vertical.
+    pub vertical: &'a str,
+    /// The publisher as this buyer knows it: see [`publisher_code`].
+    pub publisher_code: &'a str,
+    /// The caller's area code.
+    pub area_code: Option<u16>,
+    /// The caller's state, two letters.
+    pub state: Option<&'a str>,
+    /// The caller's ZIP, whole.
+    pub zip: Option<&'a str>,
+    /// The caller's number, if it has a valid one.
+    pub number: Option<E164>,
+    /// The caller as this buyer knows it: see [`caller_token`].
+    pub token: Option<&'a str>,
+    /// Where state and ZIP come from.
+    pub geo_source: &'a str,
+    /// STIR attestation, `A` to `C`.
+    pub stir: Option<&'a str>,
+    /// Whether the call came with a consent record.
+    pub consent: bool,
+    /// All tags of the call.
+    pub tags: &'a Tags,
+    /// Keys of the tags that leave in pings of this campaign.
+    pub ping_tags: &'a [String],
+    /// The deployment's currency.
+    pub currency: &'a str,
+    /// Lowest price accepted; leaves only if the buyer's policy shows it.
+    pub floor: Option<Money>,
+    /// When the call came.
+    pub at: Timestamp,
+}
+
+/// How one target is asked: the buyer's policy and the head of the request, compiled when the catalog is loaded.
+#[derive(Clone, Debug)]
+pub struct Asking {
+    disclosure: Disclosure,
+    /// Those of `PERSONAL_TAGS` that may leave, in lower case.
+    personal_tags: Vec<String>,
+    show_floor: bool,
+    min_duration: Duration,
+    host_header: String,
+    path: String,
+}
+
+impl Asking {
+    /// Compiles the policy of `buyer` and the head of requests to `endpoint`, which is the one of `target`.
+    pub fn compile(buyer: &Buyer, target: &Target, endpoint: &Endpoint) -> Asking {
+        Asking {
+            disclosure: buyer.disclosure,
+            personal_tags: buyer.personal_tags.iter().map(|key| key.to_ascii_lowercase()).collect(),
+            show_floor: buyer.show_floor,
+            min_duration: target.min_duration,
+            host_header: host_header(endpoint),
+            path: endpoint.path.clone(),
+        }
+    }
+
+    /// The `Host` header: the port only where it is not the scheme's own, an IPv6 literal in brackets.
+    pub fn host_header(&self) -> &str {
+        &self.host_header
+    }
+
+    /// Path and query of the request line.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Appends the JSON body of the ping, keys in the order of the bid contract, absent facts left out.
+    ///
+    /// ```json
+    /// {"version":1,"ping_id":"01J…","deadline_ms":487,"test":false,"campaign":"auto-us","vertical":"auto",
+    ///  "publisher":"p7k2…","geo_source":"area_code","caller":{"area_code":"512","state":"TX","zip3":"787","token":"k1:9f…"},
+    ///  "stir":"A","consent":true,"tags":{"case":"collision"},"currency":"USD","min_duration_s":90,"at":"2026-11-20T09:00:00Z"}
+    /// ```
+    pub fn render(&self, ping: &Ping<'_>, into: &mut Vec<u8>) {
+        let mut body = Object::open(into);
+        body.bare("version", CONTRACT_VERSION);
+        body.text("ping_id", &ping.ping_id.to_string());
+        body.bare("deadline_ms", ping.deadline_ms);
+        body.bare("test", ping.test);
+        body.text("campaign", ping.campaign.as_str());
+        body.text("vertical", ping.vertical);
+        body.text("publisher", ping.publisher_code);
+        body.text("geo_source", ping.geo_source);
+        self.render_caller(ping, body.key("caller"));
+        body.text_if("stir", ping.stir);
+        body.bare("consent", ping.consent);
+        self.render_tags(ping, body.key("tags"));
+        body.text("currency", ping.currency);
+        if let Some(floor) = ping.floor.filter(|_| self.show_floor) {
+            body.text("floor", &floor.to_string());
+        }
+        body.bare("min_duration_s", self.min_duration.as_secs());
+        body.text("at", &ping.at.to_the_second());
+        body.close();
+    }
+
+    fn render_caller(&self, ping: &Ping<'_>, into: &mut Vec<u8>) {
+        let mut caller = Object::open(into);
+        if self.disclosure != Disclosure::None {
+            if let Some(area_code) = ping.area_code {
+                caller.text("area_code", &format!("{area_code:03}"));
+            }
+            caller.text_if("state", ping.state);
+            caller.text_if("zip3", ping.zip.and_then(zip3));
+            caller.text_if("token", ping.token);
+        }
+        if self.disclosure == Disclosure::Full {
+            caller.text_if("number", ping.number.map(E164::reveal).as_deref());
+            caller.text_if("zip", ping.zip);
+        }
+        caller.close();
+    }
+
+    fn render_tags(&self, ping: &Ping<'_>, into: &mut Vec<u8>) {
+        let mut tags = Object::open(into);
+        for tag in ping.tags.iter().filter(|tag| self.may_leave(tag, ping)) {
+            match &tag.value {
+                TagValue::Text(text) => tags.text(&tag.key, text),
+                TagValue::Bool(truth) => tags.bare(&tag.key, truth),
+                TagValue::Number(text) if Decimal::read(text.as_bytes()).is_some() => {
+                    tags.bare(&tag.key, text)
+                }
+                TagValue::Number(text) => tags.text(&tag.key, text),
+            }
+        }
+        tags.close();
+    }
+
+    /// Named by the campaign; if personal, by the buyer's policy too; and never the caller's number in disguise.
+    fn may_leave(&self, tag: &Tag, ping: &Ping<'_>) -> bool {
+        let is_personal = PERSONAL_TAGS.iter().any(|key| key.eq_ignore_ascii_case(&tag.key));
+        let is_permitted = self.personal_tags.iter().any(|key| key.eq_ignore_ascii_case(&tag.key));
+        ping.ping_tags.contains(&tag.key)
+            && (!is_personal || is_permitted)
+            && (self.disclosure == Disclosure::Full
+                || !ping.number.is_some_and(|number| spells(tag.value.as_text(), number)))
+    }
+}
+
+/// The caller as one buyer knows it: `k1:` and 32 hex digits of HMAC-SHA256, cut to 16 bytes.
+///
+/// The key is derived per buyer, so two buyers cannot join what they see, and an unkeyed search through all numbers
+/// finds nothing. `key` is the exchange's own and never leaves it.
+pub fn caller_token(key: &[u8], buyer: &BuyerId, number: E164) -> String {
+    let own_key = sign::keyed(key, &[b"caller-token", buyer.as_str().as_bytes()]);
+    let digest = sign::keyed(&own_key, &[number.reveal().as_bytes()]);
+    digest[..16].iter().fold(String::from("k1:"), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// The publisher as one buyer knows it: 8 characters of Crockford's base 32 in lower case, keyed per buyer.
+pub fn publisher_code(key: &[u8], buyer: &BuyerId, publisher: &PublisherId) -> String {
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let own_key = sign::keyed(key, &[b"publisher-code", buyer.as_str().as_bytes()]);
+    let digest = sign::keyed(&own_key, &[publisher.as_str().as_bytes()]);
+    let bits = digest[..5].iter().fold(0_u64, |bits, byte| (bits << 8) | u64::from(*byte));
+    (0..8).map(|place| char::from(ALPHABET[((bits >> (35 - 5 * place)) & 31) as usize])).collect()
+}
+
+fn host_header(endpoint: &Endpoint) -> String {
+    let bare_v6 = endpoint.host.contains(':') && !endpoint.host.starts_with('[');
+    let host = if bare_v6 { format!("[{}]", endpoint.host) } else { endpoint.host.clone() };
+    let own_port = if endpoint.tls { 443 } else { 80 };
+    if endpoint.port == own_port { host } else { format!("{host}:{}", endpoint.port) }
+}
+
+/// The first three characters of a ZIP, never all of what was given as one.
+fn zip3(zip: &str) -> Option<&str> {
+    let start = zip.get(..3).filter(|start| start.bytes().all(|byte| byte.is_ascii_alphanumeric()))?;
+    (zip.len() >= 5).then_some(start)
+}
+
+/// Whether the digits of the text contain the last seven of the number: with the area code beside it, that is all of it.
+fn spells(text: &str, number: E164) -> bool {
+    let tail = format!("{:07}", number.digits() % 10_000_000);
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    digits.contains(&tail)
+}
+
+/// A JSON object being written.
+struct Object<'a> {
+    into: &'a mut Vec<u8>,
+    is_empty: bool,
+}
+
+impl<'a> Object<'a> {
+    fn open(into: &'a mut Vec<u8>) -> Object<'a> {
+        into.push(b'{');
+        Object { into, is_empty: true }
+    }
+
+    /// Writes the key; what is appended next is its value.
+    fn key(&mut self, key: &str) -> &mut Vec<u8> {
+        if !self.is_empty {
+            self.into.push(b',');
+        }
+        self.is_empty = false;
+        quote(key, self.into);
+        self.into.push(b':');
+        self.into
+    }
+
+    fn text(&mut self, key: &str, text: &str) {
+        quote(text, self.key(key));
+    }
+
+    fn text_if(&mut self, key: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.text(key, text);
+        }
+    }
+
+    /// Writes a value whose own text is JSON: a number, `true` or `false`.
+    fn bare(&mut self, key: &str, value: impl fmt::Display) {
+        write!(self.key(key), "{value}").expect("memory takes every write");
+    }
+
+    fn close(self) {
+        self.into.push(b'}');
+    }
+}
+
+/// Writes a JSON string, escaped.
+fn quote(text: &str, into: &mut Vec<u8>) {
+    serde_json::to_writer(into, text).expect("memory takes every write");
+}
+
+#[cfg(test)]
+#[path = "ping_tests.rs"]
+mod tests;
