@@ -1,0 +1,205 @@
+//! Rows and folders for the tests of `records` and `report`. The numbers are made up; nothing here asserts.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::row::{
+    CallKeys, CatalogRow, DecidedRow, EndCounts, EndedRow, EventRow, LedgerRow, OutcomeRow, Row, TrailRow,
+};
+use super::sqlite::Store;
+use crate::domain::{
+    BuyerId, CallId, CampaignId, CarrierId, Money, PingId, PublisherId, Reason, TargetId, Timestamp,
+};
+
+/// A folder of its own, gone with the test.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new(name: &str) -> Folder {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("outcry-{name}-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a folder for the test");
+        Folder(path)
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.0.join("records.db")
+    }
+
+    pub fn open(&self) -> Store {
+        Store::open(&self.file()).expect("a store")
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// Writes the rows as one batch.
+pub fn write(store: &mut Store, rows: &[Row]) {
+    let number = store.next_batch();
+    let applied = store.apply(number, rows).expect("the batch is written");
+    assert!(matches!(applied, super::sqlite::Applied::Now { .. }), "{applied:?}");
+}
+
+/// 2026-11-20T09:00:00Z.
+pub const NINE: Timestamp = Timestamp::from_micros(1_795_165_200_000_000);
+
+pub fn call_id(n: u64) -> CallId {
+    CallId::from_bits(0x0190_0000_0000_7000_8000_0000_0000_0000 + u128::from(n))
+}
+
+pub fn money(text: &str) -> Money {
+    match text.strip_prefix('-') {
+        Some(owed) => Money::parse(owed).expect("an amount").negated(),
+        None => Money::parse(text).expect("an amount"),
+    }
+}
+
+pub fn buyer(text: &str) -> BuyerId {
+    BuyerId::parse(text).expect("a slug")
+}
+
+pub fn target(text: &str) -> TargetId {
+    TargetId::parse(text).expect("a slug")
+}
+
+/// Call `n` arrives `n` seconds after nine.
+pub fn keys(n: u64) -> CallKeys {
+    CallKeys {
+        call_id: call_id(n),
+        at: Timestamp::from_micros(NINE.micros() + i64::try_from(n).expect("small") * 1_000_000),
+        campaign: Some(CampaignId::parse("auto-us").expect("a slug")),
+        publisher: Some(PublisherId::parse("p7").expect("a slug")),
+    }
+}
+
+/// Won in an auction by `acme-1` at 25.50.
+pub fn decided(n: u64) -> DecidedRow {
+    DecidedRow {
+        keys: keys(n),
+        carrier: CarrierId::parse("tw").expect("a slug"),
+        carrier_call_id: format!("CA{n}"),
+        test: false,
+        number: "+18005550100".to_owned(),
+        sub_id: Some("fb-77".to_owned()),
+        caller: "+1512*****23".to_owned(),
+        caller_token: Some(u64::MAX - n),
+        state: Some("TX".to_owned()),
+        basis: "auction",
+        action: "dial",
+        reason: Reason::Won,
+        target: Some(target("acme-1")),
+        buyer: Some(buyer("acme")),
+        price: Some(money("25.50")),
+        decided_us: 41_700,
+        overhead_us: 312,
+        catalog: "d1".to_owned(),
+    }
+}
+
+/// `acme-1` wins, `bolt-1` is outbid, `core-1` had no unit left; provisional: `bolt-1` is pending.
+pub fn trail(n: u64, is_final: bool) -> TrailRow {
+    let outcome = |name: &str, who: &str, reason, amount: Option<&str>, latency_us| OutcomeRow {
+        target: target(name),
+        buyer: buyer(who),
+        reason,
+        amount: amount.map(money),
+        ping: amount.map(|_| PingId::from_bits(7)),
+        latency_us,
+        note: None,
+    };
+    let mut outcomes = vec![
+        outcome("acme-1", "acme", Reason::Won, Some("25.50"), Some(31_040)),
+        outcome("bolt-1", "bolt", Reason::Outbid, Some("20"), Some(38_000)),
+        outcome("core-1", "core", Reason::Cap, None, None),
+    ];
+    outcomes[2].note = Some("50 of 50".to_owned());
+    if !is_final {
+        outcomes[1] = outcome("bolt-1", "bolt", Reason::Pending, None, None);
+    }
+    TrailRow {
+        keys: keys(n),
+        step: 1,
+        is_final,
+        seed: 42,
+        close: "all_replied",
+        asked_us: 200,
+        closed_us: 41_300,
+        plan: "main".to_owned(),
+        tags: vec![("case".to_owned(), "collision".to_owned())],
+        outcomes,
+    }
+}
+
+pub fn event(n: u64, event_id: &str) -> EventRow {
+    EventRow {
+        call_id: call_id(n),
+        event_id: event_id.to_owned(),
+        attempt: Some(1),
+        kind: "ended",
+        at: Some(Timestamp::from_micros(NINE.micros() + 95_000_000)),
+        received: Timestamp::from_micros(NINE.micros() + 95_250_000),
+        detail: "normal, talk 91000 ms, by caller".to_owned(),
+    }
+}
+
+pub fn ended(n: u64) -> EndedRow {
+    EndedRow {
+        keys: keys(n),
+        target: Some(target("acme-1")),
+        buyer: Some(buyer("acme")),
+        ended_at: Timestamp::from_micros(NINE.micros() + 96_000_000),
+        reason: Reason::Billable,
+        connected: true,
+        talk_ms: 91_000,
+        talk_source: "carrier",
+        ended_by: "caller",
+        billable: true,
+        payable: true,
+        negative_margin: false,
+        counts: EndCounts { ended: 1, connected: 1, billable: 1, talk_ms: 91_000 },
+    }
+}
+
+/// Revenue 25.50, payout 15.00, margin 10.50: they balance.
+pub fn entries(n: u64) -> Vec<LedgerRow> {
+    [("revenue", "buyer:acme", "25.50"), ("payout", "publisher:p7", "-15"), ("margin", "exchange", "-10.50")]
+        .into_iter()
+        .map(|(kind, account, amount)| LedgerRow {
+            keys: keys(n),
+            buyer: buyer("acme"),
+            target: target("acme-1"),
+            group: "attempt/1".to_owned(),
+            kind,
+            account: account.to_owned(),
+            amount: money(amount),
+            booked_at: Timestamp::from_micros(NINE.micros() + 96_000_000),
+        })
+        .collect()
+}
+
+pub fn catalog() -> CatalogRow {
+    CatalogRow { digest: "d1".to_owned(), text: "# campaigns.toml\n".to_owned(), since: NINE }
+}
+
+/// Every kind of row of one call, in the order they happen.
+pub fn whole_call(n: u64) -> Vec<Row> {
+    let mut rows = vec![
+        Row::Catalog(catalog()),
+        Row::Decided(Box::new(decided(n))),
+        Row::Trail(Box::new(trail(n, false))),
+        Row::Trail(Box::new(trail(n, true))),
+        Row::Event(Box::new(event(n, "e1"))),
+    ];
+    rows.extend(entries(n).into_iter().map(Row::Ledger));
+    rows.push(Row::Ended(Box::new(ended(n))));
+    rows
+}

@@ -1,0 +1,137 @@
+//! One step's outcomes as bytes: a version byte, then postcard of a private structure of that version.
+//!
+//! The structures here are frozen once released: a new field means a new version beside the old one, and every version
+//! ever written can be read. No SQL and no file here.
+
+use serde::{Deserialize, Serialize};
+
+use super::row::TrailRow;
+use super::stored::{StoredOutcome, StoredTrail};
+use crate::domain::{CallId, Money, PingId, Timestamp};
+
+/// The version written today.
+const VERSION: u8 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct TrailV1<'a> {
+    at: i64,
+    #[serde(borrow)]
+    campaign: Option<&'a str>,
+    publisher: Option<&'a str>,
+    seed: u64,
+    close: &'a str,
+    asked_us: u64,
+    closed_us: u64,
+    plan: &'a str,
+    tags: Vec<(&'a str, &'a str)>,
+    outcomes: Vec<OutcomeV1<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OutcomeV1<'a> {
+    target: &'a str,
+    buyer: &'a str,
+    reason: u16,
+    amount: Option<i64>,
+    ping: Option<[u8; 16]>,
+    latency_us: Option<u64>,
+    note: Option<&'a str>,
+}
+
+/// Why bytes of the store cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum UnpackError {
+    /// No bytes at all.
+    #[error("the record is empty")]
+    Empty,
+    /// Written by a later version, or not by us.
+    #[error("the record has version {found}, this binary reads up to {VERSION}: use a newer one")]
+    UnknownVersion {
+        /// Its version.
+        found: u8,
+    },
+    /// Not what its version says.
+    #[error("the record is damaged")]
+    Damaged(#[source] postcard::Error),
+    /// More than its version says.
+    #[error("the record goes on where it should end")]
+    TooLong,
+}
+
+/// Packs everything of the row that is not a column: all but call, step and whether it is final.
+pub(super) fn pack(row: &TrailRow) -> Result<Vec<u8>, postcard::Error> {
+    let trail = TrailV1 {
+        at: row.keys.at.micros(),
+        campaign: row.keys.campaign.as_ref().map(|id| id.as_str()),
+        publisher: row.keys.publisher.as_ref().map(|id| id.as_str()),
+        seed: row.seed,
+        close: row.close,
+        asked_us: row.asked_us,
+        closed_us: row.closed_us,
+        plan: &row.plan,
+        tags: row.tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+        outcomes: row
+            .outcomes
+            .iter()
+            .map(|outcome| OutcomeV1 {
+                target: outcome.target.as_str(),
+                buyer: outcome.buyer.as_str(),
+                reason: outcome.reason.code(),
+                amount: outcome.amount.map(Money::micros),
+                ping: outcome.ping.map(|ping| ping.bits().to_be_bytes()),
+                latency_us: outcome.latency_us,
+                note: outcome.note.as_deref(),
+            })
+            .collect(),
+    };
+    let room = 96 + 64 * row.outcomes.len();
+    let mut bytes = Vec::with_capacity(room);
+    bytes.push(VERSION);
+    postcard::to_extend(&trail, bytes)
+}
+
+/// Reads packed bytes of any version back, together with the columns they stood beside.
+pub(super) fn unpack(
+    seq: i64,
+    call_id: CallId,
+    step: u32,
+    is_final: bool,
+    bytes: &[u8],
+) -> Result<StoredTrail, UnpackError> {
+    let (version, body) = bytes.split_first().ok_or(UnpackError::Empty)?;
+    if *version != VERSION {
+        return Err(UnpackError::UnknownVersion { found: *version });
+    }
+    let (trail, rest) = postcard::take_from_bytes::<TrailV1>(body).map_err(UnpackError::Damaged)?;
+    if !rest.is_empty() {
+        return Err(UnpackError::TooLong);
+    }
+    Ok(StoredTrail {
+        seq,
+        call_id,
+        step,
+        is_final,
+        at: Timestamp::from_micros(trail.at),
+        campaign: trail.campaign.map(str::to_owned),
+        publisher: trail.publisher.map(str::to_owned),
+        seed: trail.seed,
+        close: trail.close.to_owned(),
+        asked_us: trail.asked_us,
+        closed_us: trail.closed_us,
+        plan: trail.plan.to_owned(),
+        tags: trail.tags.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        outcomes: trail
+            .outcomes
+            .into_iter()
+            .map(|outcome| StoredOutcome {
+                target: outcome.target.to_owned(),
+                buyer: outcome.buyer.to_owned(),
+                reason: outcome.reason,
+                amount: outcome.amount.map(Money::from_micros),
+                ping: outcome.ping.map(|bits| PingId::from_bits(u128::from_be_bytes(bits))),
+                latency_us: outcome.latency_us,
+                note: outcome.note.map(str::to_owned),
+            })
+            .collect(),
+    })
+}

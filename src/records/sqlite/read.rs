@@ -1,0 +1,385 @@
+//! Reading the embedded store, on a connection of its own: the list of queries a second store would have to answer.
+//!
+//! Read-only by flag and by setting; each query is one snapshot and short, so the writer is never held up and its log
+//! can be folded in. What is shown, and in which words, is in `report`.
+
+use std::path::Path;
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Row as Line, ToSql, params};
+
+use super::{StoreError, open_read_only};
+use crate::domain::{CallId, Money, Timestamp};
+use crate::records::packed;
+use crate::records::stored::{
+    CallQuery, PnlKey, StoredCall, StoredCatalog, StoredDecision, StoredEnd, StoredEntry, StoredEvent,
+    StoredImbalance, StoredMoney, StoredPnl, StoredReasonCount, StoredTotals, StoredTrail, StoredWhole,
+};
+
+const MICROS_PER_HOUR: i64 = 3_600_000_000;
+
+/// A reader of the embedded store.
+#[derive(Debug)]
+pub struct Reader {
+    conn: Connection,
+}
+
+const CALL_COLUMNS: &str = "
+  c.call_id, c.at, (SELECT text FROM word WHERE id = c.campaign), (SELECT text FROM word WHERE id = c.publisher),
+  c.decided, (SELECT text FROM word WHERE id = c.carrier), c.carrier_call_id, c.test, c.number, c.sub_id, c.caller,
+  c.caller_token, c.state, c.basis, c.action, c.reason, (SELECT text FROM word WHERE id = c.target),
+  (SELECT text FROM word WHERE id = c.buyer), c.price, c.decided_us, c.overhead_us,
+  (SELECT text FROM word WHERE id = c.catalog), c.ended_at, (SELECT text FROM word WHERE id = c.end_target),
+  (SELECT text FROM word WHERE id = c.end_buyer), c.end_reason, c.connected, c.talk_ms, c.talk_source, c.ended_by,
+  c.billable, c.payable, c.negative_margin,
+  (SELECT coalesce(sum(amount), 0) FROM ledger_entry l WHERE l.call_id = c.call_id AND l.kind = 'revenue'),
+  (SELECT coalesce(sum(amount), 0) FROM ledger_entry l WHERE l.call_id = c.call_id AND l.kind = 'payout'),
+  (SELECT coalesce(sum(amount), 0) FROM ledger_entry l WHERE l.call_id = c.call_id AND l.kind = 'margin')";
+
+const ENTRY_COLUMNS: &str = "
+  e.seq, e.call_id, e.at, (SELECT text FROM word WHERE id = e.campaign),
+  (SELECT text FROM word WHERE id = e.publisher), (SELECT text FROM word WHERE id = e.buyer),
+  (SELECT text FROM word WHERE id = e.target), e.grp, e.kind, (SELECT text FROM word WHERE id = e.account), e.amount,
+  e.booked_at";
+
+impl Reader {
+    /// Opens the store that is at `path`; it is never created here.
+    pub fn open(path: &Path) -> Result<Reader, StoreError> {
+        Ok(Reader { conn: open_read_only(path)? })
+    }
+
+    /// Hourly counts by one key, over the whole hours that begin at `from`'s hour or later and before `to`.
+    pub fn pnl(
+        &self,
+        key: PnlKey,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+    ) -> Result<Vec<StoredPnl>, StoreError> {
+        let (column, shown) = match key {
+            PnlKey::Buyer => ("buyer", "(SELECT text FROM word WHERE id = p.buyer)"),
+            PnlKey::Target => ("target", "(SELECT text FROM word WHERE id = p.target)"),
+            PnlKey::Publisher => ("publisher", "(SELECT text FROM word WHERE id = p.publisher)"),
+            PnlKey::Campaign => ("campaign", "(SELECT text FROM word WHERE id = p.campaign)"),
+            PnlKey::Hour => ("hour", "strftime('%Y-%m-%dT%H:%M:%SZ', p.hour * 3600, 'unixepoch')"),
+        };
+        let order = if key == PnlKey::Hour { "p.hour" } else { "sum(p.revenue) DESC, sum(p.calls) DESC, 1" };
+        let sql = format!(
+            "SELECT {shown}, sum(p.calls), sum(p.ended), sum(p.connected), sum(p.billable), sum(p.talk_ms),
+               sum(p.revenue), sum(p.payout), sum(p.margin)
+             FROM pnl_hour p WHERE p.hour >= ?1 AND p.hour < ?2 GROUP BY p.{column} ORDER BY {order}"
+        );
+        self.list("the P&L", &sql, params![hour_from(from), hour_to(to)], |line| {
+            Ok(StoredPnl {
+                key: line.get(0)?,
+                calls: line.get(1)?,
+                ended: line.get(2)?,
+                connected: line.get(3)?,
+                billable: line.get(4)?,
+                talk_ms: line.get(5)?,
+                money: StoredMoney {
+                    revenue: money(line, 6)?,
+                    payout: money(line, 7)?,
+                    margin: money(line, 8)?,
+                },
+            })
+        })
+    }
+
+    /// Calls, newest first.
+    pub fn calls(&self, query: &CallQuery, limit: usize) -> Result<Vec<StoredCall>, StoreError> {
+        let sql = format!(
+            "SELECT {CALL_COLUMNS} FROM call c
+             WHERE c.at >= ?1 AND c.at < ?2 AND (c.at, c.call_id) < (?3, ?4)
+               AND (?5 IS NULL OR c.campaign = (SELECT id FROM word WHERE text = ?5))
+               AND (?6 IS NULL OR c.publisher = (SELECT id FROM word WHERE text = ?6))
+               AND (?7 IS NULL OR (SELECT id FROM word WHERE text = ?7) IN (c.buyer, c.end_buyer))
+               AND (?8 IS NULL OR ?8 IN (c.reason, c.end_reason))
+             ORDER BY c.at DESC, c.call_id DESC LIMIT ?9"
+        );
+        let (after_at, after_id) =
+            query.after.map_or((i64::MAX, [0xff; 16]), |(at, id)| (at.micros(), key(id)));
+        let values = params![
+            query.since.map_or(i64::MIN, Timestamp::micros),
+            query.until.map_or(i64::MAX, Timestamp::micros),
+            after_at,
+            after_id,
+            query.campaign,
+            query.publisher,
+            query.buyer,
+            query.reason,
+            rows(limit),
+        ];
+        self.list("calls", &sql, values, call)
+    }
+
+    /// Everything about one call, as of one moment.
+    pub fn whole(&self, call_id: CallId) -> Result<StoredWhole, StoreError> {
+        let what = "a call";
+        let snapshot =
+            self.conn.unchecked_transaction().map_err(|source| StoreError::Read { what, source })?;
+        let sql = format!("SELECT {CALL_COLUMNS} FROM call c WHERE c.call_id = ?1");
+        let found = self.list(what, &sql, params![key(call_id)], call)?;
+        let trails = self.trails(
+            "SELECT seq, call_id, step, is_final, doc FROM trail WHERE call_id = ?1 ORDER BY step",
+            params![key(call_id)],
+        )?;
+        let events = self.list(
+            "the events of a call",
+            "SELECT call_id, event_id, attempt, kind, at, received, detail FROM event
+             WHERE call_id = ?1 ORDER BY received, seq",
+            params![key(call_id)],
+            event,
+        )?;
+        let sql = format!("SELECT {ENTRY_COLUMNS} FROM ledger_entry e WHERE e.call_id = ?1 ORDER BY e.seq");
+        let entries = self.list("the ledger of a call", &sql, params![key(call_id)], entry)?;
+        snapshot.finish().map_err(|source| StoreError::Read { what, source })?;
+        Ok(StoredWhole { call: found.into_iter().next(), trails, events, entries })
+    }
+
+    /// Final steps after a place in the order of the store, oldest first.
+    pub fn trails_after(&self, seq: i64, limit: usize) -> Result<Vec<StoredTrail>, StoreError> {
+        self.trails(
+            "SELECT seq, call_id, step, is_final, doc FROM trail WHERE seq > ?1 AND is_final = 1
+             ORDER BY seq LIMIT ?2",
+            params![seq, rows(limit)],
+        )
+    }
+
+    /// Ledger entries after a place in the order of the store, oldest first.
+    pub fn entries_after(&self, seq: i64, limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
+        let sql =
+            format!("SELECT {ENTRY_COLUMNS} FROM ledger_entry e WHERE e.seq > ?1 ORDER BY e.seq LIMIT ?2");
+        self.list("the ledger", &sql, params![seq, rows(limit)], entry)
+    }
+
+    /// How targets ended, over whole hours: per target its `top` most frequent reasons, most frequent first.
+    pub fn reasons(
+        &self,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+        top: usize,
+    ) -> Result<Vec<StoredReasonCount>, StoreError> {
+        self.list(
+            "reasons",
+            "WITH sums AS (SELECT buyer, target, reason, sum(count) AS n FROM outcome_hour
+                 WHERE hour >= ?1 AND hour < ?2 GROUP BY buyer, target, reason),
+               ranked AS (SELECT *, row_number() OVER (PARTITION BY buyer, target ORDER BY n DESC, reason) AS place
+                 FROM sums)
+             SELECT b.text, t.text, r.reason, r.n FROM ranked r
+               JOIN word b ON b.id = r.buyer JOIN word t ON t.id = r.target
+             WHERE r.place <= ?3 ORDER BY b.text, t.text, r.place",
+            params![hour_from(from), hour_to(to), rows(top)],
+            |line| {
+                Ok(StoredReasonCount {
+                    buyer: line.get(0)?,
+                    target: line.get(1)?,
+                    reason: line.get(2)?,
+                    count: line.get(3)?,
+                })
+            },
+        )
+    }
+
+    /// Groups of entries that do not sum to zero; looks at the whole ledger.
+    pub fn imbalances(&self, limit: usize) -> Result<Vec<StoredImbalance>, StoreError> {
+        self.list(
+            "the balance of the ledger",
+            "SELECT call_id, grp, sum(amount) FROM ledger_entry GROUP BY call_id, grp HAVING sum(amount) <> 0 LIMIT ?1",
+            params![rows(limit)],
+            |line| {
+                Ok(StoredImbalance { call_id: call_id(line, 0)?, group: line.get(1)?, sum: money(line, 2)? })
+            },
+        )
+    }
+
+    /// How much the store holds; counts whole tables.
+    pub fn totals(&self) -> Result<StoredTotals, StoreError> {
+        self.conn
+            .query_row(
+                "SELECT (SELECT value FROM meta WHERE key = 'batch_no'), (SELECT count(*) FROM call),
+                   (SELECT count(*) FROM call WHERE ended_at IS NOT NULL),
+                   (SELECT count(*) FROM trail WHERE is_final = 1), (SELECT count(*) FROM trail WHERE is_final = 0),
+                   (SELECT count(*) FROM event), (SELECT count(*) FROM ledger_entry)",
+                (),
+                |line| {
+                    Ok(StoredTotals {
+                        batch_no: line.get(0)?,
+                        calls: line.get(1)?,
+                        ended: line.get(2)?,
+                        steps: line.get(3)?,
+                        pending_steps: line.get(4)?,
+                        events: line.get(5)?,
+                        entries: line.get(6)?,
+                    })
+                },
+            )
+            .map_err(|source| StoreError::Read { what: "totals", source })
+    }
+
+    /// The text of a catalog by its digest.
+    pub fn catalog(&self, digest: &str) -> Result<Option<StoredCatalog>, StoreError> {
+        self.conn
+            .query_row("SELECT digest, text, since FROM catalog WHERE digest = ?1", [digest], |line| {
+                Ok(StoredCatalog { digest: line.get(0)?, text: line.get(1)?, since: moment(line, 2)? })
+            })
+            .optional()
+            .map_err(|source| StoreError::Read { what: "a catalog", source })
+    }
+
+    #[cfg(test)]
+    pub(super) fn conn(&self) -> &Connection {
+        &self.conn
+    }
+
+    fn list<T>(
+        &self,
+        what: &'static str,
+        sql: &str,
+        values: &[&dyn ToSql],
+        read: impl FnMut(&Line<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let all = || {
+            let mut statement = self.conn.prepare_cached(sql)?;
+            let lines = statement.query_map(values, read)?;
+            lines.collect::<rusqlite::Result<Vec<T>>>()
+        };
+        all().map_err(|source| StoreError::Read { what, source })
+    }
+
+    fn trails(&self, sql: &str, values: &[&dyn ToSql]) -> Result<Vec<StoredTrail>, StoreError> {
+        let packed = self.list("outcomes", sql, values, |line| {
+            Ok((line.get(0)?, call_id(line, 1)?, line.get(2)?, line.get(3)?, line.get::<_, Vec<u8>>(4)?))
+        })?;
+        packed
+            .into_iter()
+            .map(|(seq, call_id, step, is_final, doc)| packed::unpack(seq, call_id, step, is_final, &doc))
+            .collect::<Result<_, _>>()
+            .map_err(|source| StoreError::Unpack { source })
+    }
+}
+
+fn call(line: &Line<'_>) -> rusqlite::Result<StoredCall> {
+    let decided: bool = line.get(4)?;
+    let ended: Option<i64> = line.get(22)?;
+    Ok(StoredCall {
+        call_id: call_id(line, 0)?,
+        at: moment(line, 1)?,
+        campaign: text(line, 2)?,
+        publisher: text(line, 3)?,
+        decision: decided.then(|| decision(line)).transpose()?,
+        end: ended.map(|at| end(line, Timestamp::from_micros(at))).transpose()?,
+        money: StoredMoney {
+            revenue: money(line, 33)?,
+            payout: money(line, 34)?.negated(),
+            margin: money(line, 35)?.negated(),
+        },
+    })
+}
+
+fn decision(line: &Line<'_>) -> rusqlite::Result<StoredDecision> {
+    Ok(StoredDecision {
+        carrier: line.get(5)?,
+        carrier_call_id: line.get(6)?,
+        test: line.get(7)?,
+        number: line.get(8)?,
+        sub_id: line.get(9)?,
+        caller: line.get(10)?,
+        caller_token: line.get::<_, Option<i64>>(11)?.map(|token| token as u64),
+        state: line.get(12)?,
+        basis: line.get(13)?,
+        action: line.get(14)?,
+        reason: line.get(15)?,
+        target: text(line, 16)?,
+        buyer: text(line, 17)?,
+        price: line.get::<_, Option<i64>>(18)?.map(Money::from_micros),
+        decided_us: count(line, 19)?,
+        overhead_us: count(line, 20)?,
+        catalog: line.get(21)?,
+    })
+}
+
+fn end(line: &Line<'_>, ended_at: Timestamp) -> rusqlite::Result<StoredEnd> {
+    Ok(StoredEnd {
+        ended_at,
+        target: text(line, 23)?,
+        buyer: text(line, 24)?,
+        reason: line.get(25)?,
+        connected: line.get(26)?,
+        talk_ms: count(line, 27)?,
+        talk_source: line.get(28)?,
+        ended_by: line.get(29)?,
+        billable: line.get(30)?,
+        payable: line.get(31)?,
+        negative_margin: line.get(32)?,
+    })
+}
+
+fn event(line: &Line<'_>) -> rusqlite::Result<StoredEvent> {
+    Ok(StoredEvent {
+        call_id: call_id(line, 0)?,
+        event_id: line.get(1)?,
+        attempt: Some(line.get(2)?).filter(|attempt| *attempt != 0),
+        kind: line.get(3)?,
+        at: line.get::<_, Option<i64>>(4)?.map(Timestamp::from_micros),
+        received: moment(line, 5)?,
+        detail: line.get(6)?,
+    })
+}
+
+fn entry(line: &Line<'_>) -> rusqlite::Result<StoredEntry> {
+    Ok(StoredEntry {
+        seq: line.get(0)?,
+        call_id: call_id(line, 1)?,
+        at: moment(line, 2)?,
+        campaign: text(line, 3)?,
+        publisher: text(line, 4)?,
+        buyer: line.get(5)?,
+        target: line.get(6)?,
+        group: line.get(7)?,
+        kind: line.get(8)?,
+        account: line.get(9)?,
+        amount: money(line, 10)?,
+        booked_at: moment(line, 11)?,
+    })
+}
+
+fn key(call_id: CallId) -> [u8; 16] {
+    call_id.bits().to_be_bytes()
+}
+
+fn call_id(line: &Line<'_>, column: usize) -> rusqlite::Result<CallId> {
+    let bytes: [u8; 16] = line.get(column)?;
+    Ok(CallId::from_bits(u128::from_be_bytes(bytes)))
+}
+
+fn moment(line: &Line<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    line.get(column).map(Timestamp::from_micros)
+}
+
+fn money(line: &Line<'_>, column: usize) -> rusqlite::Result<Money> {
+    line.get(column).map(Money::from_micros)
+}
+
+/// Word 0 is "none".
+fn text(line: &Line<'_>, column: usize) -> rusqlite::Result<Option<String>> {
+    Ok(line.get::<_, Option<String>>(column)?.filter(|text| !text.is_empty()))
+}
+
+fn count(line: &Line<'_>, column: usize) -> rusqlite::Result<u64> {
+    let value: i64 = line.get(column)?;
+    u64::try_from(value)
+        .map_err(|why| rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, Box::new(why)))
+}
+
+fn rows(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+fn hour_from(from: Option<Timestamp>) -> i64 {
+    from.map_or(i64::MIN, |from| from.micros().div_euclid(MICROS_PER_HOUR))
+}
+
+/// The first hour not counted: one that has begun before `to` is counted whole.
+fn hour_to(to: Option<Timestamp>) -> i64 {
+    to.map_or(i64::MAX, |to| to.micros().saturating_add(MICROS_PER_HOUR - 1).div_euclid(MICROS_PER_HOUR))
+}
