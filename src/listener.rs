@@ -1,0 +1,318 @@
+//! Listening sockets: who may connect, how long a peer may take, and the end of a connection at shutdown.
+//!
+//! hyper has no deadlines of its own for a request's arrival, so every connection is watched here: TLS and each head must
+//! come within the head limit, an idle connection is closed, and a connection that does not end after the signal to stop
+//! is ended. What is served on it is not known here.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+
+use crate::problem::{Code, Problem};
+use crate::runtime::Shutdown;
+use crate::telemetry::event;
+
+/// Longest request head, in bytes.
+const HEAD_MAX: usize = 16 * 1024;
+/// Pause after the system had no socket or memory for a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long the last words to a slow peer may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How a listener treats its connections.
+#[derive(Clone, Debug)]
+pub struct Manners {
+    /// Its name in metrics.
+    pub name: &'static str,
+    /// Longest a TLS handshake, and each request's head, may take.
+    pub head: Duration,
+    /// Longest a request may take from its head to its answer.
+    pub request: Duration,
+    /// How long a connection without a request is kept.
+    pub idle: Duration,
+}
+
+/// Connections of one listener.
+#[derive(Debug)]
+pub struct Door {
+    name: &'static str,
+    most: usize,
+    open: AtomicUsize,
+}
+
+/// A connection that counts against its listener's limit until dropped.
+#[derive(Debug)]
+pub struct Entered(Arc<Door>);
+
+impl Door {
+    /// A listener's count, for at most `most` connections.
+    pub fn new(name: &'static str, most: usize) -> Arc<Door> {
+        Arc::new(Door { name, most, open: AtomicUsize::new(0) })
+    }
+
+    fn enter(self: &Arc<Self>) -> Option<Entered> {
+        let room = |open: usize| (open < self.most).then_some(open + 1);
+        let entered = self.open.try_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok();
+        entered.then(|| Entered(Arc::clone(self)))
+    }
+
+    /// Tells the gauge how many are open.
+    pub fn report(&self) {
+        event::listener_connections(self.name, self.open.load(Ordering::Relaxed));
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Binds an address; says which one when it cannot.
+pub fn bind(address: SocketAddr) -> Result<std::net::TcpListener, BindError> {
+    let bind = || {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    bind().map_err(|source| BindError { address, source })
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}; choose another address in `listen`, or stop what uses it")]
+pub struct BindError {
+    address: SocketAddr,
+    source: std::io::Error,
+}
+
+/// Accepts until the signal to stop and hands every connection on; what is above the limit is closed at once.
+pub async fn accept(
+    listener: TcpListener,
+    door: &Arc<Door>,
+    shutdown: &Shutdown,
+    mut hand_on: impl FnMut(TcpStream, Entered),
+) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.wait() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => match door.enter() {
+                Some(entered) => hand_on(stream, entered),
+                None => event::connection_refused(door.name),
+            },
+            // Out of sockets or memory, or a peer that left at once: neither ends the listener.
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+/// Serves one connection to its end.
+pub async fn serve<S, B>(
+    stream: TcpStream,
+    tls: Option<&TlsAcceptor>,
+    manners: &Manners,
+    shutdown: &Shutdown,
+    service: S,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    // Answers are single small writes; without the option they are only slower.
+    let _ = stream.set_nodelay(true);
+    match tls {
+        None => converse(stream, manners, shutdown, service).await,
+        Some(tls) => {
+            if let Ok(Ok(stream)) = tokio::time::timeout(manners.head, tls.accept(stream)).await {
+                converse(stream, manners, shutdown, service).await;
+            }
+        }
+    }
+}
+
+async fn converse<I, S, B>(stream: I, manners: &Manners, shutdown: &Shutdown, service: S)
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let watch = Watch::new();
+    let watched = service_fn(|request| {
+        watch.enter(Phase::Serving);
+        let answer = service.call(request);
+        async {
+            let answer = answer.await;
+            watch.enter(Phase::Idle);
+            answer
+        }
+    });
+    let io = TokioIo::new(Observed { stream, watch: &watch });
+    let mut connection = http1::Builder::new().max_buf_size(HEAD_MAX).serve_connection(io, watched);
+    let mut timer = std::pin::pin!(tokio::time::sleep_until(watch.due(manners)));
+    let mut stop = std::pin::pin!(shutdown.wait());
+    let mut stopping = false;
+    let too_late = poll_fn(|cx| {
+        if Pin::new(&mut connection).poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        if !stopping && stop.as_mut().poll(cx).is_ready() {
+            stopping = true;
+            Pin::new(&mut connection).graceful_shutdown();
+            cx.waker().wake_by_ref();
+        }
+        let due = watch.due(manners);
+        if timer.deadline() != due {
+            timer.as_mut().reset(due);
+        }
+        timer.as_mut().poll(cx).map(|()| Some(watch.phase()))
+    });
+    if too_late.await == Some(Phase::Head) {
+        event::request_refused(manners.name, Code::Timeout.as_str());
+        let parts = connection.into_parts();
+        last_words(parts.io.into_inner().stream).await;
+    }
+}
+
+/// Tells a peer whose head did not come in time so, outside hyper, which would close without a word.
+async fn last_words(mut stream: impl AsyncWrite + Unpin) {
+    let body = Problem::new(Code::Timeout, "The head of the request did not arrive in time.").to_json();
+    let head = format!(
+        "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    let bytes = [head.as_bytes(), &body].concat();
+    // A peer that does not even read has lost nothing it wanted.
+    let _ = tokio::time::timeout(LAST_WORDS, async {
+        stream.write_all(&bytes).await?;
+        stream.shutdown().await
+    })
+    .await;
+}
+
+/// What a connection is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// A request's head, of which something may have come.
+    Head,
+    /// An answer of ours.
+    Serving,
+    /// The next request.
+    Idle,
+}
+
+/// Where a connection is and since when; touched only by the task that polls it.
+struct Watch(std::sync::Mutex<(Phase, Instant)>);
+
+impl Watch {
+    fn new() -> Watch {
+        Watch(std::sync::Mutex::new((Phase::Head, Instant::now())))
+    }
+
+    fn read(&self) -> (Phase, Instant) {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn enter(&self, phase: Phase) {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = (phase, Instant::now());
+    }
+
+    fn phase(&self) -> Phase {
+        self.read().0
+    }
+
+    fn due(&self, manners: &Manners) -> Instant {
+        let (phase, since) = self.read();
+        since
+            + match phase {
+                Phase::Head => manners.head,
+                Phase::Serving => manners.request,
+                Phase::Idle => manners.idle,
+            }
+    }
+}
+
+/// A stream that tells its watch when the first byte of a request comes.
+struct Observed<'a, I> {
+    stream: I,
+    watch: &'a Watch,
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Observed<'_, I> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if buf.filled().len() > before && this.watch.phase() == Phase::Idle {
+            this.watch.enter(Phase::Head);
+        }
+        read
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Observed<'_, I> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+/// A certificate or key that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{file} cannot be used for TLS: {what}")]
+pub struct TlsError {
+    file: String,
+    what: String,
+}
+
+/// Reads certificate chain and key, both PEM.
+pub fn tls(cert_file: &Path, key_file: &Path) -> Result<TlsAcceptor, TlsError> {
+    let fault = |file: &Path, what: String| TlsError { file: file.display().to_string(), what };
+    let chain = CertificateDer::pem_file_iter(cert_file)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| fault(cert_file, error.to_string()))?;
+    let key = PrivateKeyDer::from_pem_file(key_file).map_err(|error| fault(key_file, error.to_string()))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring supports the default versions")
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|error| fault(cert_file, error.to_string()))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}

@@ -1,0 +1,491 @@
+//! One worker's connections to bid endpoints: kept warm, last used first, opened ahead of need.
+//!
+//! A connection comes back only when a reply was read to its end, so none is ever reused while it owes one. Dropping the
+//! future of a request closes its connection (hyper does so); whoever wants to keep it keeps the future.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http1;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::endpoint::{Endpoint, NoAddress};
+use crate::auction::bid::Reply;
+use crate::domain::{Reason, Timestamp};
+use crate::runtime::Clock;
+use crate::telemetry::event;
+
+/// Longest reply head, in bytes.
+pub const HEAD_MAX: usize = 8 * 1024;
+/// Longest reply body, in bytes.
+pub const BODY_MAX: usize = 16 * 1024;
+/// Seconds over which the need for connections is judged.
+const WINDOW_S: usize = 60;
+/// Largest number of concurrent pings told apart when judging the need.
+const CONCURRENT_MAX: usize = 1_024;
+/// Connections one endpoint may have opened ahead in one round of upkeep.
+const AHEAD_MAX: usize = 32;
+
+/// What bounds a worker's connections.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Most connections of all workers together.
+    pub connections: usize,
+    /// How long an unused one is kept.
+    pub idle: Duration,
+    /// Time to connect, TLS included.
+    pub connect: Duration,
+}
+
+/// The connections of one worker.
+#[derive(Debug)]
+pub struct Pool {
+    by_endpoint: Mutex<HashMap<usize, Shelf>>,
+    open: Arc<AtomicUsize>,
+    limits: Limits,
+    clock: Clock,
+}
+
+/// What one worker has of one endpoint.
+#[derive(Debug)]
+struct Shelf {
+    endpoint: Arc<Endpoint>,
+    /// The last one back is the first one out.
+    idle: VecDeque<Idle>,
+    in_use: usize,
+    opening: usize,
+    need: Need,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    since: Timestamp,
+}
+
+/// A connection that owes nothing.
+#[derive(Debug)]
+struct Connection {
+    sender: http1::SendRequest<Full<Bytes>>,
+    _counted: Counted,
+}
+
+/// One of the connections allowed in all.
+#[derive(Debug)]
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How many pings were out at once, over the last minute.
+#[derive(Debug)]
+struct Need {
+    seconds: VecDeque<(i64, Vec<u32>)>,
+}
+
+impl Need {
+    fn note(&mut self, concurrent: usize, now: Timestamp) {
+        if self.seconds.back().is_none_or(|(second, _)| *second != now.seconds()) {
+            if self.seconds.len() == WINDOW_S {
+                self.seconds.pop_front();
+            }
+            self.seconds.push_back((now.seconds(), Vec::new()));
+        }
+        let Some((_, counts)) = self.seconds.back_mut() else { return };
+        let at = concurrent.min(CONCURRENT_MAX);
+        if counts.len() <= at {
+            counts.resize(at + 1, 0);
+        }
+        counts[at] += 1;
+    }
+
+    /// p99 of the concurrent pings of the last minute and 30 % more, at least 1; 0 when there was none.
+    fn connections(&mut self, now: Timestamp) -> usize {
+        let start = now.seconds() - WINDOW_S as i64;
+        while self.seconds.front().is_some_and(|(second, _)| *second <= start) {
+            self.seconds.pop_front();
+        }
+        let widest = self.seconds.iter().map(|(_, counts)| counts.len()).max().unwrap_or(0);
+        let total: u64 = self.seconds.iter().flat_map(|(_, counts)| counts).map(|n| u64::from(*n)).sum();
+        let mut above = 0;
+        for concurrent in (0..widest).rev() {
+            above += self
+                .seconds
+                .iter()
+                .filter_map(|(_, c)| c.get(concurrent))
+                .map(|n| u64::from(*n))
+                .sum::<u64>();
+            if above * 100 > total {
+                return (concurrent * 13).div_ceil(10).max(1);
+            }
+        }
+        0
+    }
+}
+
+/// What a request failed with.
+#[derive(Debug)]
+pub(super) struct Failure(pub(super) Reply);
+
+impl Failure {
+    fn noted(reason: Reason, note: &str) -> Failure {
+        Failure(Reply::noted(reason, note))
+    }
+}
+
+/// A reply read to its end.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) status: u16,
+    pub(super) body: Vec<u8>,
+    /// When the request was handed to its connection.
+    pub(super) written: Timestamp,
+    /// When the last byte was read.
+    pub(super) read: Timestamp,
+}
+
+impl Pool {
+    /// Empty. `open` counts the connections of all workers.
+    pub fn new(limits: Limits, open: Arc<AtomicUsize>, clock: Clock) -> Pool {
+        Pool { by_endpoint: Mutex::new(HashMap::new()), open, limits, clock }
+    }
+
+    /// Sends a request and reads the reply to its end. Not sent when no connection is up before `until`. A connection
+    /// that the peer closed while it lay idle is replaced once. `warm` is told when a waiting connection was used.
+    pub(super) async fn exchange(
+        self: &Arc<Self>,
+        endpoint: &Arc<Endpoint>,
+        request: Request<Full<Bytes>>,
+        until: Timestamp,
+        warm: impl Fn(Timestamp),
+    ) -> Result<Received, Failure> {
+        let in_use = self.use_one(endpoint);
+        let mut request = request;
+        for reused in [true, false] {
+            let mut connection = match if reused { self.take_idle(endpoint) } else { None } {
+                Some(connection) => connection,
+                None if reused => continue,
+                None => self.open(endpoint, "auction").await?,
+            };
+            let sent = self.clock.now();
+            if sent >= until {
+                self.put_back(endpoint, connection);
+                return Err(Failure::noted(Reason::Connect, "not connected before the deadline"));
+            }
+            // Kept for the one case in which the peer had closed a connection before it could read anything.
+            let again = reused.then(|| request.clone());
+            if reused {
+                warm(sent);
+            }
+            match connection.sender.try_send_request(request).await {
+                Ok(response) => {
+                    let received = self.read(response, sent).await?;
+                    drop(in_use);
+                    self.put_back(endpoint, connection);
+                    return Ok(received);
+                }
+                Err(error) => match again {
+                    Some(again) if closed_unread(error.error()) => request = again,
+                    _ => return Err(failure(error.error())),
+                },
+            }
+        }
+        Err(Failure::noted(Reason::Disconnected, "the connection was closed"))
+    }
+
+    async fn read(
+        &self,
+        response: Response<hyper::body::Incoming>,
+        written: Timestamp,
+    ) -> Result<Received, Failure> {
+        let status = response.status();
+        let encoding = response.headers().get(hyper::header::CONTENT_ENCODING);
+        if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            return Err(Failure::noted(Reason::Encoding, "only identity is accepted"));
+        }
+        let body = match status {
+            StatusCode::NO_CONTENT => Vec::new(),
+            _ => collect(response.into_body()).await?,
+        };
+        Ok(Received { status: status.as_u16(), body, written, read: self.clock.now() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<usize, Shelf>> {
+        self.by_endpoint.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with_shelf<R>(&self, endpoint: &Arc<Endpoint>, with: impl FnOnce(&mut Shelf) -> R) -> R {
+        let mut shelves = self.lock();
+        with(shelves.entry(endpoint.serial).or_insert_with(|| Shelf {
+            endpoint: Arc::clone(endpoint),
+            idle: VecDeque::new(),
+            in_use: 0,
+            opening: 0,
+            need: Need { seconds: VecDeque::new() },
+        }))
+    }
+
+    fn use_one(self: &Arc<Self>, endpoint: &Arc<Endpoint>) -> InUse {
+        let now = self.clock.now();
+        self.with_shelf(endpoint, |shelf| {
+            shelf.in_use += 1;
+            shelf.need.note(shelf.in_use, now);
+        });
+        InUse { pool: Arc::clone(self), serial: endpoint.serial }
+    }
+
+    fn take_idle(&self, endpoint: &Arc<Endpoint>) -> Option<Connection> {
+        self.with_shelf(endpoint, |shelf| {
+            while let Some(idle) = shelf.idle.pop_back() {
+                if idle.connection.sender.is_ready() {
+                    return Some(idle.connection);
+                }
+            }
+            None
+        })
+    }
+
+    /// Shelves the connection once hyper says it is ready again; a reply that ended it ends here.
+    fn put_back(self: &Arc<Self>, endpoint: &Arc<Endpoint>, mut connection: Connection) {
+        if connection.sender.is_ready() {
+            let since = self.clock.now();
+            self.with_shelf(endpoint, |shelf| shelf.idle.push_back(Idle { connection, since }));
+            return;
+        }
+        let (pool, endpoint) = (Arc::clone(self), Arc::clone(endpoint));
+        tokio::spawn(async move {
+            let ready = tokio::time::timeout(pool.limits.connect, connection.sender.ready()).await;
+            if matches!(ready, Ok(Ok(()))) {
+                let since = pool.clock.now();
+                pool.with_shelf(&endpoint, |shelf| shelf.idle.push_back(Idle { connection, since }));
+            }
+        });
+    }
+
+    async fn open(&self, endpoint: &Arc<Endpoint>, when: &'static str) -> Result<Connection, Failure> {
+        let counted = self.count_one()?;
+        let address = endpoint.address(self.clock.now()).map_err(|why| match why {
+            NoAddress::Unknown => Failure::noted(Reason::Dns, "the name does not resolve"),
+            NoAddress::Refused => Failure::noted(Reason::Dns, "the address is closed to pings"),
+        })?;
+        event::connection_opened(&endpoint.buyer, when);
+        let sender = match tokio::time::timeout(self.limits.connect, connect(endpoint, address)).await {
+            Ok(connected) => connected,
+            Err(_) => Err(Failure::noted(Reason::Connect, "no connection in time")),
+        };
+        if sender.is_err() {
+            endpoint.turn();
+        }
+        Ok(Connection { sender: sender?, _counted: counted })
+    }
+
+    fn count_one(&self) -> Result<Counted, Failure> {
+        let most = self.limits.connections;
+        let room = |open: usize| (open < most).then_some(open + 1);
+        match self.open.try_update(Ordering::Relaxed, Ordering::Relaxed, room) {
+            Ok(_) => Ok(Counted(Arc::clone(&self.open))),
+            Err(_) => Err(Failure::noted(Reason::Connect, "as many connections as pings may have")),
+        }
+    }
+
+    /// Closes what lay idle too long and opens what will be needed. Call it once a second.
+    pub fn upkeep(self: &Arc<Self>) {
+        let now = self.clock.now();
+        let mut wanted = Vec::new();
+        self.lock().retain(|_, shelf| {
+            let oldest = now.before(self.limits.idle);
+            shelf.idle.retain(|idle| idle.since > oldest && !idle.connection.sender.is_closed());
+            let need = shelf.need.connections(now);
+            let have = shelf.idle.len() + shelf.in_use + shelf.opening;
+            let missing = need.saturating_sub(have).min(AHEAD_MAX);
+            shelf.opening += missing;
+            wanted.extend(std::iter::repeat_n(Arc::clone(&shelf.endpoint), missing));
+            need > 0 || have > 0
+        });
+        for endpoint in wanted {
+            let pool = Arc::clone(self);
+            tokio::spawn(async move {
+                let opened = pool.open(&endpoint, "ahead").await;
+                pool.with_shelf(&endpoint, |shelf| shelf.opening = shelf.opening.saturating_sub(1));
+                if let Ok(connection) = opened {
+                    pool.put_back(&endpoint, connection);
+                }
+            });
+        }
+    }
+
+    /// Connections open now, of all workers.
+    pub fn connections(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+}
+
+/// A ping that is out.
+struct InUse {
+    pool: Arc<Pool>,
+    serial: usize,
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        if let Some(shelf) = self.pool.lock().get_mut(&self.serial) {
+            shelf.in_use = shelf.in_use.saturating_sub(1);
+        }
+    }
+}
+
+async fn connect(
+    endpoint: &Endpoint,
+    address: std::net::SocketAddr,
+) -> Result<http1::SendRequest<Full<Bytes>>, Failure> {
+    let tcp = TcpStream::connect(address)
+        .await
+        .map_err(|error| Failure::noted(Reason::Connect, &error.kind().to_string()))?;
+    // A ping is one small write that must not wait for company; without the option it is only slower.
+    let _ = tcp.set_nodelay(true);
+    let stream = match endpoint.trust() {
+        None => Stream::Tcp(tcp),
+        Some(trust) => {
+            let handshake = TlsConnector::from(Arc::clone(&trust.config)).connect(trust.name.clone(), tcp);
+            let tls = handshake.await.map_err(|error| Failure::noted(Reason::Tls, &error.to_string()))?;
+            Stream::Tls(Box::new(tls))
+        }
+    };
+    let mut builder = http1::Builder::new();
+    builder.max_header_size(HEAD_MAX).max_buf_size(HEAD_MAX + BODY_MAX);
+    let (mut sender, connection) =
+        builder.handshake(TokioIo::new(stream)).await.map_err(|error| failure(&error))?;
+    tokio::spawn(async move {
+        // Whatever ends the connection is told to the request on it.
+        let _ = connection.await;
+    });
+    poll_fn(|cx| sender.poll_ready(cx)).await.map_err(|error| failure(&error))?;
+    Ok(sender)
+}
+
+async fn collect(mut body: hyper::body::Incoming) -> Result<Vec<u8>, Failure> {
+    use http_body_util::BodyExt;
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| failure(&error))?;
+        if let Some(data) = frame.data_ref() {
+            if whole.len() + data.len() > BODY_MAX {
+                return Err(Failure::noted(Reason::TooLarge, "body above 16 KiB"));
+            }
+            whole.extend_from_slice(data);
+        }
+    }
+    Ok(whole)
+}
+
+/// The peer had hung up on an idle connection before our request reached it.
+fn closed_unread(error: &hyper::Error) -> bool {
+    error.is_canceled() || error.is_closed() || error.is_incomplete_message() || io_kind(error).is_some()
+}
+
+fn io_kind(error: &hyper::Error) -> Option<std::io::ErrorKind> {
+    std::error::Error::source(error)?.downcast_ref::<std::io::Error>().map(std::io::Error::kind)
+}
+
+fn failure(error: &hyper::Error) -> Failure {
+    if error.is_parse_too_large() {
+        Failure::noted(Reason::TooLarge, "head above 8 KiB")
+    } else if error.is_parse() {
+        Failure::noted(Reason::Protocol, "not HTTP/1.1")
+    } else if error.is_user() || !is_about_the_connection(error) {
+        Failure::noted(Reason::Protocol, &error.to_string())
+    } else {
+        Failure(Reply::none(Reason::Disconnected))
+    }
+}
+
+fn is_about_the_connection(error: &hyper::Error) -> bool {
+    let broken_body = std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .is_some_and(|io| {
+            matches!(io.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData)
+        });
+    !broken_body
+}
+
+/// What hyper speaks over.
+enum Stream {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        match self.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        match self.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        match self.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_need_is_the_p99_of_a_minute_and_a_third_more() {
+        let second = |s: i64| Timestamp::from_micros(s * 1_000_000);
+        let mut need = Need { seconds: VecDeque::new() };
+        assert_eq!(need.connections(second(0)), 0, "never used");
+        need.note(1, second(0));
+        assert_eq!(need.connections(second(0)), 2, "1 and 30 %, rounded up");
+        for n in 0..1_000 {
+            need.note(if n < 980 { 3 } else { 10 }, second(1));
+        }
+        assert_eq!(need.connections(second(2)), 13, "2 % of the pings saw 10 at once");
+        for n in 0..100_000 {
+            need.note(if n == 0 { 10 } else { 3 }, second(5));
+        }
+        assert_eq!(need.connections(second(59)), 4, "10 at once is below the 99th percentile now");
+        assert_eq!(need.connections(second(90)), 0, "nothing asked for a minute");
+        need.note(5_000, second(91));
+        assert_eq!(need.connections(second(91)), (CONCURRENT_MAX * 13).div_ceil(10), "bounded");
+    }
+}

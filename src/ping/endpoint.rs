@@ -1,0 +1,266 @@
+//! Bid endpoints as the workers share them: where their names point, whom they must prove to be, how they answer.
+//!
+//! Names are resolved in the background and never inside an auction. A name that stops resolving keeps its last good
+//! addresses for an hour. Connections are not here: each worker has its own, in `client`.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures_util::StreamExt;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+
+use super::egress::may_reach;
+use super::health::Health;
+use crate::domain::catalog::Endpoint as Configured;
+use crate::domain::{BuyerId, Catalog, Timestamp};
+use crate::runtime::Clock;
+use crate::telemetry::event;
+
+/// How often names are looked up again.
+pub const REFRESH: Duration = Duration::from_secs(30);
+/// How long the last good addresses of a name stay in use.
+const KEEP_GOOD: Duration = Duration::from_secs(3_600);
+/// Longest a look-up may take.
+const LOOKUP: Duration = Duration::from_secs(5);
+/// Look-ups at once.
+const LOOKUPS_AT_ONCE: usize = 16;
+/// Addresses of one name that are kept.
+const ADDRESSES_MAX: usize = 8;
+
+/// What makes two endpoints share connections: scheme, host, port and trust. Buyers do not share even then.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    buyer: BuyerId,
+    tls: bool,
+    host: String,
+    port: u16,
+    ca_file: Option<String>,
+}
+
+impl Key {
+    fn of(buyer: &BuyerId, endpoint: &Configured) -> Key {
+        Key {
+            buyer: buyer.clone(),
+            tls: endpoint.tls,
+            host: endpoint.host.clone(),
+            port: endpoint.port,
+            ca_file: endpoint.ca_file.clone(),
+        }
+    }
+}
+
+/// One endpoint.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Names its connections in every worker.
+    pub(super) serial: usize,
+    /// Whose it is.
+    pub buyer: BuyerId,
+    /// How it answers.
+    pub health: Health,
+    host: String,
+    port: u16,
+    trust: Option<Trust>,
+    addresses: ArcSwap<Addresses>,
+    next: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Addresses {
+    usable: Vec<SocketAddr>,
+    good_until: Timestamp,
+    refused: bool,
+}
+
+/// What a TLS connection is checked against.
+#[derive(Clone, Debug)]
+pub(super) struct Trust {
+    pub(super) config: Arc<ClientConfig>,
+    pub(super) name: ServerName<'static>,
+}
+
+/// Why an endpoint has no address to connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoAddress {
+    /// Its name does not resolve.
+    Unknown,
+    /// It resolves to addresses that are closed to pings.
+    Refused,
+}
+
+impl Endpoint {
+    /// The address to connect to now; the next call gives the next one.
+    pub(super) fn address(&self, now: Timestamp) -> Result<SocketAddr, NoAddress> {
+        let addresses = self.addresses.load();
+        if addresses.usable.is_empty() || addresses.good_until < now {
+            return Err(if addresses.refused { NoAddress::Refused } else { NoAddress::Unknown });
+        }
+        Ok(addresses.usable[self.next.load(Ordering::Relaxed) % addresses.usable.len()])
+    }
+
+    /// An address did not take a connection: the next attempt goes to the next one.
+    pub(super) fn turn(&self) {
+        self.next.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What its connections are checked against; `None` without TLS.
+    pub(super) fn trust(&self) -> Option<&Trust> {
+        self.trust.as_ref()
+    }
+
+    fn literal(&self) -> Option<IpAddr> {
+        self.host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+    }
+
+    fn learn(&self, found: &[IpAddr], allow_private: bool, now: Timestamp) {
+        let usable: Vec<SocketAddr> = found
+            .iter()
+            .filter(|address| may_reach(**address, allow_private))
+            .take(ADDRESSES_MAX)
+            .map(|address| SocketAddr::new(*address, self.port))
+            .collect();
+        let refused = usable.is_empty() && !found.is_empty();
+        let good_until = now.after(KEEP_GOOD);
+        self.addresses.store(Arc::new(Addresses { usable, good_until, refused }));
+    }
+}
+
+/// Every endpoint that some catalog in use names.
+#[derive(Debug)]
+pub struct Endpoints {
+    known: Mutex<HashMap<Key, Weak<Endpoint>>>,
+    public: Arc<ClientConfig>,
+    clock: Clock,
+    allow_private: bool,
+    serials: AtomicUsize,
+}
+
+/// Why an endpoint's authorities cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the authorities in {file} cannot be used for {host}: {what}")]
+pub struct TrustError {
+    file: String,
+    host: String,
+    what: String,
+}
+
+impl Endpoints {
+    /// None yet. `allow_private` lets pings go to loopback and private networks.
+    pub fn new(clock: Clock, allow_private: bool) -> Endpoints {
+        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        Endpoints {
+            known: Mutex::default(),
+            public: Arc::new(client_config(roots)),
+            clock,
+            allow_private,
+            serials: AtomicUsize::new(0),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Weak<Endpoint>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The shared sides of a catalog's endpoints, by target; `None` for fixed prices. One that another catalog in use
+    /// names too stays the same, with its health and connections. Fails when an authority file is of no use.
+    pub fn prepare(&self, catalog: &Catalog) -> Result<Vec<Option<Arc<Endpoint>>>, TrustError> {
+        let mut known = self.lock();
+        known.retain(|_, endpoint| endpoint.strong_count() > 0);
+        let mut prepared = Vec::with_capacity(catalog.targets.len());
+        for target in &catalog.targets {
+            let Some(configured) = target.endpoint() else {
+                prepared.push(None);
+                continue;
+            };
+            let key = Key::of(&catalog.buyer(target.buyer).id, configured);
+            let endpoint = match known.get(&key).and_then(Weak::upgrade) {
+                Some(endpoint) => endpoint,
+                None => Arc::new(self.make(&key)?),
+            };
+            known.insert(key, Arc::downgrade(&endpoint));
+            prepared.push(Some(endpoint));
+        }
+        Ok(prepared)
+    }
+
+    /// Looks up every name once, a few at a time. Call it every `REFRESH`.
+    pub async fn refresh(&self) {
+        let endpoints: Vec<Arc<Endpoint>> = self.lock().values().filter_map(Weak::upgrade).collect();
+        futures_util::stream::iter(endpoints)
+            .for_each_concurrent(LOOKUPS_AT_ONCE, |endpoint| async move { self.look_up(&endpoint).await })
+            .await;
+    }
+
+    async fn look_up(&self, endpoint: &Endpoint) {
+        if endpoint.literal().is_some() {
+            return;
+        }
+        let found =
+            tokio::time::timeout(LOOKUP, tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)));
+        match found.await {
+            Ok(Ok(found)) => {
+                let found: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+                endpoint.learn(&found, self.allow_private, self.clock.now());
+            }
+            Ok(Err(error)) => event::resolve_failed(&endpoint.host, &error.to_string()),
+            Err(_) => event::resolve_failed(&endpoint.host, "no answer in time"),
+        }
+    }
+
+    fn make(&self, key: &Key) -> Result<Endpoint, TrustError> {
+        let endpoint = Endpoint {
+            serial: self.serials.fetch_add(1, Ordering::Relaxed),
+            buyer: key.buyer.clone(),
+            health: Health::default(),
+            host: key.host.clone(),
+            port: key.port,
+            trust: if key.tls { Some(self.trust(key)?) } else { None },
+            addresses: ArcSwap::default(),
+            next: AtomicUsize::new(0),
+        };
+        if let Some(address) = endpoint.literal() {
+            // A literal has no other address to change to, so it never expires.
+            endpoint.learn(&[address], self.allow_private, Timestamp::from_micros(i64::MAX / 2));
+        }
+        Ok(endpoint)
+    }
+
+    fn trust(&self, key: &Key) -> Result<Trust, TrustError> {
+        let fault = |what: String| TrustError {
+            file: key.ca_file.clone().unwrap_or_else(|| "the public list".to_owned()),
+            host: key.host.clone(),
+            what,
+        };
+        let name = ServerName::try_from(key.host.trim_matches(['[', ']']).to_owned())
+            .map_err(|error| fault(error.to_string()))?;
+        let Some(file) = &key.ca_file else {
+            return Ok(Trust { config: Arc::clone(&self.public), name });
+        };
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(file).map_err(|error| fault(error.to_string()))? {
+            let certificate = certificate.map_err(|error| fault(error.to_string()))?;
+            roots.add(certificate).map_err(|error| fault(error.to_string()))?;
+        }
+        if roots.is_empty() {
+            return Err(fault("it holds no certificate".to_owned()));
+        }
+        Ok(Trust { config: Arc::new(client_config(roots)), name })
+    }
+}
+
+fn client_config(roots: RootCertStore) -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring supports the default versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config
+}
