@@ -2,6 +2,8 @@
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod auction;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod bidder;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod billing;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod call;
@@ -11,10 +13,14 @@ pub mod capacity;
 pub mod carrier;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod domain;
+pub mod exchange;
+pub mod listener;
+pub mod ping;
 pub mod problem;
 pub mod records;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod routing;
 pub mod runtime;
+pub mod snapshot;
 pub mod state;
 pub mod telemetry;

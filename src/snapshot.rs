@@ -28,7 +28,11 @@ impl Snapshot {
         let asking = catalog
             .targets
             .iter()
-            .map(|target| target.endpoint().map(|endpoint| Asking::compile(catalog.buyer(target.buyer), target, endpoint)))
+            .map(|target| {
+                target
+                    .endpoint()
+                    .map(|endpoint| Asking::compile(catalog.buyer(target.buyer), target, endpoint))
+            })
             .collect();
         Snapshot { catalog, filters, asking, currency, money_step }
     }

@@ -202,6 +202,11 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// What everybody waits on, whoever asked first included.
+    pub fn waiting(&self) -> watch::Receiver<Option<Arc<Answer>>> {
+        self.tell.subscribe()
+    }
+
     /// The decision stands: tells everybody.
     pub fn finish(mut self, answer: Arc<Answer>) {
         self.finished = true;

@@ -1,0 +1,99 @@
+//! The stories: a carrier asks and is answered; a carrier reports and money follows; time passes.
+//!
+//! Each story calls the named steps of the engines and the parts of the shell in order. What is decided is in `routing`,
+//! `auction`, `capacity`, `call` and `billing`; who speaks which bytes is in `carrier` and `bidder`.
+
+mod ask;
+pub mod decide;
+pub mod progress;
+mod subject;
+pub mod sweep;
+mod trail;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
+
+use crate::domain::Address;
+use crate::domain::catalog::Secret;
+use crate::ping::Pinger;
+use crate::ping::endpoint::Endpoint;
+use crate::records::Recorder;
+use crate::runtime::{Clock, Entropy};
+use crate::snapshot::Snapshot;
+use crate::state::State;
+
+/// What the settings say about decisions and calls.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Absolute URL carriers reach the exchange under, without a slash at its end.
+    pub public_base_url: String,
+    /// Decisions with pings in progress at once; beyond it the static answer is given.
+    pub decisions: usize,
+    /// Most targets asked in one auction.
+    pub auction_fan_out: usize,
+    /// How long an answer stays in memory after its call's end.
+    pub keep_ended: Duration,
+    /// How long an end without a talk time waits for reports that explain it.
+    pub late_events: Duration,
+    /// Life a bid must have left when it is handed out.
+    pub dial_guard: Duration,
+    /// Where test calls go; they hang up without it.
+    pub test_address: Option<Address>,
+    /// Keys the tokens of callers and publishers.
+    pub caller_key: Secret,
+}
+
+/// What decisions are taken by, swapped as one.
+#[derive(Debug)]
+pub struct InForce {
+    /// The catalog and what was compiled from it.
+    pub snapshot: Arc<Snapshot>,
+    /// The shared sides of its bid endpoints, by target.
+    pub endpoints: Vec<Option<Arc<Endpoint>>>,
+}
+
+/// What every request needs, shared by all workers.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The catalog in force, loaded once per request.
+    pub in_force: ArcSwap<InForce>,
+    /// Capacity, calls and answers.
+    pub state: State,
+    /// Where records go.
+    pub recorder: Recorder,
+    /// The one clock.
+    pub clock: Clock,
+    /// Ids, seeds and tokens.
+    pub entropy: Entropy,
+    /// The rules of decisions and calls.
+    pub rules: Rules,
+    slots: Arc<Semaphore>,
+}
+
+impl Exchange {
+    /// Puts the parts together.
+    pub fn new(
+        in_force: InForce,
+        state: State,
+        recorder: Recorder,
+        clock: Clock,
+        entropy: Entropy,
+        rules: Rules,
+    ) -> Exchange {
+        let slots = Arc::new(Semaphore::new(rules.decisions));
+        let in_force = ArcSwap::from_pointee(in_force);
+        Exchange { in_force, state, recorder, clock, entropy, rules, slots }
+    }
+}
+
+/// One worker: the shared exchange and its own way of asking.
+#[derive(Debug)]
+pub struct Worker {
+    /// What all workers share.
+    pub exchange: Arc<Exchange>,
+    /// Its connections to bid endpoints.
+    pub pinger: Pinger,
+}

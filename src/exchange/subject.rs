@@ -1,0 +1,107 @@
+//! What a call is about: the dialled number's campaign and publisher, and the facts about the caller.
+//!
+//! A carrier's own statement of the place comes before the area code, which only says where a number was issued.
+
+use crate::auction::bid::clean_note;
+use crate::bidder::sign;
+use crate::carrier::CarrierRequest;
+use crate::domain::area_codes::area_code;
+use crate::domain::catalog::Secret;
+use crate::domain::{
+    Address, Campaign, CampaignIx, Catalog, E164, Plan, PublisherIx, SetBy, Tags, TrackingNumber,
+};
+
+/// The configured side of a call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line<'a> {
+    /// Its campaign.
+    pub(super) campaign: CampaignIx,
+    /// Its publisher.
+    pub(super) publisher: PublisherIx,
+    /// The number that was dialled.
+    pub(super) number: &'a TrackingNumber,
+}
+
+/// What is known of a call before anybody is asked.
+#[derive(Debug)]
+pub(super) struct Subject<'a> {
+    /// What was dialled; `None` when nobody configured it.
+    pub(super) line: Option<Line<'a>>,
+    /// The plan it walks.
+    pub(super) plan: &'a Plan,
+    /// Area code of the caller, if it has a number of the North American plan.
+    pub(super) area_code: Option<u16>,
+    /// Two-letter state.
+    pub(super) state: Option<String>,
+    /// Where state and ZIP come from: `carrier area_code none`.
+    pub(super) geo_source: &'static str,
+    /// The call's own tags and those of the number.
+    pub(super) tags: Tags,
+}
+
+impl<'a> Subject<'a> {
+    /// Looks the call up in the catalog.
+    pub(super) fn of(catalog: &'a Catalog, request: &CarrierRequest) -> Subject<'a> {
+        let number = match &request.to {
+            Address::Number(number) => catalog.number(*number),
+            Address::Sip(_) => None,
+        };
+        let line =
+            number.map(|number| Line { campaign: number.campaign, publisher: number.publisher, number });
+        let plan = line.map_or(catalog.default_plan, |line| catalog.campaign(line.campaign).plan);
+        let area = request.from.and_then(E164::nanp).map(|(area, _)| area);
+        let by_area = area.and_then(|area| area_code(area).state);
+        let (state, geo_source) = match (&request.state, by_area) {
+            (Some(state), _) => (Some(state.clone()), "carrier"),
+            (None, _) if request.zip.is_some() => (by_area.map(str::to_owned), "carrier"),
+            (None, Some(state)) => (Some(state.to_owned()), "area_code"),
+            (None, None) => (None, "none"),
+        };
+        let mut tags = request.tags.clone();
+        for (key, value) in number.iter().flat_map(|number| &number.tags) {
+            // The catalog's tags were checked when it was loaded; a full set keeps the carrier's.
+            let _ = tags.add(key, value.clone(), SetBy::Number);
+        }
+        Subject { line, plan: catalog.plan(plan), area_code: area, state, geo_source, tags }
+    }
+
+    /// The campaign, unless the number is unknown.
+    pub(super) fn campaign<'c>(&self, catalog: &'c Catalog) -> Option<&'c Campaign> {
+        self.line.map(|line| catalog.campaign(line.campaign))
+    }
+}
+
+/// The caller as this deployment knows it: 64 bits, keyed, the same for every call of one number.
+pub(super) fn caller_token(key: &Secret, number: E164) -> u64 {
+    let digest = sign::keyed(&key.0, &[b"records", number.reveal().as_bytes()]);
+    u64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
+}
+
+/// Foreign text as records keep it: bounded and printable, and masked where it spells the caller's number.
+pub(super) fn kept(text: &str, caller: Option<E164>) -> String {
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let spells =
+        caller.is_some_and(|number| digits.contains(&format!("{:07}", number.digits() % 10_000_000)));
+    if spells { clean_note(text) } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_spells_the_caller_is_masked() {
+        let caller = E164::parse("+15125550123");
+        assert_eq!(kept("fb-77", caller), "fb-77");
+        assert!(!kept("leg 512-555-0123", caller).contains("0123"));
+        assert_eq!(kept("leg 512-555-0124", caller), "leg 512-555-0124");
+    }
+
+    #[test]
+    fn a_token_is_stable_and_keyed() {
+        let number = E164::parse("+15125550123").expect("E.164");
+        let (a, b) = (Secret(vec![1; 32]), Secret(vec![2; 32]));
+        assert_eq!(caller_token(&a, number), caller_token(&a, number));
+        assert_ne!(caller_token(&a, number), caller_token(&b, number));
+    }
+}

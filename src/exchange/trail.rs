@@ -1,0 +1,168 @@
+//! The explainable record of one step: what became of every target of the plan, built as the decision goes.
+//!
+//! A target is open until something is said about it; the first thing said stands. So each ends with exactly one
+//! reason, whatever the story around it does.
+
+use std::time::Duration;
+
+use crate::auction::bid::clean_note;
+use crate::capacity::Claim;
+use crate::domain::caller::PERSONAL_TAGS;
+use crate::domain::{Catalog, Money, PingId, Plan, Reason, Tags, TargetIx};
+use crate::records::row::{CallKeys, OutcomeRow, TrailRow};
+
+/// One target of the plan.
+#[derive(Debug)]
+struct Line {
+    target: TargetIx,
+    row: OutcomeRow,
+    open: bool,
+    claims: Vec<Claim>,
+}
+
+/// The record of one step.
+#[derive(Debug)]
+pub(super) struct Trail {
+    row: TrailRow,
+    lines: Vec<Line>,
+}
+
+impl Trail {
+    /// Every target of the plan, all open.
+    pub(super) fn open(keys: CallKeys, catalog: &Catalog, plan: &Plan, seed: u64, tags: &Tags) -> Trail {
+        let mut targets = Vec::new();
+        plan.root.targets(&mut targets);
+        let line = |target: TargetIx| {
+            let configured = catalog.target(target);
+            let row = OutcomeRow {
+                target: configured.id.clone(),
+                buyer: catalog.buyer(configured.buyer).id.clone(),
+                reason: Reason::NotReached,
+                amount: None,
+                ping: None,
+                latency_us: None,
+                note: None,
+            };
+            Line { target, row, open: true, claims: Vec::new() }
+        };
+        let row = TrailRow {
+            keys,
+            step: 1,
+            is_final: true,
+            seed,
+            close: "no_auction",
+            asked_us: 0,
+            closed_us: 0,
+            plan: plan.id.to_string(),
+            tags: tags.iter().map(|tag| (tag.key.clone(), shown(&tag.key, tag.value.as_text()))).collect(),
+            outcomes: Vec::new(),
+        };
+        Trail { row, lines: targets.into_iter().map(line).collect() }
+    }
+
+    /// Who and what it is about.
+    pub(super) fn keys(&self) -> CallKeys {
+        self.row.keys.clone()
+    }
+
+    /// The targets, in the order of the plan.
+    pub(super) fn targets(&self) -> Vec<TargetIx> {
+        self.lines.iter().map(|line| line.target).collect()
+    }
+
+    fn line(&mut self, target: TargetIx) -> Option<&mut Line> {
+        self.lines.iter_mut().find(|line| line.target == target)
+    }
+
+    /// What handing a call to this target would take.
+    pub(super) fn set_claims(&mut self, target: TargetIx, claims: Vec<Claim>) {
+        if let Some(line) = self.line(target) {
+            line.claims = claims;
+        }
+    }
+
+    /// What handing a call to this target takes.
+    pub(super) fn claims(&self, target: TargetIx) -> &[Claim] {
+        self.lines.iter().find(|line| line.target == target).map_or(&[], |line| &line.claims)
+    }
+
+    /// Whether nothing was said about the target yet.
+    pub(super) fn is_open(&self, target: TargetIx) -> bool {
+        self.lines.iter().any(|line| line.target == target && line.open)
+    }
+
+    /// The target's one reason, unless it has one.
+    pub(super) fn close(
+        &mut self,
+        target: TargetIx,
+        reason: Reason,
+        amount: Option<Money>,
+        note: Option<String>,
+    ) {
+        if let Some(line) = self.line(target).filter(|line| line.open) {
+            line.open = false;
+            line.row.reason = reason;
+            line.row.amount = amount.or(line.row.amount);
+            line.row.note = note;
+        }
+    }
+
+    /// The target was asked.
+    pub(super) fn asked(&mut self, target: TargetIx, ping: PingId) {
+        if let Some(line) = self.line(target) {
+            line.row.ping = Some(ping);
+        }
+    }
+
+    /// The target's reply took this long.
+    pub(super) fn replied(&mut self, target: TargetIx, latency: Duration) {
+        if let Some(line) = self.line(target) {
+            line.row.latency_us = Some(latency.as_micros() as u64);
+        }
+    }
+
+    /// How waiting for replies ended, and when, after the request was read.
+    pub(super) fn closed(&mut self, close: &'static str, asked: Duration, closed: Duration) {
+        self.row.close = close;
+        self.row.asked_us = asked.as_micros() as u64;
+        self.row.closed_us = closed.as_micros() as u64;
+    }
+
+    /// A ping that was out gets its final outcome.
+    pub(super) fn resolve(
+        &mut self,
+        target: TargetIx,
+        reason: Reason,
+        amount: Option<Money>,
+        latency: Option<Duration>,
+    ) {
+        if let Some(line) = self.line(target).filter(|line| line.row.reason == Reason::Pending) {
+            line.row.reason = reason;
+            line.row.amount = amount;
+            line.row.latency_us = latency.map(|latency| latency.as_micros() as u64);
+        }
+    }
+
+    /// Targets whose ping is out.
+    pub(super) fn pending(&self) -> Vec<TargetIx> {
+        self.lines.iter().filter(|line| line.row.reason == Reason::Pending).map(|line| line.target).collect()
+    }
+
+    /// The outcomes, in the order of the plan.
+    pub(super) fn outcomes(&self) -> impl Iterator<Item = &OutcomeRow> {
+        self.lines.iter().map(|line| &line.row)
+    }
+
+    /// The record as it is now; final when no ping is out.
+    pub(super) fn row(&self) -> TrailRow {
+        let outcomes: Vec<OutcomeRow> = self.outcomes().cloned().collect();
+        let is_final = outcomes.iter().all(|outcome| outcome.reason != Reason::Pending);
+        TrailRow { is_final, outcomes, ..self.row.clone() }
+    }
+}
+
+/// A tag as records show it: personal ones not at all, in others nothing that could be a phone number.
+fn shown(key: &str, value: &str) -> String {
+    let is_personal = PERSONAL_TAGS.iter().any(|personal| personal.eq_ignore_ascii_case(key));
+    if is_personal { "•••".to_owned() } else { clean_note(value) }
+}
