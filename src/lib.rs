@@ -14,6 +14,7 @@ pub mod carrier;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod domain;
 pub mod exchange;
+pub mod http;
 pub mod listener;
 pub mod ping;
 pub mod problem;

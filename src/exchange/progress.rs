@@ -2,7 +2,8 @@
 //! before the carrier hears that we know.
 //!
 //! A place in the queue to the disk is taken first, so that nothing changes in memory that could not be written. Rows
-//! are written in the order in which they were handed in, so the answer to a duplicate implies the rows of the original.
+//! are handed in under the call's lock and written in that order, so the answer to a duplicate implies the rows of the
+//! original.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,9 @@ use crate::billing::{Settlement, settle};
 use crate::call::event::{CallEvent, Effect};
 use crate::capacity::hold::Changes;
 use crate::carrier::generic::CarrierEvent;
-use crate::domain::{AttemptEnd, CallId, CarrierId, EndedBy, Money, Reason, TalkSource, Timestamp};
+use crate::domain::{
+    AttemptEnd, CallId, CampaignId, CarrierId, EndedBy, Money, Reason, TalkSource, Timestamp,
+};
 use crate::records::CommitError;
 use crate::records::row::{CallKeys, EndCounts, EndedRow, EventRow, LedgerRow, Row};
 use crate::state::calls::{Live, Offered};
@@ -76,14 +79,15 @@ impl Exchange {
     ) -> Result<(), NotTaken> {
         let slot = self.recorder.reserve().map_err(NotTaken::NotDurable)?;
         let now = self.clock.now();
-        let aftermath = self
-            .state
-            .calls
-            .with(call, |live| self.join(call, live, token, carrier.as_ref(), &reported, now))
-            .unwrap_or(Err(NotTaken::Unknown))?;
+        let joined = self.state.calls.with(call, |live| {
+            let mut aftermath = self.join(call, live, token, carrier.as_ref(), &reported, now)?;
+            let written = slot.commit(std::mem::take(&mut aftermath.rows));
+            Ok((aftermath, live.campaign.clone(), written))
+        });
+        let (aftermath, campaign, written) = joined.unwrap_or(Err(NotTaken::Unknown))?;
         event::event_taken(reported.kind);
-        let rows = self.follow(call, aftermath);
-        slot.commit(rows).await.map_err(|error| {
+        self.follow(call, campaign.as_ref(), aftermath);
+        written.await.map_err(|error| {
             event::commit_failed(&error.to_string());
             NotTaken::NotDurable(error)
         })
@@ -133,18 +137,21 @@ impl Exchange {
     /// Lets time pass for one call; see `sweep`. `None` when the disk's queue is full: then nothing has changed.
     pub(super) fn pass_time(self: &Arc<Self>, id: CallId, now: Timestamp) -> Option<()> {
         let slot = self.recorder.reserve().ok()?;
-        let aftermath = self.state.calls.with(id, |live| {
+        let passed = self.state.calls.with(id, |live| {
             let effects = live.call.on_time(now);
-            let aftermath = self.run(id, live, effects, now);
+            let mut aftermath = self.run(id, live, effects, now);
             if let Some(deadline) = live.call.next_deadline() {
                 self.state.calls.arm(deadline, id);
             }
-            aftermath
+            let rows = std::mem::take(&mut aftermath.rows);
+            let written = (!rows.is_empty()).then(|| slot.commit(rows));
+            (aftermath, live.campaign.clone(), written)
         });
-        let rows = self.follow(id, aftermath.unwrap_or_default());
-        if !rows.is_empty() {
+        let Some((aftermath, campaign, written)) = passed else { return Some(()) };
+        self.follow(id, campaign.as_ref(), aftermath);
+        if let Some(written) = written {
             tokio::spawn(async move {
-                if let Err(error) = slot.commit(rows).await {
+                if let Err(error) = written.await {
                     event::commit_failed(&error.to_string());
                 }
             });
@@ -188,20 +195,15 @@ impl Exchange {
         aftermath
     }
 
-    /// Moves capacity and tells what happened; the rows are left to be written. Runs after the call's lock is released.
-    fn follow(&self, id: CallId, aftermath: Aftermath) -> Vec<Row> {
+    /// Moves capacity and tells what happened. Runs after the call's lock is released.
+    fn follow(&self, id: CallId, campaign: Option<&CampaignId>, aftermath: Aftermath) {
         self.state.gauges.apply(aftermath.changes);
         if aftermath.expired {
             event::hold_expired(&id.to_string());
         }
-        let campaign = aftermath.rows.iter().find_map(|row| match row {
-            Row::Ended(row) => row.keys.campaign.clone(),
-            _ => None,
-        });
         for end in aftermath.ends {
-            event::call_ended(campaign.as_ref(), end.reason, end.talk, end.revenue, end.payout);
+            event::call_ended(campaign, end.reason, end.talk, end.revenue, end.payout);
         }
-        aftermath.rows
     }
 }
 

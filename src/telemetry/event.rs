@@ -56,11 +56,6 @@ pub fn linger_overflow(pings: usize) {
     counter!(name::LINGER_OVERFLOW).increment(pings as u64);
 }
 
-/// A trail's last outcomes were not written.
-pub fn trail_unfinished() {
-    counter!(name::LINGER_LOST).increment(1);
-}
-
 /// A name could not be resolved; the last good addresses stay in use for an hour.
 pub fn resolve_failed(host: &str, error: &str) {
     counter!(name::RESOLVE_FAILURES).increment(1);

@@ -62,7 +62,6 @@ metrics_table! {
     LINGERING "outcry_ping_lingering" Gauge [] &[], "Pings whose late reply is still waited for.";
     LINGER_OVERFLOW "outcry_ping_linger_overflow_total" Counter [] &[], "Outstanding pings closed at once because the linger set was full.";
     RESOLVE_FAILURES "outcry_ping_resolve_failures_total" Counter [] &[], "Background look-ups of bid endpoints' names that failed.";
-    LINGER_LOST "outcry_ping_trails_unfinished_total" Counter [] &[], "Trails whose last outcomes were not written because the exchange stopped.";
     EVENTS "outcry_events_total" Counter ["type"] &[], "Carrier events taken.";
     CALLS_ENDED "outcry_calls_ended_total" Counter ["campaign", "reason"] &[], "Calls ended, by what came of them.";
     TALK_SECONDS "outcry_talk_duration_seconds" Histogram [] TALK, "Talk time of connected calls.";

@@ -1,0 +1,94 @@
+//! What carriers may do: ask where to send a call, and report what happened to it. Thin: reads, asks the exchange, answers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::header::AUTHORIZATION;
+use sha2::{Digest, Sha256};
+
+use super::Served;
+use super::reply::{Answer, body, json};
+use crate::carrier::generic::{self, CarrierFault};
+use crate::domain::{CallId, CarrierIx, Catalog};
+use crate::exchange::progress::NotTaken;
+use crate::problem::{Code, Fault, Problem};
+
+/// `POST /v1/route`. The decision is a task of the exchange: dropping this request does not end it.
+pub(super) async fn route(served: &Served, request: Request<Incoming>) -> Result<Answer, Problem> {
+    let exchange = &served.worker.exchange;
+    let in_force = exchange.in_force.load_full();
+    let carrier = carrier(&in_force.snapshot.catalog, &request)?.ok_or_else(no_key)?;
+    let body = body(request.into_body(), served.limits).await?;
+    let arrived = exchange.clock.now();
+    let asked = generic::request(&body).map_err(invalid)?;
+    match served.worker.decide(in_force, carrier, asked, arrived).await {
+        Some(answer) => Ok(json(answer.body.clone())),
+        None => Err(Problem::new(Code::Unavailable, "No room for another call; use the number's fallback.")),
+    }
+}
+
+/// `POST` to the events URL of an answer. The token in it is the permission; a key, if there is one, must be the
+/// carrier's. Detached: it runs to its end although the connection drops.
+pub(super) async fn event(
+    served: &Served,
+    request: Request<Incoming>,
+    call: &str,
+    token: &str,
+) -> Result<Answer, Problem> {
+    let exchange = &served.worker.exchange;
+    let in_force = exchange.in_force.load_full();
+    let catalog = &in_force.snapshot.catalog;
+    let carrier = carrier(catalog, &request)?.map(|ix| catalog.carrier(ix).id.clone());
+    let unknown =
+        || Problem::new(Code::NotFound, "No such call is in progress or ended less than 10 minutes ago.");
+    let call = CallId::parse(call).ok_or_else(unknown)?;
+    let token = parse_token(token).ok_or_else(unknown)?;
+    let body = body(request.into_body(), served.limits).await?;
+    let reported = generic::event(&body).map_err(invalid)?;
+    match Arc::clone(exchange).report(call, token, carrier, reported).await {
+        Ok(()) => Ok(json(Bytes::from_static(b"{}"))),
+        Err(NotTaken::Unknown) => Err(unknown()),
+        Err(NotTaken::OtherCarrier) => Err(Problem::new(Code::Forbidden, "The call is another carrier's.")),
+        Err(NotTaken::NoAttempt) => {
+            Err(Problem::invalid(vec![Fault::new("attempt", None, "an attempt that an answer handed out")]))
+        }
+        Err(NotTaken::NotDurable(_)) => Err(Problem::new(
+            Code::Unavailable,
+            "The event is not known to be on disk yet: send it again with the same event_id.",
+        )),
+    }
+}
+
+/// The carrier whose key came; `None` without a key. An unknown key is refused.
+fn carrier(catalog: &Catalog, request: &Request<Incoming>) -> Result<Option<CarrierIx>, Problem> {
+    let Some(header) = request.headers().get(AUTHORIZATION) else { return Ok(None) };
+    let key = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")).ok_or_else(no_key)?;
+    let digest: [u8; 32] = Sha256::digest(key.trim().as_bytes()).into();
+    // Every carrier is looked at, and every byte of its digest: the time says nothing about how close a guess was.
+    let mut found = None;
+    for (at, carrier) in catalog.carriers.iter().enumerate() {
+        let differs = digest.iter().zip(&carrier.key_digest).fold(0, |all, (a, b)| all | (a ^ b));
+        if std::hint::black_box(differs) == 0 {
+            found = Some(CarrierIx(at as u32));
+        }
+    }
+    found
+        .map(Some)
+        .ok_or_else(|| Problem::new(Code::Unauthorized, "The key is not that of a configured carrier."))
+}
+
+fn no_key() -> Problem {
+    Problem::new(Code::Unauthorized, "Send the carrier's key as `Authorization: Bearer <key>`.")
+}
+
+fn parse_token(text: &str) -> Option<u128> {
+    let plain = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u128::from_str_radix(text, 16).ok().filter(|_| plain)
+}
+
+fn invalid(faults: Vec<CarrierFault>) -> Problem {
+    let fault = |fault: CarrierFault| Fault::new(&fault.at, fault.value.as_deref(), fault.allowed);
+    Problem::invalid(faults.into_iter().map(fault).collect())
+}

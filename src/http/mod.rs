@@ -1,0 +1,126 @@
+//! Call traffic: one worker's connections, and the route table on one page. Raw hyper, nothing else on it.
+
+mod api;
+mod reply;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Method, Request};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use crate::exchange::Worker;
+use crate::listener::{self, Entered, Manners};
+use crate::problem::{Code, Problem};
+use crate::runtime::Shutdown;
+use reply::Answer;
+
+/// How often a worker looks after its connections to bid endpoints.
+const UPKEEP: Duration = Duration::from_secs(1);
+/// Longest a worker waits for its connections to end after the signal to stop.
+pub const DRAIN: Duration = Duration::from_secs(10);
+
+/// How requests are read.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Longest a body may take to arrive.
+    pub body: Duration,
+    /// Longest body, in bytes.
+    pub body_bytes: usize,
+}
+
+/// What the connections of one worker share.
+#[derive(Clone)]
+pub struct Served {
+    /// Decides.
+    pub worker: Arc<Worker>,
+    /// How requests are read.
+    pub limits: Limits,
+    /// How connections are treated.
+    pub manners: Manners,
+    /// TLS, if this listener ends it.
+    pub tls: Option<TlsAcceptor>,
+    /// The signal to stop.
+    pub shutdown: Shutdown,
+    /// This worker's connections, for the acceptor to choose by.
+    pub connections: Arc<AtomicUsize>,
+}
+
+/// A connection on its way from the acceptor to a worker.
+pub type HandedOn = (std::net::TcpStream, Entered);
+
+/// Runs one worker until the signal to stop and its last connection.
+pub async fn run(served: Served, mut arriving: mpsc::Receiver<HandedOn>) {
+    let mut connections = JoinSet::new();
+    let mut upkeep = tokio::time::interval(UPKEEP);
+    upkeep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = served.shutdown.wait() => break,
+            Some((stream, entered)) = arriving.recv() => {
+                connections.spawn(connection(served.clone(), stream, entered));
+            }
+            Some(_) = connections.join_next() => {}
+            _ = upkeep.tick() => served.worker.pinger.pool.upkeep(),
+        }
+    }
+    let drained = async {
+        while connections.join_next().await.is_some() {}
+        // Decisions and late replies go on without their connection; their records are still owed.
+        while served.worker.pinger.lingering() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        tracing::warn!("a worker stopped with connections or pings still open");
+    }
+}
+
+async fn connection(served: Served, stream: std::net::TcpStream, entered: Entered) {
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
+    served.connections.fetch_add(1, Ordering::Relaxed);
+    let count = Leaving(Arc::clone(&served.connections), entered);
+    let service = service_fn(|request| {
+        let served = &served;
+        async move { Ok::<_, Infallible>(answer(served, request).await) }
+    });
+    listener::serve(stream, served.tls.as_ref(), &served.manners, &served.shutdown, service).await;
+    drop(count);
+}
+
+/// Counts a connection out, however it ends.
+struct Leaving(Arc<AtomicUsize>, #[expect(dead_code, reason = "held for its drop")] Entered);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The route table.
+async fn answer(served: &Served, request: Request<Incoming>) -> Answer {
+    let path = request.uri().path().to_owned();
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    let done = match (request.method(), segments.as_slice()) {
+        (&Method::POST, ["v1", "route"]) => api::route(served, request).await,
+        (&Method::POST, ["v1", "calls", call, "events", token]) => {
+            api::event(served, request, call, token).await
+        }
+        (_, ["v1", "route"] | ["v1", "calls", _, "events", _]) => {
+            Err(Problem::new(Code::MethodNotAllowed, "Use POST."))
+        }
+        _ => Err(Problem::new(
+            Code::NotFound,
+            "Call traffic is POST /v1/route and the events URL of its answers.",
+        )),
+    };
+    done.unwrap_or_else(|problem| reply::problem(&problem))
+}
