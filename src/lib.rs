@@ -1,4 +1,6 @@
 //! Outcry.
+pub mod admin;
+pub mod app;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod auction;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -11,6 +13,7 @@ pub mod call;
 pub mod capacity;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod carrier;
+pub mod config;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod domain;
 pub mod exchange;
@@ -19,6 +22,7 @@ pub mod listener;
 pub mod ping;
 pub mod problem;
 pub mod records;
+pub mod report;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod routing;
 pub mod runtime;

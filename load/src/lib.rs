@@ -1,1 +1,15 @@
-//! Simulated bidders and carriers.
+//! Simulated bidders and carriers for a call exchange.
+//!
+//! Everything here speaks the wire formats only: the bid contract ([`bidders`]) and the generic carrier JSON
+//! ([`carriers`]), over real TCP connections on the loopback interface. It deliberately knows nothing else of the
+//! exchange, so that a mistake in the exchange's own types cannot hide itself in the tests. [`raw`] lists what
+//! hostile or broken buyers send; [`trace`] is the stopwatch that bidders and carriers share to tell how much time
+//! the exchange itself added to a decision. Nothing here judges an exchange: callers compare and assert.
+
+pub mod bidders;
+pub mod carriers;
+pub mod chance;
+pub mod client;
+pub mod raw;
+pub mod trace;
+mod wire;

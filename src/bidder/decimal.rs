@@ -92,8 +92,8 @@ fn exponent(text: &[u8]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bidder::chance::SplitMix64;
     use crate::domain::Money;
+    use crate::domain::draw::Draw;
 
     #[test]
     fn reads_numbers_exactly() {
@@ -172,10 +172,10 @@ mod tests {
     /// Moves the point as text and lets `Money` read the result: another way to the same number.
     #[test]
     fn agrees_with_a_point_moved_by_hand() {
-        let mut chance = SplitMix64(19);
+        let mut chance = Draw::new(19);
         for _ in 0..50_000 {
             let whole = (1 + chance.below(999_999_999)).to_string();
-            let whole = &whole[..=chance.below(whole.len())];
+            let whole = &whole[..=chance.below(whole.len() as u64) as usize];
             let fraction: String =
                 (0..chance.below(12)).map(|_| char::from(b'0' + chance.below(10) as u8)).collect();
             let shift = chance.below(25) as i64 - 12;

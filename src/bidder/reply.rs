@@ -36,15 +36,14 @@ pub struct Terms<'a> {
 ///
 /// ```text
 /// 200 {"ping_id":"01J…","bid":"25.50","ttl_s":30}   a bid of 25.50 for 30 s
-/// 200 {"bid":0,"reason":"closed"}, 200 "", 204      no_bid
-/// 200 {"bid":"$25.50"}                              malformed
+/// 200 {"bid":0,"reason":"closed"}, 204              no_bid
+/// 200 {"bid":"$25.50"}, 200 and nothing             malformed
 /// ```
 ///
 /// A priced reply that is refused carries its amount. Bids are compared with the maximum as cut at the sixth decimal,
 /// before the money step. The terms of a reply that bids 0 are not looked at.
 pub fn read(terms: &Terms<'_>, status: u16, body: &mut [u8], received: Timestamp) -> Reply {
     match status {
-        200 if body.trim_ascii().is_empty() => Reply::none(Reason::NoBid),
         200 => match Document::read(body) {
             Ok(said) => judge(terms, &said, received).map_or_else(Reply::NoBid, Reply::Bid),
             Err(flaw) => Reply::noted(Reason::Malformed, &flaw.to_string()),
@@ -220,7 +219,7 @@ enum SipUser {
     Name,
     /// This number.
     Number(E164),
-    /// A number out of the plan, or escapes that could hide one.
+    /// A number out of the plan, digits enough for one abroad, or escapes that could hide one.
     Unclear,
 }
 
@@ -237,6 +236,7 @@ impl SipUser {
             _ if plain.starts_with("011") || plain.starts_with("00") => return SipUser::Unclear,
             10 => E164::parse(&format!("+1{plain}")),
             11 if plain.starts_with('1') => E164::parse(&format!("+{plain}")),
+            11.. => return SipUser::Unclear,
             _ => return SipUser::Name,
         };
         number.map_or(SipUser::Unclear, SipUser::Number)
@@ -252,5 +252,4 @@ fn malformed(note: &str) -> NoBid {
 }
 
 #[cfg(test)]
-#[path = "reply_tests.rs"]
 mod tests;

@@ -21,7 +21,7 @@ use crate::domain::catalog::Secret;
 use crate::ping::Pinger;
 use crate::ping::endpoint::Endpoint;
 use crate::records::Recorder;
-use crate::runtime::{Clock, Entropy};
+use crate::runtime::{Clock, Entropy, Shutdown};
 use crate::snapshot::Snapshot;
 use crate::state::State;
 
@@ -70,10 +70,22 @@ pub struct Exchange {
     pub entropy: Entropy,
     /// The rules of decisions and calls.
     pub rules: Rules,
+    shutdown: Shutdown,
     slots: Arc<Semaphore>,
 }
 
 impl Exchange {
+    /// Why calls should go elsewhere now; `None` when they should come.
+    pub fn not_ready(&self) -> Option<&'static str> {
+        if self.shutdown.has_begun() {
+            return Some("The exchange is stopping.");
+        }
+        match self.recorder.reserve() {
+            Ok(_) => None,
+            Err(_) => Some("Records cannot be written: the queue to the store is full."),
+        }
+    }
+
     /// Puts the parts together.
     pub fn new(
         in_force: InForce,
@@ -82,10 +94,11 @@ impl Exchange {
         clock: Clock,
         entropy: Entropy,
         rules: Rules,
+        shutdown: Shutdown,
     ) -> Exchange {
         let slots = Arc::new(Semaphore::new(rules.decisions));
         let in_force = ArcSwap::from_pointee(in_force);
-        Exchange { in_force, state, recorder, clock, entropy, rules, slots }
+        Exchange { in_force, state, recorder, clock, entropy, rules, shutdown, slots }
     }
 }
 

@@ -280,6 +280,20 @@ async fn the_writer_ends_with_its_last_recorder() {
     assert_eq!(Reader::open(&folder.file()).and_then(|reader| reader.totals()).expect("totals").calls, 1);
 }
 
+#[tokio::test]
+async fn the_writer_ends_with_its_last_recorder_even_in_a_fault() {
+    let bench = Bench::new(16, QUICK);
+    let lock = bench.lock_out();
+    bench.recorder.push(named("head"));
+    bench.fault();
+    let Bench { recorder, faults, writer, folder } = bench;
+    drop(recorder);
+    let said = faults.recv_timeout(Duration::from_secs(20)).expect("it gives up");
+    assert_eq!(said, "1 rows were lost, 1 since the start");
+    writer.thread.join().expect("no panic");
+    drop((lock, folder));
+}
+
 /// Bytes of version 1 as released: they are in people's stores, so they never change.
 const V1: &str = "01\
     8099f381afacb00601076175746f2d7573010270372a0b616c6c5f7265706c696564c801d4c202046d61696e01046361\

@@ -104,7 +104,7 @@ fn every_kind_of_row_comes_back_as_it_went_in() {
             })
             .collect(),
     };
-    assert_eq!(whole.trails, [stored.clone()]);
+    assert_eq!(whole.trails, std::slice::from_ref(&stored));
     assert_eq!(reader.trails_after(0, 10).expect("steps"), [stored]);
     let event = event(1, "e1");
     let stored = StoredEvent {

@@ -1,0 +1,167 @@
+//! The operators' API: every route is documented where it stands.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+
+use super::Desk;
+use crate::domain::{CallId, Reason, Timestamp};
+use crate::problem::{Code, Fault, Problem};
+use crate::records::sqlite::{Reader, StoreError};
+use crate::records::stored::CallQuery;
+use crate::report::{self, CallPage, EntryPage, Explained, StepPage};
+
+/// Rows of a page unless asked otherwise.
+const LIMIT: usize = 100;
+/// Most rows of a page.
+const LIMIT_MAX: usize = 1_000;
+
+/// Which calls to list. Everything is optional and read as text, so that one answer can name every fault.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct CallsAsked {
+    /// Slug of the campaign.
+    campaign: Option<String>,
+    /// Slug of the publisher.
+    publisher: Option<String>,
+    /// Slug of the buyer.
+    buyer: Option<String>,
+    /// A word of the list of reasons, of the decision or the end.
+    reason: Option<String>,
+    /// Arrived at this moment or later, RFC 3339.
+    since: Option<String>,
+    /// Arrived before this moment, RFC 3339.
+    until: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// Rows of a page: 1 to 1,000, 100 by default.
+    limit: Option<String>,
+}
+
+/// Where to go on, and how far.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PageAsked {
+    /// `next` of the page before; 0 begins.
+    cursor: Option<String>,
+    /// Rows of a page: 1 to 1,000, 100 by default.
+    limit: Option<String>,
+}
+
+/// Reads optional values out of a query and notes every fault.
+#[derive(Default)]
+struct Asked(Vec<Fault>);
+
+impl Asked {
+    fn value<T>(
+        &mut self,
+        at: &str,
+        text: Option<&str>,
+        allowed: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let text = text?;
+        let value = read(text);
+        if value.is_none() {
+            self.0.push(Fault::new(at, Some(text), allowed));
+        }
+        value
+    }
+
+    fn limit(&mut self, text: Option<&str>) -> usize {
+        let read = |text: &str| text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
+        self.value("limit", text, "a whole number from 1 to 1,000", read).unwrap_or(LIMIT)
+    }
+
+    fn done(self) -> Result<(), Problem> {
+        if self.0.is_empty() { Ok(()) } else { Err(Problem::invalid(self.0)) }
+    }
+}
+
+/// Calls, newest first.
+#[utoipa::path(get, path = "/api/v1/calls", params(CallsAsked), responses(
+    (status = 200, body = CallPage), (status = 400, body = Problem), (status = 503, body = Problem),
+))]
+pub async fn calls(
+    State(desk): State<Desk>,
+    Query(asked): Query<CallsAsked>,
+) -> Result<Json<CallPage>, Problem> {
+    let mut read = Asked::default();
+    let time = "a moment in RFC 3339, such as 2026-11-20T09:00:00Z";
+    let query = CallQuery {
+        reason: read.value("reason", asked.reason.as_deref(), "a word of the list of reasons", |text| {
+            Reason::parse(text).map(Reason::code)
+        }),
+        since: read.value("since", asked.since.as_deref(), time, Timestamp::parse),
+        until: read.value("until", asked.until.as_deref(), time, Timestamp::parse),
+        after: read.value("cursor", asked.cursor.as_deref(), "`next` of a page", report::read_call_cursor),
+        campaign: asked.campaign,
+        publisher: asked.publisher,
+        buyer: asked.buyer,
+    };
+    let limit = read.limit(asked.limit.as_deref());
+    read.done()?;
+    from_store(desk, move |reader| report::calls(reader, &query, limit)).await.map(Json)
+}
+
+/// One call, whole: decision, every target's outcome, events, end, ledger.
+#[utoipa::path(get, path = "/api/v1/calls/{call_id}", params(("call_id" = String, Path)), responses(
+    (status = 200, body = Explained), (status = 404, body = Problem), (status = 503, body = Problem),
+))]
+pub async fn call(State(desk): State<Desk>, Path(call_id): Path<String>) -> Result<Json<Explained>, Problem> {
+    let unknown = || Problem::new(Code::NotFound, "The store knows no such call.");
+    let id = CallId::parse(&call_id).ok_or_else(unknown)?;
+    from_store(desk, move |reader| report::explain(reader, id)).await?.map(Json).ok_or_else(unknown)
+}
+
+/// Steps with the outcome of every target, in the order they became final.
+#[utoipa::path(get, path = "/api/v1/outcomes", params(PageAsked), responses(
+    (status = 200, body = StepPage), (status = 400, body = Problem), (status = 503, body = Problem),
+))]
+pub async fn outcomes(
+    State(desk): State<Desk>,
+    Query(asked): Query<PageAsked>,
+) -> Result<Json<StepPage>, Problem> {
+    let (cursor, limit) = page(&asked)?;
+    from_store(desk, move |reader| report::outcomes(reader, cursor, limit)).await.map(Json)
+}
+
+/// Ledger entries, in the order they were booked.
+#[utoipa::path(get, path = "/api/v1/ledger", params(PageAsked), responses(
+    (status = 200, body = EntryPage), (status = 400, body = Problem), (status = 503, body = Problem),
+))]
+pub async fn ledger(
+    State(desk): State<Desk>,
+    Query(asked): Query<PageAsked>,
+) -> Result<Json<EntryPage>, Problem> {
+    let (cursor, limit) = page(&asked)?;
+    from_store(desk, move |reader| report::ledger(reader, cursor, limit)).await.map(Json)
+}
+
+fn page(asked: &PageAsked) -> Result<(i64, usize), Problem> {
+    let mut read = Asked::default();
+    let not_negative = |text: &str| text.parse().ok().filter(|cursor| *cursor >= 0);
+    let cursor = read.value("cursor", asked.cursor.as_deref(), "`next` of a page, or 0", not_negative);
+    let limit = read.limit(asked.limit.as_deref());
+    read.done()?;
+    Ok((cursor.unwrap_or(0), limit))
+}
+
+/// Runs a read off the runtime's thread, a few at a time.
+async fn from_store<T: Send + 'static>(
+    desk: Desk,
+    read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Problem> {
+    let store_failed = |what: String| {
+        tracing::error!(error = what.as_str(), "the store could not be read");
+        Problem::new(Code::Unavailable, "The store cannot be read at this moment; see the log.")
+    };
+    let _turn = desk.inner.reads.acquire().await;
+    let path = desk.inner.store.clone();
+    let done = tokio::task::spawn_blocking(move || read(&Reader::open(&path)?)).await;
+    match done {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => Err(store_failed(error.to_string())),
+        Err(error) => Err(store_failed(error.to_string())),
+    }
+}

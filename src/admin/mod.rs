@@ -1,0 +1,170 @@
+//! Operators: metrics, health, and the API over calls, outcomes and ledger, on a listener and thread of its own.
+//!
+//! Nothing here decides anything about a call, and nothing of call traffic waits for it. Reads the store read-only.
+
+pub mod api;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::config::AdminKey;
+use crate::exchange::Exchange;
+use crate::problem::{Code, Problem};
+use crate::telemetry::{MetricsPage, event};
+
+/// Reads of the store at once; more wait.
+const READS: usize = 4;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Desk {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    exchange: Arc<Exchange>,
+    metrics: MetricsPage,
+    store: PathBuf,
+    keys: Vec<AdminKey>,
+    reads: Semaphore,
+}
+
+impl Desk {
+    /// Without `keys` everybody who reaches the listener is an operator: for loopback only, as `config` ensures.
+    pub fn new(exchange: Arc<Exchange>, metrics: MetricsPage, store: PathBuf, keys: Vec<AdminKey>) -> Desk {
+        Desk { inner: Arc::new(Inner { exchange, metrics, store, keys, reads: Semaphore::new(READS) }) }
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Outcry admin API",
+    description = "Calls, outcomes and ledger of one node. Lists go on by cursor. Errors are RFC 9457 problem documents."
+))]
+struct Described;
+
+fn routes() -> OpenApiRouter<Desk> {
+    OpenApiRouter::with_openapi(Described::openapi())
+        .routes(routes!(api::calls))
+        .routes(routes!(api::call))
+        .routes(routes!(api::outcomes))
+        .routes(routes!(api::ledger))
+        .routes(routes!(metrics))
+        .routes(routes!(healthz))
+        .routes(routes!(readyz))
+}
+
+/// The API's description, as `outcry openapi` prints it.
+pub fn openapi() -> String {
+    let (_, api) = routes().split_for_parts();
+    api.to_pretty_json().expect("the description is made of strings")
+}
+
+/// Everything the admin listener serves.
+pub fn router(desk: Desk) -> Router {
+    let (router, _) = routes().split_for_parts();
+    router
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(desk.clone(), enter))
+        .with_state(desk)
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        event::request_refused("admin", self.code);
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, self.to_json()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.status == 401 {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// Lets in who shows a key; health is open. Without keys only requests that name this machine are taken, so that no
+/// page in an operator's browser can ask through a name of its own.
+async fn enter(State(desk): State<Desk>, request: Request, next: Next) -> Result<Response, Problem> {
+    let is_health = matches!(request.uri().path(), "/healthz" | "/readyz");
+    let headers = request.headers();
+    if desk.inner.keys.is_empty() {
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+        if !is_health && !names_this_machine(host) {
+            return Err(Problem::new(
+                Code::Forbidden,
+                "Without keys the admin listener answers only under an address or localhost: use that, or set keys.",
+            ));
+        }
+        return Ok(next.run(request).await);
+    }
+    let key = headers
+        .get(AUTHORIZATION)
+        .and_then(|key| key.to_str().ok())
+        .and_then(|key| key.strip_prefix("Bearer "));
+    let known = key.is_some_and(|key| {
+        let digest: [u8; 32] = Sha256::digest(key.trim().as_bytes()).into();
+        let differs =
+            |admin: &AdminKey| digest.iter().zip(&admin.digest).fold(0, |all, (a, b)| all | (a ^ b));
+        desk.inner.keys.iter().fold(false, |known, admin| known | (std::hint::black_box(differs(admin)) == 0))
+    });
+    match (is_health || known, key) {
+        (true, _) => Ok(next.run(request).await),
+        (false, None) => {
+            Err(Problem::new(Code::Unauthorized, "Send an admin key as `Authorization: Bearer <key>`."))
+        }
+        (false, Some(_)) => Err(Problem::new(Code::Unauthorized, "The key is not one of `admin.keys`.")),
+    }
+}
+
+fn names_this_machine(host: &str) -> bool {
+    let Ok(uri) = host.parse::<Uri>() else { return false };
+    let name = uri.host().unwrap_or(host).trim_matches(['[', ']']);
+    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok()
+}
+
+async fn nothing_here() -> Problem {
+    Problem::new(Code::NotFound, "See `outcry openapi` for what is here.")
+}
+
+async fn wrong_method() -> Problem {
+    Problem::new(Code::MethodNotAllowed, "Use GET.")
+}
+
+/// What Prometheus reads.
+#[utoipa::path(get, path = "/metrics", responses((status = 200, content_type = "text/plain", description = "Every metric")))]
+async fn metrics(State(desk): State<Desk>) -> Response {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], desk.inner.metrics.render())
+        .into_response()
+}
+
+/// Whether the process runs.
+#[utoipa::path(get, path = "/healthz", responses((status = 200, content_type = "text/plain", description = "It runs")))]
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Whether it should be sent calls: the signal to stop has not come and records are being written.
+#[utoipa::path(get, path = "/readyz", responses(
+    (status = 200, content_type = "text/plain", description = "Send calls"),
+    (status = 503, body = Problem, description = "Do not"),
+))]
+async fn readyz(State(desk): State<Desk>) -> Result<&'static str, Problem> {
+    match desk.inner.exchange.not_ready() {
+        None => Ok("ready\n"),
+        Some(why) => Err(Problem::new(Code::Unavailable, why)),
+    }
+}

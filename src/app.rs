@@ -1,0 +1,487 @@
+//! The composition root: settings and catalog in, a running exchange out, and its orderly end. Names every part.
+//!
+//! ```text
+//! accept      one thread: takes connections, hands each to the worker with the fewest
+//! worker-N    decides; an auction never leaves its worker
+//! admin       operators' listener, sweep, names, reload, levels
+//! records     the one writer to the store
+//! ```
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+
+use crate::admin::{self, Desk};
+use crate::config::{self, Loaded, Settings};
+use crate::domain::catalog::Secret;
+use crate::domain::{CarrierIx, Catalog};
+use crate::exchange::{Exchange, InForce, Rules, Worker};
+use crate::http::{self, HandedOn, Served};
+use crate::listener::{self, Door, Manners};
+use crate::ping::Pinger;
+use crate::ping::client::{self, Pool};
+use crate::ping::endpoint::{Endpoints, REFRESH, TrustError};
+use crate::records::row::{CatalogRow, Row};
+use crate::records::{COMMIT_WAIT, Recorder, Writer, sqlite};
+use crate::runtime::{Clock, Entropy, Shutdown, random_bytes, run_here};
+use crate::snapshot::Snapshot;
+use crate::state::State;
+use crate::telemetry::event::{self, Levels};
+use crate::telemetry::{self, MetricsPage};
+
+/// How long a connection without a request is kept.
+const IDLE: Duration = Duration::from_secs(75);
+/// Connections that wait for one worker to take them.
+const HANDED_ON_MAX: usize = 1_024;
+/// Connections of the admin listener.
+const ADMIN_CONNECTIONS: usize = 256;
+/// Longest an admin request may take.
+const ADMIN_REQUEST: Duration = Duration::from_secs(60);
+/// How long the start waits for endpoints' names to resolve; those that take longer come later.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
+/// How often levels are told and samples are sorted into buckets.
+const EVERY_SECOND: Duration = Duration::from_secs(1);
+/// Bytes of a new caller key.
+const CALLER_KEY_BYTES: usize = 32;
+
+/// Why the exchange did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The key of caller tokens.
+    #[error("the caller key {path} cannot be {verb}: {source}")]
+    CallerKey {
+        /// Its file.
+        path: String,
+        /// `read` or `written`.
+        verb: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] sqlite::StoreError),
+    /// An address.
+    #[error(transparent)]
+    Bind(#[from] listener::BindError),
+    /// A certificate of a listener.
+    #[error(transparent)]
+    Tls(#[from] listener::TlsError),
+    /// The authorities of a bid endpoint.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// A thread or runtime.
+    #[error("the system gave no thread or runtime: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// A running exchange.
+#[derive(Debug)]
+pub struct Running {
+    /// Where carriers reach it.
+    pub call_traffic: SocketAddr,
+    /// Where operators reach it.
+    pub admin: SocketAddr,
+    exchange: Arc<Exchange>,
+    reload: mpsc::Sender<()>,
+    shutdown: Shutdown,
+    threads: Vec<JoinHandle<()>>,
+    writer: Writer,
+}
+
+impl Running {
+    /// Starts every part, in order; returns when connections are taken.
+    pub fn start(loaded: Loaded, metrics: MetricsPage) -> Result<Running, StartError> {
+        let Loaded { mut settings, catalog, text, .. } = loaded;
+        let shutdown = Shutdown::default();
+        let clock = Clock::system();
+        let caller_key = caller_key(&settings.pings.caller_key_file)?;
+        let traffic = listener::bind(settings.call_traffic.listen)?;
+        let admin = listener::bind(settings.admin.listen)?;
+        let (traffic_at, admin_at) = (traffic.local_addr()?, admin.local_addr()?);
+        name_the_port(&mut settings, traffic_at);
+        let tls = |tls: &Option<config::Tls>| -> Result<Option<TlsAcceptor>, listener::TlsError> {
+            tls.as_ref().map(|tls| listener::tls(&tls.cert_file, &tls.key_file)).transpose()
+        };
+        let (traffic_tls, admin_tls) = (tls(&settings.call_traffic.tls)?, tls(&settings.admin.tls)?);
+        let endpoints = Arc::new(Endpoints::new(clock.clone(), settings.pings.allow_private_addresses));
+        let in_force = in_force(&settings, &endpoints, catalog)?;
+        let store = sqlite::Store::open(&settings.store.path)?;
+        let (recorder, writer) =
+            Recorder::start(store, settings.store.queue, |fault| event::store_fault(fault));
+        let digest = in_force.snapshot.catalog.digest.clone();
+        recorder.push(vec![Row::Catalog(CatalogRow { digest: digest.clone(), text, since: clock.now() })]);
+        // Endpoints whose names are slower than this are asked as soon as they are known.
+        let _ = run_here(async { tokio::time::timeout(FIRST_LOOK, endpoints.refresh()).await })?;
+        let exchange = Arc::new(Exchange::new(
+            in_force,
+            State::new(settings.limits.live_calls),
+            recorder,
+            clock.clone(),
+            Entropy::system(),
+            rules(&settings, caller_key),
+            shutdown.clone(),
+        ));
+        let open = Arc::new(AtomicUsize::new(0));
+        let (workers, mut threads) = start_workers(&settings, &exchange, &open, traffic_tls, &shutdown)?;
+        let pingers = workers.iter().map(|worker| worker.pinger.clone()).collect();
+        let door = Door::new("call_traffic", settings.call_traffic.connections);
+        threads.push(start_acceptor(traffic, &door, workers, &shutdown)?);
+        let (reload, asked) = mpsc::channel(1);
+        let desk = Desk::new(
+            Arc::clone(&exchange),
+            metrics.clone(),
+            settings.store.path.clone(),
+            settings.admin.keys.clone(),
+        );
+        let office = Office {
+            exchange: Arc::clone(&exchange),
+            endpoints,
+            settings,
+            metrics,
+            doors: [door, Door::new("admin", ADMIN_CONNECTIONS)],
+            pingers,
+            shutdown: shutdown.clone(),
+        };
+        threads.push(spawn("admin", move || run_here(office.run(admin, admin_tls, desk, asked)))?);
+        event::reloaded(&digest, &[], clock.now().seconds());
+        tracing::info!(call_traffic = %traffic_at, admin = %admin_at, "the exchange takes calls");
+        Ok(Running { call_traffic: traffic_at, admin: admin_at, exchange, reload, shutdown, threads, writer })
+    }
+
+    /// What every request needs: for the demo's view, which looks on from the same process.
+    pub fn exchange(&self) -> &Arc<Exchange> {
+        &self.exchange
+    }
+
+    /// Reads the catalog again, in the background; what comes of it is logged and counted.
+    pub fn reload(&self) {
+        // A reload that is asked for already reads the files as they will be then.
+        let _ = self.reload.try_send(());
+    }
+
+    /// Takes no more calls, lets what was begun end, and returns when every record is written.
+    pub fn stop(self) {
+        self.shutdown.begin();
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread ended in a panic");
+            }
+        }
+        drop(self.exchange);
+        self.writer.finish();
+        tracing::info!("stopped");
+    }
+}
+
+/// With port 0 the system chose one: carriers must be told which.
+fn name_the_port(settings: &mut Settings, bound: SocketAddr) {
+    if settings.call_traffic.listen.port() == 0 {
+        let url = &mut settings.call_traffic.public_base_url;
+        if let Some(host) = url.strip_suffix(":0") {
+            *url = format!("{host}:{}", bound.port());
+        }
+    }
+}
+
+fn in_force(settings: &Settings, endpoints: &Endpoints, catalog: Catalog) -> Result<InForce, TrustError> {
+    let endpoints = endpoints.prepare(&catalog)?;
+    let money = &settings.money;
+    let snapshot = Arc::new(Snapshot::compile(catalog, money.currency.clone(), money.money_step));
+    Ok(InForce { snapshot, endpoints })
+}
+
+fn rules(settings: &Settings, caller_key: Secret) -> Rules {
+    Rules {
+        public_base_url: settings.call_traffic.public_base_url.clone(),
+        decisions: settings.limits.decisions,
+        auction_fan_out: settings.limits.auction_fan_out,
+        keep_ended: settings.calls.keep_ended,
+        late_events: settings.calls.late_events,
+        dial_guard: settings.calls.dial_guard,
+        test_address: settings.calls.test_address.clone(),
+        caller_key,
+    }
+}
+
+/// The key of caller tokens; made at the first start, since tokens must stay the same from then on.
+fn caller_key(path: &Path) -> Result<Secret, StartError> {
+    let fault = |verb| move |source| StartError::CallerKey { path: path.display().to_string(), verb, source };
+    match std::fs::read(path) {
+        Ok(key) if key.len() >= CALLER_KEY_BYTES => Ok(Secret(key)),
+        Ok(_) => {
+            let short = std::io::Error::other("it has fewer than 32 bytes");
+            Err(fault("read")(short))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let key: [u8; CALLER_KEY_BYTES] = random_bytes();
+            let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder).map_err(fault("written"))?;
+            }
+            write_private(path, hex.as_bytes()).map_err(fault("written"))?;
+            Ok(Secret(hex.into_bytes()))
+        }
+        Err(error) => Err(fault("read")(error)),
+    }
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(bytes)
+}
+
+fn spawn(
+    name: &str,
+    run: impl FnOnce() -> std::io::Result<()> + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    let label = name.to_owned();
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        if let Err(error) = run() {
+            tracing::error!(thread = label, error = %error, "a thread could not start its runtime");
+        }
+    })
+}
+
+/// A worker as the acceptor sees it.
+struct Place {
+    pinger: Pinger,
+    connections: Arc<AtomicUsize>,
+    hand_on: mpsc::Sender<HandedOn>,
+}
+
+fn start_workers(
+    settings: &Settings,
+    exchange: &Arc<Exchange>,
+    open: &Arc<AtomicUsize>,
+    tls: Option<TlsAcceptor>,
+    shutdown: &Shutdown,
+) -> Result<(Vec<Place>, Vec<JoinHandle<()>>), StartError> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let count = match settings.call_traffic.workers {
+        0 => (cores - 1).max(1),
+        count => count,
+    };
+    let pings = &settings.pings;
+    let mut places = Vec::new();
+    let mut threads = Vec::new();
+    for n in 0..count {
+        let limits =
+            client::Limits { connections: pings.connections, idle: pings.idle, connect: pings.connect };
+        let pool = Arc::new(Pool::new(limits, Arc::clone(open), exchange.clock.clone()));
+        // The setting bounds the whole exchange; each worker has its part of it.
+        let lingering = pings.lingering.div_ceil(count);
+        let pinger = Pinger::new(pool, exchange.clock.clone(), pings.linger, lingering);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let served = Served {
+            worker: Arc::new(Worker { exchange: Arc::clone(exchange), pinger: pinger.clone() }),
+            limits: http::Limits {
+                body: settings.limits.body.min(settings.limits.request),
+                body_bytes: settings.limits.body_bytes,
+            },
+            manners: Manners {
+                name: "call_traffic",
+                head: settings.limits.head,
+                request: settings.limits.request + longest_ceiling(exchange) + COMMIT_WAIT,
+                idle: IDLE,
+            },
+            tls: tls.clone(),
+            shutdown: shutdown.clone(),
+            connections: Arc::clone(&connections),
+        };
+        let (hand_on, arriving) = mpsc::channel(HANDED_ON_MAX);
+        threads.push(spawn(&format!("worker-{n}"), move || run_here(http::run(served, arriving)))?);
+        places.push(Place { pinger, connections, hand_on });
+    }
+    Ok((places, threads))
+}
+
+fn longest_ceiling(exchange: &Exchange) -> Duration {
+    let in_force = exchange.in_force.load();
+    let carriers = (0..in_force.snapshot.catalog.carriers.len()).map(|at| CarrierIx(at as u32));
+    carriers.map(|ix| in_force.snapshot.catalog.carrier(ix).ceiling).max().unwrap_or_default()
+}
+
+fn start_acceptor(
+    traffic: std::net::TcpListener,
+    door: &Arc<Door>,
+    workers: Vec<Place>,
+    shutdown: &Shutdown,
+) -> std::io::Result<JoinHandle<()>> {
+    let (door, shutdown) = (Arc::clone(door), shutdown.clone());
+    spawn("accept", move || {
+        run_here(async move {
+            let listener = TcpListener::from_std(traffic)?;
+            listener::accept(listener, &door, &shutdown, |stream, entered| {
+                let fewest = workers.iter().min_by_key(|place| place.connections.load(Ordering::Relaxed));
+                let stream = stream.into_std();
+                if let (Some(place), Ok(stream)) = (fewest, stream)
+                    && place.hand_on.try_send((stream, entered)).is_err()
+                {
+                    event::connection_refused("call_traffic");
+                }
+            })
+            .await;
+            Ok(())
+        })?
+    })
+}
+
+/// What runs beside call traffic, on the admin thread.
+struct Office {
+    exchange: Arc<Exchange>,
+    endpoints: Arc<Endpoints>,
+    settings: Settings,
+    metrics: MetricsPage,
+    doors: [Arc<Door>; 2],
+    pingers: Vec<Pinger>,
+    shutdown: Shutdown,
+}
+
+impl Office {
+    async fn run(
+        self,
+        admin: std::net::TcpListener,
+        tls: Option<TlsAcceptor>,
+        desk: Desk,
+        asked: mpsc::Receiver<()>,
+    ) {
+        tokio::join!(
+            self.serve_admin(admin, tls, desk),
+            self.exchange.sweep(&self.shutdown),
+            self.resolve(),
+            self.tell_levels(),
+            self.reload(asked),
+        );
+    }
+
+    async fn serve_admin(&self, admin: std::net::TcpListener, tls: Option<TlsAcceptor>, desk: Desk) {
+        let listener = match TcpListener::from_std(admin) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!(error = %error, "the admin listener could not start"),
+        };
+        let manners =
+            Manners { name: "admin", head: self.settings.limits.head, request: ADMIN_REQUEST, idle: IDLE };
+        let router = admin::router(desk);
+        let (_, door) = (&self.doors[0], &self.doors[1]);
+        listener::accept(listener, door, &self.shutdown, |stream, entered| {
+            let service = TowerToHyperService::new(router.clone());
+            let (tls, manners, shutdown) = (tls.clone(), manners.clone(), self.shutdown.clone());
+            tokio::spawn(async move {
+                listener::serve(stream, tls.as_ref(), &manners, &shutdown, service).await;
+                drop(entered);
+            });
+        })
+        .await;
+    }
+
+    async fn resolve(&self) {
+        while self.pause(REFRESH).await {
+            self.endpoints.refresh().await;
+        }
+    }
+
+    /// Waits; `false` when the signal to stop came first.
+    async fn pause(&self, span: Duration) -> bool {
+        tokio::select! {
+            biased;
+            () = self.shutdown.wait() => false,
+            () = tokio::time::sleep(span) => true,
+        }
+    }
+
+    async fn tell_levels(&self) {
+        while self.pause(EVERY_SECOND).await {
+            let exchange = &self.exchange;
+            event::levels(Levels {
+                calls_active: exchange.state.calls.in_progress(),
+                calls_remembered: exchange.state.calls.remembered(),
+                units_held: exchange.state.gauges.held(),
+                records_queued: exchange.recorder.queued(),
+                records_dropped: exchange.recorder.dropped(),
+                ping_connections: self.pingers.first().map_or(0, |pinger| pinger.pool.connections()),
+                ping_lingering: self.pingers.iter().map(Pinger::lingering).sum(),
+                clock_offset_us: exchange.clock.slew(),
+            });
+            self.doors.iter().for_each(|door| door.report());
+            self.metrics.upkeep();
+        }
+    }
+
+    /// Reads the catalog whenever it is asked to. What was in force before is dropped here once nobody uses it, so that
+    /// no worker pays for it.
+    async fn reload(&self, mut asked: mpsc::Receiver<()>) {
+        let mut retired: Vec<Arc<InForce>> = Vec::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = self.shutdown.wait() => return,
+                Some(()) = asked.recv() => retired.extend(self.reload_once().await),
+                () = tokio::time::sleep(EVERY_SECOND), if !retired.is_empty() => {}
+            }
+            retired.retain(|in_force| Arc::strong_count(in_force) > 1);
+        }
+    }
+
+    /// Swaps in the catalog of the files, or logs every fault of it and changes nothing. Returns what it replaced.
+    async fn reload_once(&self) -> Option<Arc<InForce>> {
+        let settings = self.settings.clone();
+        let read = tokio::task::spawn_blocking(move || config::load_catalog(&settings)).await.ok()?;
+        let (catalog, text, warnings) = match read {
+            Ok(read) => read,
+            Err(problems) => {
+                event::reload_refused(&problems.iter().map(ToString::to_string).collect::<Vec<_>>());
+                return None;
+            }
+        };
+        let before = self.exchange.in_force.load_full();
+        let changes = config::diff(&before.snapshot.catalog, &catalog);
+        let in_force = match in_force(&self.settings, &self.endpoints, catalog) {
+            Ok(in_force) => in_force,
+            Err(error) => {
+                event::reload_refused(&[error.to_string()]);
+                return None;
+            }
+        };
+        for warning in warnings {
+            tracing::warn!(warning = %warning, "configuration warning");
+        }
+        self.endpoints.refresh().await;
+        let now = self.exchange.clock.now();
+        let digest = in_force.snapshot.catalog.digest.clone();
+        self.exchange.recorder.push(vec![Row::Catalog(CatalogRow {
+            digest: digest.clone(),
+            text,
+            since: now,
+        })]);
+        self.exchange.in_force.store(Arc::new(in_force));
+        event::reloaded(&digest, &changes, now.seconds());
+        Some(before)
+    }
+}
+
+/// Starts logging as the settings say.
+pub fn start_logs(settings: &Settings) {
+    let format = match settings.log.format {
+        config::LogFormat::Text => telemetry::LogFormat::Text,
+        config::LogFormat::Json => telemetry::LogFormat::Json,
+    };
+    let level = match settings.log.level {
+        config::LogLevel::Error => "error",
+        config::LogLevel::Warn => "warn",
+        config::LogLevel::Info => "info",
+        config::LogLevel::Debug => "debug",
+    };
+    telemetry::start_logs(format, level);
+}

@@ -1,0 +1,375 @@
+//! What pings say, to whom they say it, and what never leaves.
+
+use super::*;
+use crate::domain::catalog::Limits;
+use crate::domain::draw::Draw;
+use crate::domain::{Address, Bps, BuyerIx, SetBy, TargetId, Zone};
+
+const NUMBER: &str = "+15125550123";
+
+pub(super) fn endpoint() -> Endpoint {
+    Endpoint {
+        tls: true,
+        host: "bids.example.com".to_owned(),
+        port: 443,
+        path: "/v2/bid?seat=7".to_owned(),
+        secret: None,
+        ca_file: None,
+        max_bid: Money::from_micros(1_000_000_000),
+        bid_ttl: Duration::from_secs(60),
+        max_min_duration: Duration::from_secs(120),
+        destinations: Vec::new(),
+    }
+}
+
+pub(super) fn target(endpoint: &Endpoint) -> Target {
+    Target {
+        id: TargetId::parse("acme-auto").expect("a slug"),
+        buyer: BuyerIx(0),
+        address: Address::parse("+15125550999").expect("a number"),
+        pricing: crate::domain::catalog::Pricing::Endpoint(endpoint.clone()),
+        paused: false,
+        filter: Default::default(),
+        hours: None,
+        limits: Limits::default(),
+        floor: Money::ZERO,
+        tier: 1,
+        priority: 0,
+        weight: 1,
+        multiplier: Bps::WHOLE,
+        min_duration: Duration::from_secs(90),
+        ring: Duration::from_secs(20),
+        max_talk: Duration::from_secs(14_400),
+    }
+}
+
+fn buyer(disclosure: Disclosure) -> Buyer {
+    Buyer {
+        id: BuyerId::parse("acme").expect("a slug"),
+        name: "Acme".to_owned(),
+        zone: Zone::load("America/Chicago").expect("a zone"),
+        paused: false,
+        hours: None,
+        limits: Limits::default(),
+        disclosure,
+        personal_tags: Vec::new(),
+        show_floor: false,
+    }
+}
+
+/// The policy of the words in the row: `token`, `none` or `full`, then `floor` and personal tags by name.
+fn asking(policy: &str) -> Asking {
+    let mut words = policy.split_whitespace();
+    let mut buyer = buyer(match words.next() {
+        Some("token") => Disclosure::Token,
+        Some("none") => Disclosure::None,
+        Some("full") => Disclosure::Full,
+        other => panic!("no policy: {other:?}"),
+    });
+    for word in words {
+        match word {
+            "floor" => buyer.show_floor = true,
+            personal => buyer.personal_tags.push(personal.to_owned()),
+        }
+    }
+    let endpoint = endpoint();
+    Asking::compile(&buyer, &target(&endpoint), &endpoint)
+}
+
+/// These tags, as a carrier sets them.
+fn tags(words: &[(&str, TagValue)]) -> Tags {
+    let mut tags = Tags::default();
+    for (key, value) in words {
+        tags.add(key, value.clone(), SetBy::Carrier).expect("within the limits");
+    }
+    tags
+}
+
+fn text(text: &str) -> TagValue {
+    TagValue::Text(text.to_owned())
+}
+
+struct Facts {
+    campaign: CampaignId,
+    tags: Tags,
+    ping_tags: Vec<String>,
+}
+
+impl Facts {
+    fn new(words: &[(&str, TagValue)]) -> Facts {
+        let campaign = CampaignId::parse("auto-us").expect("a slug");
+        let ping_tags = words.iter().map(|(key, _)| (*key).to_owned()).collect();
+        Facts { campaign, tags: tags(words), ping_tags }
+    }
+
+    fn ping(&self) -> Ping<'_> {
+        Ping {
+            ping_id: PingId::from_bits(0x0190_0000_0000_7000_8000_0000_0000_0001),
+            deadline_ms: 487,
+            test: false,
+            campaign: &self.campaign,
+            vertical: "auto",
+            publisher_code: "p7k2m9qd",
+            area_code: Some(512),
+            state: Some("TX"),
+            zip: Some("78701"),
+            number: E164::parse(NUMBER),
+            token: Some("k1:9f"),
+            geo_source: "area_code",
+            stir: Some("A"),
+            consent: true,
+            tags: &self.tags,
+            ping_tags: &self.ping_tags,
+            currency: "USD",
+            floor: Some(Money::from_micros(12_500_000)),
+            at: Timestamp::parse("2026-11-20T09:00:00.987Z").expect("a moment"),
+        }
+    }
+}
+
+fn rendered(asking: &Asking, ping: &Ping<'_>) -> String {
+    let mut body = Vec::new();
+    asking.render(ping, &mut body);
+    String::from_utf8(body).expect("UTF-8")
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+#[test]
+fn a_ping_is_the_one_of_the_contract() {
+    let facts = Facts::new(&[("case", text("collision"))]);
+    let ping = facts.ping();
+    assert_eq!(
+        rendered(&asking("token"), &ping).replace(&ping.ping_id.to_string(), "01J…"),
+        "{\"version\":1,\"ping_id\":\"01J…\",\"deadline_ms\":487,\"test\":false,\
+         \"campaign\":\"auto-us\",\"vertical\":\"auto\",\"publisher\":\"p7k2m9qd\",\"geo_source\":\"area_code\",\
+         \"caller\":{\"area_code\":\"512\",\"state\":\"TX\",\"zip3\":\"787\",\"token\":\"k1:9f\"},\
+         \"stir\":\"A\",\"consent\":true,\"tags\":{\"case\":\"collision\"},\"currency\":\"USD\",\
+         \"min_duration_s\":90,\"at\":\"2026-11-20T09:00:00Z\"}"
+    );
+}
+
+#[test]
+fn each_policy_says_what_it_may_about_the_caller() {
+    let token = r#"{"area_code":"512","state":"TX","zip3":"787","token":"k1:9f"}"#;
+    let full = r#"{"area_code":"512","state":"TX","zip3":"787","token":"k1:9f","number":"+15125550123","zip":"78701"}"#;
+    let facts = Facts::new(&[]);
+    for (policy, caller) in [("token", token), ("none", "{}"), ("full", full)] {
+        let ping = json(&rendered(&asking(policy), &facts.ping()));
+        assert_eq!(ping["caller"], json(caller), "{policy}");
+        assert!(ping.get("floor").is_none(), "{policy} shows no floor unless told to");
+    }
+    assert_eq!(json(&rendered(&asking("none floor"), &facts.ping()))["floor"], "12.50");
+}
+
+#[test]
+fn absent_facts_are_left_out_and_short_zips_are_not_told_whole() {
+    let facts = Facts::new(&[]);
+    let bare = Ping {
+        area_code: None,
+        state: None,
+        zip: None,
+        number: None,
+        token: None,
+        stir: None,
+        floor: None,
+        ..facts.ping()
+    };
+    for policy in ["token", "none", "full floor"] {
+        let ping = json(&rendered(&asking(policy), &bare));
+        assert_eq!(ping["caller"], json("{}"), "{policy}");
+        assert!(ping.get("stir").is_none() && ping.get("floor").is_none(), "{policy}");
+    }
+    for (zip, zip3) in [("78701", Some("787")), ("78701-1234", Some("787")), ("787", None), ("7870", None)] {
+        let ping = json(&rendered(&asking("token"), &Ping { zip: Some(zip), ..facts.ping() }));
+        assert_eq!(ping["caller"]["zip3"].as_str(), zip3, "{zip}");
+    }
+    let early = json(&rendered(&asking("token"), &Ping { area_code: Some(7), ..facts.ping() }));
+    assert_eq!(early["caller"]["area_code"], "007", "always three characters");
+}
+
+#[test]
+fn tags_leave_by_the_campaigns_and_the_buyers_leave() {
+    // the buyer's policy | in `ping_tags` | the tag | whether it leaves
+    let table = "
+        token      | case  | case  | yes
+        none       | case  | case  | yes
+        token      | other | case  | no
+        token      | Case  | case  | no
+        token      | email | email | no
+        none       | email | email | no
+        full       | email | email | no
+        token email | email | email | yes
+        token email | other | email | no
+        token EMAIL | email | email | yes
+        token      | ZIP   | ZIP   | no
+        token zip  | ZIP   | ZIP   | yes
+        token name | dob   | dob   | no
+    ";
+    for row in table.lines().map(str::trim).filter(|row| !row.is_empty()) {
+        let [policy, listed, key, leaves] = cells(row);
+        let mut facts = Facts::new(&[(key, text("x"))]);
+        facts.ping_tags = vec![listed.to_owned()];
+        let ping = json(&rendered(&asking(policy), &facts.ping()));
+        assert_eq!(ping["tags"].get(key).is_some(), leaves == "yes", "{row}");
+    }
+}
+
+fn cells(row: &str) -> [&str; 4] {
+    let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+    cells.try_into().unwrap_or_else(|_| panic!("four cells: {row}"))
+}
+
+#[test]
+fn tag_values_keep_their_types_and_cannot_break_out() {
+    let facts = Facts::new(&[
+        ("quote", text("a\"},\"bid\":\"1\\")),
+        ("lines", text("a\r\nb\u{0}")),
+        ("age", TagValue::Number("42".to_owned())),
+        ("huge", TagValue::Number("1e400".to_owned())),
+        ("odd", TagValue::Number("1,\"x\":2".to_owned())),
+        ("insured", TagValue::Bool(true)),
+    ]);
+    let ping = rendered(&asking("token"), &facts.ping());
+    assert!(ping.contains(r#""age":42,"huge":1e400,"#), "numbers keep their text: {ping}");
+    let tags = &json(&ping.replace("1e400", "0"))["tags"];
+    assert_eq!(tags["quote"], "a\"},\"bid\":\"1\\");
+    assert_eq!(tags["lines"], "a\r\nb\u{0}");
+    assert_eq!(tags["odd"], "1,\"x\":2", "what is no number leaves as text");
+    assert_eq!(tags["insured"], true);
+    assert_eq!(tags.as_object().map(serde_json::Map::len), Some(6));
+}
+
+#[test]
+fn the_callers_number_hidden_in_a_tag_does_not_leave() {
+    let hiding = [
+        text("+15125550123"),
+        text("5125550123"),
+        text("555-0123"),
+        text("(512) 555 01 23"),
+        text("call 512.555.0123 after six"),
+        text("tel:+1-512-555-0123;ext=4"),
+        text("https://example.com/?ani=%2B15125550123"),
+        text("5x1x2x5x5x5x0x1x2x3"),
+        text("512\u{ff15}\u{ff15}\u{ff15}\u{ff10}\u{ff11}\u{ff12}\u{ff13}"),
+        text("\u{0665}\u{0665}\u{0665}\u{0660}\u{0661}\u{0662}\u{0663}"),
+        text("512555\u{ff10}123"),
+        TagValue::Number("15125550123".to_owned()),
+        TagValue::Number("1.5125550123e10".to_owned()),
+    ];
+    for value in hiding {
+        let facts = Facts::new(&[("memo", value.clone()), ("case", text("collision"))]);
+        for policy in ["token", "none", "token email name"] {
+            let ping = json(&rendered(&asking(policy), &facts.ping()));
+            assert_eq!(ping["tags"], json(r#"{"case":"collision"}"#), "{policy} {value:?}");
+        }
+        let ping = json(&rendered(&asking("full"), &facts.ping()));
+        assert!(ping["tags"].get("memo").is_some(), "full tells it anyway: {value:?}");
+    }
+    for harmless in ["2026-11-20T09:00:00Z", "1997", "policy 5550124", "512", "a1b2c3"] {
+        let facts = Facts::new(&[("memo", text(harmless))]);
+        let ping = json(&rendered(&asking("token"), &facts.ping()));
+        assert_eq!(ping["tags"]["memo"], harmless);
+    }
+}
+
+/// Calls with every fact drawn, the number strewn over tags in every form, under every policy.
+#[test]
+fn no_ping_but_a_full_one_carries_the_number() {
+    let mut draw = Draw::new(4);
+    for _ in 0..2_000 {
+        let digits = format!("1{}{:07}", 200 + draw.below(800), 2_000_000 + draw.below(8_000_000));
+        let number = E164::parse(&format!("+{digits}")).expect("E.164");
+        let (area, rest) = (&digits[1..4], &digits[4..]);
+        let forms = [
+            digits.clone(),
+            format!("+{digits}"),
+            format!("({area}) {}-{}", &rest[..3], &rest[3..]),
+            format!("{area}.{}.{}", &rest[..3], &rest[3..]),
+            format!("x{rest}y"),
+            rest.chars().map(|c| format!("{c} ")).collect(),
+        ];
+        let mut drawn = |key: &'static str| (key, text(&forms[draw.below(forms.len() as u64) as usize]));
+        let words = [drawn("a"), drawn("email"), drawn("b"), ("n", TagValue::Number(digits.clone()))];
+        let facts = Facts::new(&words);
+        let ping = Ping { number: Some(number), ..facts.ping() };
+        for policy in ["token", "none", "token email", "none floor name email zip"] {
+            let shown = rendered(&asking(policy), &ping);
+            // Ids, codes and times are ours; what could carry digits of the caller's is the rest.
+            let shown = shown.replace(&ping.ping_id.to_string(), "");
+            let plain: String = shown.chars().filter(char::is_ascii_digit).collect();
+            assert!(!plain.contains(rest), "{policy} tells {rest}: {shown}");
+        }
+        let shown = rendered(&asking("full"), &ping);
+        assert!(shown.contains(&format!("\"number\":\"+{digits}\"")), "{shown}");
+    }
+}
+
+#[test]
+fn pseudonyms_differ_by_buyer_and_by_key() {
+    let number = |text: &str| E164::parse(text).expect("E.164");
+    let buyer = |id: &str| BuyerId::parse(id).expect("a slug");
+    let publisher = |id: &str| PublisherId::parse(id).expect("a slug");
+    let key = b"exchange-key".as_slice();
+
+    let token = caller_token(key, &buyer("acme"), number(NUMBER));
+    assert_eq!(token, caller_token(key, &buyer("acme"), number(NUMBER)), "the same caller is known again");
+    assert!(token.starts_with("k1:") && token.len() == 35, "{token}");
+    assert!(token[3..].bytes().all(|byte| byte.is_ascii_hexdigit()), "{token}");
+    let others = [
+        caller_token(key, &buyer("zenith"), number(NUMBER)),
+        caller_token(b"another-key", &buyer("acme"), number(NUMBER)),
+        caller_token(key, &buyer("acme"), number("+15125550124")),
+    ];
+    assert!(!others.contains(&token));
+
+    let code = publisher_code(key, &buyer("acme"), &publisher("north"));
+    assert_eq!(code, publisher_code(key, &buyer("acme"), &publisher("north")));
+    assert!(
+        code.len() == 8 && code.bytes().all(|b| b"0123456789abcdefghjkmnpqrstvwxyz".contains(&b)),
+        "{code}"
+    );
+    let others = [
+        publisher_code(key, &buyer("zenith"), &publisher("north")),
+        publisher_code(b"another-key", &buyer("acme"), &publisher("north")),
+        publisher_code(key, &buyer("acme"), &publisher("south")),
+    ];
+    assert!(!others.contains(&code));
+}
+
+/// Computed with another implementation of HMAC-SHA256.
+#[test]
+fn pseudonyms_are_pinned() {
+    let buyer = BuyerId::parse("acme").expect("a slug");
+    let number = E164::parse(NUMBER).expect("E.164");
+    let publisher = PublisherId::parse("north").expect("a slug");
+    assert_eq!(caller_token(b"exchange-key", &buyer, number), "k1:a3b1985b1f0fc36a1c0e639edd4a57a7");
+    assert_eq!(publisher_code(b"exchange-key", &buyer, &publisher), "r8t8xsxw");
+}
+
+#[test]
+fn the_host_header_names_ports_only_where_needed() {
+    // tls | host | port | header
+    let table = "
+        yes | bids.example.com | 443  | bids.example.com
+        yes | bids.example.com | 8443 | bids.example.com:8443
+        yes | bids.example.com | 80   | bids.example.com:80
+        no  | bids.example.com | 80   | bids.example.com
+        no  | 127.0.0.1        | 9000 | 127.0.0.1:9000
+        no  | ::1              | 80   | [::1]
+        yes | [2001:db8::1]    | 8443 | [2001:db8::1]:8443
+    ";
+    for row in table.lines().map(str::trim).filter(|row| !row.is_empty()) {
+        let [tls, host, port, header] = cells(row);
+        let endpoint = Endpoint {
+            tls: tls == "yes",
+            host: host.to_owned(),
+            port: port.parse().expect("a port"),
+            ..endpoint()
+        };
+        let asking = Asking::compile(&buyer(Disclosure::Token), &target(&endpoint), &endpoint);
+        assert_eq!((asking.host_header(), asking.path()), (header, "/v2/bid?seat=7"), "{row}");
+    }
+}

@@ -1,0 +1,246 @@
+//! The catalog's files as one value: reads every entry, checks what holds between them, takes the digest.
+//!
+//! A catalog exists only if nothing at all was wrong. Ids, numbers, targets and plans have modules of their own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::entries::{Entries, Parsed, files};
+use super::file::{Field, File, Reader, Source};
+use super::numbers::Numbers;
+use super::problem::{Problem, Sink};
+use super::settings::{Env, Settings};
+use super::target::{NAME_MAX, Surroundings, buyer};
+use super::values::{digest, labels, percent, zone};
+use super::{plan, warnings};
+use crate::domain::caller::TAG_KEY_MAX;
+use crate::domain::catalog::{CarrierDialect, PlanIx};
+use crate::domain::{
+    Campaign, CampaignId, CampaignIx, Carrier, CarrierId, Catalog, Money, Payout, Publisher, PublisherId,
+};
+
+/// What a decision needs beside its auction; both must fit a carrier's ceiling.
+const BESIDE_AUCTION: Duration = Duration::from_millis(100);
+
+/// A catalog, the text its digest is taken over, and warnings.
+pub(super) type Read = (Catalog, String, Vec<Problem>);
+
+/// Reads the folder that the settings name. `None` if no catalog could be made; whether what was made may be used is
+/// for `sink` to say.
+pub(super) fn read(settings: &Settings, env: Env<'_>, sink: &Sink) -> Option<Read> {
+    let dir = settings.catalog_dir.as_path();
+    let sources = files(dir, sink);
+    if sources.is_empty() {
+        return None;
+    }
+    // A file that is no TOML has one fault: itself. What could be made out of it only serves to know its ids.
+    let mute = Sink::default();
+    let parsed: Vec<_> = sources.iter().map(|source| (source, source.parse())).collect();
+    let files = parsed.iter().map(|(source, (table, problem))| {
+        let sink = if problem.is_some() { &mute } else { sink };
+        Parsed { file: File { source, sink }, table: table.get_ref(), broken: problem.is_some() }
+    });
+    for (_, (_, problem)) in &parsed {
+        problem.iter().for_each(|problem| sink.push(problem.clone()));
+    }
+    let entries = Entries::collect(files, dir);
+    let csv_sources: Vec<(&Sink, Source)> = entries.csvs.iter().filter_map(|csv| open_csv(csv)).collect();
+    let csvs: Vec<File<'_>> = csv_sources.iter().map(|(sink, source)| File { source, sink }).collect();
+    let numbers = Numbers::read(&entries, &csvs);
+
+    let catalog = resolve(settings, env, &entries, numbers, sink);
+    if !sink.is_empty() {
+        return None;
+    }
+    let text = text(dir, sources.iter().chain(csv_sources.iter().map(|(_, source)| source)));
+    let catalog = Catalog { digest: hex(&Sha256::digest(text.as_bytes())), ..catalog? };
+    let warnings = warnings::of(&catalog, &entries, settings);
+    Some((catalog, text, warnings))
+}
+
+fn open_csv<'a>((field, path): &(Field<'a>, PathBuf)) -> Option<(&'a Sink, Source)> {
+    match Source::open(path) {
+        Ok(source) => Some((field.file.sink, source)),
+        Err(problem) => {
+            field.wrong(format!("{} {}", problem.file, problem.what), "a file that can be read");
+            None
+        }
+    }
+}
+
+fn resolve(
+    settings: &Settings,
+    env: Env<'_>,
+    entries: &Entries<'_>,
+    numbers: Numbers<'_>,
+    sink: &Sink,
+) -> Option<Catalog> {
+    let carriers: Vec<Carrier> = entries.carriers.iter().filter_map(|(id, f)| carrier(id, f)).collect();
+    refuse_shared_keys(&carriers, entries);
+    let tightest = carriers.iter().min_by_key(|carrier| carrier.ceiling);
+    let with = Surroundings { settings, env, dir: &settings.catalog_dir, entries, numbers: &numbers };
+    let campaigns =
+        entries.campaigns.iter().filter_map(|(id, f)| campaign(id, f, entries, tightest)).collect();
+    let publishers = entries.publishers.iter().filter_map(|(id, f)| publisher(id, f, entries)).collect();
+    let buyers = entries.buyers.iter().filter_map(|(id, f)| buyer(id, f)).collect();
+    let targets = entries.targets.iter().filter_map(|(id, f)| with.target(id, f)).collect();
+    let plans = entries.plans.iter().filter_map(|(id, f)| plan::read(id, f, entries, &numbers)).collect();
+    let default_plan = default_plan(entries, &settings.catalog_dir, sink);
+    Some(Catalog {
+        digest: String::new(),
+        carriers,
+        campaigns,
+        publishers,
+        buyers,
+        targets,
+        plans,
+        numbers: numbers.read,
+        default_plan: default_plan?,
+    })
+}
+
+fn carrier(id: &str, field: &Field<'_>) -> Option<Carrier> {
+    field.table("a table", |r| {
+        let dialect = r.field("dialect").choice(&[("generic", CarrierDialect::Generic)]);
+        let key_digest = digest(&r.field("key_digest").required());
+        let ceiling = r.field("ceiling_ms").millis(200..=5_000);
+        Some(Carrier {
+            id: CarrierId::parse(id).ok()?,
+            dialect: dialect.unwrap_or(CarrierDialect::Generic),
+            key_digest: key_digest?,
+            ceiling: ceiling.unwrap_or(Duration::from_millis(1_000)),
+        })
+    })?
+}
+
+/// A key tells who asks, so no two carriers have the same.
+fn refuse_shared_keys(carriers: &[Carrier], entries: &Entries<'_>) {
+    let mut owners = BTreeMap::new();
+    for carrier in carriers {
+        if let Some(owner) = owners.insert(carrier.key_digest, &carrier.id)
+            && let Some((_, field)) = entries.carriers.iter().find(|(id, _)| *id == carrier.id.as_str())
+        {
+            field.wrong(format!("has the key of carrier {owner}"), "a `key_digest` of its own");
+        }
+    }
+}
+
+fn campaign(
+    id: &str,
+    field: &Field<'_>,
+    entries: &Entries<'_>,
+    tightest: Option<&Carrier>,
+) -> Option<Campaign> {
+    field.table("a table", |r| {
+        let vertical = r.field("vertical").required().label(TAG_KEY_MAX);
+        let plan = entries.plans.named_by(&r.field("plan").required());
+        let paused = r.field("paused").flag().unwrap_or(false);
+        let deadline = r.field("deadline_ms").millis(50..=1_500).unwrap_or(Duration::from_millis(500));
+        if let Some(carrier) = tightest
+            && deadline + BESIDE_AUCTION > carrier.ceiling
+        {
+            let ceiling = carrier.ceiling.as_millis();
+            let what = format!(
+                "{} ms do not fit carrier {}, which waits {ceiling} ms",
+                deadline.as_millis(),
+                carrier.id
+            );
+            let most = carrier.ceiling.saturating_sub(BESIDE_AUCTION).as_millis();
+            r.field("deadline_ms")
+                .wrong(what, &format!("at most {most}: 100 ms less than the carrier's ceiling"));
+        }
+        let floor = r.field("floor").money().unwrap_or(Money::ZERO);
+        let min_margin = min_margin(r);
+        let payout = payout(&r.field("payout").required());
+        let ping_tags = labels(&r.field("ping_tags"), TAG_KEY_MAX, "a list of keys of tags");
+        Some(Campaign {
+            id: CampaignId::parse(id).ok()?,
+            vertical: vertical?,
+            plan: PlanIx(plan?),
+            paused,
+            deadline,
+            floor,
+            min_margin,
+            payout: payout?,
+            ping_tags,
+        })
+    })?
+}
+
+fn min_margin(r: &Reader<'_>) -> Option<Money> {
+    let refuse = r.field("negative_margin").choice(&[("refuse", true), ("allow_and_flag", false)]);
+    let (field, refuse) = (r.field("min_margin"), refuse.unwrap_or(true));
+    if !refuse && field.is_set() {
+        field.wrong("stands beside `negative_margin = \"allow_and_flag\"`", "only with \"refuse\"");
+    }
+    let least = field.money().unwrap_or(Money::ZERO);
+    refuse.then_some(least)
+}
+
+fn payout(field: &Field<'_>) -> Option<Payout> {
+    let allowed = "{fixed = \"12.00\"} or {share = \"60%\"}";
+    field.table(allowed, |r| {
+        let (fixed, share) = (r.field("fixed"), r.field("share"));
+        match (fixed.is_set(), share.is_set()) {
+            (true, false) => fixed.money().map(Payout::Fixed),
+            (false, true) => percent(&share, 0..=10_000).map(Payout::Share),
+            (false, false) => {
+                fixed.missing(allowed);
+                None
+            }
+            (true, true) => {
+                share.wrong("stands beside `fixed`", "one of the two");
+                None
+            }
+        }
+    })?
+}
+
+fn publisher(id: &str, field: &Field<'_>, entries: &Entries<'_>) -> Option<Publisher> {
+    field.table("a table", |r| {
+        let name = r.field("name").required().label(NAME_MAX);
+        let zone = zone(&r.field("zone").required());
+        let own = r.field("payouts").entries("{<campaign> = {fixed = \"12.00\"}}");
+        let read = |(id, field): &(&str, Field<'_>)| {
+            let (campaign, payout) = (entries.campaigns.find(id, field), payout(field));
+            Some((CampaignIx(campaign?), payout?))
+        };
+        let mut payouts: Vec<_> = own.iter().filter_map(read).collect();
+        payouts.sort_by_key(|(campaign, _)| *campaign);
+        Some(Publisher { id: PublisherId::parse(id).ok()?, name: name?, zone: zone?, payouts })
+    })?
+}
+
+/// The plan that the one `default_plan` of all files names.
+fn default_plan(entries: &Entries<'_>, dir: &Path, sink: &Sink) -> Option<PlanIx> {
+    let Some((first, more)) = entries.default_plans.split_first() else {
+        if entries.unread.contains("default_plan") {
+            return None;
+        }
+        let allowed = "default_plan = \"<plan>\" at the top of one file: where calls to unknown numbers go";
+        sink.push(Problem::of_file(&dir.display().to_string(), "default_plan", "is missing", allowed));
+        return None;
+    };
+    for other in more {
+        other.wrong(format!("stands twice: also at {}", first.place()), "once in all files");
+    }
+    entries.plans.named_by(first).map(PlanIx)
+}
+
+/// Every file with its name and length, so that no two catalogs share a text.
+fn text<'s>(dir: &Path, sources: impl Iterator<Item = &'s Source>) -> String {
+    let mut all = String::new();
+    for source in sources {
+        let path = Path::new(&source.name);
+        let name = path.strip_prefix(dir).unwrap_or(path).display();
+        all.push_str(&format!("# {name} ({} bytes)\n{}\n", source.text.len(), source.text));
+    }
+    all
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,305 @@
+//! What differs between two catalogs, in lines an operator reads in a log.
+//!
+//! Compares what the catalogs mean, not their text. No line holds a secret, a key digest or a whole number other than
+//! a tracking number: those are ours.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use crate::domain::caller::Address;
+use crate::domain::catalog::{DestinationRule, Disclosure, Limits, Pricing, TagRule};
+use crate::domain::{
+    Buyer, Campaign, Carrier, Catalog, Money, Node, Payout, Plan, Publisher, Target, Terminal,
+    TrackingNumber, WeeklyHours,
+};
+
+/// Most lines of a difference; the rest is counted.
+pub const DIFF_LINES_MAX: usize = 500;
+/// Longest value shown, in characters.
+const SHOWN_MAX: usize = 80;
+
+/// One line for each thing added, removed or changed, such as `target acme-phone: price 25.00 → 27.50`.
+pub fn diff(old: &Catalog, new: &Catalog) -> Vec<String> {
+    let mut lines = Vec::new();
+    let default = |catalog: &Catalog| vec![fact("default", &catalog.plan(catalog.default_plan).id)];
+    compare(
+        &mut lines,
+        "plan",
+        Facts::from([(String::new(), default(old))]),
+        Facts::from([(String::new(), default(new))]),
+    );
+    both(&mut lines, "carrier", old, new, |c| {
+        c.carriers.iter().map(|x| (x.id.to_string(), carrier(x))).collect()
+    });
+    both(&mut lines, "campaign", old, new, |c| {
+        c.campaigns.iter().map(|x| (x.id.to_string(), campaign(c, x))).collect()
+    });
+    both(&mut lines, "publisher", old, new, |c| {
+        c.publishers.iter().map(|x| (x.id.to_string(), publisher(c, x))).collect()
+    });
+    both(&mut lines, "buyer", old, new, |c| c.buyers.iter().map(|x| (x.id.to_string(), buyer(x))).collect());
+    both(&mut lines, "target", old, new, |c| {
+        c.targets.iter().map(|x| (x.id.to_string(), target(c, x))).collect()
+    });
+    both(&mut lines, "plan", old, new, |c| c.plans.iter().map(|x| (x.id.to_string(), plan(c, x))).collect());
+    both(&mut lines, "number", old, new, |c| {
+        c.numbers.iter().map(|x| (x.number.reveal(), number(c, x))).collect()
+    });
+    if lines.len() > DIFF_LINES_MAX {
+        let more = lines.len() - DIFF_LINES_MAX;
+        lines.truncate(DIFF_LINES_MAX);
+        lines.push(format!("… and {more} more changes"));
+    }
+    lines
+}
+
+/// What is known of each entry of a kind, by id.
+type Facts = BTreeMap<String, Vec<Fact>>;
+
+/// One value of an entry: as it is shown, and as it is compared.
+struct Fact {
+    name: &'static str,
+    shown: String,
+    exact: String,
+}
+
+fn fact(name: &'static str, value: &impl Display) -> Fact {
+    let exact = value.to_string();
+    Fact { name, shown: short(&exact), exact }
+}
+
+/// A value whose digits are not shown whole.
+fn masked(name: &'static str, shown: String, exact: String) -> Fact {
+    Fact { name, shown: short(&shown), exact }
+}
+
+fn short(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+fn both(
+    lines: &mut Vec<String>,
+    kind: &str,
+    old: &Catalog,
+    new: &Catalog,
+    facts: impl Fn(&Catalog) -> Facts,
+) {
+    compare(lines, kind, facts(old), facts(new));
+}
+
+fn compare(lines: &mut Vec<String>, kind: &str, mut old: Facts, new: Facts) {
+    for (id, new) in new {
+        let name = if id.is_empty() { kind.to_owned() } else { format!("{kind} {id}") };
+        match old.remove(&id) {
+            None => lines.push(format!("{name}: added")),
+            Some(old) => lines.extend(old.iter().zip(&new).filter_map(|(old, new)| changed(&name, old, new))),
+        }
+    }
+    lines.extend(old.keys().map(|id| format!("{kind} {id}: removed")));
+}
+
+fn changed(name: &str, old: &Fact, new: &Fact) -> Option<String> {
+    if old.exact == new.exact {
+        return None;
+    }
+    Some(match (old.name, new.exact.as_str()) {
+        ("paused", "true") => format!("{name}: paused"),
+        ("paused", _) => format!("{name}: resumed"),
+        (fact, _) if old.shown == new.shown => format!("{name}: {fact} changed"),
+        (fact, _) => format!("{name}: {fact} {} → {}", old.shown, new.shown),
+    })
+}
+
+fn carrier(carrier: &Carrier) -> Vec<Fact> {
+    vec![
+        masked("dialect", format!("{:?}", carrier.dialect).to_lowercase(), format!("{:?}", carrier.dialect)),
+        masked("key_digest", String::new(), format!("{:?}", carrier.key_digest)),
+        fact("ceiling_ms", &carrier.ceiling.as_millis()),
+    ]
+}
+
+fn campaign(catalog: &Catalog, campaign: &Campaign) -> Vec<Fact> {
+    let margin = if campaign.min_margin.is_some() { "refuse" } else { "allow_and_flag" };
+    vec![
+        fact("vertical", &campaign.vertical),
+        fact("plan", &catalog.plan(campaign.plan).id),
+        fact("paused", &campaign.paused),
+        fact("deadline_ms", &campaign.deadline.as_millis()),
+        fact("floor", &campaign.floor),
+        fact("negative_margin", &margin),
+        fact("min_margin", &campaign.min_margin.unwrap_or(Money::ZERO)),
+        fact("payout", &payout(&campaign.payout)),
+        fact("ping_tags", &list(&campaign.ping_tags)),
+    ]
+}
+
+fn payout(payout: &Payout) -> String {
+    match payout {
+        Payout::Fixed(amount) => amount.to_string(),
+        Payout::Share(part) => percent(part.0),
+    }
+}
+
+fn publisher(catalog: &Catalog, publisher: &Publisher) -> Vec<Fact> {
+    let own =
+        publisher.payouts.iter().map(|(at, own)| format!("{} {}", catalog.campaign(*at).id, payout(own)));
+    vec![
+        fact("name", &publisher.name),
+        fact("zone", &publisher.zone),
+        fact("payouts", &list(&own.collect::<Vec<_>>())),
+    ]
+}
+
+fn buyer(buyer: &Buyer) -> Vec<Fact> {
+    let disclosure = match buyer.disclosure {
+        Disclosure::Token => "token",
+        Disclosure::None => "none",
+        Disclosure::Full => "full",
+    };
+    let [concurrency, daily] = limits(&buyer.limits);
+    vec![
+        fact("name", &buyer.name),
+        fact("zone", &buyer.zone),
+        fact("paused", &buyer.paused),
+        hours(buyer.hours.as_ref()),
+        concurrency,
+        daily,
+        fact("disclosure", &disclosure),
+        fact("personal_tags", &list(&buyer.personal_tags)),
+        fact("show_floor", &buyer.show_floor),
+    ]
+}
+
+fn limits(limits: &Limits) -> [Fact; 2] {
+    let text = |limit: Option<u32>| limit.map_or("none".to_owned(), |limit| limit.to_string());
+    [fact("concurrency", &text(limits.concurrency)), fact("daily_billable", &text(limits.daily_billable))]
+}
+
+fn hours(hours: Option<&WeeklyHours>) -> Fact {
+    fact("hours", &hours.map_or("always".to_owned(), ToString::to_string))
+}
+
+fn target(catalog: &Catalog, target: &Target) -> Vec<Fact> {
+    let [concurrency, daily] = limits(&target.limits);
+    let mut facts = vec![
+        fact("buyer", &catalog.buyer(target.buyer).id),
+        address("address", &target.address),
+        fact("paused", &target.paused),
+        fact("states", &list(&target.filter.states)),
+        fact("not_states", &list(&target.filter.not_states)),
+        fact("tags", &list(&target.filter.tags.iter().map(tag_rule).collect::<Vec<_>>())),
+        hours(target.hours.as_ref()),
+        concurrency,
+        daily,
+        fact("floor", &target.floor),
+        fact("tier", &target.tier),
+        fact("priority", &target.priority),
+        fact("weight", &target.weight),
+        fact("multiplier", &percent(target.multiplier.0)),
+        fact("min_duration_s", &target.min_duration.as_secs()),
+        fact("ring_s", &target.ring.as_secs()),
+        fact("max_talk_s", &target.max_talk.as_secs()),
+    ];
+    facts.extend(pricing(&target.pricing));
+    facts
+}
+
+/// Price and endpoint first, whichever of the two it is: where that changes, what belongs to an endpoint goes unsaid.
+fn pricing(pricing: &Pricing) -> Vec<Fact> {
+    let endpoint = match pricing {
+        Pricing::Fixed(price) => return vec![fact("price", price), fact("endpoint", &"none")],
+        Pricing::Endpoint(endpoint) => endpoint,
+    };
+    let scheme = if endpoint.tls { "https" } else { "http" };
+    let url = format!("{scheme}://{}:{}{}", endpoint.host, endpoint.port, endpoint.path);
+    // A query may hold a key.
+    let shown = url.split('?').next().unwrap_or("").to_owned();
+    let secret = endpoint.secret.as_ref().map(|secret| &secret.0);
+    let signed = if secret.is_some() { "set" } else { "none" };
+    vec![
+        fact("price", &"none"),
+        masked("endpoint", shown, url),
+        masked("secret", signed.to_owned(), format!("{secret:?}")),
+        fact("ca_file", &endpoint.ca_file.as_deref().unwrap_or("none")),
+        fact("max_bid", &endpoint.max_bid),
+        fact("bid_ttl_s", &endpoint.bid_ttl.as_secs()),
+        fact("max_min_duration_s", &endpoint.max_min_duration.as_secs()),
+        destinations(&endpoint.destinations),
+    ]
+}
+
+fn destinations(rules: &[DestinationRule]) -> Fact {
+    let shown = rules.iter().map(|rule| match rule {
+        DestinationRule::Number(number) => number.to_string(),
+        DestinationRule::Prefix(prefix) => format!("{prefix}*"),
+        DestinationRule::SipHost(host) => format!("sip:{host}"),
+    });
+    let exact = rules.iter().map(|rule| match rule {
+        DestinationRule::Number(number) => number.reveal(),
+        DestinationRule::Prefix(text) | DestinationRule::SipHost(text) => text.clone(),
+    });
+    masked("destinations", list(&shown.collect::<Vec<_>>()), list(&exact.collect::<Vec<_>>()))
+}
+
+fn address(name: &'static str, address: &Address) -> Fact {
+    masked(name, address.to_string(), address.reveal())
+}
+
+fn tag_rule(rule: &TagRule) -> String {
+    let verb = if rule.must_match { "is" } else { "is not" };
+    format!("{} {verb} {}", rule.key, rule.values.join("|"))
+}
+
+fn plan(catalog: &Catalog, plan: &Plan) -> Vec<Fact> {
+    let terminal = match &plan.terminal {
+        Terminal::Dial(to) => masked("terminal", format!("dial {to}"), format!("dial {}", to.reveal())),
+        Terminal::Voicemail(text) => fact("terminal", &format!("voicemail {text:?}")),
+        Terminal::Message(text) => fact("terminal", &format!("message {text:?}")),
+        Terminal::Hangup(cause) => fact("terminal", &format!("hangup {}", cause.as_str())),
+    };
+    vec![fact("root", &node(catalog, &plan.root)), terminal]
+}
+
+fn node(catalog: &Catalog, tree: &Node) -> String {
+    match tree {
+        Node::Sequential(children) => {
+            let children: Vec<_> = children.iter().map(|child| node(catalog, child)).collect();
+            format!("sequential({})", children.join(", "))
+        }
+        Node::Weighted(children) => {
+            let children: Vec<_> =
+                children.iter().map(|(w, child)| format!("{w}: {}", node(catalog, child))).collect();
+            format!("weighted({})", children.join(", "))
+        }
+        Node::Auction(auction) => {
+            let members: Vec<_> = auction.members.iter().map(|m| catalog.target(*m).id.to_string()).collect();
+            let takeover = auction.takeover.map_or(String::new(), |takeover| format!(" takeover {takeover}"));
+            format!("auction(floor {}{takeover}: {})", auction.floor, members.join(", "))
+        }
+        Node::Target(target) => catalog.target(*target).id.to_string(),
+    }
+}
+
+fn number(catalog: &Catalog, number: &TrackingNumber) -> Vec<Fact> {
+    let tags: Vec<_> = number.tags.iter().map(|(key, value)| format!("{key}={}", value.as_text())).collect();
+    vec![
+        fact("campaign", &catalog.campaign(number.campaign).id),
+        fact("publisher", &catalog.publisher(number.publisher).id),
+        fact("sub_id", &number.sub_id.as_deref().unwrap_or("none")),
+        fact("tags", &list(&tags)),
+    ]
+}
+
+fn list(items: &[String]) -> String {
+    if items.is_empty() { "none".to_owned() } else { items.join(" ") }
+}
+
+fn percent(points: u32) -> String {
+    match points % 100 {
+        0 => format!("{}%", points / 100),
+        cents => format!("{}.{cents:02}%", points / 100),
+    }
+}

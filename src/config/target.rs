@@ -1,0 +1,229 @@
+//! Buyers and their targets: who may take calls, when, how many and at which price.
+//!
+//! Whether a target is ever asked is a question to plans; this reads what it says of itself.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::entries::Entries;
+use super::file::{Field, Reader};
+use super::numbers::Numbers;
+use super::plan::WEIGHT_MAX;
+use super::settings::{Env, Settings, readable, refuses_host};
+use super::values::{address, destination, hours, labels, percent, secret, states, url, zone};
+use crate::domain::caller::{Address, E164, PERSONAL_TAGS, TAG_KEY_MAX, TAG_VALUE_MAX};
+use crate::domain::catalog::{DestinationRule, Disclosure, Endpoint, Filter, Limits, Pricing, TagRule};
+use crate::domain::{Bps, Buyer, BuyerId, BuyerIx, Money, Target, TargetId};
+
+/// Longest display name, in bytes.
+pub(super) const NAME_MAX: usize = 80;
+const MAX_BID_DEFAULT: Money = Money::from_micros(1_000_000_000);
+const MIN_DURATION_S_MAX: u64 = 3_600;
+
+/// What targets are read with.
+pub(super) struct Surroundings<'s, 'a> {
+    pub(super) settings: &'s Settings,
+    pub(super) env: Env<'s>,
+    /// What paths are relative to.
+    pub(super) dir: &'s Path,
+    pub(super) entries: &'s Entries<'a>,
+    pub(super) numbers: &'s Numbers<'a>,
+}
+
+/// Reads one buyer.
+pub(super) fn buyer(id: &str, field: &Field<'_>) -> Option<Buyer> {
+    let disclosures = [("token", Disclosure::Token), ("none", Disclosure::None), ("full", Disclosure::Full)];
+    field.table("a table", |r| {
+        let name = r.field("name").required().label(NAME_MAX);
+        let zone = zone(&r.field("zone").required());
+        let paused = r.field("paused").flag().unwrap_or(false);
+        let hours = hours(&r.field("hours"));
+        let limits = limits(r);
+        let disclosure = r.field("disclosure").choice(&disclosures).unwrap_or(Disclosure::Token);
+        let personal_tags = personal_tags(&r.field("personal_tags"));
+        let show_floor = r.field("show_floor").flag().unwrap_or(false);
+        Some(Buyer {
+            id: BuyerId::parse(id).ok()?,
+            name: name?,
+            zone: zone?,
+            paused,
+            hours,
+            limits,
+            disclosure,
+            personal_tags,
+            show_floor,
+        })
+    })?
+}
+
+fn limits(r: &Reader<'_>) -> Limits {
+    Limits {
+        concurrency: r.field("concurrency").whole(1..=100_000),
+        daily_billable: r.field("daily_billable").whole(1..=10_000_000),
+    }
+}
+
+fn personal_tags(field: &Field<'_>) -> Vec<String> {
+    let words: Vec<(&str, &str)> = PERSONAL_TAGS.iter().map(|tag| (*tag, *tag)).collect();
+    let allowed = format!("a list of {}", PERSONAL_TAGS.join(", "));
+    let mut tags: Vec<String> = Vec::new();
+    for item in field.list(&allowed) {
+        let Some(tag) = item.choice(&words) else { continue };
+        if tags.iter().any(|other| other == tag) {
+            item.wrong(format!("{tag} stands twice"), "each once");
+        } else {
+            tags.push(tag.to_owned());
+        }
+    }
+    tags
+}
+
+impl Surroundings<'_, '_> {
+    /// Reads one target.
+    pub(super) fn target(&self, id: &str, field: &Field<'_>) -> Option<Target> {
+        field.table("a table", |r| self.read_target(id, r))?
+    }
+
+    fn read_target(&self, id: &str, r: &Reader<'_>) -> Option<Target> {
+        let seconds =
+            |key, range, default| r.field(key).seconds(range).unwrap_or(Duration::from_secs(default));
+        let buyer = self.entries.buyers.named_by(&r.field("buyer").required());
+        let at = r.field("address").required();
+        let address = address(&at).inspect(|address| self.numbers.refuse_loop(address, &at));
+        let min_duration = seconds("min_duration_s", 0..=MIN_DURATION_S_MAX, 90);
+        let pricing = self.pricing(r, min_duration);
+        let max_talk = seconds("max_talk_s", 60..=86_400, 14_400);
+        if max_talk < min_duration {
+            let what = format!("ends calls before their {} s minimum", min_duration.as_secs());
+            r.field("max_talk_s").wrong(what, "at least `min_duration_s`");
+        }
+        Some(Target {
+            paused: r.field("paused").flag().unwrap_or(false),
+            filter: filter(r),
+            hours: hours(&r.field("hours")),
+            limits: limits(r),
+            floor: r.field("floor").money().unwrap_or(Money::ZERO),
+            tier: r.field("tier").whole(1..=100).unwrap_or(1),
+            priority: r.field("priority").whole(0..=65_535).unwrap_or(100),
+            weight: r.field("weight").whole(0..=WEIGHT_MAX).unwrap_or(1),
+            multiplier: percent(&r.field("multiplier"), 100..=100_000).unwrap_or(Bps::WHOLE),
+            min_duration,
+            ring: seconds("ring_s", 5..=120, 20),
+            max_talk,
+            // What may be missing comes last: by then every field was read, and every fault said.
+            id: TargetId::parse(id).ok()?,
+            buyer: BuyerIx(buyer?),
+            address: address?,
+            pricing: pricing?,
+        })
+    }
+
+    fn pricing(&self, r: &Reader<'_>, min_duration: Duration) -> Option<Pricing> {
+        let (price, endpoint) = (r.field("price"), r.field("endpoint"));
+        match (price.is_set(), endpoint.is_set()) {
+            (true, false) => price.price().map(Pricing::Fixed),
+            (false, true) => endpoint
+                .table("a table with at least `url`", |r| self.endpoint(r, min_duration))?
+                .map(Pricing::Endpoint),
+            (false, false) => {
+                price.missing("`price`, or an `endpoint` that bids");
+                None
+            }
+            (true, true) => {
+                price.wrong("stands beside `endpoint`", "one of the two");
+                None
+            }
+        }
+    }
+
+    fn endpoint(&self, r: &Reader<'_>, min_duration: Duration) -> Option<Endpoint> {
+        let at = r.field("url").required();
+        let url = url(&at);
+        if let Some(url) = &url
+            && refuses_host(self.settings, &url.host)
+        {
+            let allowed = "a public host, or `pings.allow_private_addresses = true` in the settings";
+            at.wrong(format!("{} is on a private network", url.host), allowed);
+        }
+        let longest = r.field("max_min_duration_s");
+        let max_min_duration = longest.seconds(0..=MIN_DURATION_S_MAX).unwrap_or(min_duration);
+        if max_min_duration < min_duration {
+            let what = format!("is below the target's own {} s", min_duration.as_secs());
+            longest.wrong(what, "at least `min_duration_s`");
+        }
+        let secret = secret(r, self.dir, self.env);
+        let ca_file = readable(&r.field("ca_file"), self.dir);
+        let max_bid = r.field("max_bid").price().unwrap_or(MAX_BID_DEFAULT);
+        let bid_ttl = r.field("bid_ttl_s").seconds(5..=300).unwrap_or(Duration::from_secs(60));
+        let destinations = self.destinations(&r.field("destinations"));
+        let url = url?;
+        Some(Endpoint {
+            tls: url.tls,
+            host: url.host,
+            port: url.port,
+            path: url.path,
+            secret,
+            ca_file: ca_file.map(|path| path.display().to_string()),
+            max_bid,
+            bid_ttl,
+            max_min_duration,
+            destinations,
+        })
+    }
+
+    fn destinations(&self, field: &Field<'_>) -> Vec<DestinationRule> {
+        let rule = |item: &Field<'_>| {
+            let rule = destination(item)?;
+            if let DestinationRule::Number(number) = &rule {
+                self.refuse_own(*number, item);
+            }
+            Some(rule)
+        };
+        let allowed = "a list such as [\"+15125550100\", \"+1512*\", \"sip:pbx.acme.example\"]";
+        field.list(allowed).iter().filter_map(rule).collect()
+    }
+
+    fn refuse_own(&self, number: E164, field: &Field<'_>) {
+        self.numbers.refuse_loop(&Address::Number(number), field);
+    }
+}
+
+fn filter(r: &Reader<'_>) -> Filter {
+    let not = r.field("not_states");
+    let filter = Filter {
+        states: states(&r.field("states")),
+        not_states: states(&not),
+        tags: tag_rules(&r.field("tags")),
+    };
+    if let Some(both) = filter.states.iter().find(|state| filter.not_states.contains(state)) {
+        not.wrong(format!("names {both}, which `states` names too"), "a state in one of the two");
+    }
+    filter
+}
+
+fn tag_rules(field: &Field<'_>) -> Vec<TagRule> {
+    let allowed = "a list of {key = \"case\", is = [\"…\"]} or {key = \"case\", is_not = [\"…\"]}";
+    let rule = |r: &Reader<'_>| {
+        let key = r.field("key").required().label(TAG_KEY_MAX);
+        let (is, is_not) = (r.field("is"), r.field("is_not"));
+        let must_match = match (is.is_set(), is_not.is_set()) {
+            (true, false) => true,
+            (false, true) => false,
+            (false, false) => {
+                is.missing("`is` or `is_not`");
+                return None;
+            }
+            (true, true) => {
+                is_not.wrong("stands beside `is`", "one of the two; two rules may name one key");
+                return None;
+            }
+        };
+        let named = if must_match { is } else { is_not };
+        let values = labels(&named, TAG_VALUE_MAX, "a list of values");
+        if named.raw().and_then(|value| value.as_array()).is_some_and(|list| list.is_empty()) {
+            named.wrong("names no value", "at least one value");
+        }
+        Some(TagRule { key: key?, values, must_match })
+    };
+    field.list(allowed).iter().filter_map(|item| item.table(allowed, rule)?).collect()
+}

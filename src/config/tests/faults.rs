@@ -1,0 +1,280 @@
+//! Faults of a catalog, one by one and all at once: each gives exactly one problem, at its place and with its name.
+
+use std::fs;
+
+use super::*;
+
+#[test]
+fn twelve_faults_give_twelve_problems() {
+    let problems =
+        load_with(Path::new("tests/fixtures/catalog/faults/outcry.toml"), &env).expect_err("faults");
+    let text = rendered(&problems);
+    assert_eq!(problems.len(), 12, "{text}");
+    let golden = fs::read_to_string("tests/fixtures/catalog/faults/expected.txt").unwrap_or_default();
+    assert!(text == golden, "this is not what expected.txt says:\n{text}");
+}
+
+#[test]
+fn one_line_changed_gives_one_problem() {
+    let rows = [
+        ("default_plan = \"auto\"", "", "default_plan: is missing"),
+        ("default_plan = \"auto\"", "default_plan = \"outo\"", "default_plan: \"outo\" is no plan (auto?)"),
+        ("[carrier.switch]", "[carrier.Switch]", "carrier.Switch: \"Switch\" is no id"),
+        ("[carrier.switch]", "[carier.x]\n[carrier.switch]", "carier: unknown key (carrier?)"),
+        (
+            "[campaign.auto]",
+            "[carrier.trunk]\nkey_digest = \"sha256:00000000000000000000000000000000000000000000000000000000000000AA\"\n\
+             [campaign.auto]",
+            "carrier.trunk: has the key of carrier switch",
+        ),
+        ("aa\"", "zz\"", "carrier.switch.key_digest: is not a digest"),
+        (
+            "[campaign.auto]",
+            "ceiling_ms = 599\n[campaign.auto]",
+            "campaign.auto.deadline_ms: 500 ms do not fit carrier switch, which waits 599 ms",
+        ),
+        ("vertical = \"auto\"", "verticle = \"auto\"", "campaign.auto.verticle: unknown key (vertical?)"),
+        ("vertical = \"auto\"", "", "campaign.auto.vertical: is missing"),
+        ("fixed = \"8.00\"", "share = \"60\"", "campaign.auto.payout.share: \"60\" does not fit"),
+        ("fixed = \"8.00\"", "share = \"101%\"", "campaign.auto.payout.share: \"101%\" does not fit"),
+        ("fixed = \"8.00\"", "", "campaign.auto.payout.fixed: is missing"),
+        (
+            "floor = \"10.00\"",
+            "negative_margin = \"allow_and_flag\"\nmin_margin = \"1\"",
+            "campaign.auto.min_margin: stands beside `negative_margin = \"allow_and_flag\"`",
+        ),
+        (
+            "zone = \"UTC\"",
+            "zone = \"UTC\"\npayouts = { auta = { fixed = \"1\" } }",
+            "publisher.metro.payouts.auta: \"auta\" is no campaign (auto?)",
+        ),
+        (
+            "name = \"Acme\"",
+            "name = \"Acme\"\npersonal_tags = [\"ssn\"]",
+            "buyer.acme.personal_tags[0]: \"ssn\" is unknown",
+        ),
+        (
+            "name = \"Acme\"",
+            "name = \"Acme\"\nhours = []",
+            "buyer.acme.hours: names no hours: it would never be open",
+        ),
+        ("name = \"Acme\"", "name = \"Acme\"\nconcurrency = 0", "buyer.acme.concurrency: 0 is out of range"),
+        ("price = \"25.00\"", "prize = \"25.00\"", "target.acme-phone.prize: unknown key (price?)"),
+        ("price = \"25.00\"", "price = 25.0", "target.acme-phone.price: is a float"),
+        (
+            "+15125550111",
+            "+18005550100",
+            "target.acme-phone.address: is one of the tracking numbers: calls would come back here",
+        ),
+        ("+15125550111", "+19005550111", "target.acme-phone.address: is a premium or international number"),
+        (
+            "price = \"25.00\"",
+            "price = \"25.00\"\nstates = [\"TX\", \"OK\"]\nnot_states = [\"OK\"]",
+            "target.acme-phone.not_states: names OK, which `states` names too",
+        ),
+        (
+            "price = \"25.00\"",
+            "price = \"25.00\"\ntags = [{ key = \"case\" }]",
+            "target.acme-phone.tags[0].is: is missing",
+        ),
+        (
+            "price = \"25.00\"",
+            "price = \"25.00\"\nmax_talk_s = 60",
+            "target.acme-phone.max_talk_s: ends calls before their 90 s minimum",
+        ),
+        (
+            "https://bid.acme.example/x?key=abc",
+            "https://127.0.0.1/x",
+            "target.acme-bid.endpoint.url: 127.0.0.1 is on a private network",
+        ),
+        (
+            "secret = \"env:ACME\"",
+            "secret = \"env:NOT_SET\"",
+            "target.acme-bid.endpoint.secret: the environment variable NOT_SET is not set",
+        ),
+        (
+            "secret = \"env:ACME\"",
+            "max_min_duration_s = 30",
+            "target.acme-bid.endpoint.max_min_duration_s: is below the target's own 90 s",
+        ),
+        (
+            "secret = \"env:ACME\"",
+            "destinations = [\"+1512*\", \"+18005550100\"]",
+            "target.acme-bid.endpoint.destinations[1]: is one of the tracking numbers: calls would come back here",
+        ),
+        (
+            "publisher = \"metro\"",
+            "publisher = \"metro\"\ntags = { n = inf }",
+            "number[0].tags.n: is no value of a tag",
+        ),
+        (
+            "number = \"+18005550100\"",
+            "number = \"8005550100\"",
+            "number[0].number: \"8005550100\" does not fit",
+        ),
+        ("auction = [\"acme-bid\"]", "auction = []", "plan.auto.root.sequential[0].auction: is empty"),
+        (
+            "auction = [\"acme-bid\"]",
+            "sequential = [{ auction = [\"acme-bid\"], flor = \"1\" }]",
+            "plan.auto.root.sequential[0].sequential[0].flor: unknown key (floor?)",
+        ),
+        ("auction = [\"acme-bid\"] }", "}", "plan.auto.root.sequential[0].sequential: is missing"),
+        (
+            "auction = [\"acme-bid\"]",
+            "weighted = [{ weight = -1, node = { auction = [\"acme-bid\"] } }]",
+            "plan.auto.root.sequential[0].weighted[0].weight: -1 is out of range",
+        ),
+        (
+            "hangup = \"busy\"",
+            "hangup = \"bussy\"",
+            "plan.auto.terminal.hangup: \"bussy\" is unknown (busy?)",
+        ),
+        (
+            "hangup = \"busy\"",
+            "hangup = \"busy\", message = \"x\"",
+            "plan.auto.terminal: is more than one action",
+        ),
+        (
+            "hangup = \"busy\"",
+            "dial = \"+18005550100\"",
+            "plan.auto.terminal.dial: is one of the tracking numbers: calls would come back here",
+        ),
+    ];
+    for (old, new, expected) in rows {
+        let problems = market(&with(old, new)).expect_err(new);
+        assert_eq!(problems.iter().map(brief).collect::<Vec<_>>(), [expected], "{new}");
+    }
+    let long = with("hangup = \"busy\"", &format!("message = \"{}\"", "x".repeat(501)));
+    assert_eq!(market(&long).expect_err("too long").len(), 1);
+}
+
+#[test]
+fn a_target_stands_in_a_plan_once_and_trees_are_eight_deep() {
+    let twice = with("\"acme-phone\"] }", "\"acme-phone\", \"acme-phone\"] }");
+    let problems = market(&twice).expect_err("twice");
+    assert!(
+        brief(&problems[0]).contains("sequential[2]: stands twice in this plan: also at"),
+        "{problems:?}"
+    );
+    let deep = |levels: usize| {
+        let tree =
+            format!("{}\"acme-phone\"{}", "{ sequential = [".repeat(levels - 1), "] }".repeat(levels - 1));
+        market(&with("{ sequential = [{ auction = [\"acme-bid\"] }, \"acme-phone\"] }", &tree))
+    };
+    assert!(deep(8).is_ok());
+    assert!(brief(&deep(9).expect_err("too deep")[0]).ends_with("is nested 9 deep"));
+}
+
+#[test]
+fn a_file_that_is_no_toml_hides_no_other_fault() {
+    let buyers = "[buyer.bolt]\nname = \"Bolt\"\nzone = \"UTC\"\n[buyer.cedar]\nname = = \"Cedar\"\n";
+    let more = "[target.bolt]\nbuyer = \"bolt\"\naddress = \"+15125550120\"\nprice = \"1\"\ntier = 0\n\
+                [target.cedar]\nbuyer = \"cedar\"\naddress = \"+15125550121\"\nprice = \"1\"\n";
+    let files = [
+        ("outcry.toml", ""),
+        ("catalog/a.toml", buyers),
+        ("catalog/b.toml", more),
+        ("catalog/c.toml", MARKET),
+    ];
+    let problems = Folder::new(&files).load().expect_err("two faults");
+    assert_eq!(problems.len(), 2, "{}", rendered(&problems));
+    assert!(problems[0].file.ends_with("a.toml") && problems[0].line == 5, "{}", problems[0]);
+    assert_eq!(brief(&problems[1]), "target.bolt.tier: 0 is out of range");
+
+    let files = [("outcry.toml", "[admin\nlisten = 3\n"), ("catalog/b.toml", more)];
+    let problems = Folder::new(&files).load().expect_err("faults in both");
+    assert!(problems.iter().any(|problem| problem.file.ends_with("outcry.toml")), "{}", rendered(&problems));
+    assert!(problems.iter().any(|problem| problem.key == "target.bolt.tier"), "{}", rendered(&problems));
+}
+
+/// Whatever part of a file its fault hides, nothing that stands in it is missed elsewhere.
+#[test]
+fn a_file_that_is_no_toml_is_one_problem() {
+    let other = "[target.zed]\nbuyer = \"acme\"\naddress = \"+15125550117\"\nprice = \"20.00\"\n\
+                 [[number]]\nnumber = \"+18005550119\"\ncampaign = \"auto\"\npublisher = \"metro\"\n\
+                 [plan.zed]\nroot = { auction = [\"acme-bid\", \"acme-phone\"] }\nterminal = { hangup = \"busy\" }";
+    let rows = [
+        ("default_plan = ", "default_plan "),
+        ("[buyer.acme]", "[buyer.acme"),
+        ("name = \"Acme\"", "name = \"Acme"),
+        ("name = \"Acme\"", "name = \"\"\"Acme"),
+        ("zone = \"UTC\"", "zone = UTC"),
+        ("zone = \"UTC\"", "zone \"UTC\""),
+        ("[publisher.metro]", "publisher.metro]"),
+        ("[target.acme-bid]", "[target acme-bid]"),
+        ("endpoint = {", "endpoint = "),
+        ("sequential = [", "sequential = "),
+    ];
+    for (old, new) in rows {
+        let broken = with(old, new);
+        let files = [("outcry.toml", ""), ("catalog/a.toml", broken.as_str()), ("catalog/b.toml", other)];
+        let problems = Folder::new(&files).load().expect_err(new);
+        assert_eq!(problems.len(), 1, "{}", rendered(&problems));
+    }
+}
+
+#[test]
+fn an_id_twice_in_one_file_is_said() {
+    let problems =
+        market(&format!("{MARKET}\n[buyer.acme]\nname = \"x\"\nzone = \"UTC\"\n")).expect_err("twice");
+    assert_eq!(problems.len(), 1, "{}", rendered(&problems));
+    assert!(problems[0].what.contains("duplicate key"), "{}", problems[0]);
+}
+
+#[test]
+fn csv_is_strict() {
+    let rows = [
+        ("", ":1:1: is empty"),
+        ("number,campaign,publisher\n+18005550101,auto,metro\n", ""),
+        ("publisher, number ,campaign\r\nmetro,+18005550101 ,auto\r\n\r\n", ""),
+        ("number,campaign\n", ":1:1: there is no column publisher"),
+        ("number,campain,publisher\n", ":1:8: \"campain\" is no column"),
+        ("number,campaign,publisher\n+18005550100,auto,metro\n", ":2:1: number: stands twice: also at"),
+        ("number,campaign,publisher\n+18005550101,otto,metro\n", ":2:14: campaign: \"otto\" is no campaign"),
+        ("number,campaign,publisher\n+18005550101,auto,\"metro\"\n", ":2:19: has a quote"),
+        ("number,campaign,publisher\n+18005550101,auto\n", ":2:1: has 2 cells"),
+        ("number,campaign,publisher\n18005550101,auto,metro\n", ":2:1: number: \"18005550101\" does not fit"),
+    ];
+    for (csv, expected) in rows {
+        let text = format!("numbers_csv = \"n.csv\"\n{MARKET}");
+        let files = [("outcry.toml", ""), ("catalog/market.toml", text.as_str()), ("catalog/n.csv", csv)];
+        match Folder::new(&files).load() {
+            Ok(loaded) => assert_eq!((expected, loaded.catalog.numbers.len()), ("", 2), "{csv}"),
+            Err(problems) => {
+                assert_eq!(problems.len(), 1, "{}", rendered(&problems));
+                assert!(
+                    !expected.is_empty() && problems[0].to_string().contains(expected),
+                    "{}",
+                    problems[0]
+                );
+            }
+        }
+    }
+    let problems = market(&format!("numbers_csv = \"none.csv\"\n{MARKET}")).expect_err("no such file");
+    assert_eq!((problems.len(), problems[0].key.as_str()), (1, "numbers_csv"));
+}
+
+#[test]
+fn more_faults_than_anybody_reads_are_counted() {
+    let text: String = (0..PROBLEMS_MAX + 5).map(|n| format!("x{n} = 1\n")).collect();
+    let problems = market(&format!("{text}{MARKET}")).expect_err("unknown keys");
+    assert_eq!(problems.len(), PROBLEMS_MAX + 1);
+    assert!(problems[PROBLEMS_MAX].what.starts_with("5 more"), "{}", problems[PROBLEMS_MAX]);
+}
+
+#[test]
+fn what_cannot_be_read_is_said_once() {
+    let folder = Folder::new(&[("outcry.toml", "catalog_dir = \"nowhere\"")]);
+    let problems = folder.load().expect_err("no folder");
+    assert_eq!((problems.len(), problems[0].key.as_str()), (1, "catalog_dir"));
+    let problems = Folder::new(&[("outcry.toml", "")]).load().expect_err("no file");
+    assert_eq!(problems.iter().map(brief).collect::<Vec<_>>(), ["catalog_dir: holds 0 files *.toml"]);
+
+    let other = "[target.x]\nbuyer = \"acme\"\naddress = \"sip:a@b\"\nprice = \"1\"";
+    let folder = Folder::new(&[("outcry.toml", ""), ("catalog/b.toml", other)]);
+    fs::write(folder.0.join("catalog/a.toml"), b"name = \"\xff\"").expect("a file");
+    let problems = folder.load().expect_err("not UTF-8");
+    assert_eq!(problems.iter().map(brief).collect::<Vec<_>>(), [": is not UTF-8"]);
+
+    assert_eq!(load(Path::new("nowhere.toml")).expect_err("no settings").len(), 1);
+}

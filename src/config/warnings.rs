@@ -1,0 +1,151 @@
+//! What is allowed in a catalog but probably not meant.
+//!
+//! Looks at a catalog without errors; a warning never keeps it from being used.
+
+use std::collections::BTreeSet;
+
+use super::entries::Entries;
+use super::problem::Problem;
+use super::settings::Settings;
+use crate::domain::catalog::{PlanIx, Pricing};
+use crate::domain::plan::AuctionNode;
+use crate::domain::{Campaign, Catalog, Money, Node, Payout, TargetIx};
+
+/// Every warning, by kind of entry and id.
+pub(super) fn of(catalog: &Catalog, entries: &Entries<'_>, settings: &Settings) -> Vec<Problem> {
+    let view = View { catalog, entries };
+    let mut warnings = Vec::new();
+    view.campaigns(&mut warnings);
+    view.buyers_and_targets(&mut warnings);
+    view.plans(settings, &mut warnings);
+    view.floors(&mut warnings);
+    warnings
+}
+
+struct View<'v, 'a> {
+    catalog: &'v Catalog,
+    entries: &'v Entries<'a>,
+}
+
+impl View<'_, '_> {
+    fn campaigns(&self, into: &mut Vec<Problem>) {
+        let used: BTreeSet<_> = self.catalog.numbers.iter().map(|number| number.campaign.at()).collect();
+        let unused = self.entries.campaigns.iter().enumerate().filter(|(at, _)| !used.contains(at));
+        into.extend(unused.map(|(_, (_, field))| field.problem("has no number: it gets no calls", "", None)));
+    }
+
+    fn buyers_and_targets(&self, into: &mut Vec<Problem>) {
+        let buyers: BTreeSet<_> = self.catalog.targets.iter().map(|target| target.buyer.at()).collect();
+        let idle = self.entries.buyers.iter().enumerate().filter(|(at, _)| !buyers.contains(at));
+        into.extend(idle.map(|(_, (_, field))| field.problem("has no target", "", None)));
+
+        let mut planned = Vec::new();
+        self.catalog.plans.iter().for_each(|plan| plan.root.targets(&mut planned));
+        let planned: BTreeSet<_> = planned.iter().map(|target| target.at()).collect();
+        let idle = self.entries.targets.iter().enumerate().filter(|(at, _)| !planned.contains(at));
+        into.extend(idle.map(|(_, (_, field))| field.problem("is in no plan", "", None)));
+    }
+
+    fn plans(&self, settings: &Settings, into: &mut Vec<Problem>) {
+        let mut used: BTreeSet<PlanIx> =
+            self.catalog.campaigns.iter().map(|campaign| campaign.plan).collect();
+        used.insert(self.catalog.default_plan);
+        for (ix, plan) in (0..).map(PlanIx).zip(&self.catalog.plans) {
+            let field = self.entries.plans.field(ix.0);
+            if !used.contains(&ix) {
+                into.push(field.problem("is used by no campaign and is not the default", "", None));
+            }
+            if has_idle_weights(&plan.root) {
+                into.push(field.problem("has a weighted node whose weights are all 0", "", None));
+            }
+            let asked = endpoints(self.catalog, &plan.root);
+            if asked > settings.limits.auction_fan_out {
+                let what = format!("bids are asked of {asked} targets, and the settings let in fewer");
+                let allowed =
+                    format!("`limits.auction_fan_out`, which is {}", settings.limits.auction_fan_out);
+                into.push(field.problem(what, &allowed, None));
+            }
+        }
+    }
+
+    /// Prices that no campaign accepts where its plan offers them.
+    fn floors(&self, into: &mut Vec<Problem>) {
+        let mut taken = BTreeSet::new();
+        let mut refused: Vec<(TargetIx, Money, &Campaign)> = Vec::new();
+        for (campaign, margin_floor) in self.catalog.campaigns.iter().zip(self.margin_floors()) {
+            let least = campaign.floor.max(margin_floor);
+            for (target, floor) in offers(&self.catalog.plan(campaign.plan).root) {
+                let floor = floor.max(least).max(self.catalog.target(target).floor);
+                if highest(&self.catalog.target(target).pricing) >= floor {
+                    taken.insert(target);
+                } else {
+                    refused.push((target, floor, campaign));
+                }
+            }
+        }
+        let never = refused.into_iter().filter(|(target, ..)| !taken.contains(target));
+        into.extend(never.map(|(target, floor, campaign)| {
+            let (price, key) = match &self.catalog.target(target).pricing {
+                Pricing::Fixed(price) => (price, "price"),
+                Pricing::Endpoint(endpoint) => (&endpoint.max_bid, "max_bid"),
+            };
+            let what = format!(
+                "is never taken: its {key} {price} is below the floor {floor} of campaign {}",
+                campaign.id
+            );
+            self.entries.targets.field(target.0).problem(what, "", None)
+        }));
+    }
+
+    /// By campaign, the lowest floor its payouts make, whoever sends the call.
+    fn margin_floors(&self) -> Vec<Money> {
+        let floor = |campaign: &Campaign, payout: &Payout| match (payout, campaign.min_margin) {
+            (Payout::Fixed(payout), Some(margin)) => payout.checked_add(margin).unwrap_or(*payout),
+            (Payout::Fixed(_), None) | (Payout::Share(_), _) => Money::ZERO,
+        };
+        let mut least: Vec<Option<Money>> = vec![None; self.catalog.campaigns.len()];
+        for number in &self.catalog.numbers {
+            let payout = self.catalog.payout(number.publisher, number.campaign);
+            let floor = floor(self.catalog.campaign(number.campaign), payout);
+            let least = &mut least[number.campaign.at()];
+            *least = Some(least.map_or(floor, |other| other.min(floor)));
+        }
+        let campaigns = self.catalog.campaigns.iter();
+        campaigns.zip(least).map(|(c, least)| least.unwrap_or_else(|| floor(c, &c.payout))).collect()
+    }
+}
+
+/// The most a target ever pays.
+fn highest(pricing: &Pricing) -> Money {
+    match pricing {
+        Pricing::Fixed(price) => *price,
+        Pricing::Endpoint(endpoint) => endpoint.max_bid,
+    }
+}
+
+/// Every target of a tree with the floor of the auction it is in.
+fn offers(node: &Node) -> Vec<(TargetIx, Money)> {
+    match node {
+        Node::Sequential(children) => children.iter().flat_map(offers).collect(),
+        Node::Weighted(children) => children.iter().flat_map(|(_, child)| offers(child)).collect(),
+        Node::Auction(AuctionNode { members, floor, .. }) => members.iter().map(|m| (*m, *floor)).collect(),
+        Node::Target(target) => vec![(*target, Money::ZERO)],
+    }
+}
+
+fn has_idle_weights(node: &Node) -> bool {
+    match node {
+        Node::Sequential(children) => children.iter().any(has_idle_weights),
+        Node::Weighted(children) => {
+            children.iter().all(|(weight, _)| *weight == 0)
+                || children.iter().any(|(_, c)| has_idle_weights(c))
+        }
+        Node::Auction(_) | Node::Target(_) => false,
+    }
+}
+
+fn endpoints(catalog: &Catalog, node: &Node) -> usize {
+    let mut targets = Vec::new();
+    node.targets(&mut targets);
+    targets.iter().filter(|target| catalog.target(**target).endpoint().is_some()).count()
+}
