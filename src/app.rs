@@ -404,12 +404,13 @@ impl Office {
     async fn tell_levels(&self) {
         while self.pause(EVERY_SECOND).await {
             let exchange = &self.exchange;
+            let records = exchange.recorder.counters();
             event::levels(Levels {
                 calls_active: exchange.state.calls.in_progress(),
                 calls_remembered: exchange.state.calls.remembered(),
                 units_held: exchange.state.gauges.held(),
-                records_queued: exchange.recorder.queued(),
-                records_dropped: exchange.recorder.dropped(),
+                records_queued: usize::try_from(records.queued).unwrap_or(usize::MAX),
+                records_dropped: records.dropped,
                 ping_connections: self.pingers.first().map_or(0, |pinger| pinger.pool.connections()),
                 ping_lingering: self.pingers.iter().map(Pinger::lingering).sum(),
                 clock_offset_us: exchange.clock.slew(),

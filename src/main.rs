@@ -1,1 +1,361 @@
-fn main() {}
+//! The command line: reads arguments, calls the library, owns the exit codes.
+//!
+//! Exit codes: 0 good, 1 the answer is no, 2 usage, 64 configuration, 65 data.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use outcry::app::{Running, start_logs};
+use outcry::config::{self, Loaded, Problem};
+use outcry::demo;
+use outcry::domain::{CallId, Reason, Timestamp};
+use outcry::records::sqlite::{Reader, StoreError};
+use outcry::records::stored::CallQuery;
+use outcry::report::{self, By, Format, Style};
+use outcry::runtime::{random_bytes, run_here};
+use outcry::telemetry::MetricsPage;
+use sha2::{Digest, Sha256};
+
+const CONFIGURATION: u8 = 64;
+const DATA: u8 = 65;
+
+#[derive(Parser)]
+#[command(name = "outcry", version, about = "A real-time bidding exchange for inbound phone calls", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the exchange. SIGHUP reloads the catalog, SIGTERM and Ctrl-C drain and stop.
+    #[command(after_help = "Examples:\n  outcry serve\n  outcry serve --config /etc/outcry/outcry.toml")]
+    Serve {
+        #[command(flatten)]
+        settings: SettingsFile,
+    },
+    /// Run a whole market on this machine: the exchange, simulated buyers and carriers, a live view.
+    #[command(after_help = "Examples:\n  outcry demo\n  outcry demo --for 30s --calls-per-second 40")]
+    Demo(DemoArgs),
+    /// Check the configuration: every error at once, with file, line and what is allowed.
+    #[command(after_help = "Examples:\n  outcry check\n  outcry check --config outcry-demo/config/outcry.toml")]
+    Check {
+        #[command(flatten)]
+        settings: SettingsFile,
+    },
+    /// Profit and loss from the store.
+    #[command(after_help = "Examples:\n  outcry pnl --by buyer\n  outcry pnl --by hour --since 2026-11-20T00:00:00Z --format csv")]
+    Pnl {
+        #[command(flatten)]
+        settings: SettingsFile,
+        /// What to group by.
+        #[arg(long, value_enum, default_value = "campaign")]
+        by: By,
+        /// Calls that arrived in this hour or later, RFC 3339.
+        #[arg(long, value_parser = moment)]
+        since: Option<Timestamp>,
+        /// Calls that arrived before this hour, RFC 3339.
+        #[arg(long, value_parser = moment)]
+        until: Option<Timestamp>,
+        /// How to print.
+        #[arg(long, value_enum, default_value = "table")]
+        format: Format,
+    },
+    /// Calls from the store, newest first.
+    #[command(after_help = "Examples:\n  outcry calls --limit 20\n  outcry calls --buyer acme-auto --reason too_short --format json")]
+    Calls {
+        #[command(flatten)]
+        settings: SettingsFile,
+        /// Only this campaign.
+        #[arg(long)]
+        campaign: Option<String>,
+        /// Only this publisher.
+        #[arg(long)]
+        publisher: Option<String>,
+        /// Only this buyer.
+        #[arg(long)]
+        buyer: Option<String>,
+        /// Only this reason, of the decision or the end.
+        #[arg(long, value_parser = reason)]
+        reason: Option<Reason>,
+        /// Arrived at this moment or later, RFC 3339.
+        #[arg(long, value_parser = moment)]
+        since: Option<Timestamp>,
+        /// Arrived before this moment, RFC 3339.
+        #[arg(long, value_parser = moment)]
+        until: Option<Timestamp>,
+        /// At most this many.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        limit: u32,
+        /// How to print.
+        #[arg(long, value_enum, default_value = "table")]
+        format: Format,
+    },
+    /// One call, whole: why it went where it went, and what it was worth.
+    #[command(after_help = "Examples:\n  outcry explain 01JD3Z5QAX7Y8R2M4N6P8S0TVW\n  outcry explain 01JD3Z5QAX7Y8R2M4N6P8S0TVW --format json")]
+    Explain {
+        #[command(flatten)]
+        settings: SettingsFile,
+        /// The call's id: 26 characters.
+        #[arg(value_parser = call_id)]
+        call: CallId,
+        /// `table` for people, `json` for programs.
+        #[arg(long, value_enum, default_value = "table")]
+        format: ExplainFormat,
+    },
+    /// Make a bearer key and the digest that goes into the configuration.
+    #[command(after_help = "Examples:\n  outcry key\n  outcry key --of-stdin < existing-key")]
+    Key {
+        /// Print the digest of a key read from standard input instead of making one.
+        #[arg(long)]
+        of_stdin: bool,
+    },
+    /// Print the description of the admin API.
+    #[command(after_help = "Examples:\n  outcry openapi\n  outcry openapi > openapi.json")]
+    Openapi,
+}
+
+#[derive(clap::Args)]
+struct SettingsFile {
+    /// The settings file; the catalog is found from there.
+    #[arg(long, value_name = "FILE", default_value = "config/outcry.toml")]
+    config: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct DemoArgs {
+    /// Stop by itself after this long, such as 30s or 2m.
+    #[arg(long = "for", value_name = "SPAN", value_parser = span)]
+    span: Option<Duration>,
+    /// Calls that arrive per second.
+    #[arg(long, default_value_t = 20.0, value_parser = rate)]
+    calls_per_second: f64,
+    /// Where configuration and store of the demo go; an existing store is replaced.
+    #[arg(long, value_name = "FOLDER", default_value = "outcry-demo")]
+    folder: PathBuf,
+    /// Port of the call traffic listener; the admin listener gets the next one. 0 lets the system choose both.
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// Seed of the simulated market.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum ExplainFormat {
+    Table,
+    Json,
+}
+
+fn moment(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text).ok_or_else(|| "a moment in RFC 3339, such as 2026-11-20T09:00:00Z".to_owned())
+}
+
+fn reason(text: &str) -> Result<Reason, String> {
+    let words = || Reason::ALL.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(" ");
+    Reason::parse(text).ok_or_else(|| format!("one of: {}", words()))
+}
+
+fn call_id(text: &str) -> Result<CallId, String> {
+    CallId::parse(text).ok_or_else(|| "26 characters of Crockford's base 32, as `outcry calls` prints them".to_owned())
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    let allowed = || "seconds or minutes, from 1s to 24h, such as 30s or 2m".to_owned();
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let seconds = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => return Err(allowed()),
+    };
+    let total = number.parse::<u64>().ok().and_then(|n| n.checked_mul(seconds)).ok_or_else(allowed)?;
+    if (1..=86_400).contains(&total) { Ok(Duration::from_secs(total)) } else { Err(allowed()) }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let allowed = || "a number from 0.1 to 2000".to_owned();
+    text.parse::<f64>().ok().filter(|rate| (0.1..=2_000.0).contains(rate)).ok_or_else(allowed)
+}
+
+/// Why a command ends badly: what to say, and the exit code.
+struct Ended {
+    code: u8,
+    what: String,
+}
+
+impl Ended {
+    fn data(error: &StoreError) -> Ended {
+        Ended { code: DATA, what: error.to_string() }
+    }
+
+    fn configuration(problems: &[Problem]) -> Ended {
+        let mut what = String::new();
+        for problem in problems {
+            what.push_str(&format!("{problem}\n"));
+        }
+        let errors = if problems.len() == 1 { "1 error".to_owned() } else { format!("{} errors", problems.len()) };
+        Ended { code: CONFIGURATION, what: format!("{what}{errors} in the configuration; nothing was started") }
+    }
+}
+
+impl From<std::io::Error> for Ended {
+    fn from(error: std::io::Error) -> Ended {
+        Ended { code: 1, what: error.to_string() }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads the output has read enough, as `head` does.
+        Err(Ended { what, .. }) if what.contains("Broken pipe") => ExitCode::SUCCESS,
+        Err(Ended { code, what }) => {
+            eprintln!("{what}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run(verb: Verb) -> Result<(), Ended> {
+    match verb {
+        Verb::Serve { settings } => serve(load(&settings)?),
+        Verb::Demo(args) => run_demo(args),
+        Verb::Check { settings } => check(&settings),
+        Verb::Pnl { settings, by, since, until, format } => {
+            let pnl = report::pnl(&reader(&settings)?, by, since, until).map_err(|error| Ended::data(&error))?;
+            Ok(report::print(&mut std::io::stdout().lock(), format, style(), &pnl.rows, Some(&pnl.total))?)
+        }
+        Verb::Calls { settings, campaign, publisher, buyer, reason, since, until, limit, format } => {
+            let reason = reason.map(Reason::code);
+            let query = CallQuery { campaign, publisher, buyer, reason, since, until, after: None };
+            let page = report::calls(&reader(&settings)?, &query, limit as usize).map_err(|error| Ended::data(&error))?;
+            Ok(report::print(&mut std::io::stdout().lock(), format, style(), &page.calls, None)?)
+        }
+        Verb::Explain { settings, call, format } => explain(&settings, call, format),
+        Verb::Key { of_stdin } => key(of_stdin),
+        Verb::Openapi => Ok(writeln!(std::io::stdout(), "{}", outcry::admin::openapi())?),
+    }
+}
+
+fn style() -> Style {
+    Style::on(std::io::stdout().is_terminal())
+}
+
+fn load(settings: &SettingsFile) -> Result<Loaded, Ended> {
+    config::load(&settings.config).map_err(|problems| Ended::configuration(&problems))
+}
+
+fn reader(settings: &SettingsFile) -> Result<Reader, Ended> {
+    Reader::open(&load(settings)?.settings.store.path).map_err(|error| Ended::data(&error))
+}
+
+fn check(settings: &SettingsFile) -> Result<(), Ended> {
+    let loaded = load(settings)?;
+    for warning in &loaded.warnings {
+        println!("warning: {warning}");
+    }
+    let catalog = &loaded.catalog;
+    let asking = catalog.targets.iter().filter(|target| target.endpoint().is_some()).count();
+    println!("{} is good: {} warnings", settings.config.display(), loaded.warnings.len());
+    println!("  call traffic on {}, admin on {}", loaded.settings.call_traffic.listen, loaded.settings.admin.listen);
+    println!("  store {}", loaded.settings.store.path.display());
+    println!(
+        "  {} carriers, {} campaigns, {} publishers, {} tracking numbers",
+        catalog.carriers.len(),
+        catalog.campaigns.len(),
+        catalog.publishers.len(),
+        catalog.numbers.len()
+    );
+    println!(
+        "  {} buyers, {} targets ({asking} with a bid endpoint), {} plans",
+        catalog.buyers.len(),
+        catalog.targets.len(),
+        catalog.plans.len()
+    );
+    println!("  catalog {}", catalog.digest);
+    Ok(())
+}
+
+fn explain(settings: &SettingsFile, call: CallId, format: ExplainFormat) -> Result<(), Ended> {
+    let found = report::explain(&reader(settings)?, call).map_err(|error| Ended::data(&error))?;
+    let Some(explained) = found else {
+        return Err(Ended { code: 1, what: format!("the store knows no call {call}; see `outcry calls`") });
+    };
+    let mut out = std::io::stdout().lock();
+    match format {
+        ExplainFormat::Table => write!(out, "{}", explained.text(style()))?,
+        ExplainFormat::Json => {
+            serde_json::to_writer_pretty(&mut out, &explained).map_err(std::io::Error::from)?;
+            writeln!(out)?;
+        }
+    }
+    Ok(())
+}
+
+fn key(of_stdin: bool) -> Result<(), Ended> {
+    let key = if of_stdin {
+        let mut text = String::new();
+        std::io::stdin().read_line(&mut text)?;
+        text.trim().to_owned()
+    } else {
+        hex(&random_bytes::<32>())
+    };
+    if key.is_empty() {
+        return Err(Ended { code: 1, what: "standard input holds no key".to_owned() });
+    }
+    if !of_stdin {
+        println!("key     {key}");
+    }
+    println!("digest  sha256:{}", hex(&Sha256::digest(key.as_bytes())));
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn serve(loaded: Loaded) -> Result<(), Ended> {
+    start_logs(&loaded.settings);
+    for warning in &loaded.warnings {
+        tracing::warn!(warning = %warning, "configuration warning");
+    }
+    let metrics = MetricsPage::install().map_err(|what| Ended { code: 1, what })?;
+    let running = Running::start(loaded, metrics).map_err(|error| Ended { code: 1, what: error.to_string() })?;
+    run_here(until_stopped(&running))??;
+    running.stop();
+    Ok(())
+}
+
+/// Reloads on SIGHUP; returns on SIGTERM or Ctrl-C.
+async fn until_stopped(running: &Running) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut reload = signal(SignalKind::hangup())?;
+    let mut stop = signal(SignalKind::terminate())?;
+    loop {
+        tokio::select! {
+            _ = reload.recv() => running.reload(),
+            _ = stop.recv() => return Ok(()),
+            result = tokio::signal::ctrl_c() => return result,
+        }
+    }
+}
+
+fn run_demo(args: DemoArgs) -> Result<(), Ended> {
+    let options = demo::Options {
+        folder: args.folder,
+        span: args.span,
+        calls_per_second: args.calls_per_second,
+        port: args.port,
+        seed: args.seed,
+        is_terminal: std::io::stdout().is_terminal(),
+    };
+    demo::run(options).map_err(|error| match error {
+        demo::DemoError::Configuration(problems) => Ended::configuration(&problems),
+        other => Ended { code: 1, what: other.to_string() },
+    })
+}

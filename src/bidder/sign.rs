@@ -20,7 +20,7 @@ pub fn sign(secret: &[u8], id: &str, unix_seconds: i64, body: &[u8]) -> String {
 }
 
 /// HMAC-SHA256 of the parts, one after the other.
-pub(super) fn keyed(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+pub(crate) fn keyed(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length");
     for part in parts {
         mac.update(part);

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use super::area_codes::{Kind, area_code};
+
 /// A number in E.164: a plus and 7 to 15 digits, the first not zero.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct E164(u64);
@@ -37,12 +39,14 @@ impl E164 {
         (area >= 200 && exchange >= 200).then_some((area, exchange))
     }
 
-    /// Whether calling it costs extra or leaves the country plan: premium NANP numbers and everything outside +1.
+    /// Whether calling it costs extra or leaves the United States and Canada: premium numbers, everything outside +1,
+    /// and the Caribbean area codes inside it, where toll fraud lives. The territories of the United States are home.
     pub fn is_premium_or_international(self) -> bool {
-        match self.nanp() {
-            Some((area, exchange)) => area == 900 || exchange == 976,
-            None => true,
-        }
+        const TERRITORIES: [&str; 5] = ["PR", "VI", "GU", "AS", "MP"];
+        let Some((area, exchange)) = self.nanp() else { return true };
+        let facts = area_code(area);
+        let abroad = facts.kind == Kind::Country && !facts.country.is_some_and(|c| TERRITORIES.contains(&c));
+        area == 900 || exchange == 976 || facts.kind == Kind::Premium || abroad
     }
 }
 
@@ -262,9 +266,14 @@ mod tests {
         }
         assert_eq!(E164::parse("+15125550123").and_then(E164::nanp), Some((512, 555)));
         assert_eq!(E164::parse("+11125550123").and_then(E164::nanp), None, "no area code begins with 1");
-        for (text, costly) in
-            [("+19005550123", true), ("+15129760123", true), ("+442071838750", true), ("+15125550123", false)]
-        {
+        for (text, costly) in [
+            ("+19005550123", true),
+            ("+15129760123", true),
+            ("+442071838750", true),
+            ("+18765550123", true),
+            ("+17875550123", false),
+            ("+15125550123", false),
+        ] {
             assert_eq!(E164::parse(text).map(E164::is_premium_or_international), Some(costly), "{text}");
         }
     }

@@ -404,6 +404,7 @@ impl Worker {
             at: ctx.arrived,
             campaign: None,
             publisher: None,
+            test: ctx.request.test,
             token: self.exchange.entropy.token(),
             call: Call::new(),
             offered: Vec::new(),
@@ -447,7 +448,7 @@ impl Worker {
         let mut decided_row =
             decided_row(ctx, &prepared, taken.as_ref(), &reply, exchange.rules.caller_key.clone());
         let live = self.live(ctx, &prepared, taken, &reply, token, now);
-        let ended = live.over_since.map(|_| ended_at_once(&prepared, reason, now));
+        let ended = live.over_since.map(|_| ended_at_once(ctx, &prepared, reason, now));
         let campaign = prepared.subject.campaign(catalog).map(|campaign| campaign.id.clone());
         let timer = live.call.next_deadline().unwrap_or(now.after(exchange.rules.keep_ended));
         exchange.state.calls.open(ctx.call_id, live);
@@ -559,6 +560,7 @@ impl Worker {
             at: ctx.arrived,
             campaign: prepared.subject.campaign(catalog).map(|campaign| campaign.id.clone()),
             publisher: prepared.subject.line.map(|line| catalog.publisher(line.publisher).id.clone()),
+            test: ctx.request.test,
             token,
             call,
             offered,
@@ -674,7 +676,7 @@ fn decided_row(
 }
 
 /// The end of a call whose decision was its end.
-fn ended_at_once(prepared: &Prepared<'_>, reason: Reason, now: Timestamp) -> EndedRow {
+fn ended_at_once(ctx: &Ctx, prepared: &Prepared<'_>, reason: Reason, now: Timestamp) -> EndedRow {
     EndedRow {
         keys: prepared.trail.keys(),
         target: None,
@@ -688,7 +690,7 @@ fn ended_at_once(prepared: &Prepared<'_>, reason: Reason, now: Timestamp) -> End
         billable: false,
         payable: false,
         negative_margin: false,
-        counts: EndCounts { ended: 1, ..EndCounts::default() },
+        counts: EndCounts { ended: i64::from(!ctx.request.test), ..EndCounts::default() },
     }
 }
 

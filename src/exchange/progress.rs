@@ -268,11 +268,15 @@ fn ended(
         billable,
         payable: settlement.is_some_and(|s| s.payable),
         negative_margin: settlement.is_some_and(|s| s.margin.micros() < 0),
-        counts: EndCounts {
-            ended: i64::from(first),
-            connected: i64::from(end.connected),
-            billable: i64::from(billable),
-            talk_ms: i64::try_from(end.talk_ms).unwrap_or(i64::MAX),
+        counts: if live.test {
+            EndCounts::default()
+        } else {
+            EndCounts {
+                ended: i64::from(first),
+                connected: i64::from(end.connected),
+                billable: i64::from(billable),
+                talk_ms: i64::try_from(end.talk_ms).unwrap_or(i64::MAX),
+            }
         },
     })));
     if let (Some(settlement), Some(offered)) = (&settlement, who) {

@@ -31,6 +31,9 @@ use crate::telemetry::event;
 pub const HEAD_MAX: usize = 8 * 1024;
 /// Longest reply body, in bytes.
 pub const BODY_MAX: usize = 16 * 1024;
+/// Most bytes read for one reply, framing and informational responses included: a peer that floods is cut off long
+/// before it costs anybody time.
+const READ_MAX: usize = 96 * 1024;
 /// Seconds over which the need for connections is judged.
 const WINDOW_S: usize = 60;
 /// Largest number of concurrent pings told apart when judging the need.
@@ -79,6 +82,8 @@ struct Idle {
 #[derive(Debug)]
 struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
+    /// Bytes read since the last request was sent.
+    read: Arc<AtomicUsize>,
     _counted: Counted,
 }
 
@@ -192,6 +197,7 @@ impl Pool {
             if reused {
                 warm(sent);
             }
+            connection.read.store(0, Ordering::Relaxed);
             match connection.sender.try_send_request(request).await {
                 Ok(response) => {
                     let received = self.read(response, sent).await?;
@@ -291,7 +297,8 @@ impl Pool {
         if sender.is_err() {
             endpoint.turn();
         }
-        Ok(Connection { sender: sender?, _counted: counted })
+        let (sender, read) = sender?;
+        Ok(Connection { sender, read, _counted: counted })
     }
 
     fn count_one(&self) -> Result<Counted, Failure> {
@@ -352,20 +359,22 @@ impl Drop for InUse {
 async fn connect(
     endpoint: &Endpoint,
     address: std::net::SocketAddr,
-) -> Result<http1::SendRequest<Full<Bytes>>, Failure> {
+) -> Result<(http1::SendRequest<Full<Bytes>>, Arc<AtomicUsize>), Failure> {
     let tcp = TcpStream::connect(address)
         .await
         .map_err(|error| Failure::noted(Reason::Connect, &error.kind().to_string()))?;
     // A ping is one small write that must not wait for company; without the option it is only slower.
     let _ = tcp.set_nodelay(true);
-    let stream = match endpoint.trust() {
-        None => Stream::Tcp(tcp),
+    let transport = match endpoint.trust() {
+        None => Transport::Tcp(tcp),
         Some(trust) => {
             let handshake = TlsConnector::from(Arc::clone(&trust.config)).connect(trust.name.clone(), tcp);
             let tls = handshake.await.map_err(|error| Failure::noted(Reason::Tls, &error.to_string()))?;
-            Stream::Tls(Box::new(tls))
+            Transport::Tls(Box::new(tls))
         }
     };
+    let read = Arc::new(AtomicUsize::new(0));
+    let stream = Stream { transport, read: Arc::clone(&read) };
     let mut builder = http1::Builder::new();
     builder.max_header_size(HEAD_MAX).max_buf_size(HEAD_MAX + BODY_MAX);
     let (mut sender, connection) =
@@ -375,7 +384,7 @@ async fn connect(
         let _ = connection.await;
     });
     poll_fn(|cx| sender.poll_ready(cx)).await.map_err(|error| failure(&error))?;
-    Ok(sender)
+    Ok((sender, read))
 }
 
 async fn collect(mut body: hyper::body::Incoming) -> Result<Vec<u8>, Failure> {
@@ -403,7 +412,9 @@ fn io_kind(error: &hyper::Error) -> Option<std::io::ErrorKind> {
 }
 
 fn failure(error: &hyper::Error) -> Failure {
-    if error.is_parse_too_large() {
+    if io_kind(error) == Some(std::io::ErrorKind::FileTooLarge) {
+        Failure::noted(Reason::TooLarge, "more than a reply may have")
+    } else if error.is_parse_too_large() {
         Failure::noted(Reason::TooLarge, "head above 8 KiB")
     } else if error.is_parse() {
         Failure::noted(Reason::Protocol, "not HTTP/1.1")
@@ -423,10 +434,20 @@ fn is_about_the_connection(error: &hyper::Error) -> bool {
     !broken_body
 }
 
-/// What hyper speaks over.
-enum Stream {
+/// What hyper speaks over, with a limit on what one reply may make us read.
+struct Stream {
+    transport: Transport,
+    read: Arc<AtomicUsize>,
+}
+
+enum Transport {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// The error of a peer that sent more than any reply may have.
+fn flooded() -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::FileTooLarge, "more than a reply may have")
 }
 
 impl AsyncRead for Stream {
@@ -435,32 +456,39 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let polled = match &mut this.transport {
+            Transport::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        };
+        let more = buf.filled().len() - before;
+        if this.read.fetch_add(more, Ordering::Relaxed) + more > READ_MAX {
+            return Poll::Ready(Err(flooded()));
         }
+        polled
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
-        match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        match &mut self.get_mut().transport {
+            Transport::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Transport::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        match &mut self.get_mut().transport {
+            Transport::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        match &mut self.get_mut().transport {
+            Transport::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

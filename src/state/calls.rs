@@ -86,6 +86,8 @@ pub struct Live {
     pub campaign: Option<CampaignId>,
     /// Its publisher, unless the number was unknown.
     pub publisher: Option<PublisherId>,
+    /// Never billed, in no count.
+    pub test: bool,
     /// What its `events` URL carries.
     pub token: u128,
     /// The state machine.
