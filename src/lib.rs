@@ -14,6 +14,7 @@ pub mod capacity;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod carrier;
 pub mod config;
+pub mod demo;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod domain;
 pub mod exchange;

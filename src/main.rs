@@ -24,7 +24,12 @@ const CONFIGURATION: u8 = 64;
 const DATA: u8 = 65;
 
 #[derive(Parser)]
-#[command(name = "outcry", version, about = "A real-time bidding exchange for inbound phone calls", max_term_width = 100)]
+#[command(
+    name = "outcry",
+    version,
+    about = "A real-time bidding exchange for inbound phone calls",
+    max_term_width = 100
+)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -42,13 +47,17 @@ enum Verb {
     #[command(after_help = "Examples:\n  outcry demo\n  outcry demo --for 30s --calls-per-second 40")]
     Demo(DemoArgs),
     /// Check the configuration: every error at once, with file, line and what is allowed.
-    #[command(after_help = "Examples:\n  outcry check\n  outcry check --config outcry-demo/config/outcry.toml")]
+    #[command(
+        after_help = "Examples:\n  outcry check\n  outcry check --config outcry-demo/config/outcry.toml"
+    )]
     Check {
         #[command(flatten)]
         settings: SettingsFile,
     },
     /// Profit and loss from the store.
-    #[command(after_help = "Examples:\n  outcry pnl --by buyer\n  outcry pnl --by hour --since 2026-11-20T00:00:00Z --format csv")]
+    #[command(
+        after_help = "Examples:\n  outcry pnl --by buyer\n  outcry pnl --by hour --since 2026-11-20T00:00:00Z --format csv"
+    )]
     Pnl {
         #[command(flatten)]
         settings: SettingsFile,
@@ -66,7 +75,9 @@ enum Verb {
         format: Format,
     },
     /// Calls from the store, newest first.
-    #[command(after_help = "Examples:\n  outcry calls --limit 20\n  outcry calls --buyer acme-auto --reason too_short --format json")]
+    #[command(
+        after_help = "Examples:\n  outcry calls --limit 20\n  outcry calls --buyer acme-auto --reason too_short --format json"
+    )]
     Calls {
         #[command(flatten)]
         settings: SettingsFile,
@@ -96,7 +107,9 @@ enum Verb {
         format: Format,
     },
     /// One call, whole: why it went where it went, and what it was worth.
-    #[command(after_help = "Examples:\n  outcry explain 01JD3Z5QAX7Y8R2M4N6P8S0TVW\n  outcry explain 01JD3Z5QAX7Y8R2M4N6P8S0TVW --format json")]
+    #[command(
+        after_help = "Examples:\n  outcry explain 01JD3Z5QAX7Y8R2M4N6P8S0TVW\n  outcry explain 01JD3Z5QAX7Y8R2M4N6P8S0TVW --format json"
+    )]
     Explain {
         #[command(flatten)]
         settings: SettingsFile,
@@ -161,7 +174,8 @@ fn reason(text: &str) -> Result<Reason, String> {
 }
 
 fn call_id(text: &str) -> Result<CallId, String> {
-    CallId::parse(text).ok_or_else(|| "26 characters of Crockford's base 32, as `outcry calls` prints them".to_owned())
+    CallId::parse(text)
+        .ok_or_else(|| "26 characters of Crockford's base 32, as `outcry calls` prints them".to_owned())
 }
 
 fn span(text: &str) -> Result<Duration, String> {
@@ -198,8 +212,12 @@ impl Ended {
         for problem in problems {
             what.push_str(&format!("{problem}\n"));
         }
-        let errors = if problems.len() == 1 { "1 error".to_owned() } else { format!("{} errors", problems.len()) };
-        Ended { code: CONFIGURATION, what: format!("{what}{errors} in the configuration; nothing was started") }
+        let errors =
+            if problems.len() == 1 { "1 error".to_owned() } else { format!("{} errors", problems.len()) };
+        Ended {
+            code: CONFIGURATION,
+            what: format!("{what}{errors} in the configuration; nothing was started"),
+        }
     }
 }
 
@@ -227,13 +245,15 @@ fn run(verb: Verb) -> Result<(), Ended> {
         Verb::Demo(args) => run_demo(args),
         Verb::Check { settings } => check(&settings),
         Verb::Pnl { settings, by, since, until, format } => {
-            let pnl = report::pnl(&reader(&settings)?, by, since, until).map_err(|error| Ended::data(&error))?;
+            let pnl =
+                report::pnl(&reader(&settings)?, by, since, until).map_err(|error| Ended::data(&error))?;
             Ok(report::print(&mut std::io::stdout().lock(), format, style(), &pnl.rows, Some(&pnl.total))?)
         }
         Verb::Calls { settings, campaign, publisher, buyer, reason, since, until, limit, format } => {
             let reason = reason.map(Reason::code);
             let query = CallQuery { campaign, publisher, buyer, reason, since, until, after: None };
-            let page = report::calls(&reader(&settings)?, &query, limit as usize).map_err(|error| Ended::data(&error))?;
+            let page = report::calls(&reader(&settings)?, &query, limit as usize)
+                .map_err(|error| Ended::data(&error))?;
             Ok(report::print(&mut std::io::stdout().lock(), format, style(), &page.calls, None)?)
         }
         Verb::Explain { settings, call, format } => explain(&settings, call, format),
@@ -262,7 +282,10 @@ fn check(settings: &SettingsFile) -> Result<(), Ended> {
     let catalog = &loaded.catalog;
     let asking = catalog.targets.iter().filter(|target| target.endpoint().is_some()).count();
     println!("{} is good: {} warnings", settings.config.display(), loaded.warnings.len());
-    println!("  call traffic on {}, admin on {}", loaded.settings.call_traffic.listen, loaded.settings.admin.listen);
+    println!(
+        "  call traffic on {}, admin on {}",
+        loaded.settings.call_traffic.listen, loaded.settings.admin.listen
+    );
     println!("  store {}", loaded.settings.store.path.display());
     println!(
         "  {} carriers, {} campaigns, {} publishers, {} tracking numbers",
@@ -325,7 +348,8 @@ fn serve(loaded: Loaded) -> Result<(), Ended> {
         tracing::warn!(warning = %warning, "configuration warning");
     }
     let metrics = MetricsPage::install().map_err(|what| Ended { code: 1, what })?;
-    let running = Running::start(loaded, metrics).map_err(|error| Ended { code: 1, what: error.to_string() })?;
+    let running =
+        Running::start(loaded, metrics).map_err(|error| Ended { code: 1, what: error.to_string() })?;
     run_here(until_stopped(&running))??;
     running.stop();
     Ok(())
