@@ -1,1 +1,7 @@
-//! Integration tests.
+//! Tests of the whole exchange: spawned processes, real sockets, real SQLite. The module list doubles as a map.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+mod first_call;

@@ -1,0 +1,110 @@
+//! A small market as configuration text: one campaign, one publisher, one number, two carriers, and whatever buyers and
+//! targets a test adds.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+/// Key of the carrier `sw`.
+pub const KEY: &str = "key-of-sw";
+/// Key of the carrier `other`.
+pub const OTHER_KEY: &str = "key-of-other";
+/// The tracking number of the campaign `auto`.
+pub const NUMBER: &str = "+18005550100";
+/// A caller in Texas.
+pub const CALLER: &str = "+15125550123";
+
+/// What the catalog says.
+#[derive(Clone)]
+pub struct Market {
+    campaign: String,
+    plan: String,
+    rest: String,
+}
+
+impl Market {
+    /// A market whose plan has this `root`; its calls end in `hangup busy` when nobody takes them.
+    pub fn new(root: &str) -> Market {
+        Market {
+            campaign: "deadline_ms = 300\npayout = { fixed = \"5.00\" }\n".to_owned(),
+            plan: format!("root = {root}\nterminal = {{ hangup = \"busy\" }}\n"),
+            rest: String::new(),
+        }
+    }
+
+    /// Replaces the campaign's lines beside `vertical`, `plan` and `ping_tags`.
+    pub fn campaign(mut self, lines: &str) -> Market {
+        self.campaign = format!("{lines}\n");
+        self
+    }
+
+    /// Replaces the plan's lines.
+    pub fn plan(mut self, lines: &str) -> Market {
+        self.plan = format!("{lines}\n");
+        self
+    }
+
+    /// A buyer with these lines beside name and zone (UTC).
+    pub fn buyer(mut self, id: &str, lines: &str) -> Market {
+        let zone = if lines.contains("zone =") { "" } else { "zone = \"UTC\"\n" };
+        writeln!(self.rest, "[buyer.{id}]\nname = \"{id}\"\n{zone}{lines}").unwrap();
+        self
+    }
+
+    /// A target of this buyer with these lines beside its address.
+    pub fn target(mut self, id: &str, buyer: &str, lines: &str) -> Market {
+        let address = if lines.contains("address =") { "" } else { "address = \"+15125550900\"\n" };
+        writeln!(self.rest, "[target.{id}]\nbuyer = \"{buyer}\"\n{address}{lines}").unwrap();
+        self
+    }
+
+    /// A buyer and its one target of the same name, bidding at `url`.
+    pub fn bidder(self, id: &str, url: &str) -> Market {
+        self.buyer(id, "").target(id, id, &format!("endpoint = {{ url = \"{url}\" }}"))
+    }
+
+    /// Anything else.
+    pub fn and(mut self, text: &str) -> Market {
+        writeln!(self.rest, "{text}").unwrap();
+        self
+    }
+
+    /// The catalog's text.
+    pub fn text(&self) -> String {
+        let digest = |key: &str| -> String {
+            Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        };
+        format!(
+            "default_plan = \"nobody\"\n\
+             [carrier.sw]\nkey_digest = \"sha256:{}\"\n\
+             [carrier.other]\nkey_digest = \"sha256:{}\"\n\
+             [campaign.auto]\nvertical = \"auto\"\nplan = \"main\"\nping_tags = [\"load_call\", \"case\"]\n{}\
+             [publisher.pub]\nname = \"Pub\"\nzone = \"UTC\"\n\
+             [[number]]\nnumber = \"{NUMBER}\"\ncampaign = \"auto\"\npublisher = \"pub\"\n\
+             [plan.main]\n{}\
+             [plan.nobody]\nterminal = {{ message = \"Nobody is here.\" }}\n{}",
+            digest(KEY),
+            digest(OTHER_KEY),
+            self.campaign,
+            self.plan,
+            self.rest
+        )
+    }
+
+    /// Writes settings and catalog. `settings` is added to those every test has: free ports, JSON log, endpoints on
+    /// loopback.
+    pub fn write(&self, folder: &Path, settings: &str) {
+        let base = "[call_traffic]\nlisten = \"127.0.0.1:0\"\nworkers = 2\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+                    [store]\npath = \"store/outcry.db\"\n[log]\nformat = \"json\"\n\
+                    [pings]\nallow_private_addresses = true\n";
+        fs::write(folder.join("outcry.toml"), format!("{base}{settings}\n")).unwrap();
+        self.write_catalog(folder);
+    }
+
+    /// Writes the catalog only, as an operator does before a reload.
+    pub fn write_catalog(&self, folder: &Path) {
+        fs::write(folder.join("catalog/market.toml"), self.text()).unwrap();
+    }
+}

@@ -1,0 +1,222 @@
+//! The harness: an exchange as its own process, a small market, and a plain HTTP client.
+//!
+//! Nothing sleeps to wait: `eventually` looks until a deadline. An exchange that is dropped is ended by its own id, and
+//! `finish` checks that nothing is left behind.
+
+pub mod http;
+pub mod market;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+pub use http::{Answer, request};
+pub use market::Market;
+
+/// Longest any test waits for something that must happen.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Looks until it is so.
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < until, "never happened: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A folder that goes with its value.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Folder {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("outcry-it-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(path.join("catalog")).unwrap();
+        Folder(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// `outcry` with these arguments, run to its end.
+pub fn outcry(args: &[&str]) -> std::process::Output {
+    Command::new(env!("CARGO_BIN_EXE_outcry")).args(args).output().unwrap()
+}
+
+/// A running exchange.
+pub struct Exchange {
+    pub folder: Folder,
+    /// `host:port` of the call traffic listener.
+    pub traffic: String,
+    /// `host:port` of the admin listener.
+    pub admin: String,
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Exchange {
+    /// Starts one with this market and the settings every test has.
+    pub fn start(market: &Market) -> Exchange {
+        Exchange::start_with(market, "")
+    }
+
+    /// Starts one with further settings.
+    pub fn start_with(market: &Market, settings: &str) -> Exchange {
+        let folder = Folder::new();
+        market.write(folder.path(), settings);
+        Exchange::run(folder)
+    }
+
+    fn run(folder: Folder) -> Exchange {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_outcry"))
+            .args(["serve", "--config"])
+            .arg(folder.path().join("outcry.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let kept = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                kept.lock().unwrap().push(line);
+            }
+        });
+        let mut exchange = Exchange { folder, traffic: String::new(), admin: String::new(), child, log };
+        let (traffic, admin) = eventually("the exchange names its addresses", || {
+            let ended = exchange.child.try_wait().unwrap();
+            assert!(ended.is_none(), "the exchange did not start: {}", exchange.log().join("\n"));
+            exchange.log().iter().find_map(|line| {
+                let line: Value = serde_json::from_str(line).ok()?;
+                Some((line["call_traffic"].as_str()?.to_owned(), line["admin"].as_str()?.to_owned()))
+            })
+        });
+        (exchange.traffic, exchange.admin) = (traffic, admin);
+        exchange
+    }
+
+    /// Everything logged so far, one JSON object a line.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// The settings file.
+    pub fn settings(&self) -> PathBuf {
+        self.folder.path().join("outcry.toml")
+    }
+
+    /// `POST /v1/route` with the key of carrier `sw`.
+    pub fn route(&self, body: &Value) -> Answer {
+        self.route_as(market::KEY, body)
+    }
+
+    /// `POST /v1/route` with this key.
+    pub fn route_as(&self, key: &str, body: &Value) -> Answer {
+        request(&self.traffic, "POST", "/v1/route", Some(key), body.to_string().as_bytes())
+    }
+
+    /// Reports an event to the URL of an answer.
+    pub fn event(&self, answer: &Value, event: &Value) -> Answer {
+        let url = answer["events"].as_str().expect("an events URL");
+        let path = url.split_once("://").unwrap().1;
+        let path = &path[path.find('/').unwrap()..];
+        request(&self.traffic, "POST", path, None, event.to_string().as_bytes())
+    }
+
+    /// `GET` of the admin listener.
+    pub fn get(&self, path: &str) -> Answer {
+        request(&self.admin, "GET", path, None, b"")
+    }
+
+    /// The explained call, once the store has it and no outcome is pending.
+    pub fn explained(&self, call: &str) -> Value {
+        eventually("the call is in the store, final", || {
+            let answer = self.get(&format!("/api/v1/calls/{call}"));
+            let text = answer.text();
+            (answer.status == 200 && !text.contains("\"pending\"")).then(|| answer.json())
+        })
+    }
+
+    /// The outcome of one target of a call's first step: reason and the whole row.
+    pub fn outcome(&self, call: &str, target: &str) -> (String, Value) {
+        let explained = self.explained(call);
+        let row = explained["steps"][0]["outcomes"]
+            .as_array()
+            .and_then(|rows| rows.iter().find(|row| row["target"] == target))
+            .unwrap_or_else(|| panic!("no outcome of {target} in {explained:#}"))
+            .clone();
+        (row["reason"].as_str().unwrap().to_owned(), row)
+    }
+
+    /// A metric's value, summed over the series whose text contains `with`.
+    pub fn metric(&self, name: &str, with: &str) -> f64 {
+        let page = self.get("/metrics").text();
+        let series = page.lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']) && rest.contains(with))
+        });
+        series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// Sends a signal by name: `HUP`, `TERM`, `KILL`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    /// Stops it in order and checks that nothing was left: no unit held, no panic, exit code 0.
+    pub fn finish(mut self) -> Folder {
+        eventually("nothing is held", || {
+            let (held, active) =
+                (self.metric("outcry_holds_units", ""), self.metric("outcry_calls_active", ""));
+            (held == 0.0 && active == 0.0).then_some(())
+        });
+        assert_eq!(self.metric("outcry_panics_total", ""), 0.0, "{}", self.log().join("\n"));
+        assert_eq!(self.metric("outcry_records_dropped_total", ""), 0.0);
+        self.stop();
+        std::mem::replace(&mut self.folder, Folder(PathBuf::new()))
+    }
+
+    /// Stops it in order.
+    pub fn stop(&mut self) {
+        self.signal("TERM");
+        let status = eventually("the exchange stops", || self.child.try_wait().unwrap());
+        assert!(status.success(), "{status}: {}", self.log().join("\n"));
+    }
+
+    /// Ends it at once and starts it again on the same folder.
+    pub fn crash_and_restart(mut self) -> Exchange {
+        self.signal("KILL");
+        self.child.wait().unwrap();
+        let folder = std::mem::replace(&mut self.folder, Folder(PathBuf::new()));
+        Exchange::run(folder)
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        // Already ended is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
