@@ -24,7 +24,7 @@ use crate::config::{self, Loaded, Settings};
 use crate::domain::catalog::Secret;
 use crate::domain::{CarrierIx, Catalog};
 use crate::exchange::{Exchange, InForce, Rules, Worker};
-use crate::http::{self, HandedOn, Served};
+use crate::http::{self, Counted, HandedOn, Served};
 use crate::listener::{self, Door, Manners};
 use crate::ping::Pinger;
 use crate::ping::client::{self, Pool};
@@ -283,7 +283,6 @@ fn start_workers(
         // The setting bounds the whole exchange; each worker has its part of it.
         let lingering = pings.lingering.div_ceil(count);
         let pinger = Pinger::new(pool, exchange.clock.clone(), pings.linger, lingering);
-        let connections = Arc::new(AtomicUsize::new(0));
         let served = Served {
             worker: Arc::new(Worker { exchange: Arc::clone(exchange), pinger: pinger.clone() }),
             limits: http::Limits {
@@ -298,11 +297,10 @@ fn start_workers(
             },
             tls: tls.clone(),
             shutdown: shutdown.clone(),
-            connections: Arc::clone(&connections),
         };
         let (hand_on, arriving) = mpsc::channel(HANDED_ON_MAX);
         threads.push(spawn(&format!("worker-{n}"), move || run_here(http::run(served, arriving)))?);
-        places.push(Place { pinger, connections, hand_on });
+        places.push(Place { pinger, connections: Arc::default(), hand_on });
     }
     Ok((places, threads))
 }
@@ -324,11 +322,14 @@ fn start_acceptor(
         run_here(async move {
             let listener = TcpListener::from_std(traffic)?;
             listener::accept(listener, &door, &shutdown, |stream, entered| {
-                let fewest = workers.iter().min_by_key(|place| place.connections.load(Ordering::Relaxed));
-                let stream = stream.into_std();
-                if let (Some(place), Ok(stream)) = (fewest, stream)
-                    && place.hand_on.try_send((stream, entered)).is_err()
-                {
+                // A worker that ended takes nothing any more and would always have the fewest.
+                let alive = workers.iter().filter(|place| !place.hand_on.is_closed());
+                let fewest = alive.min_by_key(|place| place.connections.load(Ordering::Relaxed));
+                let (Some(place), Ok(stream)) = (fewest, stream.into_std()) else {
+                    return event::connection_refused("call_traffic");
+                };
+                let counted = Counted::new(&place.connections);
+                if place.hand_on.try_send(HandedOn { stream, entered, counted }).is_err() {
                     event::connection_refused("call_traffic");
                 }
             })

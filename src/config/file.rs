@@ -142,7 +142,10 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// The field of this name, there or not.
     pub(super) fn field(&self, key: &'static str) -> Field<'a> {
-        self.asked.borrow_mut().push(key);
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&key) {
+            asked.push(key);
+        }
         #[cfg(test)]
         super::tests::asked(&self.path, key);
         let value = self.table.get(key);

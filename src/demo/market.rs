@@ -113,7 +113,11 @@ pub(super) fn write(folder: &Path, port: u16, bidders: &Bidders) -> Result<Files
     let mut carriers = Vec::new();
     for (name, text) in CATALOG {
         let text = point_at(bidders, text);
-        let text = if *name == "carriers.toml" { with_keys(&text, &mut carriers) } else { text };
+        let text = match *name {
+            "carriers.toml" => with_keys(&text, &mut carriers),
+            "buyers.toml" => around_the_clock(&text),
+            _ => text,
+        };
         let path = catalog.join(name);
         fs::write(&path, text).map_err(fault(&path))?;
     }
@@ -148,6 +152,23 @@ fn point_at(bidders: &Bidders, text: &str) -> String {
             _ => out.push_str(&line.replace("ping_tags = [", "ping_tags = [\"load_call\", ")),
         }
         out.push('\n');
+    }
+    out
+}
+
+/// Buyers whose hours would hide, at some times of day, that one buyer is slow and one refuses.
+const OPEN_IN_THE_DEMO: [&str; 2] = ["[buyer.lumen-senior]", "[buyer.rapid-roof]"];
+
+/// Takes the hours off those buyers; the others keep theirs.
+fn around_the_clock(text: &str) -> String {
+    let mut section = "";
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines() {
+        section = if line.starts_with('[') { line } else { section };
+        if !(line.starts_with("hours") && OPEN_IN_THE_DEMO.contains(&section)) {
+            out.push_str(line);
+            out.push('\n');
+        }
     }
     out
 }

@@ -2,7 +2,7 @@
 //!
 //! Money and outcomes come from the store: what is shown is what is on disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use load::carriers::Snapshot;
@@ -53,7 +53,11 @@ impl Figures {
         let per_second = (carriers.answered.saturating_sub(before.0)) as f64 / span;
         let mut buyers: BTreeMap<String, BuyerFigures> = BTreeMap::new();
         let mut no_bid: BTreeMap<u16, i64> = BTreeMap::new();
+        let asking = asking(exchange);
         for row in reader.reasons(None, None, usize::MAX)? {
+            if !asking.contains(&row.target) {
+                continue;
+            }
             let buyer = buyers.entry(row.buyer).or_default();
             *buyer.reasons.entry(row.reason).or_default() += row.count;
             // 2xx: asked without a usable answer; 3xx: answered, not chosen.
@@ -156,16 +160,13 @@ impl Figures {
         line(String::new());
         line(format!(
             "\x1b[1m{:<16} {:<18} {:>7} {:>7} {:>7} {:>6}  {:<18} {}\x1b[0m",
-            "buyer", "behaves", "asked", "bids", "won", "won %", "most often", "endpoint"
+            "buyer", "behaves", "asked", "bids", "won", "won %", "else mostly", "endpoint"
         ));
         let empty = BuyerFigures::default();
         for one in characters {
             let figures = self.buyers.get(one.buyer).unwrap_or(&empty);
-            let often = figures
-                .reasons
-                .iter()
-                .max_by_key(|(_, n)| **n)
-                .and_then(|(code, _)| Reason::from_code(*code));
+            let lost = figures.reasons.iter().filter(|(code, _)| **code != Reason::Won.code());
+            let often = lost.max_by_key(|(_, n)| **n).and_then(|(code, _)| Reason::from_code(*code));
             line(format!(
                 "{:<16} {:<18} {:>7} {:>7} {:>7} {:>6}  {:<18} {}",
                 one.buyer,
@@ -182,6 +183,13 @@ impl Figures {
         footer.iter().for_each(|text| line(text.clone()));
         out
     }
+}
+
+/// Targets with a bid endpoint: the figures of buyers are about these.
+fn asking(exchange: &Exchange) -> BTreeSet<String> {
+    let in_force = exchange.in_force.load();
+    let targets = in_force.snapshot.catalog.targets.iter();
+    targets.filter(|target| target.endpoint().is_some()).map(|target| target.id.to_string()).collect()
 }
 
 /// What the exchange thinks of a buyer's endpoint.

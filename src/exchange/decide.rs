@@ -220,9 +220,8 @@ impl Worker {
                 Verdict::Refused(reason, note) => trail.close(ix, reason, None, note),
                 Verdict::Candidate => {
                     let claims = claims(&ctx.in_force, ix, ctx.arrived);
-                    match self.exchange.state.gauges.full(&claims) {
-                        Some(key) => trail.close(ix, key.basis.reason(), None, Some(key.to_string())),
-                        None => trail.set_claims(ix, claims),
+                    if let Some(key) = self.exchange.state.gauges.full(&claims) {
+                        trail.close(ix, key.basis.reason(), None, Some(key.to_string()));
                     }
                 }
             }
@@ -325,7 +324,7 @@ impl Worker {
             if !chosen(step) || !prepared.trail.is_open(target) {
                 continue;
             }
-            match self.hold(ctx, &prepared.trail, target) {
+            match self.hold(ctx, target) {
                 Ok(guard) => {
                     prepared.trail.close(target, Reason::Won, Some(offer.price), None);
                     return Some(Taken { target, offer, guard, basis: "static", reason: Reason::Static });
@@ -348,7 +347,7 @@ impl Worker {
                 prepared.trail.close(*target, ranked.lost_to(first), price, None);
                 continue;
             }
-            match self.hold(ctx, &prepared.trail, *target) {
+            match self.hold(ctx, *target) {
                 Ok(guard) => {
                     prepared.trail.close(*target, Reason::Won, price, None);
                     let (basis, reason) =
@@ -362,11 +361,11 @@ impl Worker {
         winner.map(|(_, taken)| taken)
     }
 
-    /// Holds what the target takes; a test call takes nothing.
-    fn hold(&self, ctx: &Ctx, trail: &Trail, target: TargetIx) -> Result<HoldGuard, CapKey> {
-        let claims = if ctx.request.test { &[] } else { trail.claims(target) };
-        let id = self.exchange.entropy.hold_id(ctx.arrived);
-        self.exchange.state.gauges.hold(id, claims)
+    /// Holds what the target takes now, in the windows of now; a test call takes nothing.
+    fn hold(&self, ctx: &Ctx, target: TargetIx) -> Result<HoldGuard, CapKey> {
+        let now = self.exchange.clock.now();
+        let claims = if ctx.request.test { Vec::new() } else { claims(&ctx.in_force, target, now) };
+        self.exchange.state.gauges.hold(self.exchange.entropy.hold_id(now), &claims)
     }
 
     /// What answers when the story failed: the static answer, held like any other.

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use crate::auction::bid::clean_note;
-use crate::capacity::Claim;
 use crate::domain::caller::PERSONAL_TAGS;
 use crate::domain::{Catalog, Money, PingId, Plan, Reason, Tags, TargetIx};
 use crate::records::row::{CallKeys, OutcomeRow, TrailRow};
@@ -17,7 +16,6 @@ struct Line {
     target: TargetIx,
     row: OutcomeRow,
     open: bool,
-    claims: Vec<Claim>,
 }
 
 /// The record of one step.
@@ -43,7 +41,7 @@ impl Trail {
                 latency_us: None,
                 note: None,
             };
-            Line { target, row, open: true, claims: Vec::new() }
+            Line { target, row, open: true }
         };
         let row = TrailRow {
             keys,
@@ -72,18 +70,6 @@ impl Trail {
 
     fn line(&mut self, target: TargetIx) -> Option<&mut Line> {
         self.lines.iter_mut().find(|line| line.target == target)
-    }
-
-    /// What handing a call to this target would take.
-    pub(super) fn set_claims(&mut self, target: TargetIx, claims: Vec<Claim>) {
-        if let Some(line) = self.line(target) {
-            line.claims = claims;
-        }
-    }
-
-    /// What handing a call to this target takes.
-    pub(super) fn claims(&self, target: TargetIx) -> &[Claim] {
-        self.lines.iter().find(|line| line.target == target).map_or(&[], |line| &line.claims)
     }
 
     /// Whether nothing was said about the target yet.

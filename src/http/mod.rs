@@ -49,12 +49,34 @@ pub struct Served {
     pub tls: Option<TlsAcceptor>,
     /// The signal to stop.
     pub shutdown: Shutdown,
-    /// This worker's connections, for the acceptor to choose by.
-    pub connections: Arc<AtomicUsize>,
 }
 
 /// A connection on its way from the acceptor to a worker.
-pub type HandedOn = (std::net::TcpStream, Entered);
+pub struct HandedOn {
+    /// The connection.
+    pub stream: std::net::TcpStream,
+    /// Its place in the listener's count.
+    pub entered: Entered,
+    /// Its place in the worker's count.
+    pub counted: Counted,
+}
+
+/// Counts one connection of a worker until dropped.
+pub struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    /// One more.
+    pub fn new(connections: &Arc<AtomicUsize>) -> Counted {
+        connections.fetch_add(1, Ordering::Relaxed);
+        Counted(Arc::clone(connections))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// Runs one worker until the signal to stop and its last connection.
 pub async fn run(served: Served, mut arriving: mpsc::Receiver<HandedOn>) {
@@ -65,8 +87,8 @@ pub async fn run(served: Served, mut arriving: mpsc::Receiver<HandedOn>) {
         tokio::select! {
             biased;
             () = served.shutdown.wait() => break,
-            Some((stream, entered)) = arriving.recv() => {
-                connections.spawn(connection(served.clone(), stream, entered));
+            Some(handed_on) = arriving.recv() => {
+                connections.spawn(connection(served.clone(), handed_on));
             }
             Some(_) = connections.join_next() => {}
             _ = upkeep.tick() => served.worker.pinger.pool.upkeep(),
@@ -84,25 +106,15 @@ pub async fn run(served: Served, mut arriving: mpsc::Receiver<HandedOn>) {
     }
 }
 
-async fn connection(served: Served, stream: std::net::TcpStream, entered: Entered) {
+async fn connection(served: Served, handed_on: HandedOn) {
+    let HandedOn { stream, entered, counted } = handed_on;
     let Ok(stream) = TcpStream::from_std(stream) else { return };
-    served.connections.fetch_add(1, Ordering::Relaxed);
-    let count = Leaving(Arc::clone(&served.connections), entered);
     let service = service_fn(|request| {
         let served = &served;
         async move { Ok::<_, Infallible>(answer(served, request).await) }
     });
     listener::serve(stream, served.tls.as_ref(), &served.manners, &served.shutdown, service).await;
-    drop(count);
-}
-
-/// Counts a connection out, however it ends.
-struct Leaving(Arc<AtomicUsize>, #[expect(dead_code, reason = "held for its drop")] Entered);
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    drop((entered, counted));
 }
 
 /// The route table.

@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change lands: format, lints, all tests, docs, the shipped configuration.
+#
+#   tests/run.sh          the gate
+#   tests/run.sh --deep   also what is slow: the tests in release and again and again, a demo that is audited, full benches
+#
+# Needs Rust and a C compiler. What else it needs it installs, saying so; what it cannot install fails by name. It stops
+# itself after 60 minutes, naming the step.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+deep=no
+for argument in "$@"; do
+  case "$argument" in
+    --deep) deep=yes ;;
+    *) echo "usage: tests/run.sh [--deep]" >&2; exit 2 ;;
+  esac
+done
+
+limit=3600
+began=$SECONDS
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# Runs one step within what is left of the time; prints its output only when it fails, and a line when it passes.
+step() {
+  local name=$1 left start=$SECONDS code
+  shift
+  left=$((limit - (SECONDS - began)))
+  if [ "$left" -le 0 ]; then
+    echo "STOPPED  $name: an hour is over" >&2
+    exit 1
+  fi
+  timeout --kill-after=10 "$left" "$@" >"$log" 2>&1
+  code=$?
+  if [ "$code" -eq 124 ] || [ "$code" -eq 137 ]; then
+    tail -n 40 "$log" >&2
+    echo "STOPPED  $name: an hour is over" >&2
+    exit 1
+  elif [ "$code" -ne 0 ]; then
+    cat "$log" >&2
+    echo "FAILED   $name (exit $code)" >&2
+    exit 1
+  fi
+  printf 'passed   %-42s %4s s  %s\n' "$name" "$((SECONDS - start))" "$(tests_in "$log")"
+}
+
+# "n tests" of everything cargo ran in a step; nothing where it ran none.
+tests_in() {
+  awk '/^test result:/ { passed += $4; failed += $6; ignored += $8 }
+       END { if (passed + failed + ignored) printf "%d tests, %d failed, %d ignored", passed, failed, ignored }' "$1"
+}
+
+# A program of the Rust toolchain, installed as a component where it is missing.
+component() {
+  local name=$1
+  cargo "$2" --version >/dev/null 2>&1 && return
+  echo "installing the Rust component $name"
+  if ! command -v rustup >/dev/null 2>&1 || ! rustup component add "$name"; then
+    echo "FAILED   $name is missing and could not be installed: install it beside cargo" >&2
+    exit 1
+  fi
+}
+
+missing() {
+  echo "FAILED   $1 is missing: $2" >&2
+  exit 1
+}
+
+command -v cargo >/dev/null 2>&1 || missing cargo "install Rust from https://rustup.rs"
+command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 \
+  || missing "a C compiler" "SQLite is compiled from source; install gcc or clang"
+command -v timeout >/dev/null 2>&1 || missing timeout "it belongs to the GNU core utilities"
+component rustfmt fmt
+component clippy clippy
+
+no_second_tls() {
+  # Two TLS providers in one binary would be built for nothing and chosen between by chance.
+  if cargo tree --locked --workspace --edges normal,build -i aws-lc-sys 2>/dev/null | grep -q aws-lc-sys; then
+    echo "aws-lc-sys is in the tree: some dependency needs default-features = false"
+    return 1
+  fi
+}
+export -f no_second_tls
+
+step "format"                           cargo fmt --all --check
+step "lints (warnings denied)"          cargo clippy --workspace --all-targets --locked -- -D warnings
+step "one TLS provider"                 bash -c no_second_tls
+step "tests"                            cargo test --workspace --locked --no-fail-fast
+step "benches run"                      cargo bench --profile dev --locked --bench bench -- --quick
+step "outcry check on config/"          cargo run --locked -- check --config config/outcry.toml
+step "docs (warnings denied)"           env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace --locked
+
+if [ "$deep" = yes ]; then
+  # Release has other timing and no overflow checks; a flake shows itself by being asked often.
+  step "deep: tests in release"         cargo test --release --workspace --locked --no-fail-fast
+  for round in 1 2 3 4 5; do
+    step "deep: whole exchange, round $round of 5" cargo test --release --locked --test it
+  done
+  demo=$(mktemp -d)
+  trap 'rm -rf "$log" "$demo"' EXIT
+  step "deep: a demo of 30 s"           target/release/outcry demo --for 30s --port 0 --folder "$demo/market"
+  cat "$log"
+  step "deep: benches at full length"   cargo bench --locked --bench bench
+  cat "$log"
+fi
+
+echo "all passed in $((SECONDS - began)) s"
