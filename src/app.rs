@@ -151,7 +151,7 @@ impl Running {
             shutdown: shutdown.clone(),
         };
         threads.push(spawn("admin", move || run_here(office.run(admin, admin_tls, desk, asked)))?);
-        event::reloaded(&digest, &[], clock.now().seconds());
+        event::loaded(&digest, clock.now().seconds());
         tracing::info!(call_traffic = %traffic_at, admin = %admin_at, "the exchange takes calls");
         Ok(Running { call_traffic: traffic_at, admin: admin_at, exchange, reload, shutdown, threads, writer })
     }

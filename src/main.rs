@@ -271,7 +271,9 @@ fn load(settings: &SettingsFile) -> Result<Loaded, Ended> {
 }
 
 fn reader(settings: &SettingsFile) -> Result<Reader, Ended> {
-    Reader::open(&load(settings)?.settings.store.path).map_err(|error| Ended::data(&error))
+    let settings =
+        config::load_settings(&settings.config).map_err(|problems| Ended::configuration(&problems))?;
+    Reader::open(&settings.store.path).map_err(|error| Ended::data(&error))
 }
 
 fn check(settings: &SettingsFile) -> Result<(), Ended> {

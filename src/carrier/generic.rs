@@ -182,11 +182,14 @@ impl<'a> Reader<'a> {
         if withheld {
             return None;
         }
-        let from = self.required("from").and_then(|text| E164::parse(&text));
-        if from.is_none() {
-            self.fault("from", None, "a number in E.164 such as +15125550123, or withheld: true");
+        match self.required("from") {
+            // What is no number is a caller without a valid one: the call is worth more than its caller id.
+            Some(text) => E164::parse(&text),
+            None => {
+                self.fault("from", None, "a number in E.164 such as +15125550123, or withheld: true");
+                None
+            }
         }
-        from
     }
 
     fn flag(&mut self, key: &str) -> bool {

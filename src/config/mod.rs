@@ -76,14 +76,26 @@ pub fn load_catalog(settings: &Settings) -> Result<(Catalog, String, Vec<Problem
     }
 }
 
-fn load_with(settings_file: &Path, env: Env<'_>) -> Result<Loaded, Vec<Problem>> {
+/// Reads `outcry.toml` only: for commands that read the store and need no catalog.
+pub fn load_settings(settings_file: &Path) -> Result<Settings, Vec<Problem>> {
+    let sink = Sink::default();
+    let settings = read_settings(settings_file, &|name| std::env::var(name).ok(), &sink)?;
+    if sink.is_empty() { Ok(settings) } else { Err(sink.into_sorted()) }
+}
+
+fn read_settings(settings_file: &Path, env: Env<'_>, sink: &Sink) -> Result<Settings, Vec<Problem>> {
     let source = Source::open(settings_file).map_err(|problem| vec![*problem])?;
-    let (sink, mute) = (Sink::default(), Sink::default());
+    let mute = Sink::default();
     let (table, syntax) = source.parse();
     // Settings that are no TOML have one fault: what could be made out of them only says where the catalog is.
-    let file = File { source: &source, sink: if syntax.is_some() { &mute } else { &sink } };
+    let file = File { source: &source, sink: if syntax.is_some() { &mute } else { sink } };
     syntax.into_iter().for_each(|problem| sink.push(problem));
-    let settings = file.root(table.get_ref(), |r| settings::read(r, settings_file, env));
+    Ok(file.root(table.get_ref(), |r| settings::read(r, settings_file, env)))
+}
+
+fn load_with(settings_file: &Path, env: Env<'_>) -> Result<Loaded, Vec<Problem>> {
+    let sink = Sink::default();
+    let settings = read_settings(settings_file, env, &sink)?;
     let read = catalog::read(&settings, env, &sink);
     match read {
         Some((catalog, text, more)) if sink.is_empty() => {

@@ -176,7 +176,7 @@ impl Figures {
                 figures.won,
                 percent(figures.won.max(0) as u64, figures.asked.max(0) as u64),
                 often.map_or("", Reason::as_str),
-                state(exchange, one.buyer),
+                if figures.asked == 0 { "not asked yet".to_owned() } else { state(exchange, one.buyer) },
             ));
         }
         line(String::new());

@@ -42,6 +42,15 @@ pub(super) enum Asking {
     Overload,
 }
 
+/// When an auction's pings went out.
+#[derive(Clone, Copy)]
+pub(super) struct Written {
+    /// The last one.
+    pub(super) last: Timestamp,
+    /// No connection had to be opened first.
+    pub(super) all_warm: bool,
+}
+
 /// What an auction left behind.
 pub(super) struct Run {
     /// Targets with an acceptable price, best first.
@@ -50,8 +59,8 @@ pub(super) struct Run {
     pub(super) has_bids: bool,
     /// When the auction ended.
     pub(super) closed: Timestamp,
-    /// When the last ping over a waiting connection was written.
-    pub(super) last_written: Option<Timestamp>,
+    /// When its pings went out; `None` when it sent none.
+    pub(super) written: Option<Written>,
     /// Pings that are still out.
     pub(super) outstanding: Option<(Outstanding, Vec<TargetIx>)>,
 }
@@ -126,7 +135,7 @@ impl Worker {
         let has_bids = ranking.ranked.iter().any(|ranked| ranked.offer.expires.is_some());
         let ranked = ranking.ranked.into_iter().map(|ranked| (members[ranked.entrant], ranked)).collect();
         let Some(gathered) = gathered else {
-            return Run { ranked, has_bids, closed, last_written: None, outstanding: None };
+            return Run { ranked, has_bids, closed, written: None, outstanding: None };
         };
         for (entrant, latency) in gathered.latencies {
             trail.replied(members[entrant], latency);
@@ -134,7 +143,8 @@ impl Worker {
         let asked = gathered.last_written.map_or(Duration::ZERO, |written| written.since(ctx.arrived));
         trail.closed(gathered.close.as_str(), asked, closed.since(ctx.arrived));
         let outstanding = Some((gathered.outstanding, members));
-        Run { ranked, has_bids, closed, last_written: gathered.last_written, outstanding }
+        let written = gathered.last_written.map(|last| Written { last, all_warm: gathered.all_warm });
+        Run { ranked, has_bids, closed, written, outstanding }
     }
 
     /// Takes out, with their reason, members that would have to be asked and cannot be.

@@ -106,6 +106,8 @@ struct Decided {
     own_before: Duration,
     own_since: Timestamp,
     pinged: bool,
+    /// No connection had to be opened for it: only then its own share is a measurement.
+    measured: bool,
 }
 
 impl Worker {
@@ -280,6 +282,7 @@ impl Worker {
             own_before: Duration::ZERO,
             own_since: ctx.arrived,
             pinged: false,
+            measured: true,
         };
         if prepared.barred.is_some() {
             return decided;
@@ -292,7 +295,7 @@ impl Worker {
                 Step::Auction(node) => {
                     let (subject, bars) = (&prepared.subject, prepared.bars);
                     let run = self.auction(ctx, subject, bars, &mut prepared.trail, node, asking).await;
-                    self.note_run(ctx, &run, &mut decided);
+                    Self::note_run(&run, &mut decided);
                     let taken = self.try_ranked(ctx, prepared, &run);
                     merge(&mut decided.outstanding, run.outstanding);
                     taken
@@ -305,12 +308,13 @@ impl Worker {
         decided
     }
 
-    fn note_run(&self, ctx: &Ctx, run: &Run, decided: &mut Decided) {
-        if let Some(written) = run.last_written {
-            decided.own_before += written.since(decided.own_since.max(ctx.arrived));
-            decided.pinged = true;
-        }
+    /// Splits the time so far into ours and the buyers': an auction that sent nothing was all ours.
+    fn note_run(run: &Run, decided: &mut Decided) {
+        let Some(written) = run.written else { return };
+        decided.own_before += written.last.since(decided.own_since);
         decided.own_since = run.closed;
+        decided.measured = written.all_warm && decided.measured;
+        decided.pinged = true;
     }
 
     /// Tries the static answer's targets of the chosen steps, in order.
@@ -381,6 +385,7 @@ impl Worker {
             own_before: Duration::ZERO,
             own_since: ctx.arrived,
             pinged: false,
+            measured: true,
         }
     }
 
@@ -433,7 +438,7 @@ impl Worker {
         let mut reply = CarrierReply {
             call_id: ctx.call_id,
             step: 1,
-            basis: taken.as_ref().map_or("terminal", |taken| taken.basis),
+            basis: taken.as_ref().filter(|_| is_dial(&action)).map_or("terminal", |taken| taken.basis),
             reason,
             valid_until: valid_until(taken.as_ref(), now),
             max_talk_s: taken.as_ref().map_or(TERMINAL_TALK, |t| catalog.target(t.target).max_talk).as_secs(),
@@ -464,7 +469,13 @@ impl Worker {
             rows.push(Row::Ended(Box::new(ended)));
         }
         exchange.recorder.push(rows);
-        event::decision_made(campaign.as_ref(), reply.basis, reason, took, decided.pinged.then_some(own));
+        event::decision_made(
+            campaign.as_ref(),
+            reply.basis,
+            reason,
+            took,
+            (decided.pinged && decided.measured).then_some(own),
+        );
         let pending = prepared.trail.pending();
         count_outcomes(&prepared.trail, |target| !pending.contains(&target));
         match decided.outstanding {
@@ -521,7 +532,7 @@ impl Worker {
         let late_events = self.exchange.rules.late_events;
         let mut call = Call::new();
         let mut offered = Vec::new();
-        let is_dialled = matches!(reply.action, Action::Dial(_));
+        let is_dialled = is_dial(&reply.action);
         if let Some(taken) = taken.filter(|_| is_dialled) {
             let target = catalog.target(taken.target);
             let patience = Patience {
@@ -630,6 +641,10 @@ fn action(ctx: &Ctx, prepared: &Prepared<'_>, taken: Option<&Taken>, rules: &Rul
             Terminal::Hangup(cause) => Action::Hangup(*cause),
         },
     }
+}
+
+fn is_dial(action: &Action) -> bool {
+    matches!(action, Action::Dial(_))
 }
 
 fn valid_until(taken: Option<&Taken>, now: Timestamp) -> Timestamp {

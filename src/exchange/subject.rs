@@ -53,7 +53,7 @@ impl<'a> Subject<'a> {
         let by_area = area.and_then(|area| area_code(area).state);
         let (state, geo_source) = match (&request.state, by_area) {
             (Some(state), _) => (Some(state.clone()), "carrier"),
-            (None, _) if request.zip.is_some() => (by_area.map(str::to_owned), "carrier"),
+            (None, None) if request.zip.is_some() => (None, "carrier"),
             (None, Some(state)) => (Some(state.to_owned()), "area_code"),
             (None, None) => (None, "none"),
         };

@@ -171,13 +171,14 @@ impl Pool {
     }
 
     /// Sends a request and reads the reply to its end. Not sent when no connection is up before `until`. A connection
-    /// that the peer closed while it lay idle is replaced once. `warm` is told when a waiting connection was used.
+    /// that the peer closed while it lay idle is replaced once. `written` is told when, and whether a
+    /// connection was waiting.
     pub(super) async fn exchange(
         self: &Arc<Self>,
         endpoint: &Arc<Endpoint>,
         request: Request<Full<Bytes>>,
         until: Timestamp,
-        warm: impl Fn(Timestamp),
+        written: impl Fn(Timestamp, bool),
     ) -> Result<Received, Failure> {
         let in_use = self.use_one(endpoint);
         let mut request = request;
@@ -194,9 +195,7 @@ impl Pool {
             }
             // Kept for the one case in which the peer had closed a connection before it could read anything.
             let again = reused.then(|| request.clone());
-            if reused {
-                warm(sent);
-            }
+            written(sent, reused);
             connection.read.store(0, Ordering::Relaxed);
             match connection.sender.try_send_request(request).await {
                 Ok(response) => {

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -69,6 +69,8 @@ pub struct Endpoint {
     trust: Option<Trust>,
     addresses: ArcSwap<Addresses>,
     next: AtomicUsize,
+    /// The last look-up failed, and was told.
+    unresolved: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -116,6 +118,11 @@ impl Endpoint {
 
     fn literal(&self) -> Option<IpAddr> {
         self.host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+    }
+
+    /// Counts a failed look-up; the log hears of the first in a row.
+    fn lost(&self, error: &str) {
+        event::resolve_failed(&self.host, error, !self.unresolved.swap(true, Ordering::Relaxed));
     }
 
     fn learn(&self, found: &[IpAddr], allow_private: bool, now: Timestamp) {
@@ -207,9 +214,12 @@ impl Endpoints {
             Ok(Ok(found)) => {
                 let found: Vec<IpAddr> = found.map(|address| address.ip()).collect();
                 endpoint.learn(&found, self.allow_private, self.clock.now());
+                if endpoint.unresolved.swap(false, Ordering::Relaxed) {
+                    event::resolved_again(&endpoint.host);
+                }
             }
-            Ok(Err(error)) => event::resolve_failed(&endpoint.host, &error.to_string()),
-            Err(_) => event::resolve_failed(&endpoint.host, "no answer in time"),
+            Ok(Err(error)) => endpoint.lost(&error.to_string()),
+            Err(_) => endpoint.lost("no answer in time"),
         }
     }
 
@@ -223,6 +233,7 @@ impl Endpoints {
             trust: if key.tls { Some(self.trust(key)?) } else { None },
             addresses: ArcSwap::default(),
             next: AtomicUsize::new(0),
+            unresolved: AtomicBool::new(false),
         };
         if let Some(address) = endpoint.literal() {
             // A literal has no other address to change to, so it never expires.

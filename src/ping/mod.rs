@@ -11,7 +11,7 @@ pub mod health;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -82,8 +82,10 @@ pub struct Gathered {
     pub close: Close,
     /// Reply times of those who answered, by entrant.
     pub latencies: Vec<(usize, Duration)>,
-    /// When the last ping over a waiting connection was written.
+    /// When the last ping was written; `None` when none was.
     pub last_written: Option<Timestamp>,
+    /// Every ping found a connection waiting: the time to the last one is ours alone.
+    pub all_warm: bool,
     /// What is still out.
     pub outstanding: Outstanding,
 }
@@ -139,11 +141,11 @@ impl Pinger {
         auction: &mut Auction,
         closes: Timestamp,
     ) -> Gathered {
-        let last_written = Arc::new(AtomicI64::new(0));
+        let written = Arc::new(Written::default());
         let mut pings: FuturesUnordered<Asking> = asks
             .into_iter()
             .map(|one| {
-                let (snapshot, mark) = (Arc::clone(snapshot), Arc::clone(&last_written));
+                let (snapshot, mark) = (Arc::clone(snapshot), Arc::clone(&written));
                 Box::pin(ask(self.clone(), snapshot, one, closes, mark)) as Asking
             })
             .collect();
@@ -165,11 +167,12 @@ impl Pinger {
                 },
             }
         };
-        let last_written = match last_written.load(Ordering::Relaxed) {
+        let last_written = match written.last.load(Ordering::Relaxed) {
             0 => None,
             micros => Some(Timestamp::from_micros(micros)),
         };
-        Gathered { close, latencies, last_written, outstanding: self.outstanding(pings) }
+        let all_warm = !written.cold.load(Ordering::Relaxed);
+        Gathered { close, latencies, last_written, all_warm, outstanding: self.outstanding(pings) }
     }
 
     /// All of an auction's outstanding pings linger, or none: half an explanation helps nobody.
@@ -194,11 +197,12 @@ async fn ask(
     snapshot: Arc<Snapshot>,
     ask: Ask,
     closes: Timestamp,
-    last_written: Arc<AtomicI64>,
+    written: Arc<Written>,
 ) -> Answered {
     let mut watched = Watched { endpoint: Arc::clone(&ask.endpoint), hit: false };
-    let mark = |at: Timestamp| {
-        last_written.fetch_max(at.micros(), Ordering::Relaxed);
+    let mark = |at: Timestamp, warm: bool| {
+        written.last.fetch_max(at.micros(), Ordering::Relaxed);
+        written.cold.fetch_or(!warm, Ordering::Relaxed);
     };
     let answer = pinger.pool.exchange(&ask.endpoint, ask.request, closes, mark).await;
     match answer {
@@ -227,6 +231,13 @@ fn judge(snapshot: &Snapshot, target: TargetIx, ping: PingId, received: &mut cli
         is_ours: &|number| snapshot.is_ours(number),
     };
     read(&terms, received.status, &mut received.body, received.read)
+}
+
+/// What the pings of one auction tell of their sending.
+#[derive(Default)]
+struct Written {
+    last: AtomicI64,
+    cold: AtomicBool,
 }
 
 /// Books a miss unless a reply came in time; an abandoned ping is one too.

@@ -57,9 +57,16 @@ pub fn linger_overflow(pings: usize) {
 }
 
 /// A name could not be resolved; the last good addresses stay in use for an hour.
-pub fn resolve_failed(host: &str, error: &str) {
+pub fn resolve_failed(host: &str, error: &str, is_first: bool) {
     counter!(name::RESOLVE_FAILURES).increment(1);
-    tracing::warn!(endpoint.host = host, error, "a bid endpoint's name could not be resolved");
+    if is_first {
+        tracing::warn!(endpoint.host = host, error, "a bid endpoint's name cannot be resolved");
+    }
+}
+
+/// A name that could not be resolved can be again.
+pub fn resolved_again(host: &str) {
+    tracing::info!(endpoint.host = host, "a bid endpoint's name can be resolved again");
 }
 
 /// A carrier's event was taken.
@@ -121,6 +128,12 @@ pub fn commit_failed(error: &str) {
 /// The store could not take a batch.
 pub fn store_fault(error: &str) {
     tracing::error!(error, "the store could not take a batch; it is tried again");
+}
+
+/// The first catalog is in force.
+pub fn loaded(digest: &str, at_seconds: i64) {
+    gauge!(name::RELOADED_AT).set(at_seconds as f64);
+    tracing::info!(catalog.digest = digest, "catalog loaded");
 }
 
 /// The catalog was reloaded.
