@@ -11,3 +11,4 @@
 mod support;
 
 mod first_call;
+mod tidy;
