@@ -7,7 +7,7 @@ const EMPTY_WORDS: [&str; 3] = ["Manager", "Helper", "Util"];
 
 #[test]
 fn every_file_opens_with_what_it_is() {
-    let sources = files(&["src", "load/src", "load/tests", "tests"], ".rs");
+    let sources = files(&["src", "load/src", "load/tests", "tests", "benches"], ".rs");
     let faults: Vec<String> = sources
         .iter()
         .filter(|source| !source.text.starts_with("//! "))
@@ -19,7 +19,7 @@ fn every_file_opens_with_what_it_is() {
 #[test]
 fn no_type_is_a_manager_helper_or_util() {
     let mut faults = Vec::new();
-    for source in files(&["src", "load/src", "load/tests", "tests"], ".rs") {
+    for source in files(&["src", "load/src", "load/tests", "tests", "benches"], ".rs") {
         for kind in ["struct ", "enum ", "trait ", "type ", "mod "] {
             for (at, _) in source.text.match_indices(kind) {
                 let follows_a_word = at.checked_sub(1).is_some_and(|at| is_word(source.text.as_bytes()[at]));
