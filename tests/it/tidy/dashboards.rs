@@ -1,5 +1,6 @@
 //! Dashboards against the table of metrics: a renamed metric, label or edge fails here, not in front of an operator.
 
+use outcry::telemetry::event::FENCES;
 use outcry::telemetry::names::{Def, METRICS, MetricKind};
 use serde_json::Value;
 
@@ -138,6 +139,26 @@ fn every_metric_is_on_a_dashboard() {
     }
     let hidden: Vec<_> = METRICS.iter().map(|def| def.name).filter(|name| !found.contains(name)).collect();
     assert!(hidden.is_empty(), "nobody would see {hidden:?}");
+}
+
+/// A panic of a place that is not on the page from the start would not show as an increase.
+#[test]
+fn every_fence_is_on_the_page_before_its_first_panic() {
+    let mut places = Vec::new();
+    for source in files(&["src"], ".rs") {
+        for (at, call) in source.text.match_indices("event::panicked(") {
+            let argument = source.text[at + call.len()..].trim_start();
+            let literal = argument.strip_prefix('"').and_then(|rest| rest.split_once('"'));
+            let (place, _) =
+                literal.unwrap_or_else(|| panic!("{}: a fence without a literal name", source.path));
+            places.push(place.to_owned());
+        }
+    }
+    places.sort_unstable();
+    places.dedup();
+    let mut fences = FENCES;
+    fences.sort_unstable();
+    assert_eq!(places, fences);
 }
 
 /// What makes a panel readable by somebody who did not write it, and the file usable on any Grafana.
