@@ -2,6 +2,8 @@
 //!
 //! Exit codes: 0 good, 1 the answer is no, 2 usage, 64 configuration, 65 data.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the command line is shell")]
+
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;

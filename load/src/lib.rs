@@ -6,6 +6,12 @@
 //! hostile or broken buyers send; [`trace`] is the stopwatch that bidders and carriers share to tell how much time
 //! the exchange itself added to a decision. Nothing here judges an exchange: callers compare and assert.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a simulator is all sockets, threads and clocks"
+)]
+
 pub mod bidders;
 pub mod carriers;
 pub mod chance;

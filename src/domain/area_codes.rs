@@ -11,6 +11,7 @@ mod table;
 /// What is known about one area code. `Copy`, and every string is static.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AreaCode {
+    /// What it stands for.
     pub kind: Kind,
     /// Two-letter code of the state (with `DC`) or province; `None` for every other kind.
     pub state: Option<&'static str>,
@@ -25,6 +26,7 @@ pub struct AreaCode {
     pub spans_states: bool,
 }
 
+/// What an area code stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// A state of the United States, or the District of Columbia.
@@ -33,6 +35,7 @@ pub enum Kind {
     Province,
     /// Anywhere else under +1: the Caribbean, Bermuda, Pacific territories.
     Country,
+    /// 8xx: whoever is called pays.
     TollFree,
     /// 900: the caller pays by the minute.
     Premium,

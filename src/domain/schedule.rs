@@ -42,7 +42,9 @@ struct Days(u8);
 /// A span of time: `start` belongs to it, `end` does not.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Window {
+    /// The first instant in it.
     pub start: Timestamp,
+    /// The first instant after it.
     pub end: Timestamp,
 }
 
@@ -54,6 +56,7 @@ pub struct ScheduleError {
     pub value: String,
     /// What is wrong with it, to be read after the value.
     pub wrong: &'static str,
+    /// What is taken instead.
     pub allowed: &'static str,
 }
 
@@ -78,6 +81,7 @@ pub fn day_window(zone: &Zone, at: Timestamp) -> Window {
 }
 
 impl Window {
+    /// Whether this instant lies in it.
     #[must_use]
     pub fn contains(&self, at: Timestamp) -> bool {
         self.start <= at && at < self.end

@@ -113,6 +113,9 @@ pub fn listener_connections(listener: &'static str, open: usize) {
     gauge!(name::LISTENER_CONNECTIONS, "listener" => listener).set(open as f64);
 }
 
+/// Where fences stand: every place `panicked` is told of.
+pub const FENCES: [&str; 4] = ["prepare", "decide", "finish", "progress"];
+
 /// A fence caught a bug.
 pub fn panicked(place: &'static str, what: &str) {
     counter!(name::PANICS, "where" => place).increment(1);

@@ -46,6 +46,7 @@ impl MetricsPage {
         let handle = recorder.handle();
         metrics::set_global_recorder(recorder).map_err(|error| error.to_string())?;
         describe();
+        begin_at_zero();
         Ok(MetricsPage(handle))
     }
 
@@ -69,4 +70,18 @@ fn describe() {
         }
     }
     metrics::gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// Puts on the page what should never happen before it does: a counter that is first seen at 1 has not increased, as
+/// Prometheus sees it, and the first panic would not show.
+fn begin_at_zero() {
+    for def in METRICS.iter().filter(|def| def.kind == MetricKind::Counter && def.labels.is_empty()) {
+        metrics::counter!(def.name).increment(0);
+    }
+    for place in event::FENCES {
+        metrics::counter!(names::PANICS, "where" => place).increment(0);
+    }
+    for result in ["done", "refused"] {
+        metrics::counter!(names::RELOADS, "result" => result).increment(0);
+    }
 }

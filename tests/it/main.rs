@@ -1,7 +1,14 @@
 //! Tests of the whole exchange: spawned processes, real sockets, real SQLite. The module list doubles as a map.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests start processes, read files and wait"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[allow(dead_code, reason = "a harness offers more than the tests of one day use")]
 mod support;
 
 mod first_call;
+mod tidy;

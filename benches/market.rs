@@ -1,0 +1,107 @@
+//! A market to measure on: buyers and targets as a catalog has them, in numbers no real one reaches.
+
+use std::time::Duration;
+
+use outcry::domain::caller::SetBy;
+use outcry::domain::catalog::{Disclosure, Endpoint, Filter, Limits, PlanIx, Pricing};
+use outcry::domain::plan::HangupCause;
+use outcry::domain::{
+    Address, Bps, Buyer, BuyerId, BuyerIx, Catalog, Money, Node, Plan, PlanId, TagValue, Tags, Target,
+    TargetId, TargetIx, Terminal, Timestamp, Zone,
+};
+
+/// A Friday morning in the United States.
+pub fn now() -> Timestamp {
+    Timestamp::parse("2026-11-20T15:00:00Z").expect("an instant")
+}
+
+/// An amount as people write it.
+pub fn money(text: &str) -> Money {
+    Money::parse(text).expect("an amount")
+}
+
+/// Tags of a call: what a carrier's IVR collects.
+pub fn tags() -> Tags {
+    let mut tags = Tags::default();
+    let rows = [
+        ("case", "collision"),
+        ("language", "en"),
+        ("injured", "yes"),
+        ("represented", "no"),
+        ("zip", "78701"),
+    ];
+    for (key, value) in rows {
+        tags.add(key, TagValue::Text(value.to_owned()), SetBy::Carrier).expect("fits");
+    }
+    tags
+}
+
+/// A buyer that is open, in a zone with daylight saving time.
+pub fn buyer(id: &str) -> Buyer {
+    Buyer {
+        id: BuyerId::parse(id).expect("a slug"),
+        name: id.to_owned(),
+        zone: Zone::load("America/Chicago").expect("a zone"),
+        paused: false,
+        hours: None,
+        limits: Limits::default(),
+        disclosure: Disclosure::Token,
+        personal_tags: Vec::new(),
+        show_floor: true,
+    }
+}
+
+/// Where a target bids.
+pub fn endpoint() -> Endpoint {
+    Endpoint {
+        tls: true,
+        host: "bid.acme.example".to_owned(),
+        port: 443,
+        path: "/v1/bid?source=outcry".to_owned(),
+        secret: None,
+        ca_file: None,
+        max_bid: money("500"),
+        bid_ttl: Duration::from_secs(30),
+        max_min_duration: Duration::from_secs(300),
+        destinations: Vec::new(),
+    }
+}
+
+/// A target that takes every call and bids.
+pub fn target(id: &str, buyer: u32) -> Target {
+    Target {
+        id: TargetId::parse(id).expect("a slug"),
+        buyer: BuyerIx(buyer),
+        address: Address::parse("+15125550900").expect("an address"),
+        pricing: Pricing::Endpoint(endpoint()),
+        paused: false,
+        filter: Filter::default(),
+        hours: None,
+        limits: Limits::default(),
+        floor: Money::ZERO,
+        tier: 1,
+        priority: 100,
+        weight: 1,
+        multiplier: Bps::WHOLE,
+        min_duration: Duration::from_secs(90),
+        ring: Duration::from_secs(20),
+        max_talk: Duration::from_secs(14_400),
+    }
+}
+
+/// A catalog of these, with the shortest plan there is.
+pub fn catalog(buyers: Vec<Buyer>, targets: Vec<Target>) -> Catalog {
+    let root = Node::Target(TargetIx(0));
+    let terminal = Terminal::Hangup(HangupCause::Busy);
+    Catalog {
+        digest: String::new(),
+        carriers: Vec::new(),
+        campaigns: Vec::new(),
+        publishers: Vec::new(),
+        buyers,
+        targets,
+        plans: vec![Plan { id: PlanId::parse("main").expect("a slug"), root, terminal }],
+        numbers: Vec::new(),
+        default_plan: PlanIx(0),
+    }
+}
