@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1;
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -220,10 +221,7 @@ impl Pool {
         written: Timestamp,
     ) -> Result<Received, Failure> {
         let status = response.status();
-        let encoding = response.headers().get(hyper::header::CONTENT_ENCODING);
-        if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-            return Err(Failure::noted(Reason::Encoding, "only identity is accepted"));
-        }
+        check_framing(response.headers())?;
         let body = match status {
             StatusCode::NO_CONTENT => Vec::new(),
             _ => collect(response.into_body()).await?,
@@ -385,6 +383,24 @@ async fn connect(
     });
     poll_fn(|cx| sender.poll_ready(cx)).await.map_err(|error| failure(&error))?;
     Ok((sender, read))
+}
+
+/// Refuses codings nobody asked for, and a body with two lengths: hyper believes the chunks, whoever stands between
+/// may believe the other, and then the rest would pass for the next reply.
+fn check_framing(headers: &HeaderMap) -> Result<(), Failure> {
+    let all = |name, only: &[u8]| {
+        headers.get_all(name).iter().all(|value| value.as_bytes().eq_ignore_ascii_case(only))
+    };
+    if !all(CONTENT_ENCODING, b"identity") {
+        return Err(Failure::noted(Reason::Encoding, "only identity is accepted"));
+    }
+    if !all(TRANSFER_ENCODING, b"chunked") {
+        return Err(Failure::noted(Reason::Encoding, "only chunked is accepted as a transfer coding"));
+    }
+    if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
+        return Err(Failure::noted(Reason::Protocol, "both Content-Length and Transfer-Encoding"));
+    }
+    Ok(())
 }
 
 async fn collect(mut body: hyper::body::Incoming) -> Result<Vec<u8>, Failure> {
