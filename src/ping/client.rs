@@ -88,6 +88,13 @@ struct Connection {
     _counted: Counted,
 }
 
+impl Connection {
+    /// Whether nothing came since the last request was sent: a reply that began is that request's reply.
+    fn is_untouched(&self) -> bool {
+        self.read.load(Ordering::Relaxed) == 0
+    }
+}
+
 /// One of the connections allowed in all.
 #[derive(Debug)]
 struct Counted(Arc<AtomicUsize>);
@@ -206,10 +213,14 @@ impl Pool {
                     self.put_back(endpoint, connection);
                     return Ok(received);
                 }
-                Err(error) => match again {
-                    Some(again) if closed_unread(error.error()) => request = again,
-                    _ => return Err(failure(error.error())),
-                },
+                Err(mut error) => {
+                    let was_sent = error.take_message().is_none();
+                    let may_repeat = !was_sent || connection.is_untouched() && is_closed(error.error());
+                    match again.filter(|_| may_repeat) {
+                        Some(again) => request = again,
+                        None => return Err(failure(error.error())),
+                    }
+                }
             }
         }
         Err(Failure::noted(Reason::Disconnected, "the connection was closed"))
@@ -418,8 +429,8 @@ async fn collect(mut body: hyper::body::Incoming) -> Result<Vec<u8>, Failure> {
     Ok(whole)
 }
 
-/// The peer had hung up on an idle connection before our request reached it.
-fn closed_unread(error: &hyper::Error) -> bool {
+/// The peer has hung up.
+fn is_closed(error: &hyper::Error) -> bool {
     error.is_canceled() || error.is_closed() || error.is_incomplete_message() || io_kind(error).is_some()
 }
 

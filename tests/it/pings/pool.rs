@@ -151,3 +151,27 @@ fn connections_are_bounded_in_all() {
     }
     exchange.finish();
 }
+
+/// Asked again is only who closed a waiting connection without a word: a reply that began, however badly, is its reply.
+#[test]
+fn a_reply_that_began_is_not_asked_for_again() {
+    let head = || Act::Send(b"HTTP/1.1 200 OK\r\nContent-Ty".to_vec());
+    let flood = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(64);
+    let table = [
+        ("closes within the head", "disconnected", vec![head(), Act::Close]),
+        ("resets within the head", "disconnected", vec![head(), Act::Wait { ms: 20 }, Act::Reset]),
+        ("floods", "too_large", vec![Act::Repeat { bytes: flood, every_ms: 0, limit_bytes: 1_000_000 }]),
+    ];
+    for (name, expected, acts) in table {
+        let (bidders, exchange) = one_buyer("", bidder("a", 0, 2_000));
+        let answer = call(&exchange);
+        assert_eq!(outcome(&exchange, &answer, "a"), "won 20.00", "{name}");
+        hang_up(&exchange, &answer);
+        bidders.set("a", Behaviour::Acts(acts));
+        let answer = call(&exchange);
+        assert_eq!(outcome(&exchange, &answer, "a"), expected, "{name}");
+        assert_eq!(bidders.stats("a").pings, 2, "{name}: one ping per call");
+        hang_up(&exchange, &answer);
+        exchange.finish();
+    }
+}
