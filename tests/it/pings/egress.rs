@@ -11,6 +11,7 @@ const DISGUISED: [&str; 3] = ["127.1", "2130706433", "0x7f000001"];
 
 fn market(bidders: &Bidders) -> Market {
     let mut market = Market::new(r#"{ sequential = [{ auction = ["n0", "n1", "n2"] }, "fixed"] }"#)
+        .campaign("deadline_ms = 900\npayout = { fixed = \"5.00\" }")
         .buyer("fixed", "")
         .target("fixed", "fixed", "price = \"12.00\"");
     for (at, host) in DISGUISED.iter().enumerate() {

@@ -11,11 +11,11 @@ fn one_buyer(settings: &str, script: Script) -> (Bidders, Exchange) {
     let name = script.name.clone();
     let bidders = Bidders::start(1, vec![script]).unwrap();
     let root = format!(r#"{{ sequential = [{{ auction = ["{name}"] }}, "fixed"] }}"#);
-    let market = Market::new(&root).bidder(&name, &bidders.url(&name)).buyer("fixed", "").target(
-        "fixed",
-        "fixed",
-        "price = \"6.00\"\naddress = \"+15125550901\"",
-    );
+    let market = Market::new(&root)
+        .campaign("deadline_ms = 900\npayout = { fixed = \"5.00\" }")
+        .bidder(&name, &bidders.url(&name))
+        .buyer("fixed", "")
+        .target("fixed", "fixed", "price = \"6.00\"\naddress = \"+15125550901\"");
     (bidders, Exchange::start_as(&market, &(one_worker() + settings)))
 }
 
@@ -103,7 +103,7 @@ fn a_dead_port_is_connect_and_recovers() {
                 (&answer["basis"], &answer["targets"][0]["address"]),
                 (&json!("static"), &json!("+15125550901"))
             );
-            assert!(decided_in_ms(&answer) < 250.0, "nobody to wait for: {answer:#}");
+            assert!(decided_in_ms(&answer) < 800.0, "nobody to wait for: {answer:#}");
             hang_up(&exchange, &answer);
         }
         bidders.set("a", bids(0, 2_000));
@@ -125,7 +125,7 @@ fn without_room_to_linger_pings_end_at_the_deadline() {
         assert!(bidders.wait("a", PATIENCE, |seen| seen.given_up == n), "{:?}", bidders.stats("a"));
         let ping = bidders.pings("a").pop().unwrap();
         let kept = ping.given_up.unwrap() - ping.received;
-        assert!(kept.as_millis() < 2_500, "closed after {kept:?}, long before its linger would end");
+        assert!(kept.as_millis() < 4_000, "closed after {kept:?}, long before its linger would end");
         assert_eq!(outcome(&exchange, &answer, "a"), "timeout");
         assert_eq!(exchange.metric("outcry_ping_linger_overflow_total", ""), n as f64);
         hang_up(&exchange, &answer);
