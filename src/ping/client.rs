@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1;
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -85,6 +86,13 @@ struct Connection {
     /// Bytes read since the last request was sent.
     read: Arc<AtomicUsize>,
     _counted: Counted,
+}
+
+impl Connection {
+    /// Whether nothing came since the last request was sent: a reply that began is that request's reply.
+    fn is_untouched(&self) -> bool {
+        self.read.load(Ordering::Relaxed) == 0
+    }
 }
 
 /// One of the connections allowed in all.
@@ -204,10 +212,14 @@ impl Pool {
                     self.put_back(endpoint, connection);
                     return Ok(received);
                 }
-                Err(error) => match again {
-                    Some(again) if closed_unread(error.error()) => request = again,
-                    _ => return Err(failure(error.error())),
-                },
+                Err(mut error) => {
+                    let was_sent = error.take_message().is_none();
+                    let may_repeat = !was_sent || connection.is_untouched() && is_closed(error.error());
+                    match again.filter(|_| may_repeat) {
+                        Some(again) => request = again,
+                        None => return Err(failure(error.error())),
+                    }
+                }
             }
         }
         Err(Failure::noted(Reason::Disconnected, "the connection was closed"))
@@ -219,10 +231,7 @@ impl Pool {
         written: Timestamp,
     ) -> Result<Received, Failure> {
         let status = response.status();
-        let encoding = response.headers().get(hyper::header::CONTENT_ENCODING);
-        if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-            return Err(Failure::noted(Reason::Encoding, "only identity is accepted"));
-        }
+        check_framing(response.headers())?;
         let body = match status {
             StatusCode::NO_CONTENT => Vec::new(),
             _ => collect(response.into_body()).await?,
@@ -386,6 +395,24 @@ async fn connect(
     Ok((sender, read))
 }
 
+/// Refuses codings nobody asked for, and a body with two lengths: hyper believes the chunks, whoever stands between
+/// may believe the other, and then the rest would pass for the next reply.
+fn check_framing(headers: &HeaderMap) -> Result<(), Failure> {
+    let all = |name, only: &[u8]| {
+        headers.get_all(name).iter().all(|value| value.as_bytes().eq_ignore_ascii_case(only))
+    };
+    if !all(CONTENT_ENCODING, b"identity") {
+        return Err(Failure::noted(Reason::Encoding, "only identity is accepted"));
+    }
+    if !all(TRANSFER_ENCODING, b"chunked") {
+        return Err(Failure::noted(Reason::Encoding, "only chunked is accepted as a transfer coding"));
+    }
+    if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
+        return Err(Failure::noted(Reason::Protocol, "both Content-Length and Transfer-Encoding"));
+    }
+    Ok(())
+}
+
 async fn collect(mut body: hyper::body::Incoming) -> Result<Vec<u8>, Failure> {
     use http_body_util::BodyExt;
     let mut whole = Vec::new();
@@ -401,8 +428,8 @@ async fn collect(mut body: hyper::body::Incoming) -> Result<Vec<u8>, Failure> {
     Ok(whole)
 }
 
-/// The peer had hung up on an idle connection before our request reached it.
-fn closed_unread(error: &hyper::Error) -> bool {
+/// The peer has hung up.
+fn is_closed(error: &hyper::Error) -> bool {
     error.is_canceled() || error.is_closed() || error.is_incomplete_message() || io_kind(error).is_some()
 }
 

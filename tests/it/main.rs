@@ -11,4 +11,5 @@
 mod support;
 
 mod first_call;
+mod pings;
 mod tidy;

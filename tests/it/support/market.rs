@@ -16,6 +16,11 @@ pub const NUMBER: &str = "+18005550100";
 /// A caller in Texas.
 pub const CALLER: &str = "+15125550123";
 
+/// The settings every test has: free ports, JSON log, endpoints on loopback. Ends inside `[pings]`.
+pub const SETTINGS: &str = "[call_traffic]\nlisten = \"127.0.0.1:0\"\nworkers = 2\n\
+    [admin]\nlisten = \"127.0.0.1:0\"\n[store]\npath = \"store/outcry.db\"\n[log]\nformat = \"json\"\n\
+    [pings]\nallow_private_addresses = true\n";
+
 /// What the catalog says.
 #[derive(Clone)]
 pub struct Market {
@@ -93,13 +98,14 @@ impl Market {
         )
     }
 
-    /// Writes settings and catalog. `settings` is added to those every test has: free ports, JSON log, endpoints on
-    /// loopback.
+    /// Writes settings and catalog. `settings` is added to those every test has.
     pub fn write(&self, folder: &Path, settings: &str) {
-        let base = "[call_traffic]\nlisten = \"127.0.0.1:0\"\nworkers = 2\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-                    [store]\npath = \"store/outcry.db\"\n[log]\nformat = \"json\"\n\
-                    [pings]\nallow_private_addresses = true\n";
-        fs::write(folder.join("outcry.toml"), format!("{base}{settings}\n")).unwrap();
+        self.write_as(folder, &format!("{SETTINGS}{settings}\n"));
+    }
+
+    /// Writes the catalog, and these settings as they are.
+    pub fn write_as(&self, folder: &Path, settings: &str) {
+        fs::write(folder.join("outcry.toml"), settings).unwrap();
         self.write_catalog(folder);
     }
 

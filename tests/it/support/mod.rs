@@ -86,6 +86,13 @@ impl Exchange {
         Exchange::run(folder)
     }
 
+    /// Starts one with these settings as they are.
+    pub fn start_as(market: &Market, settings: &str) -> Exchange {
+        let folder = Folder::new();
+        market.write_as(folder.path(), settings);
+        Exchange::run(folder)
+    }
+
     fn run(folder: Folder) -> Exchange {
         let mut child = Command::new(env!("CARGO_BIN_EXE_outcry"))
             .args(["serve", "--config"])
