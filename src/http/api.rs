@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::Served;
 use super::reply::{Answer, body, json};
+use crate::auction::bid::clean_note;
 use crate::carrier::generic::{self, CarrierFault};
 use crate::domain::{CallId, CarrierIx, Catalog};
 use crate::exchange::progress::NotTaken;
@@ -88,7 +89,11 @@ fn parse_token(text: &str) -> Option<u128> {
     u128::from_str_radix(text, 16).ok().filter(|_| plain)
 }
 
+/// Values are shown without what could be a phone number: a caller's may have come in any field.
 fn invalid(faults: Vec<CarrierFault>) -> Problem {
-    let fault = |fault: CarrierFault| Fault::new(&fault.at, fault.value.as_deref(), fault.allowed);
+    let fault = |fault: CarrierFault| {
+        let value = fault.value.map(|value| clean_note(&value));
+        Fault::new(&fault.at, value.as_deref(), fault.allowed)
+    };
     Problem::invalid(faults.into_iter().map(fault).collect())
 }

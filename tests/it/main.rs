@@ -4,4 +4,7 @@
 
 mod support;
 
+mod api;
+mod calls;
 mod first_call;
+mod lifecycle;
