@@ -1,1 +1,7 @@
-//! To be written.
+//! What happens to calls and to money.
+
+mod capacity;
+mod decisions;
+mod events;
+mod money;
+mod privacy;
