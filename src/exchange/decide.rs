@@ -15,6 +15,7 @@ use super::ask::{Asking, Bars, Run, entrant, fixed_offer};
 use super::subject::{Subject, caller_token, kept};
 use super::trail::Trail;
 use super::{InForce, Rules, Worker};
+use crate::auction::bid::clean_note;
 use crate::auction::rank::Ranked;
 use crate::auction::{Auction, Offer, accept};
 use crate::billing::{Terms, min_price};
@@ -217,7 +218,10 @@ impl Worker {
         let facts = Facts { state: subject.state.as_deref(), tags: &subject.tags, now: ctx.arrived };
         for ix in trail.targets() {
             match screen(&snapshot.catalog, &snapshot.filters, ix, &facts) {
-                Verdict::Refused(reason, note) => trail.close(ix, reason, None, note),
+                // The note shows a tag's value, which is foreign text.
+                Verdict::Refused(reason, note) => {
+                    trail.close(ix, reason, None, note.map(|note| clean_note(&note)));
+                }
                 Verdict::Candidate => {
                     let claims = claims(&ctx.in_force, ix, ctx.arrived);
                     match self.exchange.state.gauges.full(&claims) {
