@@ -45,15 +45,18 @@ fn a_callers_number_is_found_nowhere() {
         let call = answer["call_id"].as_str().unwrap().to_owned();
         if answer["action"] == "dial" {
             let digits = callers[n];
-            exchange.report(
-                &answer,
-                "recording",
-                10,
-                json!({"recording": {"url": format!("https://x.example/{digits}")}}),
-            );
+            let url = format!("https://x.example/{digits}");
+            for (n, event_id) in [format!("{digits}-1"), format!("{digits}-2")].into_iter().enumerate() {
+                let more = json!({"event_id": event_id, "carrier_leg_id": digits, "recording": {"url": url}});
+                exchange.report(&answer, "recording", n as i64, more);
+            }
             exchange.talk(&answer, 91_000);
         }
         let explained = exchange.explained(&call);
+        if answer["action"] == "dial" {
+            let events = explained["events"].as_array().unwrap().len();
+            assert_eq!(events, 6, "events whose ids are masked stay two events");
+        }
         shown.push(("the explained call", explained.to_string()));
         for format in ["table", "json"] {
             let told = exchange.cli(&["explain", &call, "--format", format]);
