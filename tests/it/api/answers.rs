@@ -71,7 +71,8 @@ fn ask(id: &str) -> Value {
 fn a_dial_has_every_key() {
     let bidders = bidders([("acme", bid("21.00"))]);
     let lines = format!("ring_s = 33\nmax_talk_s = 1200\nendpoint = {{ url = \"{}\" }}", bidders.url("acme"));
-    let market = Market::new(r#"{ auction = ["acme"] }"#).buyer("acme", "").target("acme", "acme", &lines);
+    let market =
+        Market::new(r#"{ auction = ["acme"] }"#).patient().buyer("acme", "").target("acme", "acme", &lines);
     let exchange = Exchange::start(&market);
     // Everything the contract names may come, and what it does not name is ignored.
     let asked = json!({"carrier_call_id": "CA1", "to": NUMBER, "from": CALLER, "from_raw": null, "withheld": false,
@@ -158,7 +159,7 @@ fn a_plan_may_end_at_a_destination_of_its_own() {
 #[test]
 fn an_unknown_number_takes_the_default_plan_and_is_recorded() {
     let bidders = bidders([("acme", bid("21.00"))]);
-    let market = Market::new(r#"{ auction = ["acme"] }"#).bidder("acme", &bidders.url("acme"));
+    let market = Market::new(r#"{ auction = ["acme"] }"#).patient().bidder("acme", &bidders.url("acme"));
     let exchange = Exchange::start(&market);
     for (id, to) in [("CA1", "+18005559999"), ("CA2", "sip:sales@pbx.example")] {
         let answer = exchange.decide(&json!({"carrier_call_id": id, "to": to, "from": CALLER}));
@@ -185,7 +186,7 @@ fn an_unknown_number_takes_the_default_plan_and_is_recorded() {
 #[test]
 fn a_withheld_caller_is_served_without_a_number() {
     let bidders = bidders([("acme", bid("21.00"))]);
-    let market = Market::new(r#"{ auction = ["acme"] }"#).bidder("acme", &bidders.url("acme"));
+    let market = Market::new(r#"{ auction = ["acme"] }"#).patient().bidder("acme", &bidders.url("acme"));
     let exchange = Exchange::start(&market);
     for (n, from) in [Value::Null, json!("anonymous"), json!(CALLER)].into_iter().enumerate() {
         let asked =
@@ -207,7 +208,7 @@ fn a_withheld_caller_is_served_without_a_number() {
 
 #[test]
 fn a_test_call_dials_no_live_target_and_is_never_billed() {
-    let market = |url: &str| Market::new(r#"{ auction = ["acme"] }"#).bidder("acme", url);
+    let market = |url: &str| Market::new(r#"{ auction = ["acme"] }"#).patient().bidder("acme", url);
     for test_address in [None, Some("+15125550666")] {
         let bidders = bidders([("acme", bid("21.00"))]);
         let settings =

@@ -17,6 +17,7 @@ fn asked() -> Value {
 fn market(acme: &str, bolt: &str) -> Market {
     let lines = |url: &str| format!("endpoint = {{ url = \"{url}\" }}");
     Market::new(r#"{ auction = ["acme", "bolt"] }"#)
+        .patient()
         .buyer("acme", "concurrency = 1\n")
         .target("acme", "acme", &lines(acme))
         .buyer("bolt", "concurrency = 1\n")

@@ -20,6 +20,7 @@ fn a_ringing_call_holds_a_slot_until_its_caller_is_gone() {
     let bidders = bidders([("acme", bid("21.00"))]);
     let endpoint = format!("endpoint = {{ url = \"{}\" }}", bidders.url("acme"));
     let market = Market::new(r#"{ auction = ["acme"] }"#)
+        .patient()
         .buyer("acme", "concurrency = 5\n")
         .target("acme", "acme", &endpoint);
     let exchange = Exchange::start(&market);

@@ -18,7 +18,7 @@ fn id(answer: &Value) -> &str {
 
 /// Starts an exchange in which every bidder has its lines beside its endpoint.
 fn start(bidders: &Bidders, root: &str, campaign: Option<&str>, lines: &[(&str, &str)]) -> Exchange {
-    let mut market = Market::new(root);
+    let mut market = Market::new(root).patient();
     if let Some(campaign) = campaign {
         market = market.campaign(campaign);
     }
@@ -51,12 +51,7 @@ fn nobody_bids_and_there_is_no_fallback() {
     let names = ["none", "zero", "garbage", "error", "busy", "dead", "hangs", "low"];
     let lines: Vec<(&str, &str)> = names.iter().map(|name| (*name, "")).collect();
     let root = format!("{{ auction = {names:?} }}");
-    let exchange = start(
-        &bidders,
-        &root,
-        Some("deadline_ms = 150\nfloor = \"4.00\"\npayout = { share = \"50%\" }"),
-        &lines,
-    );
+    let exchange = start(&bidders, &root, Some("floor = \"4.00\"\npayout = { share = \"50%\" }"), &lines);
     let answer = exchange.decide(&ask("CA1"));
     assert_eq!(
         (&answer["action"], &answer["basis"], &answer["reason"], &answer["hangup"]),
@@ -275,6 +270,7 @@ fn a_bid_may_name_a_destination_it_was_allowed() {
         format!("endpoint = {{ url = \"{url}\", destinations = [\"{allowed}\"] }}")
     };
     let market = Market::new(r#"{ auction = ["acme", "bolt"] }"#)
+        .patient()
         .buyer("acme", "")
         .target("acme", "acme", &endpoint("acme", "sip:pbx.acme.example"))
         .buyer("bolt", "")
@@ -312,6 +308,7 @@ fn nobody_bids_and_the_ring_tree_takes_the_call() {
     let bidders = bidders([("acme", no_bid())]);
     let endpoint = format!("endpoint = {{ url = \"{}\" }}", bidders.url("acme"));
     let market = Market::new(r#"{ sequential = [{ auction = ["acme"] }, "desk", "next"] }"#)
+        .patient()
         .buyer("acme", "")
         .target("acme", "acme", &endpoint)
         .buyer("bolt", "")

@@ -62,6 +62,7 @@ fn a_share_is_floored_to_the_cent_and_the_rest_is_margin() {
     ] {
         let bidders = bidders([("acme", bid(price))]);
         let market = Market::new(r#"{ auction = ["acme"] }"#)
+            .patient()
             .campaign(&format!("payout = {{ share = \"{share}\" }}"))
             .bidder("acme", &bidders.url("acme"));
         let exchange = Exchange::start(&market);
@@ -77,7 +78,7 @@ fn a_share_is_floored_to_the_cent_and_the_rest_is_margin() {
 #[test]
 fn a_bid_is_cut_to_the_cent_and_never_rounded_up() {
     let bidders = bidders([("acme", bid("25.509999"))]);
-    let market = Market::new(r#"{ auction = ["acme"] }"#).bidder("acme", &bidders.url("acme"));
+    let market = Market::new(r#"{ auction = ["acme"] }"#).patient().bidder("acme", &bidders.url("acme"));
     let exchange = Exchange::start(&market);
     let answer = exchange.decide(&ask("CA1"));
     exchange.talk(&answer, 90_000);

@@ -12,6 +12,7 @@ fn a_callers_number_is_found_nowhere() {
     let endpoint = |name: &str| format!("endpoint = {{ url = \"{}\" }}", bidders.url(name));
     let filtered = "tags = [{ key = \"case\", is = [\"collision\"] }, { key = \"name\", is = [\"Ann\"] }]\n";
     let market = Market::new(r#"{ auction = ["token", "none", "tags", "picky", "nosy"] }"#)
+        .patient()
         .buyer("token", "disclosure = \"token\"\n")
         .target("token", "token", &endpoint("token"))
         .buyer("none", "disclosure = \"none\"\n")

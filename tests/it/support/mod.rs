@@ -87,6 +87,15 @@ impl Exchange {
         Exchange::run(folder)
     }
 
+    /// Starts one whose settings are edited first.
+    pub fn start_as(market: &Market, edit: impl Fn(String) -> String) -> Exchange {
+        let folder = Folder::new();
+        market.write(folder.path(), "");
+        let settings = folder.path().join("outcry.toml");
+        fs::write(&settings, edit(fs::read_to_string(&settings).unwrap())).unwrap();
+        Exchange::run(folder)
+    }
+
     /// Starts one on a folder that has its configuration, and perhaps the store of an earlier one.
     pub fn run(folder: Folder) -> Exchange {
         let mut child = Command::new(env!("CARGO_BIN_EXE_outcry"))
@@ -243,6 +252,11 @@ impl Exchange {
         series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
+    /// Whether the page has this metric.
+    pub fn has_metric(&self, name: &str) -> bool {
+        self.get("/metrics").text().lines().any(|line| line.starts_with(name))
+    }
+
     /// Sends a signal by name: `HUP`, `TERM`, `KILL`.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
@@ -252,9 +266,12 @@ impl Exchange {
     /// Stops it in order and checks that nothing was left: no unit held, no panic, exit code 0.
     pub fn finish(mut self) -> Folder {
         eventually("nothing is held", || {
-            let (held, active) =
-                (self.metric("outcry_holds_units", ""), self.metric("outcry_calls_active", ""));
-            (held == 0.0 && active == 0.0).then_some(())
+            let levels = ["outcry_holds_units", "outcry_calls_active"].map(|name| self.metric(name, ""));
+            // Levels are told once a second: these are of a time after the last decision.
+            let decisions = self.metric("outcry_decisions_total", "");
+            let is_fresh = self.has_metric("outcry_holds_units")
+                && self.metric("outcry_calls_remembered", "") == decisions;
+            (levels == [0.0, 0.0] && is_fresh).then_some(())
         });
         assert_eq!(self.metric("outcry_panics_total", ""), 0.0, "{}", self.log().join("\n"));
         assert_eq!(self.metric("outcry_records_dropped_total", ""), 0.0);
