@@ -1,1 +1,7 @@
-//! To be written.
+//! Start, reload, stop, crash: what an operator does to a running exchange, and what happens to it.
+
+mod crash;
+mod demo;
+mod reload;
+mod start;
+mod stop;
