@@ -114,8 +114,7 @@ impl Running {
         let endpoints = Arc::new(Endpoints::new(clock.clone(), settings.pings.allow_private_addresses));
         let in_force = in_force(&settings, &endpoints, catalog)?;
         let store = sqlite::Store::open(&settings.store.path)?;
-        let (recorder, writer) =
-            Recorder::start(store, settings.store.queue, |fault| event::store_fault(fault));
+        let (recorder, writer) = Recorder::start(store, settings.store.queue, event::store_fault);
         let digest = in_force.snapshot.catalog.digest.clone();
         recorder.push(vec![Row::Catalog(CatalogRow { digest: digest.clone(), text, since: clock.now() })]);
         // Endpoints whose names are slower than this are asked as soon as they are known.

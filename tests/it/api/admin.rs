@@ -214,6 +214,12 @@ fn a_query_is_told_all_its_faults_at_once() {
             is_problem(&exchange.get(&format!("/api/v1/{path}?limit={limit}")), 400, "invalid");
         }
     }
+    // What is no query at all is told in the same form.
+    for path in ["calls", "outcomes", "ledger"] {
+        is_problem(&exchange.get(&format!("/api/v1/{path}?limit=1&limit=2")), 400, "invalid");
+        is_problem(&exchange.get(&format!("/api/v1/{path}?limit=%ff")), 400, "invalid");
+    }
+    is_problem(&exchange.get("/api/v1/calls/%ff"), 404, "not_found");
     for path in ["outcomes", "ledger"] {
         let answer = exchange.get(&format!("/api/v1/{path}?cursor=-1&limit=x"));
         is_problem(&answer, 400, "invalid");

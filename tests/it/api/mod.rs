@@ -3,5 +3,6 @@
 mod admin;
 mod answers;
 mod cli;
+mod connections;
 mod refusals;
 mod repeats;

@@ -194,3 +194,29 @@ fn an_event_that_is_answered_is_on_disk() {
     eventually("the call is over", || (exchange.metric("outcry_calls_active", "") == 0.0).then_some(()));
     exchange.finish();
 }
+
+#[test]
+fn times_of_a_broken_clock_break_nothing() {
+    let exchange = Exchange::start_with(&market(), "[calls]\nlate_events_s = 0\n");
+    let times = [
+        ("0002-01-01T00:00:00Z", "9998-12-31T23:59:59.999Z"),
+        ("9998-12-31T23:59:59.999Z", "0002-01-01T00:00:00Z"),
+        ("2026-11-20T09:00:05+05:30", "2026-11-20T09:00:05-08:00"),
+        ("2026-11-20T09:00:05Z", "2026-11-20T09:00:04Z"),
+    ];
+    for (n, (bridged, ended)) in times.into_iter().enumerate() {
+        let answer = exchange.decide(&ask(&format!("CA{n}")));
+        exchange.report(&answer, "bridged", 0, json!({"at": bridged}));
+        exchange.report(&answer, "ended", 0, json!({"at": ended, "cause": "normal", "ended_by": "caller"}));
+        let end = exchange.end(id(&answer));
+        let talked = end["talk_ms"].as_u64().unwrap();
+        assert_eq!(end["billable"].as_bool().unwrap(), talked >= 90_000, "{end}");
+        let explained = exchange.explained(id(&answer));
+        assert_eq!(explained["ledger"]["is_balanced"], true);
+        // Every way to look at it still works.
+        for args in [&["explain", id(&answer)][..], &["calls"], &["pnl"]] {
+            assert!(exchange.cli(args).status.success(), "{bridged} {ended}");
+        }
+    }
+    exchange.finish();
+}
