@@ -114,6 +114,66 @@ fn a_callers_number_is_found_nowhere() {
     exchange.finish();
 }
 
+#[test]
+fn a_buyer_that_repeats_the_number_it_was_told_puts_it_nowhere() {
+    use load::bidders::Behaviour;
+    let (digits, last) = ("5127391846", "7391846");
+    let says = |body: String| Behaviour::Fixed { latency_ms: 2, body };
+    let scripts = [
+        ("reason", says(format!(r#"{{"ping_id":"$PING_ID","bid":0,"reason":"+1{digits} is blocked"}}"#))),
+        ("mismatch", says(format!(r#"{{"ping_id":"{digits}","bid":"20.00"}}"#))),
+        ("price", says(format!(r#"{{"ping_id":"$PING_ID","bid":"+1{digits}"}}"#))),
+        ("currency", says(format!(r#"{{"ping_id":"$PING_ID","bid":"20.00","currency":"{digits}"}}"#))),
+        ("place", says(format!(r#"{{"ping_id":"$PING_ID","bid":"20.00","destination":"+1{digits}"}}"#))),
+        (
+            "user",
+            says(format!(r#"{{"ping_id":"$PING_ID","bid":"20.00","destination":"sip:{digits}@x.example"}}"#)),
+        ),
+        (
+            "page",
+            Behaviour::Raw(
+                format!("HTTP/1.1 500 {digits}\r\nx-{digits}: {digits}\r\ncontent-length: 0\r\n\r\n")
+                    .into_bytes(),
+            ),
+        ),
+        ("status", Behaviour::Raw(format!("HTTP/{digits} 200 OK\r\n\r\n").into_bytes())),
+    ];
+    let names = scripts.each_ref().map(|(name, _)| *name);
+    let bidders = bidders(scripts);
+    let mut market = Market::new(&format!("{{ auction = {names:?} }}")).patient();
+    for name in names {
+        let endpoint = format!("endpoint = {{ url = \"{}\" }}", bidders.url(name));
+        market = market.buyer(name, "disclosure = \"full\"\n").target(name, name, &endpoint);
+    }
+    let exchange = Exchange::start(&market);
+    let answer =
+        exchange.decide(&json!({"carrier_call_id": "CA1", "to": NUMBER, "from": format!("+1{digits}")}));
+    let call = answer["call_id"].as_str().unwrap();
+    let explained = exchange.explained(call);
+    for row in explained["steps"][0]["outcomes"].as_array().unwrap() {
+        assert!(!["won", "timeout"].contains(&row["reason"].as_str().unwrap()), "{row}");
+    }
+    assert!(bidders.pings("reason")[0].body.contains(digits), "a full buyer is told");
+    let told = exchange.cli(&["explain", call]);
+    let mut shown = vec![
+        explained.to_string(),
+        exchange.get("/metrics").text(),
+        exchange.log().join("\n"),
+        String::from_utf8_lossy(&told.stdout).into_owned(),
+    ];
+    for entry in std::fs::read_dir(exchange.folder.path().join("store")).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        shown.push(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    for text in shown {
+        let text = without_long_numbers(&text);
+        let at = text.find(last);
+        let near = at.map(|at| text[..at].chars().rev().take(80).collect::<Vec<_>>());
+        assert_eq!(near.map(|near| near.into_iter().rev().collect::<String>()), None);
+    }
+    exchange.finish();
+}
+
 /// Seeds and the like have more digits than any phone number: by chance they could spell one.
 fn without_long_numbers(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());

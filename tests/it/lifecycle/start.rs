@@ -115,3 +115,17 @@ fn the_first_lines_say_where_it_is() {
     exchange.give_up(&answer);
     exchange.finish();
 }
+
+#[test]
+fn carriers_are_given_the_public_url() {
+    let exchange = Exchange::start_as(&market(), |text| {
+        let url = "public_base_url = \"https://calls.outcry.example/sw\"";
+        text.replace("[call_traffic]\n", &format!("[call_traffic]\n{url}\n"))
+    });
+    let answer = exchange.decide(&json!({"carrier_call_id": "CA1", "to": NUMBER, "from": CALLER}));
+    let events = answer["events"].as_str().unwrap();
+    let path = events.strip_prefix("https://calls.outcry.example/sw").unwrap();
+    let local = json!({"events": format!("http://{}{path}", exchange.traffic)});
+    exchange.give_up(&local);
+    exchange.finish();
+}
