@@ -254,7 +254,7 @@ fn with_keys_nobody_enters_without_one() {
         assert_eq!(get(path, None).status, 200);
     }
     // With keys the name it is reached under does not matter.
-    let named = "GET /api/v1/calls HTTP/1.1\r\nhost: admin.example\r\nauthorization: Bearer the-viewer\r\nconnection: close\r\n\r\n";
+    let named = "GET /api/v1/calls HTTP/1.1\r\nhost: admin.example\r\nauthorization: bearer the-viewer\r\nconnection: close\r\n\r\n";
     assert_eq!(raw(&exchange.admin, named.as_bytes()).status, 200);
     exchange.stop();
 }

@@ -176,3 +176,17 @@ fn what_is_no_http_ends_its_connection_only() {
     exchange.give_up(&answer.json());
     exchange.finish();
 }
+
+#[test]
+fn the_scheme_of_a_key_is_written_in_any_case() {
+    let exchange = Exchange::start(&market());
+    let body = ask("CA1").to_string();
+    for scheme in ["bearer", "BEARER", "Bearer "] {
+        let request = post("/v1/route", "connection: close\r\n", &body).replace("Bearer", scheme);
+        assert_eq!(raw(&exchange.traffic, request.as_bytes()).status, 200, "{scheme:?}");
+    }
+    let request = post("/v1/route", "connection: close\r\n", &body).replace("Bearer ", "Bearer");
+    assert_eq!(raw(&exchange.traffic, request.as_bytes()).status, 401);
+    exchange.give_up(&exchange.decide(&ask("CA1")));
+    exchange.finish();
+}
