@@ -1,8 +1,10 @@
 //! The operators' API: every route is documented where it stands.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::Desk;
 use crate::domain::{CallId, Reason, Timestamp};
@@ -48,6 +50,35 @@ pub struct PageAsked {
     limit: Option<String>,
 }
 
+/// A query string; what cannot be read as one is told in a problem document, as everything else.
+pub struct QueryOf<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryOf<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<QueryOf<T>, Problem> {
+        let read = Query::from_request_parts(parts, state).await;
+        let faults = || vec![Fault::new("query", None, "key=value pairs in UTF-8, each key once")];
+        read.map(|Query(asked)| QueryOf(asked)).map_err(|_| Problem::invalid(faults()))
+    }
+}
+
+/// The last segment of a path; what is no UTF-8 names nothing.
+pub struct Named(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Named, Problem> {
+        let read = Path::from_request_parts(parts, state).await;
+        read.map(|Path(name)| Named(name)).map_err(|_| unknown_call())
+    }
+}
+
+fn unknown_call() -> Problem {
+    Problem::new(Code::NotFound, "The store knows no such call.")
+}
+
 /// Reads optional values out of a query and notes every fault.
 #[derive(Default)]
 struct Asked(Vec<Fault>);
@@ -84,7 +115,7 @@ impl Asked {
 ))]
 pub async fn calls(
     State(desk): State<Desk>,
-    Query(asked): Query<CallsAsked>,
+    QueryOf(asked): QueryOf<CallsAsked>,
 ) -> Result<Json<CallPage>, Problem> {
     let mut read = Asked::default();
     let time = "a moment in RFC 3339, such as 2026-11-20T09:00:00Z";
@@ -108,10 +139,9 @@ pub async fn calls(
 #[utoipa::path(get, path = "/api/v1/calls/{call_id}", params(("call_id" = String, Path)), responses(
     (status = 200, body = Explained), (status = 404, body = Problem), (status = 503, body = Problem),
 ))]
-pub async fn call(State(desk): State<Desk>, Path(call_id): Path<String>) -> Result<Json<Explained>, Problem> {
-    let unknown = || Problem::new(Code::NotFound, "The store knows no such call.");
-    let id = CallId::parse(&call_id).ok_or_else(unknown)?;
-    from_store(desk, move |reader| report::explain(reader, id)).await?.map(Json).ok_or_else(unknown)
+pub async fn call(State(desk): State<Desk>, Named(call_id): Named) -> Result<Json<Explained>, Problem> {
+    let id = CallId::parse(&call_id).ok_or_else(unknown_call)?;
+    from_store(desk, move |reader| report::explain(reader, id)).await?.map(Json).ok_or_else(unknown_call)
 }
 
 /// Steps with the outcome of every target, in the order they became final.
@@ -120,7 +150,7 @@ pub async fn call(State(desk): State<Desk>, Path(call_id): Path<String>) -> Resu
 ))]
 pub async fn outcomes(
     State(desk): State<Desk>,
-    Query(asked): Query<PageAsked>,
+    QueryOf(asked): QueryOf<PageAsked>,
 ) -> Result<Json<StepPage>, Problem> {
     let (cursor, limit) = page(&asked)?;
     from_store(desk, move |reader| report::outcomes(reader, cursor, limit)).await.map(Json)
@@ -132,7 +162,7 @@ pub async fn outcomes(
 ))]
 pub async fn ledger(
     State(desk): State<Desk>,
-    Query(asked): Query<PageAsked>,
+    QueryOf(asked): QueryOf<PageAsked>,
 ) -> Result<Json<EntryPage>, Problem> {
     let (cursor, limit) = page(&asked)?;
     from_store(desk, move |reader| report::ledger(reader, cursor, limit)).await.map(Json)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -21,6 +21,7 @@ use utoipa_axum::routes;
 
 use crate::config::AdminKey;
 use crate::exchange::Exchange;
+use crate::listener::bearer;
 use crate::problem::{Code, Problem};
 use crate::telemetry::{MetricsPage, event};
 
@@ -111,12 +112,9 @@ async fn enter(State(desk): State<Desk>, request: Request, next: Next) -> Result
         }
         return Ok(next.run(request).await);
     }
-    let key = headers
-        .get(AUTHORIZATION)
-        .and_then(|key| key.to_str().ok())
-        .and_then(|key| key.strip_prefix("Bearer "));
+    let key = bearer(headers);
     let known = key.is_some_and(|key| {
-        let digest: [u8; 32] = Sha256::digest(key.trim().as_bytes()).into();
+        let digest: [u8; 32] = Sha256::digest(key.as_bytes()).into();
         let differs =
             |admin: &AdminKey| digest.iter().zip(&admin.digest).fold(0, |all, (a, b)| all | (a ^ b));
         desk.inner.keys.iter().fold(false, |known, admin| known | (std::hint::black_box(differs(admin)) == 0))

@@ -15,6 +15,7 @@ use super::ask::{Asking, Bars, Run, entrant, fixed_offer};
 use super::subject::{Subject, caller_token, kept};
 use super::trail::Trail;
 use super::{InForce, Rules, Worker};
+use crate::auction::bid::clean_note;
 use crate::auction::rank::Ranked;
 use crate::auction::{Auction, Offer, accept};
 use crate::billing::{Terms, min_price};
@@ -219,7 +220,10 @@ impl Worker {
         let facts = Facts { state: subject.state.as_deref(), tags: &subject.tags, now: ctx.arrived };
         for ix in trail.targets() {
             match screen(&snapshot.catalog, &snapshot.filters, ix, &facts) {
-                Verdict::Refused(reason, note) => trail.close(ix, reason, None, note),
+                // The note shows a tag's value, which is foreign text.
+                Verdict::Refused(reason, note) => {
+                    trail.close(ix, reason, None, note.map(|note| clean_note(&note)));
+                }
                 Verdict::Candidate => {
                     let claims = claims(&ctx.in_force, ix, ctx.arrived);
                     if let Some(key) = self.exchange.state.gauges.full(&claims) {
@@ -408,6 +412,7 @@ impl Worker {
             at: ctx.arrived,
             campaign: None,
             publisher: None,
+            caller: ctx.request.from,
             test: ctx.request.test,
             token: self.exchange.entropy.token(),
             call: Call::new(),
@@ -570,6 +575,7 @@ impl Worker {
             at: ctx.arrived,
             campaign: prepared.subject.campaign(catalog).map(|campaign| campaign.id.clone()),
             publisher: prepared.subject.line.map(|line| catalog.publisher(line.publisher).id.clone()),
+            caller: ctx.request.from,
             test: ctx.request.test,
             token,
             call,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Exchange;
+use super::subject::kept_id;
 use crate::billing::ledger::entries;
 use crate::billing::{Settlement, settle};
 use crate::call::event::{CallEvent, Effect};
@@ -119,7 +120,7 @@ impl Exchange {
             0,
             Row::Event(Box::new(EventRow {
                 call_id: id,
-                event_id: reported.event_id.clone(),
+                event_id: kept_id(&self.rules.caller_key, &reported.event_id, live.caller),
                 attempt,
                 kind: reported.kind,
                 at: Some(at),

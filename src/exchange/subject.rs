@@ -85,6 +85,18 @@ pub(super) fn kept(text: &str, caller: Option<E164>) -> String {
     if spells { clean_note(text) } else { text.to_owned() }
 }
 
+/// An id as records keep it: where it spells the caller's number it is masked, and told apart from others by a keyed
+/// digest, since records of one id are taken for repeats.
+pub(super) fn kept_id(key: &Secret, text: &str, caller: Option<E164>) -> String {
+    let masked = kept(text, caller);
+    if masked == text {
+        return masked;
+    }
+    let digest = sign::keyed(&key.0, &[b"id", text.as_bytes()]);
+    let mark: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{masked}#{mark}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +107,16 @@ mod tests {
         assert_eq!(kept("fb-77", caller), "fb-77");
         assert!(!kept("leg 512-555-0123", caller).contains("0123"));
         assert_eq!(kept("leg 512-555-0124", caller), "leg 512-555-0124");
+    }
+
+    #[test]
+    fn masked_ids_are_told_apart() {
+        let (key, caller) = (Secret(vec![1; 32]), E164::parse("+15125550123"));
+        let id = |text| kept_id(&key, text, caller);
+        assert_eq!(id("e-1"), "e-1");
+        assert_ne!(id("5125550123-1"), id("5125550123-2"));
+        assert_eq!(id("5125550123-1"), id("5125550123-1"));
+        assert!(!id("5125550123-1").contains("5550123"));
     }
 
     #[test]

@@ -52,7 +52,10 @@ impl Trail {
             asked_us: 0,
             closed_us: 0,
             plan: plan.id.to_string(),
-            tags: tags.iter().map(|tag| (tag.key.clone(), shown(&tag.key, tag.value.as_text()))).collect(),
+            tags: tags
+                .iter()
+                .map(|tag| (clean_note(&tag.key), shown(&tag.key, tag.value.as_text())))
+                .collect(),
             outcomes: Vec::new(),
         };
         Trail { row, lines: targets.into_iter().map(line).collect() }

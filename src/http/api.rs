@@ -10,9 +10,11 @@ use sha2::{Digest, Sha256};
 
 use super::Served;
 use super::reply::{Answer, body, json};
+use crate::auction::bid::clean_note;
 use crate::carrier::generic::{self, CarrierFault};
 use crate::domain::{CallId, CarrierIx, Catalog};
 use crate::exchange::progress::NotTaken;
+use crate::listener::bearer;
 use crate::problem::{Code, Fault, Problem};
 
 /// `POST /v1/route`. The decision is a task of the exchange: dropping this request does not end it.
@@ -63,9 +65,11 @@ pub(super) async fn event(
 
 /// The carrier whose key came; `None` without a key. An unknown key is refused.
 fn carrier(catalog: &Catalog, request: &Request<Incoming>) -> Result<Option<CarrierIx>, Problem> {
-    let Some(header) = request.headers().get(AUTHORIZATION) else { return Ok(None) };
-    let key = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")).ok_or_else(no_key)?;
-    let digest: [u8; 32] = Sha256::digest(key.trim().as_bytes()).into();
+    if !request.headers().contains_key(AUTHORIZATION) {
+        return Ok(None);
+    }
+    let key = bearer(request.headers()).ok_or_else(no_key)?;
+    let digest: [u8; 32] = Sha256::digest(key.as_bytes()).into();
     // Every carrier is looked at, and every byte of its digest: the time says nothing about how close a guess was.
     let mut found = None;
     for (at, carrier) in catalog.carriers.iter().enumerate() {
@@ -88,7 +92,11 @@ fn parse_token(text: &str) -> Option<u128> {
     u128::from_str_radix(text, 16).ok().filter(|_| plain)
 }
 
+/// Values are shown without what could be a phone number: a caller's may have come in any field.
 fn invalid(faults: Vec<CarrierFault>) -> Problem {
-    let fault = |fault: CarrierFault| Fault::new(&fault.at, fault.value.as_deref(), fault.allowed);
+    let fault = |fault: CarrierFault| {
+        let value = fault.value.map(|value| clean_note(&value));
+        Fault::new(&fault.at, value.as_deref(), fault.allowed)
+    };
     Problem::invalid(faults.into_iter().map(fault).collect())
 }

@@ -1,5 +1,6 @@
 //! Who a target takes calls from, compiled at load: nothing is interpreted per call.
 
+use crate::domain::caller::PERSONAL_TAGS;
 use crate::domain::catalog::{Filter, TagRule};
 use crate::domain::{Reason, Tags};
 
@@ -55,7 +56,10 @@ impl Compiled {
         match self.tags.iter().find(|rule| !holds(rule, tags)) {
             None => Ok(()),
             Some(rule) => {
-                Err((Reason::Tag, format!("{} {}", rule.key, tags.get(&rule.key).unwrap_or("absent"))))
+                let is_personal = PERSONAL_TAGS.iter().any(|key| key.eq_ignore_ascii_case(&rule.key));
+                let value =
+                    tags.get(&rule.key).map_or("absent", |value| if is_personal { "•••" } else { value });
+                Err((Reason::Tag, format!("{} {value}", rule.key)))
             }
         }
     }

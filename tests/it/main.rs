@@ -10,6 +10,9 @@
 #[allow(dead_code, reason = "a harness offers more than the tests of one day use")]
 mod support;
 
+mod api;
+mod calls;
 mod first_call;
+mod lifecycle;
 mod pings;
 mod tidy;

@@ -27,6 +27,7 @@ pub struct Market {
     campaign: String,
     plan: String,
     rest: String,
+    is_patient: bool,
 }
 
 impl Market {
@@ -36,12 +37,20 @@ impl Market {
             campaign: "deadline_ms = 300\npayout = { fixed = \"5.00\" }\n".to_owned(),
             plan: format!("root = {root}\nterminal = {{ hangup = \"busy\" }}\n"),
             rest: String::new(),
+            is_patient: false,
         }
     }
 
     /// Replaces the campaign's lines beside `vertical`, `plan` and `ping_tags`.
     pub fn campaign(mut self, lines: &str) -> Market {
         self.campaign = format!("{lines}\n");
+        self
+    }
+
+    /// Gives bidders as long as the carrier's ceiling allows, whatever the campaign's lines say: for tests of what is
+    /// said, not of when. An auction whose bidders all answer ends with the last answer.
+    pub fn patient(mut self) -> Market {
+        self.is_patient = true;
         self
     }
 
@@ -81,6 +90,12 @@ impl Market {
         let digest = |key: &str| -> String {
             Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
         };
+        let is_deadline = |line: &&str| line.starts_with("deadline_ms");
+        let mut campaign = self.campaign.clone();
+        if self.is_patient {
+            let others = self.campaign.lines().filter(|line| !is_deadline(line));
+            campaign = others.chain(["deadline_ms = 900"]).map(|line| format!("{line}\n")).collect();
+        }
         format!(
             "default_plan = \"nobody\"\n\
              [carrier.sw]\nkey_digest = \"sha256:{}\"\n\
@@ -92,7 +107,7 @@ impl Market {
              [plan.nobody]\nterminal = {{ message = \"Nobody is here.\" }}\n{}",
             digest(KEY),
             digest(OTHER_KEY),
-            self.campaign,
+            campaign,
             self.plan,
             self.rest
         )

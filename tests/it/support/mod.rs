@@ -3,6 +3,7 @@
 //! Nothing sleeps to wait: `eventually` looks until a deadline. An exchange that is dropped is ended by its own id, and
 //! `finish` checks that nothing is left behind.
 
+pub mod bids;
 pub mod http;
 pub mod market;
 
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use http::{Answer, request};
 pub use market::Market;
@@ -93,7 +94,17 @@ impl Exchange {
         Exchange::run(folder)
     }
 
-    fn run(folder: Folder) -> Exchange {
+    /// Starts one whose settings are edited first.
+    pub fn start_edited(market: &Market, edit: impl Fn(String) -> String) -> Exchange {
+        let folder = Folder::new();
+        market.write(folder.path(), "");
+        let settings = folder.path().join("outcry.toml");
+        fs::write(&settings, edit(fs::read_to_string(&settings).unwrap())).unwrap();
+        Exchange::run(folder)
+    }
+
+    /// Starts one on a folder that has its configuration, and perhaps the store of an earlier one.
+    pub fn run(folder: Folder) -> Exchange {
         let mut child = Command::new(env!("CARGO_BIN_EXE_outcry"))
             .args(["serve", "--config"])
             .arg(folder.path().join("outcry.toml"))
@@ -145,10 +156,73 @@ impl Exchange {
 
     /// Reports an event to the URL of an answer.
     pub fn event(&self, answer: &Value, event: &Value) -> Answer {
+        let path = Exchange::events_path(answer);
+        request(&self.traffic, "POST", &path, None, event.to_string().as_bytes())
+    }
+
+    /// The path of an answer's events URL.
+    pub fn events_path(answer: &Value) -> String {
         let url = answer["events"].as_str().expect("an events URL");
         let path = url.split_once("://").unwrap().1;
-        let path = &path[path.find('/').unwrap()..];
-        request(&self.traffic, "POST", path, None, event.to_string().as_bytes())
+        path[path.find('/').unwrap()..].to_owned()
+    }
+
+    /// Routes a call that must be answered; its document.
+    pub fn decide(&self, body: &Value) -> Value {
+        let answer = self.route(body);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    }
+
+    /// Reports an event that must be taken: its id is its type, its time 09:00 and so many milliseconds. `more` is
+    /// added to it and may say both otherwise.
+    pub fn report(&self, answer: &Value, kind: &str, at_ms: i64, more: Value) {
+        let (minute, second, milli) = (at_ms / 60_000, at_ms / 1_000 % 60, at_ms % 1_000);
+        let at = format!("2026-11-20T09:{minute:02}:{second:02}.{milli:03}Z");
+        let mut event = json!({"event_id": kind, "type": kind, "at": at});
+        if !kind.starts_with("call_") {
+            event["attempt"] = json!(1);
+        }
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let taken = self.event(answer, &event);
+        assert_eq!(taken.status, 200, "{event}: {}", taken.text());
+    }
+
+    /// The whole life of a connected call of attempt 1 that was talked for so long.
+    pub fn talk(&self, answer: &Value, talk_ms: i64) {
+        self.report(answer, "ringing", 0, json!({}));
+        self.report(answer, "answered", 4_000, json!({}));
+        self.report(answer, "bridged", 5_000, json!({}));
+        let end = json!({"cause": "normal", "ended_by": "caller", "talk_ms": talk_ms});
+        self.report(answer, "ended", 5_000 + talk_ms, end);
+    }
+
+    /// The end of a call whose target could not be reached.
+    pub fn give_up(&self, answer: &Value) {
+        self.report(answer, "ended", 1_000, json!({"cause": "failed", "ended_by": "carrier"}));
+    }
+
+    /// The ledger's accounts and amounts, of one call.
+    pub fn ledger(&self, call: &str) -> Vec<(String, String)> {
+        let page = self.get("/api/v1/ledger?limit=1000").json();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let rows = page["entries"].as_array().unwrap().iter().filter(|entry| entry["call_id"] == call);
+        rows.map(|entry| (text(&entry["account"]), text(&entry["amount"]))).collect()
+    }
+
+    /// How a call ended, as soon as the store has it.
+    pub fn end(&self, call: &str) -> Value {
+        eventually("the end of the call is in the store", || {
+            let answer = self.get(&format!("/api/v1/calls/{call}"));
+            let end = (answer.status == 200).then(|| answer.json()["end"].clone())?;
+            (!end.is_null()).then_some(end)
+        })
+    }
+
+    /// `outcry` with these arguments and this exchange's settings, run to its end.
+    pub fn cli(&self, args: &[&str]) -> std::process::Output {
+        let settings = self.settings();
+        outcry(&[args, &["--config", settings.to_str().unwrap()]].concat())
     }
 
     /// `GET` of the admin listener.
@@ -185,6 +259,11 @@ impl Exchange {
         series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
+    /// Whether the page has this metric.
+    pub fn has_metric(&self, name: &str) -> bool {
+        self.get("/metrics").text().lines().any(|line| line.starts_with(name))
+    }
+
     /// Sends a signal by name: `HUP`, `TERM`, `KILL`.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
@@ -194,9 +273,12 @@ impl Exchange {
     /// Stops it in order and checks that nothing was left: no unit held, no panic, exit code 0.
     pub fn finish(mut self) -> Folder {
         eventually("nothing is held", || {
-            let (held, active) =
-                (self.metric("outcry_holds_units", ""), self.metric("outcry_calls_active", ""));
-            (held == 0.0 && active == 0.0).then_some(())
+            let levels = ["outcry_holds_units", "outcry_calls_active"].map(|name| self.metric(name, ""));
+            // Levels are told once a second: these are of a time after the last decision.
+            let decisions = self.metric("outcry_decisions_total", "");
+            let is_fresh = self.has_metric("outcry_holds_units")
+                && self.metric("outcry_calls_remembered", "") == decisions;
+            (levels == [0.0, 0.0] && is_fresh).then_some(())
         });
         assert_eq!(self.metric("outcry_panics_total", ""), 0.0, "{}", self.log().join("\n"));
         assert_eq!(self.metric("outcry_records_dropped_total", ""), 0.0);
@@ -207,6 +289,11 @@ impl Exchange {
     /// Stops it in order.
     pub fn stop(&mut self) {
         self.signal("TERM");
+        self.wait();
+    }
+
+    /// Waits for its orderly end.
+    pub fn wait(&mut self) {
         let status = eventually("the exchange stops", || self.child.try_wait().unwrap());
         assert!(status.success(), "{status}: {}", self.log().join("\n"));
     }

@@ -1,0 +1,193 @@
+//! The command line against the store of a running exchange: what it prints, and its exit codes.
+
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use crate::support::market::{CALLER, NUMBER};
+use crate::support::{Exchange, Folder, Market, outcry};
+
+fn market() -> Market {
+    Market::new(r#""desk""#).buyer("acme", "").target("desk", "acme", "price = \"20.00\"")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Standard output of a command that ends well; nothing is coloured when nobody looks.
+fn good(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let printed = text(&output.stdout);
+    assert!(!printed.contains('\u{1b}'), "{printed}");
+    printed
+}
+
+/// Standard error of a command that ends with this code.
+fn bad(output: &Output, code: i32) -> String {
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(!said.trim().is_empty() && !said.contains("panicked"), "{said}");
+    said
+}
+
+#[test]
+fn reports_are_read_from_the_store_of_a_running_exchange() {
+    let exchange = Exchange::start(&market());
+    let asked = json!({"carrier_call_id": "CA1", "to": NUMBER, "from": CALLER, "sub_id": "a,\"b\""});
+    let answer = exchange.decide(&asked);
+    let call = answer["call_id"].as_str().unwrap();
+    exchange.talk(&answer, 95_000);
+
+    let table = good(&exchange.cli(&["pnl", "--by", "buyer"]));
+    assert!(table.contains("revenue") && table.contains("acme") && table.contains("20.00"), "{table}");
+    let rows: Value = serde_json::from_str(&good(&exchange.cli(&["pnl", "--format", "json"]))).unwrap();
+    assert_eq!(
+        (&rows[0]["key"], &rows[0]["calls"], &rows[0]["revenue"], &rows[0]["margin_percent"]),
+        (&json!("auto"), &json!(1), &json!("20.00"), &json!(75.0))
+    );
+    let csv = good(&exchange.cli(&["pnl", "--format", "csv"]));
+    assert!(
+        csv.starts_with(
+            "key,calls,ended,connected,billable,talk_minutes,revenue,payout,margin,margin_percent"
+        )
+    );
+    assert!(csv.contains("auto,1,1,1,1,1.6,20.00,5.00,15.00,75.0"), "{csv}");
+    let none = good(&exchange.cli(&["pnl", "--since", "2090-01-01T00:00:00Z", "--format", "json"]));
+    assert_eq!(serde_json::from_str::<Value>(&none).unwrap(), json!([]));
+
+    let table = good(&exchange.cli(&["calls"]));
+    assert!(table.contains(call) && table.contains("billable"), "{table}");
+    let rows: Value = serde_json::from_str(&good(&exchange.cli(&["calls", "--format", "json"]))).unwrap();
+    let page = exchange.get("/api/v1/calls").json();
+    assert_eq!(rows, page["calls"], "both say the same in the same words");
+    let csv = good(&exchange.cli(&["calls", "--format", "csv"]));
+    assert!(csv.lines().next().unwrap().starts_with("at,call_id,campaign,publisher,carrier,carrier_call_id"));
+    assert!(csv.contains(r#""a,""b""""#), "{csv}");
+    let args = ["calls", "--reason", "too_short", "--format", "json"];
+    assert_eq!(good(&exchange.cli(&args)).trim(), "[]");
+    let args = [
+        "calls",
+        "--buyer",
+        "acme",
+        "--campaign",
+        "auto",
+        "--publisher",
+        "pub",
+        "--reason",
+        "billable",
+        "--limit",
+        "1",
+        "--format",
+        "json",
+    ];
+    let rows: Value = serde_json::from_str(&good(&exchange.cli(&args))).unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), 1);
+
+    let told = good(&exchange.cli(&["explain", call]));
+    for word in [call, "desk", "billable", "LEDGER", "balanced", "publisher:pub"] {
+        assert!(told.contains(word), "{word} is not in {told}");
+    }
+    let told = good(&exchange.cli(&["explain", call, "--format", "json"]));
+    let explained = exchange.get(&format!("/api/v1/calls/{call}")).json();
+    assert_eq!(serde_json::from_str::<Value>(&told).unwrap(), explained);
+    exchange.finish();
+}
+
+#[test]
+fn reports_are_the_same_after_the_exchange_has_stopped() {
+    let exchange = Exchange::start(&market());
+    let answer = exchange.decide(&json!({"carrier_call_id": "CA1", "to": NUMBER, "from": CALLER}));
+    exchange.talk(&answer, 95_000);
+    let args = ["pnl", "--by", "target", "--format", "csv"];
+    let before = good(&exchange.cli(&args));
+    let folder = exchange.finish();
+    let settings = folder.path().join("outcry.toml");
+    let after = good(&outcry(&[&args[..], &["--config", settings.to_str().unwrap()]].concat()));
+    assert_eq!(before, after);
+}
+
+#[test]
+fn every_way_to_fail_has_its_exit_code() {
+    let exchange = Exchange::start(&market());
+    // 1: the answer is no.
+    let said = bad(&exchange.cli(&["explain", "01JD3Z5QAX7Y8R2M4N6P8S0TVW"]), 1);
+    assert!(said.contains("01JD3Z5QAX7Y8R2M4N6P8S0TVW") && said.contains("outcry calls"), "{said}");
+    // 2: usage.
+    for args in [
+        &["explain", "nonsense"][..],
+        &["explain"],
+        &["calls", "--limit", "0"],
+        &["calls", "--reason", "bored"],
+        &["calls", "--format", "xml"],
+        &["calls", "--since", "yesterday"],
+        &["pnl", "--by", "weather"],
+        &["pnl", "--nonsense"],
+    ] {
+        bad(&exchange.cli(args), 2);
+    }
+    bad(&outcry(&[]), 2);
+    bad(&outcry(&["frobnicate"]), 2);
+    exchange.finish();
+
+    // 65: there is no store (yet).
+    let folder = Folder::new();
+    market().write(folder.path(), "");
+    let settings = folder.path().join("outcry.toml");
+    let settings = settings.to_str().unwrap();
+    for verb in [&["pnl"][..], &["calls"], &["explain", "01JD3Z5QAX7Y8R2M4N6P8S0TVW"]] {
+        let said = bad(&outcry(&[verb, &["--config", settings]].concat()), 65);
+        assert!(said.contains("no store at") && said.contains("outcry serve"), "{said}");
+    }
+    // 65: it is none of ours.
+    let store = folder.path().join("store");
+    std::fs::create_dir_all(&store).unwrap();
+    std::fs::write(store.join("outcry.db"), "somebody's diary").unwrap();
+    bad(&outcry(&["pnl", "--config", settings]), 65);
+    // 64: the configuration.
+    market().and("[target.desk]\nbuyer = \"nobody\"").write(folder.path(), "");
+    for verb in [&["pnl"][..], &["calls"], &["check"], &["serve"], &["explain", "01JD3Z5QAX7Y8R2M4N6P8S0TVW"]]
+    {
+        bad(&outcry(&[verb, &["--config", settings]].concat()), 64);
+    }
+    let nowhere = folder.path().join("nowhere.toml");
+    let said = bad(&outcry(&["serve", "--config", nowhere.to_str().unwrap()]), 64);
+    assert!(said.contains("nowhere.toml"), "{said}");
+}
+
+#[test]
+fn check_says_all_that_is_wrong_or_what_there_is() {
+    let folder = Folder::new();
+    market().write(folder.path(), "");
+    let settings = folder.path().join("outcry.toml");
+    let check = || outcry(&["check", "--config", settings.to_str().unwrap()]);
+    let said = good(&check());
+    for word in
+        ["is good", "2 carriers, 1 campaigns, 1 publishers, 1 tracking numbers", "1 targets", "2 plans"]
+    {
+        assert!(said.contains(word), "{word} is not in {said}");
+    }
+    market()
+        .target("other", "nobody", "price = \"free\"\nteir = 2")
+        .and("[plan.third]\nroot = \"missing\"")
+        .write(folder.path(), "");
+    let said = bad(&check(), 64);
+    for word in ["nobody", "free", "teir", "did you mean \"tier\"", "missing", "terminal", "market.toml:"] {
+        assert!(said.contains(word), "{word} is not in {said}");
+    }
+    assert!(said.contains("5 errors in the configuration; nothing was started"), "{said}");
+}
+
+#[test]
+fn a_key_fits_its_digest() {
+    let made = good(&outcry(&["key"]));
+    let word = |name: &str| {
+        let line = made.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().last().unwrap().to_owned()
+    };
+    use sha2::{Digest, Sha256};
+    let digest: String =
+        Sha256::digest(word("key").as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(word("digest"), format!("sha256:{digest}"));
+    assert_ne!(made, good(&outcry(&["key"])));
+}

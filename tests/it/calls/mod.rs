@@ -1,0 +1,7 @@
+//! What happens to calls and to money.
+
+mod capacity;
+mod decisions;
+mod events;
+mod money;
+mod privacy;
