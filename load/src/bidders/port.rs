@@ -103,7 +103,7 @@ impl Port {
 /// A port that listens, or one that is only kept from others.
 pub(super) enum Door {
     Open(TcpListener),
-    Shut(#[expect(dead_code, reason = "held so that nobody else gets the port")] TcpSocket),
+    Shut(TcpSocket),
 }
 
 impl Door {
@@ -128,9 +128,20 @@ pub(super) async fn attend(port: Arc<Port>, door: Door) {
     let mut door = Some(door);
     loop {
         let Setting { version, behaviour } = setting.borrow_and_update().clone();
-        if behaviour.is_dead() != matches!(door, Some(Door::Shut(_))) {
-            drop(door.take()); // the port must be free before it can be bound again
-            door = bind(port.addr).and_then(|socket| Door::open(&port, socket)).ok();
+        let is_dead = behaviour.is_dead();
+        door = match door.take() {
+            Some(Door::Shut(socket)) if !is_dead => socket.listen(BACKLOG).ok().map(Door::Open),
+            Some(Door::Open(listener)) if is_dead => {
+                drop(listener); // the port must be free before it can be bound again
+                bind(port.addr).ok().map(Door::Shut)
+            }
+            None => bind(port.addr).and_then(|socket| Door::open(&port, socket)).ok(),
+            fits @ Some(Door::Open(_) | Door::Shut(_)) => fits,
+        };
+        if door.is_none() {
+            // A listener lives on for a moment in a process that is being spawned; until then the change is not done.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
         }
         port.applied(version);
         let Some(Door::Open(listener)) = &door else {

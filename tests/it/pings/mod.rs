@@ -66,6 +66,11 @@ fn outcome(exchange: &Exchange, answer: &Value, target: &str) -> String {
     }
 }
 
+/// The note beside the final outcome of one target.
+fn note(exchange: &Exchange, answer: &Value, target: &str) -> String {
+    exchange.outcome(answer["call_id"].as_str().unwrap(), target).1["note"].to_string()
+}
+
 fn decided_in_ms(answer: &Value) -> f64 {
     answer["decided_in_ms"].as_f64().unwrap_or_else(|| panic!("no decided_in_ms in {answer:#}"))
 }

@@ -4,7 +4,7 @@ use load::bidders::{Behaviour, Bidders, Script};
 use load::raw::Act;
 use serde_json::{Value, json};
 
-use super::{bidder, bids, call, decided_in_ms, hang_up, one_worker, outcome};
+use super::{bidder, bids, call, decided_in_ms, hang_up, note, one_worker, outcome};
 use crate::support::{Exchange, Market, PATIENCE, eventually};
 
 fn one_buyer(settings: &str, script: Script) -> (Bidders, Exchange) {
@@ -108,7 +108,8 @@ fn a_dead_port_is_connect_and_recovers() {
         }
         bidders.set("a", bids(0, 2_000));
         let answer = call(&exchange);
-        assert_eq!(outcome(&exchange, &answer, "a"), "won 20.00", "round {round}");
+        let (seen, note) = (bidders.stats("a"), note(&exchange, &answer, "a"));
+        assert_eq!(outcome(&exchange, &answer, "a"), "won 20.00", "round {round}: {note}, {seen:?}");
         hang_up(&exchange, &answer);
     }
     exchange.finish();
