@@ -32,6 +32,7 @@ pub fn run(watch: &mut Stopwatch) {
         state: Some("TX"),
         zip: Some("78701"),
         number: Some(number),
+        tail: None,
         token: Some(&token),
         geo_source: "zip",
         stir: Some("A"),

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::domain::caller::PERSONAL_TAGS;
 use crate::domain::catalog::{Buyer, Disclosure, Endpoint};
 use crate::domain::{
-    BuyerId, CampaignId, E164, Money, PingId, PublisherId, Tag, TagValue, Tags, Target, Timestamp,
+    BuyerId, CampaignId, E164, Money, PingId, PublisherId, Tag, TagValue, Tags, Tail, Target, Timestamp,
 };
 use decimal::Decimal;
 
@@ -46,6 +46,8 @@ pub struct Ping<'a> {
     pub zip: Option<&'a str>,
     /// The caller's number, if it has a valid one.
     pub number: Option<E164>,
+    /// How text that spells the caller's number is known, withheld ones included.
+    pub tail: Option<Tail>,
     /// The caller as this buyer knows it: see [`caller_token`].
     pub token: Option<&'a str>,
     /// Where state and ZIP come from.
@@ -169,8 +171,8 @@ impl Asking {
         let is_permitted = self.personal_tags.iter().any(|key| key.eq_ignore_ascii_case(&tag.key));
         ping.ping_tags.contains(&tag.key)
             && (!is_personal || is_permitted)
-            && (self.disclosure == Disclosure::Full
-                || !ping.number.is_some_and(|number| spells(tag.value.as_text(), number)))
+            && ((self.disclosure == Disclosure::Full && ping.number.is_some())
+                || !ping.tail.is_some_and(|tail| tail.is_in(tag.value.as_text())))
     }
 }
 
@@ -204,16 +206,6 @@ fn host_header(endpoint: &Endpoint) -> String {
 fn zip3(zip: &str) -> Option<&str> {
     let start = zip.get(..3).filter(|start| start.bytes().all(|byte| byte.is_ascii_alphanumeric()))?;
     (zip.len() >= 5).then_some(start)
-}
-
-/// Whether the digits of the text contain the last seven of the number: with the area code beside it, that is all of
-/// it. Digits of other scripts count as any digit: seven of them, mixed or not, are suspect enough.
-fn spells(text: &str, number: E164) -> bool {
-    let tail = format!("{:07}", number.digits() % 10_000_000);
-    let digits: Vec<char> = text.chars().filter(|c| c.is_numeric()).collect();
-    digits.windows(tail.len()).any(|window| {
-        window.iter().zip(tail.chars()).all(|(shown, digit)| *shown == digit || !shown.is_ascii())
-    })
 }
 
 /// A JSON object being written.

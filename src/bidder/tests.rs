@@ -114,6 +114,7 @@ impl Facts {
             state: Some("TX"),
             zip: Some("78701"),
             number: E164::parse(NUMBER),
+            tail: Tail::of(NUMBER),
             token: Some("k1:9f"),
             geo_source: "area_code",
             stir: Some("A"),
@@ -172,6 +173,7 @@ fn absent_facts_are_left_out_and_short_zips_are_not_told_whole() {
         state: None,
         zip: None,
         number: None,
+        tail: None,
         token: None,
         stir: None,
         floor: None,
@@ -294,7 +296,7 @@ fn no_ping_but_a_full_one_carries_the_number() {
         let mut drawn = |key: &'static str| (key, text(&forms[draw.below(forms.len() as u64) as usize]));
         let words = [drawn("a"), drawn("email"), drawn("b"), ("n", TagValue::Number(digits.clone()))];
         let facts = Facts::new(&words);
-        let ping = Ping { number: Some(number), ..facts.ping() };
+        let ping = Ping { number: Some(number), tail: Tail::of(&number.reveal()), ..facts.ping() };
         for policy in ["token", "none", "token email", "none floor name email zip"] {
             let shown = rendered(&asking(policy), &ping);
             // Ids, codes and times are ours; what could carry digits of the caller's is the rest.

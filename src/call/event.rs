@@ -56,8 +56,6 @@ pub enum Effect {
         attempt: u32,
         /// How it ended.
         end: AttemptEnd,
-        /// It had expired before: counted as ended already.
-        after_expiry: bool,
     },
     /// Nobody reported the end in time: free the slots, keep the units as unresolved.
     Expire {

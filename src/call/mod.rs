@@ -25,19 +25,6 @@ pub struct Patience {
     pub answered: Duration,
 }
 
-/// Where an attempt is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Handed out, nothing reported yet.
-    Offered,
-    /// Rings.
-    Ringing,
-    /// Answered or bridged.
-    Talking,
-    /// Its leg is over; what it is worth may still be open.
-    Ended,
-}
-
 #[derive(Clone, Debug)]
 struct Attempt {
     number: u32,
@@ -49,6 +36,7 @@ struct Attempt {
     expired: bool,
     settled: bool,
     patience: Patience,
+    offered: Timestamp,
     expires: Timestamp,
     judge_at: Option<Timestamp>,
 }
@@ -86,6 +74,7 @@ impl Call {
             slots_free: false,
             expired: false,
             settled: false,
+            offered: now,
             expires: now.after(patience.unanswered),
             patience,
             judge_at: None,
@@ -97,9 +86,10 @@ impl Call {
         self.attempts.iter().all(|attempt| attempt.settled || attempt.expired)
     }
 
-    /// Where the newest attempt is; `None` without attempts.
-    pub fn phase(&self) -> Option<Phase> {
-        self.attempts.last().map(Attempt::phase)
+    /// How long news may still come of an attempt whose end nobody reported: as long as an answered leg may last.
+    pub fn news_until(&self) -> Option<Timestamp> {
+        let lost = self.attempts.iter().filter(|attempt| attempt.expired && !attempt.settled);
+        lost.map(|attempt| attempt.expires.max(attempt.offered.after(attempt.patience.answered))).max()
     }
 
     /// Whether the attempt exists.
@@ -141,18 +131,6 @@ impl Call {
 }
 
 impl Attempt {
-    fn phase(&self) -> Phase {
-        if self.end.is_some() || self.settled || self.expired {
-            Phase::Ended
-        } else if self.answered.is_some() || self.bridged.is_some() {
-            Phase::Talking
-        } else if self.ringing.is_some() {
-            Phase::Ringing
-        } else {
-            Phase::Offered
-        }
-    }
-
     fn deadline(&self) -> Option<Timestamp> {
         match (self.settled, self.end.is_some(), self.expired) {
             (true, ..) | (_, false, true) => None,
@@ -216,7 +194,7 @@ impl Attempt {
         let waited = self.judge_at.is_some_and(|judge_at| judge_at <= now);
         if let Some(end) = self.judged(end, waited) {
             self.settled = true;
-            effects.push(Effect::Settle { attempt: self.number, end, after_expiry: self.expired });
+            effects.push(Effect::Settle { attempt: self.number, end });
         }
     }
 
@@ -236,12 +214,17 @@ impl Attempt {
             talk_ms,
             ..never_connected(talk_source)
         };
-        let since = |start: Timestamp| (end.at.since(start).as_micros() / 1_000) as u64;
+        // Nobody talks longer than a leg may last, whatever a carrier's clock says.
+        let longest = self.patience.answered;
+        let since = |start: Timestamp| (end.at.since(start).min(longest).as_micros() / 1_000) as u64;
         if let Some(talk_ms) = end.talk_ms {
             return Some(talked(talk_ms, TalkSource::Carrier));
         }
-        if end.cause != Cause::Normal && !end.inferred {
+        if matches!(end.cause, Cause::Busy | Cause::NoAnswer | Cause::Rejected) && !end.inferred {
             return Some(never_connected(TalkSource::None));
+        }
+        if end.cause != Cause::Normal && self.bridged.is_none() && !end.inferred {
+            return waited.then(|| never_connected(TalkSource::None));
         }
         match (self.bridged, self.answered) {
             (Some(bridged), _) if !end.inferred || waited => {

@@ -7,12 +7,11 @@
 //!       0 offer 1
 //!    4000 answered 1 at 3900                       `at`: the carrier's own time; left out, it is ours
 //!  100000 ended 1 normal target talk 95000         => free 1, settle 1 normal target 95000 carrier
-//!  100000 state                                    => ended over due never
+//!  100000 state                                    => over due never
 //! ```
 //!
 //! Events are `ringing N`, `answered N`, `bridged N`, `ended N CAUSE WHO [talk MS]`, `call_ended CAUSE WHO`, `noted N`;
-//! `tick` lets time do what is due. A settlement says cause, who, talk (`-` for nobody connected) and its source, and
-//! `late` after an expiry.
+//! `tick` lets time do what is due. A settlement says cause, who, talk (`-` for nobody connected) and its source.
 //!
 //! A *script* is a line of events between `|`, in no order, with every carrier's time given, and behind `=>` the
 //! settlements they must lead to in every order, however often each is delivered, and on either side of an expiry.
@@ -22,7 +21,7 @@
 use std::time::Duration;
 
 use super::event::{CallEvent, Effect, EventKind};
-use super::{Call, Patience, Phase};
+use super::{Call, Patience};
 use crate::domain::draw::Draw;
 use crate::domain::{AttemptEnd, Cause, EndedBy, TalkSource, Timestamp};
 
@@ -72,12 +71,11 @@ fn effect(effect: &Effect) -> String {
     match effect {
         Effect::FreeSlots { attempt } => format!("free {attempt}"),
         Effect::Expire { attempt } => format!("expire {attempt}"),
-        Effect::Settle { attempt, end, after_expiry } => {
+        Effect::Settle { attempt, end } => {
             assert_eq!(end.connected, end.talk_ms > 0, "connected is having talked");
             let talk = if end.connected { end.talk_ms.to_string() } else { "-".to_owned() };
-            let late = if *after_expiry { " late" } else { "" };
             let (cause, by, source) = (end.cause.as_str(), end.ended_by.as_str(), end.talk_source.as_str());
-            format!("settle {attempt} {cause} {by} {talk} {source}{late}")
+            format!("settle {attempt} {cause} {by} {talk} {source}")
         }
     }
 }
@@ -87,16 +85,9 @@ fn list(effects: &[Effect]) -> String {
 }
 
 fn state(call: &Call) -> String {
-    let phase = match call.phase() {
-        None => "none",
-        Some(Phase::Offered) => "offered",
-        Some(Phase::Ringing) => "ringing",
-        Some(Phase::Talking) => "talking",
-        Some(Phase::Ended) => "ended",
-    };
     let over = if call.is_over() { "over" } else { "open" };
     let due = call.next_deadline().map_or("never".to_owned(), |due| due.millis().to_string());
-    format!("{phase} {over} due {due}")
+    format!("{over} due {due}")
 }
 
 /// Plays stories.
@@ -153,13 +144,11 @@ fn once_each(effects: &[Effect], number: u32) {
         match effect {
             Effect::FreeSlots { attempt } if *attempt == number => seen.push("free"),
             Effect::Expire { attempt } if *attempt == number => seen.push("expire"),
-            Effect::Settle { attempt, after_expiry, .. } if *attempt == number => {
-                seen.push(if *after_expiry { "settle late" } else { "settle" });
-            }
+            Effect::Settle { attempt, .. } if *attempt == number => seen.push("settle"),
             Effect::FreeSlots { .. } | Effect::Expire { .. } | Effect::Settle { .. } => {}
         }
     }
-    assert!(matches!(seen[..], ["free", "settle"] | ["expire", "settle late"]), "{seen:?}");
+    assert!(matches!(seen[..], ["free" | "expire", "settle"]), "{seen:?}");
 }
 
 /// Delivers a script's events in this order, the first `early` of them before the clock runs out, and says what was
@@ -183,7 +172,7 @@ fn deliver(
         run_out(&mut call, &mut effects);
         now = now.after(Duration::from_secs(1_000));
     }
-    assert_eq!(state(&call), "ended over due never");
+    assert_eq!(state(&call), "over due never");
     for event in events {
         assert_eq!(call.on_event(event, now), [], "settled is settled");
     }
@@ -197,7 +186,7 @@ fn deliver(
         .collect();
     settled.sort_by(|a, b| a.0.cmp(&b.0));
     let (words, ends): (Vec<String>, Vec<AttemptEnd>) = settled.into_iter().unzip();
-    (words.join(", ").replace("settle ", "").replace(" late", ""), ends)
+    (words.join(", ").replace("settle ", "").replace("", ""), ends)
 }
 
 /// Plays scripts in every order, then with seeded repeats, then with an expiry before the first report of an end.
@@ -296,8 +285,9 @@ fn talk_time_comes_from_the_carrier_never_from_us() {
          # The carrier's figure beats its own times, longer or shorter.
          bridged 1 at 5000 | ended 1 normal target talk 90000 at 94999 => 1 normal target 90000 carrier
          bridged 1 at 5000 | ended 1 normal target talk 89999 at 96000 => 1 normal target 89999 carrier
-         # A cause that excludes talk is believed before times are; a talk time before a cause.
-         bridged 1 at 5000 | ended 1 failed carrier at 95000 => 1 failed carrier - none
+         # They talked, whatever ended it; a cause that excludes talk is believed before times are.
+         bridged 1 at 5000 | ended 1 failed carrier at 95000 => 1 failed carrier 90000 event_times
+         bridged 1 at 5000 | ended 1 busy carrier at 95000 => 1 busy carrier - none
          bridged 1 at 5000 | ended 1 failed carrier talk 90000 at 95000 => 1 failed carrier 90000 carrier",
     );
     check(
@@ -311,32 +301,32 @@ fn talk_time_comes_from_the_carrier_never_from_us() {
 #[test]
 fn a_call_goes_through_its_phases() {
     check(
-        "0      state                 => none over due never
+        "0      state                 => over due never
          0      offer 1
-         0      state                 => offered open due 40000
+         0      state                 => open due 40000
          1000   ringing 1
-         1000   state                 => ringing open due 40000
+         1000   state                 => open due 40000
          4000   answered 1
-         4000   state                 => talking open due 204000
+         4000   state                 => open due 204000
          5000   bridged 1
-         5000   state                 => talking open due 205000
+         5000   state                 => open due 205000
          6000   ringing 1
-         6000   state                 => talking open due 205000
+         6000   state                 => open due 205000
          100000 ended 1 normal target talk 95000  => free 1, settle 1 normal target 95000 carrier
-         100000 state                 => ended over due never
+         100000 state                 => over due never
          999999 tick
 
          # Scenario 4: the first is busy, so the second is offered; the newest attempt gives the phase.
          0      offer 1
          3000   ended 1 busy target   => free 1, settle 1 busy target - none
-         3000   state                 => ended over due never
+         3000   state                 => over due never
          3100   offer 2
-         3100   state                 => offered open due 43100
+         3100   state                 => open due 43100
          # A report of the first that comes late is no news, one of nobody's attempt neither.
          3200   ringing 1
          3300   answered 1
          3400   ended 9 busy target
-         3400   state                 => offered open due 43100
+         3400   state                 => open due 43100
          5000   answered 2
          99000  ended 2 normal caller talk 93000  => free 2, settle 2 normal caller 93000 carrier
 
@@ -344,13 +334,13 @@ fn a_call_goes_through_its_phases() {
          0      offer 1
          50     noted 1
          60     noted 9
-         60     state                 => offered open due 40000
+         60     state                 => open due 40000
 
          # Reports to a call without attempts.
          0      call_ended cancelled caller
          0      ringing 1
          0      tick
-         0      state                 => none over due never",
+         0      state                 => over due never",
     );
 }
 
@@ -361,15 +351,25 @@ fn slots_are_free_at_once_and_judgement_waits_for_late_reports() {
         "# Neither talk time nor times of it: wait, then believe that nobody talked.
          0      offer 1
          6000   call_ended cancelled caller           => free 1
-         6000   state                                 => ended open due 11000
+         6000   state                                 => open due 11000
          10999  tick
          11000  tick                                  => settle 1 cancelled caller - none
-         11000  state                                 => ended over due never
+         11000  state                                 => over due never
 
-         # The leg's own end says more and needs no waiting.
+         # A cause that excludes talk needs no waiting.
          0      offer 1
          6000   call_ended cancelled caller           => free 1
-         6100   ended 1 cancelled caller              => settle 1 cancelled caller - none
+         6100   ended 1 no_answer caller              => settle 1 no_answer caller - none
+
+         # One that does not waits for a bridged that may be on its way.
+         0      offer 1
+         6000   ended 1 failed carrier                => free 1
+         6100   bridged 1 at 5000                     => settle 1 failed carrier 1000 event_times
+
+         # Nobody talks longer than a leg may last, whatever a carrier's clock says.
+         300000 offer 1
+         300001 bridged 1 at 0
+         300002 ended 1 normal target                 => free 1, settle 1 normal target 200000 event_times
 
          # The missing time comes while we wait. Repeats do not prolong the wait.
          0      offer 1
@@ -377,7 +377,7 @@ fn slots_are_free_at_once_and_judgement_waits_for_late_reports() {
          95000  ended 1 normal target                 => free 1
          96000  ended 1 normal target at 95000
          97000  call_ended normal target
-         97000  state                                 => ended open due 100000
+         97000  state                                 => open due 100000
          97500  bridged 1 at 5000                     => settle 1 normal target 90000 event_times
 
          # It does not come.
@@ -398,7 +398,7 @@ fn slots_are_free_at_once_and_judgement_waits_for_late_reports() {
          0      offer 2
          3000   ended 1 normal target                 => free 1
          5000   call_ended normal caller              => free 2
-         5000   state                                 => ended open due 8000
+         5000   state                                 => open due 8000
          8000   tick                                  => settle 1 normal target - none
          9999   tick
          10000  tick                                  => settle 2 normal caller - none",
@@ -414,7 +414,7 @@ fn a_lost_end_expires_once() {
          1000   ringing 1
          39999  tick
          40000  tick                                  => expire 1
-         40000  state                                 => ended over due never
+         40000  state                                 => over due never
          40001  tick
 
          # Answered: longest talk and 60 s, counted from the report.
@@ -429,9 +429,9 @@ fn a_lost_end_expires_once() {
          0      offer 1
          4000   answered 1
          9000   answered 1 at 4000
-         9000   state                                 => talking open due 204000
+         9000   state                                 => open due 204000
          150000 answered 1 at 3000
-         150000 state                                 => talking open due 204000
+         150000 state                                 => open due 204000
          203999 tick
          204000 tick                                  => expire 1
 
@@ -441,13 +441,13 @@ fn a_lost_end_expires_once() {
          30000  bridged 1
          90000  bridged 1 at 30000
          90000  answered 1 at 4000
-         90000  state                                 => talking open due 230000
+         90000  state                                 => open due 230000
 
          # In the other order, too.
          0      offer 1
          30000  bridged 1
          39000  answered 1 at 28000
-         39000  state                                 => talking open due 230000
+         39000  state                                 => open due 230000
 
          # A report that finds the time run out, before the clock was asked.
          0      offer 1
@@ -457,7 +457,7 @@ fn a_lost_end_expires_once() {
          # An answer that does is an answer: the caller is talking.
          0      offer 1
          41000  answered 1
-         41000  state                                 => talking open due 241000
+         41000  state                                 => open due 241000
 
          # An end in time is judged, never expired.
          0      offer 1
@@ -470,9 +470,9 @@ fn a_lost_end_expires_once() {
          10000  offer 2
          12000  answered 2
          40000  tick                                  => expire 1
-         40000  state                                 => talking open due 212000
+         40000  state                                 => open due 212000
          60000  ended 2 normal caller talk 48000      => free 2, settle 2 normal caller 48000 carrier
-         60000  state                                 => ended over due never",
+         60000  state                                 => over due never",
     );
 }
 
@@ -481,28 +481,28 @@ fn a_late_end_settles_once_and_frees_nothing_twice() {
     check(
         "0      offer 1
          40000  tick                                  => expire 1
-         90000  ended 1 normal target talk 45000      => settle 1 normal target 45000 carrier late
+         90000  ended 1 normal target talk 45000      => settle 1 normal target 45000 carrier
          90001  ended 1 normal target talk 45000
          90002  call_ended normal target
          90003  answered 1
          99999  tick
-         99999  state                                 => ended over due never
+         99999  state                                 => over due never
 
          # Late reports without an end start no clock; with one they are worth what they are in time.
          0      offer 1
          40000  tick                                  => expire 1
          50000  answered 1 at 4000
          50100  bridged 1 at 5000
-         50100  state                                 => ended over due never
-         90000  ended 1 normal caller at 89000        => settle 1 normal caller 84000 event_times late
+         50100  state                                 => over due never
+         90000  ended 1 normal caller at 89000        => settle 1 normal caller 84000 event_times
 
          # A late end without a talk time waits for one, too.
          0      offer 1
          40000  tick                                  => expire 1
          90000  call_ended normal caller
-         90000  state                                 => ended over due 95000
+         90000  state                                 => over due 95000
          91000  ended 1 normal caller
-         95000  tick                                  => settle 1 normal caller - none late
+         95000  tick                                  => settle 1 normal caller - none
          95000  bridged 1 at 5000
          99999  tick
 
@@ -510,7 +510,7 @@ fn a_late_end_settles_once_and_frees_nothing_twice() {
          0         offer 1
          4000      answered 1
          204000    tick                               => expire 1
-         259200000 ended 1 normal target talk 95000 at 99000 => settle 1 normal target 95000 carrier late",
+         259200000 ended 1 normal target talk 95000 at 99000 => settle 1 normal target 95000 carrier",
     );
 }
 

@@ -64,6 +64,9 @@ impl fmt::Display for CapKey {
     }
 }
 
+/// The limit of what has none: counted all the same.
+pub const NO_LIMIT: u32 = u32::MAX;
+
 /// A key with the limit in force when it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {

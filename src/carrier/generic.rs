@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Action, CarrierReply, CarrierRequest};
 use crate::call::event::{CallEvent, EventKind};
-use crate::domain::{Address, Cause, E164, EndedBy, SetBy, TagValue, Tags, Timestamp};
+use crate::domain::{Address, Cause, E164, EndedBy, SetBy, TagValue, Tags, Tail, Timestamp};
 
 /// Longest `carrier_call_id` and `event_id`, in bytes.
 pub const ID_MAX: usize = 128;
@@ -54,6 +54,7 @@ pub fn request(body: &[u8]) -> Result<CarrierRequest, Faults> {
         carrier_call_id,
         to: to.unwrap_or(Address::Sip(String::new())),
         from,
+        tail: read.tail(),
         sub_id: read.text("sub_id", ID_MAX),
         state: geo.and_then(|geo| letters(geo, "state")),
         zip: geo.and_then(|geo| geo.get("zip")?.as_str()).filter(|zip| zip.len() <= 10).map(str::to_owned),
@@ -190,6 +191,11 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    fn tail(&self) -> Option<Tail> {
+        let text = |key| self.get(key)?.as_str().and_then(Tail::of);
+        text("from").or_else(|| text("from_raw"))
     }
 
     fn flag(&mut self, key: &str) -> bool {

@@ -4,7 +4,7 @@
 
 pub mod generic;
 
-use crate::domain::{Address, CallId, E164, HangupCause, Reason, Tags, Timestamp};
+use crate::domain::{Address, CallId, E164, HangupCause, Reason, Tags, Tail, Timestamp};
 
 /// What a carrier asks.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +15,8 @@ pub struct CarrierRequest {
     pub to: Address,
     /// Who dials; `None` when withheld or not a valid number.
     pub from: Option<E164>,
+    /// How text that spells the caller's number is known: of whatever came as one, withheld or not valid included.
+    pub tail: Option<Tail>,
     /// The publisher's label for the call, if the carrier passes one on.
     pub sub_id: Option<String>,
     /// Two-letter state as the carrier says.

@@ -65,6 +65,34 @@ impl fmt::Debug for E164 {
     }
 }
 
+/// The last seven digits of whatever came as the caller's number, valid or not: beside the area code they are all of it,
+/// so foreign text that contains them is not kept or passed on as it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Tail([u8; 7]);
+
+impl Tail {
+    /// The tail of a text with at least seven digits.
+    pub fn of(text: &str) -> Option<Tail> {
+        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_digit).collect();
+        digits.last_chunk().copied().map(Tail)
+    }
+
+    /// Whether the digits of the text contain these in a row, whatever stands between them. Digits of other scripts
+    /// count as any digit: seven of them, mixed or not, are suspect enough.
+    pub fn is_in(&self, text: &str) -> bool {
+        let digits: Vec<char> = text.chars().filter(|c| c.is_numeric()).collect();
+        digits.windows(self.0.len()).any(|window| {
+            window.iter().zip(self.0).all(|(shown, digit)| *shown == char::from(digit) || !shown.is_ascii())
+        })
+    }
+}
+
+impl fmt::Debug for Tail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(tail of a number)")
+    }
+}
+
 /// Longest SIP address accepted, in bytes.
 pub const SIP_MAX: usize = 256;
 

@@ -26,7 +26,7 @@ pub mod reason;
 pub mod schedule;
 pub mod time;
 
-pub use caller::{Address, E164, SetBy, Tag, TagValue, Tags};
+pub use caller::{Address, E164, SetBy, Tag, TagValue, Tags, Tail};
 pub use catalog::{
     Buyer, BuyerIx, Campaign, CampaignIx, Carrier, CarrierIx, Catalog, Payout, Publisher, PublisherIx,
     Target, TargetIx, TrackingNumber,

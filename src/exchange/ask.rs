@@ -97,7 +97,7 @@ impl Worker {
         subject: &Subject<'_>,
         bars: Bars,
         trail: &mut Trail,
-        node: &AuctionNode,
+        (place, node): (usize, &AuctionNode),
         asking: Asking,
     ) -> Run {
         let closes = ctx.closes(subject);
@@ -120,7 +120,7 @@ impl Worker {
             min_price: bars.min_price,
             takeover: node.takeover,
             guard: self.exchange.rules.dial_guard,
-            seed: ctx.seed,
+            seed: ctx.seed_of(place),
         };
         let mut auction = Auction::open(rules, entrants);
         let gathered = match asks.is_empty() {
@@ -215,6 +215,7 @@ impl Worker {
             state: subject.state.as_deref(),
             zip: ctx.request.zip.as_deref(),
             number: ctx.request.from,
+            tail: ctx.request.tail,
             token: token.as_deref(),
             geo_source: subject.geo_source,
             stir: ctx.request.stir.as_deref(),

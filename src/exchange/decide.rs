@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::ask::{Asking, Bars, Run, entrant, fixed_offer};
-use super::subject::{Subject, caller_token, kept};
+use super::subject::{Subject, kept, record_token};
 use super::trail::Trail;
 use super::{InForce, Rules, Worker};
 use crate::auction::bid::clean_note;
@@ -20,9 +20,10 @@ use crate::auction::rank::Ranked;
 use crate::auction::{Auction, Offer, accept};
 use crate::billing::{Terms, min_price};
 use crate::call::{Call, Patience};
-use crate::capacity::{Basis, CapKey, Claim, Entity};
+use crate::capacity::{Basis, CapKey, Claim, Entity, NO_LIMIT};
 use crate::carrier::{Action, CarrierReply, CarrierRequest, DialTarget, generic};
 use crate::domain::catalog::Limits;
+use crate::domain::draw::mix;
 use crate::domain::schedule::day_window;
 use crate::domain::{Address, CallId, CarrierIx, HangupCause, Money, Reason, TargetIx, Terminal, Timestamp};
 use crate::ping::Outstanding;
@@ -66,6 +67,11 @@ impl Ctx {
             carrier: self.in_force.snapshot.catalog.carrier(self.carrier).id.clone(),
             carrier_call_id: self.request.carrier_call_id.clone(),
         }
+    }
+
+    /// The seed of an auction, by its place in the walk: draws that shared one would decide each other.
+    pub(super) fn seed_of(&self, place: usize) -> u64 {
+        mix(self.seed ^ (place as u64 + 1))
     }
 
     /// When the auctions of this step close: by the campaign's deadline, and in time for the carrier's ceiling.
@@ -266,7 +272,7 @@ impl Worker {
                         min_price: bars.min_price,
                         takeover: node.takeover,
                         guard: Duration::ZERO,
-                        seed: ctx.seed,
+                        seed: ctx.seed_of(at),
                     };
                     let entrants = members.iter().map(|ix| entrant(*ix, catalog.target(*ix))).collect();
                     let (ranking, _) = Auction::open(rules, entrants).close(ctx.arrived);
@@ -298,7 +304,7 @@ impl Worker {
                 Step::Dial(_) => self.try_static(ctx, prepared, |step| step == at),
                 Step::Auction(node) => {
                     let (subject, bars) = (&prepared.subject, prepared.bars);
-                    let run = self.auction(ctx, subject, bars, &mut prepared.trail, node, asking).await;
+                    let run = self.auction(ctx, subject, bars, &mut prepared.trail, (at, node), asking).await;
                     Self::note_run(&run, &mut decided);
                     let taken = self.try_ranked(ctx, prepared, &run);
                     merge(&mut decided.outstanding, run.outstanding);
@@ -412,7 +418,7 @@ impl Worker {
             at: ctx.arrived,
             campaign: None,
             publisher: None,
-            caller: ctx.request.from,
+            caller: ctx.request.tail,
             test: ctx.request.test,
             token: self.exchange.entropy.token(),
             call: Call::new(),
@@ -575,7 +581,7 @@ impl Worker {
             at: ctx.arrived,
             campaign: prepared.subject.campaign(catalog).map(|campaign| campaign.id.clone()),
             publisher: prepared.subject.line.map(|line| catalog.publisher(line.publisher).id.clone()),
-            caller: ctx.request.from,
+            caller: ctx.request.tail,
             test: ctx.request.test,
             token,
             call,
@@ -601,7 +607,8 @@ fn about(request: &CarrierRequest) -> u64 {
     hasher.finish()
 }
 
-/// What handing a call to this target now takes, in the order in which capacity is taken.
+/// What handing a call to this target now takes, in the order in which capacity is taken. What has no limit is counted
+/// too: one that a reload sets must know what is in progress and what the day has had.
 fn claims(in_force: &InForce, ix: TargetIx, now: Timestamp) -> Vec<Claim> {
     let catalog = &in_force.snapshot.catalog;
     let target = catalog.target(ix);
@@ -610,9 +617,8 @@ fn claims(in_force: &InForce, ix: TargetIx, now: Timestamp) -> Vec<Claim> {
     let mut claims = Vec::new();
     let mut add = |entity: Entity, limits: &Limits| {
         let mut claim = |basis, window, limit: Option<u32>| {
-            claims.extend(
-                limit.map(|limit| Claim { key: CapKey { entity: entity.clone(), basis, window }, limit }),
-            );
+            let key = CapKey { entity: entity.clone(), basis, window };
+            claims.push(Claim { key, limit: limit.unwrap_or(NO_LIMIT) });
         };
         claim(Basis::Concurrency, Timestamp::default(), limits.concurrency);
         claim(Basis::BillableDay, day, limits.daily_billable);
@@ -676,12 +682,12 @@ fn decided_row(
     DecidedRow {
         keys: prepared.trail.keys(),
         carrier: catalog.carrier(ctx.carrier).id.clone(),
-        carrier_call_id: kept(&request.carrier_call_id, request.from),
+        carrier_call_id: kept(&request.carrier_call_id, request.tail),
         test: request.test,
         number,
-        sub_id: request.sub_id.clone().or(of_number).map(|sub_id| kept(&sub_id, request.from)),
+        sub_id: request.sub_id.clone().or(of_number).map(|sub_id| kept(&sub_id, request.tail)),
         caller: request.from.map_or_else(|| "withheld".to_owned(), |number| number.to_string()),
-        caller_token: request.from.map(|number| caller_token(&caller_key, number)),
+        caller_token: request.from.map(|number| record_token(&caller_key, number)),
         state: prepared.subject.state.clone(),
         basis: reply.basis,
         action: reply.action.as_str(),

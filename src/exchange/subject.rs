@@ -8,7 +8,7 @@ use crate::carrier::CarrierRequest;
 use crate::domain::area_codes::area_code;
 use crate::domain::catalog::Secret;
 use crate::domain::{
-    Address, Campaign, CampaignIx, Catalog, E164, Plan, PublisherIx, SetBy, Tags, TrackingNumber,
+    Address, Campaign, CampaignIx, Catalog, E164, Plan, PublisherIx, SetBy, Tags, Tail, TrackingNumber,
 };
 
 /// The configured side of a call.
@@ -71,23 +71,20 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// The caller as this deployment knows it: 64 bits, keyed, the same for every call of one number.
-pub(super) fn caller_token(key: &Secret, number: E164) -> u64 {
+/// The caller as this deployment's records know it: 64 bits, keyed, the same for every call of one number.
+pub(super) fn record_token(key: &Secret, number: E164) -> u64 {
     let digest = sign::keyed(&key.0, &[b"records", number.reveal().as_bytes()]);
     u64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
 }
 
 /// Foreign text as records keep it: bounded and printable, and masked where it spells the caller's number.
-pub(super) fn kept(text: &str, caller: Option<E164>) -> String {
-    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    let spells =
-        caller.is_some_and(|number| digits.contains(&format!("{:07}", number.digits() % 10_000_000)));
-    if spells { clean_note(text) } else { text.to_owned() }
+pub(super) fn kept(text: &str, caller: Option<Tail>) -> String {
+    if caller.is_some_and(|tail| tail.is_in(text)) { clean_note(text) } else { text.to_owned() }
 }
 
 /// An id as records keep it: where it spells the caller's number it is masked, and told apart from others by a keyed
 /// digest, since records of one id are taken for repeats.
-pub(super) fn kept_id(key: &Secret, text: &str, caller: Option<E164>) -> String {
+pub(super) fn kept_id(key: &Secret, text: &str, caller: Option<Tail>) -> String {
     let masked = kept(text, caller);
     if masked == text {
         return masked;
@@ -103,7 +100,7 @@ mod tests {
 
     #[test]
     fn text_that_spells_the_caller_is_masked() {
-        let caller = E164::parse("+15125550123");
+        let caller = Tail::of("+15125550123");
         assert_eq!(kept("fb-77", caller), "fb-77");
         assert!(!kept("leg 512-555-0123", caller).contains("0123"));
         assert_eq!(kept("leg 512-555-0124", caller), "leg 512-555-0124");
@@ -111,7 +108,7 @@ mod tests {
 
     #[test]
     fn masked_ids_are_told_apart() {
-        let (key, caller) = (Secret(vec![1; 32]), E164::parse("+15125550123"));
+        let (key, caller) = (Secret(vec![1; 32]), Tail::of("5125550123"));
         let id = |text| kept_id(&key, text, caller);
         assert_eq!(id("e-1"), "e-1");
         assert_ne!(id("5125550123-1"), id("5125550123-2"));
@@ -123,7 +120,7 @@ mod tests {
     fn a_token_is_stable_and_keyed() {
         let number = E164::parse("+15125550123").expect("E.164");
         let (a, b) = (Secret(vec![1; 32]), Secret(vec![2; 32]));
-        assert_eq!(caller_token(&a, number), caller_token(&a, number));
-        assert_ne!(caller_token(&a, number), caller_token(&b, number));
+        assert_eq!(record_token(&a, number), record_token(&a, number));
+        assert_ne!(record_token(&a, number), record_token(&b, number));
     }
 }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::billing::Terms;
 use crate::call::Call;
 use crate::capacity::hold::Hold;
-use crate::domain::{BuyerId, CallId, CampaignId, CarrierId, E164, PublisherId, TargetId, Timestamp};
+use crate::domain::{BuyerId, CallId, CampaignId, CarrierId, PublisherId, Tail, TargetId, Timestamp};
 
 /// A decision's key: every carrier is a namespace of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -86,8 +86,8 @@ pub struct Live {
     pub campaign: Option<CampaignId>,
     /// Its publisher, unless the number was unknown.
     pub publisher: Option<PublisherId>,
-    /// Its caller, to know its number in foreign text; `None` when withheld.
-    pub caller: Option<E164>,
+    /// How foreign text that spells its caller's number is known.
+    pub caller: Option<Tail>,
     /// Never billed, in no count.
     pub test: bool,
     /// What its `events` URL carries.

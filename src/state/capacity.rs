@@ -9,7 +9,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 
 use crate::capacity::hold::{Changes, Hold};
-use crate::capacity::{Basis, CapKey, Claim, Gauge, Move};
+use crate::capacity::{Basis, CapKey, Claim, Gauge, Move, NO_LIMIT};
 use crate::domain::{HoldId, Timestamp};
 
 /// How long the gauge of a closed window is kept for late settlements.
@@ -26,7 +26,7 @@ impl Gauges {
     pub fn full(&self, claims: &[Claim]) -> Option<CapKey> {
         claims
             .iter()
-            .find(|claim| !self.read(&claim.key).has_room(claim.limit))
+            .find(|claim| claim.limit != NO_LIMIT && !self.read(&claim.key).has_room(claim.limit))
             .map(|claim| claim.key.clone())
     }
 

@@ -138,8 +138,8 @@ pub(super) async fn attend(port: Arc<Port>, door: Door) {
             None => bind(port.addr).and_then(|socket| Door::open(&port, socket)).ok(),
             fits @ Some(Door::Open(_) | Door::Shut(_)) => fits,
         };
-        if door.is_none() && !is_dead {
-            // Somebody has the port at this moment; the bidder is not open before it has it back.
+        if door.is_none() {
+            // A listener lives on for a moment in a process that is being spawned; until then the change is not done.
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         }
