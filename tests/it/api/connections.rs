@@ -79,7 +79,7 @@ fn above_its_limit_a_listener_closes_at_once() {
 
 #[test]
 fn beyond_its_decisions_it_answers_from_the_ring_tree() {
-    let bidders = bidders([("slow", bid_after(700, "30.00"))]);
+    let bidders = bidders([("slow", bid_after(400, "30.00"))]);
     let endpoint = format!("endpoint = {{ url = \"{}\" }}", bidders.url("slow"));
     let market = Market::new(r#"{ sequential = [{ auction = ["slow"] }, "desk"] }"#)
         .patient()
@@ -99,16 +99,15 @@ fn beyond_its_decisions_it_answers_from_the_ring_tree() {
             let second = exchange.decide(&ask(&format!("second-{n}")));
             (deciding.join().unwrap(), second)
         });
-        assert_eq!(first["reason"], "won");
-        let is_static = second["reason"] == "static";
-        if is_static {
+        let is_proof = first["reason"] == "won" && second["reason"] == "static";
+        if is_proof {
             let call = second["call_id"].as_str().unwrap();
             assert_eq!(exchange.outcome(call, "slow").0, "overload");
             assert_eq!(exchange.outcome(call, "desk").0, "won");
         }
         exchange.give_up(&first);
         exchange.give_up(&second);
-        is_static.then_some(())
+        is_proof.then_some(())
     });
     exchange.finish();
 }

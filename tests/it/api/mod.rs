@@ -6,3 +6,4 @@ mod cli;
 mod connections;
 mod refusals;
 mod repeats;
+mod tls;
