@@ -6,7 +6,7 @@
 //! for every ping, cost as much again: 20 targets are a tenth of a millisecond of every buyer's time.
 
 use outcry::bidder::{Asking, Ping, caller_token, publisher_code};
-use outcry::domain::{BuyerId, CampaignId, E164, PingId, PublisherId};
+use outcry::domain::{BuyerId, CampaignId, E164, PingId, PublisherId, Tail};
 
 use crate::{Stopwatch, market};
 
@@ -32,7 +32,7 @@ pub fn run(watch: &mut Stopwatch) {
         state: Some("TX"),
         zip: Some("78701"),
         number: Some(number),
-        tail: None,
+        tail: Tail::of(&number.reveal()),
         token: Some(&token),
         geo_source: "zip",
         stir: Some("A"),

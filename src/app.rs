@@ -283,7 +283,7 @@ fn start_workers(
         let lingering = pings.lingering.div_ceil(count);
         let pinger = Pinger::new(pool, exchange.clock.clone(), pings.linger, lingering);
         let served = Served {
-            worker: Arc::new(Worker { exchange: Arc::clone(exchange), pinger: pinger.clone() }),
+            worker: Arc::new(Worker::new(Arc::clone(exchange), pinger.clone())),
             limits: http::Limits {
                 body: settings.limits.body.min(settings.limits.request),
                 body_bytes: settings.limits.body_bytes,

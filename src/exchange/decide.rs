@@ -8,43 +8,32 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::ask::{Asking, Bars, Run, entrant, fixed_offer};
-use super::subject::{Subject, kept, record_token};
+use super::subject::Subject;
 use super::trail::Trail;
-use super::{InForce, Rules, Worker};
+use super::{Deciding, InForce, Worker};
 use crate::auction::bid::clean_note;
 use crate::auction::rank::Ranked;
 use crate::auction::{Auction, Offer, accept};
-use crate::billing::{Terms, min_price};
-use crate::call::{Call, Patience};
+use crate::billing::min_price;
 use crate::capacity::{Basis, CapKey, Claim, Entity, NO_LIMIT};
-use crate::carrier::{Action, CarrierReply, CarrierRequest, DialTarget, generic};
+use crate::carrier::CarrierRequest;
 use crate::domain::catalog::Limits;
 use crate::domain::draw::mix;
 use crate::domain::schedule::day_window;
-use crate::domain::{Address, CallId, CarrierIx, HangupCause, Money, Reason, TargetIx, Terminal, Timestamp};
+use crate::domain::{CallId, CarrierIx, Money, Reason, TargetIx, Timestamp};
 use crate::ping::Outstanding;
-use crate::records::row::{CallKeys, DecidedRow, EndCounts, EndedRow, Row};
+use crate::records::row::CallKeys;
 use crate::routing::ring_tree::{Step, walk};
 use crate::routing::{Facts, Verdict, screen};
-use crate::state::calls::{Answer, Begin, CallKey, Live, Offered, Ticket, wait};
+use crate::state::calls::{Answer, Begin, CallKey, Ticket, wait};
 use crate::state::capacity::HoldGuard;
 use crate::telemetry::event;
 
 /// Kept free between the end of an auction and the carrier's ceiling, for holding and answering.
 const AFTER_AUCTION: Duration = Duration::from_millis(100);
-/// How long after a decision its answer may be acted on, where no bid's life ends sooner: the slack of a hold.
-const ANSWER_LIFE: Duration = Duration::from_secs(20);
-/// Beyond the ring time an unanswered attempt keeps its hold.
-const UNANSWERED_SLACK: Duration = Duration::from_secs(20);
-/// Beyond the longest talk an answered attempt keeps its hold.
-const ANSWERED_SLACK: Duration = Duration::from_secs(60);
-/// Ring time and longest talk of a plan's own fallback destination.
-const TERMINAL_RING: Duration = Duration::from_secs(30);
-const TERMINAL_TALK: Duration = Duration::from_secs(14_400);
 /// A decision that was given up is begun again this often.
 const TRIES: usize = 3;
 
@@ -58,11 +47,11 @@ pub(super) struct Ctx {
     pub(super) arrived: Timestamp,
     pub(super) call_id: CallId,
     pub(super) seed: u64,
-    about: u64,
+    pub(super) about: u64,
 }
 
 impl Ctx {
-    fn key(&self) -> CallKey {
+    pub(super) fn key(&self) -> CallKey {
         CallKey {
             carrier: self.in_force.snapshot.catalog.carrier(self.carrier).id.clone(),
             carrier_call_id: self.request.carrier_call_id.clone(),
@@ -84,37 +73,37 @@ impl Ctx {
 }
 
 /// Who takes the call.
-struct Taken {
-    target: TargetIx,
-    offer: Offer,
-    guard: HoldGuard,
-    basis: &'static str,
-    reason: Reason,
+pub(super) struct Taken {
+    pub(super) target: TargetIx,
+    pub(super) offer: Offer,
+    pub(super) guard: HoldGuard,
+    pub(super) basis: &'static str,
+    pub(super) reason: Reason,
 }
 
 /// A decision up to the point where somebody is asked: enough to answer from.
-struct Prepared<'a> {
-    subject: Subject<'a>,
-    trail: Trail,
-    bars: Bars,
+pub(super) struct Prepared<'a> {
+    pub(super) subject: Subject<'a>,
+    pub(super) trail: Trail,
+    pub(super) bars: Bars,
     /// What would be tried, in order, if nobody could be asked: by step of the walk.
-    static_answer: Vec<(usize, TargetIx, Offer)>,
+    pub(super) static_answer: Vec<(usize, TargetIx, Offer)>,
     /// Why the whole call goes to the terminal action without trying anybody.
-    barred: Option<Reason>,
+    pub(super) barred: Option<Reason>,
 }
 
 /// A decision.
-struct Decided {
-    taken: Option<Taken>,
+pub(super) struct Decided {
+    pub(super) taken: Option<Taken>,
     /// Why nobody took it.
-    reason: Reason,
-    outstanding: Option<(Outstanding, Vec<TargetIx>)>,
+    pub(super) reason: Reason,
+    pub(super) outstanding: Option<(Outstanding, Vec<TargetIx>)>,
     /// Ours alone: until the last ping was written, and from the event that ended the auction.
-    own_before: Duration,
-    own_since: Timestamp,
-    pinged: bool,
+    pub(super) own_before: Duration,
+    pub(super) own_since: Timestamp,
+    pub(super) pinged: bool,
     /// No connection had to be opened for it: only then its own share is a measurement.
-    measured: bool,
+    pub(super) measured: bool,
 }
 
 impl Worker {
@@ -152,7 +141,11 @@ impl Worker {
                         about,
                     };
                     let worker = Arc::clone(self);
-                    tokio::spawn(async move { worker.take(ctx, ticket).await });
+                    let deciding = Deciding::begin(&self.deciding);
+                    tokio::spawn(async move {
+                        worker.take(ctx, ticket).await;
+                        drop(deciding);
+                    });
                     (None, waiting)
                 }
             };
@@ -398,198 +391,6 @@ impl Worker {
             measured: true,
         }
     }
-
-    /// Not even the catalog could be asked: a polite end, without a record.
-    fn last_resort(&self, ctx: &Ctx, ticket: Ticket) {
-        let now = self.exchange.clock.now();
-        let reply = CarrierReply {
-            call_id: ctx.call_id,
-            step: 1,
-            action: Action::Hangup(HangupCause::Congestion),
-            basis: "terminal",
-            reason: Reason::InternalError,
-            valid_until: now.after(ANSWER_LIFE),
-            max_talk_s: 0,
-            events: None,
-            decided_us: now.since(ctx.arrived).as_micros() as u64,
-        };
-        let live = Live {
-            key: ctx.key(),
-            at: ctx.arrived,
-            campaign: None,
-            publisher: None,
-            caller: ctx.request.tail,
-            test: ctx.request.test,
-            token: self.exchange.entropy.token(),
-            call: Call::new(),
-            offered: Vec::new(),
-            over_since: Some(now),
-            end_counted: true,
-        };
-        self.exchange.state.calls.open(ctx.call_id, live);
-        self.exchange.state.calls.arm(now.after(self.exchange.rules.keep_ended), ctx.call_id);
-        let body = Bytes::from(generic::reply(&reply));
-        ticket.finish(Arc::new(Answer { call_id: ctx.call_id, body, about: ctx.about }));
-    }
-
-    /// Opens the call, answers everybody who waits, and records.
-    fn finish(self: &Arc<Self>, ctx: &Ctx, mut prepared: Prepared<'_>, decided: Decided, ticket: Ticket) {
-        let exchange = &self.exchange;
-        let catalog = &ctx.in_force.snapshot.catalog;
-        let token = exchange.entropy.token();
-        let now = exchange.clock.now();
-        let action = action(ctx, &prepared, decided.taken.as_ref(), &exchange.rules);
-        let reason = match &decided.taken {
-            _ if ctx.request.test => Reason::Test,
-            Some(taken) => taken.reason,
-            None => decided.reason,
-        };
-        let own = decided.own_before + now.since(decided.own_since);
-        let taken = decided.taken;
-        let mut reply = CarrierReply {
-            call_id: ctx.call_id,
-            step: 1,
-            basis: taken.as_ref().filter(|_| is_dial(&action)).map_or("terminal", |taken| taken.basis),
-            reason,
-            valid_until: valid_until(taken.as_ref(), now),
-            max_talk_s: taken.as_ref().map_or(TERMINAL_TALK, |t| catalog.target(t.target).max_talk).as_secs(),
-            events: Some(format!(
-                "{}/v1/calls/{}/events/{token:032x}",
-                exchange.rules.public_base_url, ctx.call_id
-            )),
-            decided_us: 0,
-            action,
-        };
-        let mut decided_row =
-            decided_row(ctx, &prepared, taken.as_ref(), &reply, exchange.rules.caller_key.clone());
-        let live = self.live(ctx, &prepared, taken, &reply, token, now);
-        let ended = live.over_since.map(|_| ended_at_once(ctx, &prepared, reason, now));
-        let campaign = prepared.subject.campaign(catalog).map(|campaign| campaign.id.clone());
-        let timer = live.call.next_deadline().unwrap_or(now.after(exchange.rules.keep_ended));
-        exchange.state.calls.open(ctx.call_id, live);
-        exchange.state.calls.arm(timer, ctx.call_id);
-        let took = exchange.clock.now().since(ctx.arrived);
-        reply.decided_us = took.as_micros() as u64;
-        let body = Bytes::from(generic::reply(&reply));
-        ticket.finish(Arc::new(Answer { call_id: ctx.call_id, body, about: ctx.about }));
-        decided_row.decided_us = reply.decided_us;
-        decided_row.overhead_us = own.as_micros() as u64;
-        let mut rows = vec![Row::Decided(Box::new(decided_row)), Row::Trail(Box::new(prepared.trail.row()))];
-        if let Some(ended) = ended {
-            event::call_ended(campaign.as_ref(), reason, None, Money::ZERO, Money::ZERO);
-            rows.push(Row::Ended(Box::new(ended)));
-        }
-        exchange.recorder.push(rows);
-        event::decision_made(
-            campaign.as_ref(),
-            reply.basis,
-            reason,
-            took,
-            (decided.pinged && decided.measured).then_some(own),
-        );
-        let pending = prepared.trail.pending();
-        count_outcomes(&prepared.trail, |target| !pending.contains(&target));
-        match decided.outstanding {
-            Some((outstanding, members)) if !pending.is_empty() => {
-                let worker = Arc::clone(self);
-                let trail = prepared.trail;
-                tokio::spawn(async move { worker.linger(outstanding, members, trail, pending).await });
-            }
-            _ => {
-                // Nobody's reply can come any more.
-                for target in &pending {
-                    prepared.trail.resolve(*target, Reason::Timeout, None, None);
-                }
-                if !pending.is_empty() {
-                    self.record_final(&prepared.trail, &pending);
-                }
-            }
-        }
-    }
-
-    /// Waits for late replies, then writes the outcomes that were pending.
-    async fn linger(
-        self: Arc<Self>,
-        outstanding: Outstanding,
-        members: Vec<TargetIx>,
-        mut trail: Trail,
-        pending: Vec<TargetIx>,
-    ) {
-        for late in outstanding.finish().await {
-            trail.resolve(members[late.entrant], Reason::Late, late.amount, Some(late.latency));
-        }
-        for target in &pending {
-            trail.resolve(*target, Reason::Timeout, None, None);
-        }
-        self.record_final(&trail, &pending);
-    }
-
-    fn record_final(&self, trail: &Trail, pending: &[TargetIx]) {
-        count_outcomes(trail, |target| pending.contains(&target));
-        self.exchange.recorder.push(vec![Row::Trail(Box::new(trail.row()))]);
-    }
-
-    /// The call as it lives on in memory.
-    fn live(
-        &self,
-        ctx: &Ctx,
-        prepared: &Prepared<'_>,
-        taken: Option<Taken>,
-        reply: &CarrierReply,
-        token: u128,
-        now: Timestamp,
-    ) -> Live {
-        let catalog = &ctx.in_force.snapshot.catalog;
-        let late_events = self.exchange.rules.late_events;
-        let mut call = Call::new();
-        let mut offered = Vec::new();
-        let is_dialled = is_dial(&reply.action);
-        if let Some(taken) = taken.filter(|_| is_dialled) {
-            let target = catalog.target(taken.target);
-            let patience = Patience {
-                late_events,
-                unanswered: target.ring + UNANSWERED_SLACK,
-                answered: target.max_talk + ANSWERED_SLACK,
-            };
-            call.offer(1, patience, now);
-            let line =
-                prepared.subject.line.expect("a call to an unknown number is never offered to a target");
-            offered.push(Offered {
-                attempt: 1,
-                target: target.id.clone(),
-                buyer: catalog.buyer(target.buyer).id.clone(),
-                terms: Terms {
-                    price: taken.offer.price,
-                    min_duration: taken.offer.min_duration,
-                    payout: *catalog.payout(line.publisher, line.campaign),
-                    money_step: ctx.in_force.snapshot.money_step,
-                    test: ctx.request.test,
-                },
-                hold: taken.guard.keep(),
-            });
-        } else if is_dialled {
-            let unanswered = TERMINAL_RING + UNANSWERED_SLACK;
-            call.offer(
-                1,
-                Patience { late_events, unanswered, answered: TERMINAL_TALK + ANSWERED_SLACK },
-                now,
-            );
-        }
-        let over = call.is_over();
-        Live {
-            key: ctx.key(),
-            at: ctx.arrived,
-            campaign: prepared.subject.campaign(catalog).map(|campaign| campaign.id.clone()),
-            publisher: prepared.subject.line.map(|line| catalog.publisher(line.publisher).id.clone()),
-            caller: ctx.request.tail,
-            test: ctx.request.test,
-            token,
-            call,
-            offered,
-            over_since: over.then_some(now),
-            end_counted: over,
-        }
-    }
 }
 
 /// A later auction of the same step adds its pings to those still out.
@@ -627,103 +428,4 @@ fn claims(in_force: &InForce, ix: TargetIx, now: Timestamp) -> Vec<Claim> {
     add(Entity::Target(target.id.clone()), &target.limits);
     claims.sort();
     claims
-}
-
-/// What the carrier is told to do.
-fn action(ctx: &Ctx, prepared: &Prepared<'_>, taken: Option<&Taken>, rules: &Rules) -> Action {
-    let catalog = &ctx.in_force.snapshot.catalog;
-    let dial = |address: Address, role, ring: Duration| {
-        let caller_id = ctx.request.from;
-        Action::Dial(DialTarget { attempt: 1, address, role, ring_s: ring.as_secs(), caller_id })
-    };
-    match taken {
-        _ if ctx.request.test => match &rules.test_address {
-            Some(address) => dial(address.clone(), "terminal", TERMINAL_RING),
-            None => Action::Hangup(HangupCause::Normal),
-        },
-        Some(taken) => {
-            let target = catalog.target(taken.target);
-            let address = taken.offer.destination.clone().unwrap_or_else(|| target.address.clone());
-            dial(address, "buyer", target.ring)
-        }
-        None => match &prepared.subject.plan.terminal {
-            Terminal::Dial(address) => dial(address.clone(), "terminal", TERMINAL_RING),
-            Terminal::Voicemail(greeting) => Action::Voicemail(greeting.clone()),
-            Terminal::Message(text) => Action::Message(text.clone()),
-            Terminal::Hangup(cause) => Action::Hangup(*cause),
-        },
-    }
-}
-
-fn is_dial(action: &Action) -> bool {
-    matches!(action, Action::Dial(_))
-}
-
-fn valid_until(taken: Option<&Taken>, now: Timestamp) -> Timestamp {
-    let life = now.after(ANSWER_LIFE);
-    taken.and_then(|taken| taken.offer.expires).map_or(life, |expires| expires.min(life))
-}
-
-fn decided_row(
-    ctx: &Ctx,
-    prepared: &Prepared<'_>,
-    taken: Option<&Taken>,
-    reply: &CarrierReply,
-    caller_key: crate::domain::catalog::Secret,
-) -> DecidedRow {
-    let catalog = &ctx.in_force.snapshot.catalog;
-    let request = &ctx.request;
-    let target = taken.map(|taken| catalog.target(taken.target));
-    let number = match &prepared.subject.line {
-        Some(line) => line.number.number.reveal(),
-        None => request.to.to_string(),
-    };
-    let of_number = prepared.subject.line.and_then(|line| line.number.sub_id.clone());
-    DecidedRow {
-        keys: prepared.trail.keys(),
-        carrier: catalog.carrier(ctx.carrier).id.clone(),
-        carrier_call_id: kept(&request.carrier_call_id, request.tail),
-        test: request.test,
-        number,
-        sub_id: request.sub_id.clone().or(of_number).map(|sub_id| kept(&sub_id, request.tail)),
-        caller: request.from.map_or_else(|| "withheld".to_owned(), |number| number.to_string()),
-        caller_token: request.from.map(|number| record_token(&caller_key, number)),
-        state: prepared.subject.state.clone(),
-        basis: reply.basis,
-        action: reply.action.as_str(),
-        reason: reply.reason,
-        target: target.map(|target| target.id.clone()),
-        buyer: target.map(|target| catalog.buyer(target.buyer).id.clone()),
-        price: taken.map(|taken| taken.offer.price),
-        decided_us: 0,
-        overhead_us: 0,
-        catalog: catalog.digest.clone(),
-    }
-}
-
-/// The end of a call whose decision was its end.
-fn ended_at_once(ctx: &Ctx, prepared: &Prepared<'_>, reason: Reason, now: Timestamp) -> EndedRow {
-    EndedRow {
-        keys: prepared.trail.keys(),
-        target: None,
-        buyer: None,
-        ended_at: now,
-        reason,
-        connected: false,
-        talk_ms: 0,
-        talk_source: "none",
-        ended_by: "exchange",
-        billable: false,
-        payable: false,
-        negative_margin: false,
-        counts: EndCounts { ended: i64::from(!ctx.request.test), ..EndCounts::default() },
-    }
-}
-
-fn count_outcomes(trail: &Trail, counted: impl Fn(TargetIx) -> bool) {
-    for (target, outcome) in trail.targets().into_iter().zip(trail.outcomes()) {
-        if counted(target) {
-            event::outcome(&outcome.buyer, outcome.reason);
-        }
-    }
 }

@@ -3,6 +3,7 @@
 //! Each story calls the named steps of the engines and the parts of the shell in order. What is decided is in `routing`,
 //! `auction`, `capacity`, `call` and `billing`; who speaks which bytes is in `carrier` and `bidder`.
 
+mod answer;
 mod ask;
 pub mod decide;
 pub mod progress;
@@ -11,6 +12,7 @@ pub mod sweep;
 mod trail;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -109,4 +111,33 @@ pub struct Worker {
     pub exchange: Arc<Exchange>,
     /// Its connections to bid endpoints.
     pub pinger: Pinger,
+    deciding: Arc<AtomicUsize>,
+}
+
+impl Worker {
+    /// A worker that decides nothing yet.
+    pub fn new(exchange: Arc<Exchange>, pinger: Pinger) -> Worker {
+        Worker { exchange, pinger, deciding: Arc::default() }
+    }
+
+    /// Whether decisions or late replies are still owed their records.
+    pub fn is_busy(&self) -> bool {
+        self.deciding.load(Ordering::Relaxed) > 0 || self.pinger.lingering() > 0
+    }
+}
+
+/// Counts a decision until dropped, whoever waits for it.
+struct Deciding(Arc<AtomicUsize>);
+
+impl Deciding {
+    fn begin(deciding: &Arc<AtomicUsize>) -> Deciding {
+        deciding.fetch_add(1, Ordering::Relaxed);
+        Deciding(Arc::clone(deciding))
+    }
+}
+
+impl Drop for Deciding {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }

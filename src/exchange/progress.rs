@@ -113,7 +113,6 @@ impl Exchange {
         if attempt.is_some_and(|attempt| !live.call.has_attempt(attempt)) {
             return Err(NotTaken::NoAttempt);
         }
-        let before = live.call.next_deadline();
         let effects = live.call.on_event(&reported.event, now);
         let mut aftermath = self.run(id, live, effects, now);
         aftermath.rows.insert(
@@ -128,10 +127,7 @@ impl Exchange {
                 detail: reported.detail.clone(),
             })),
         );
-        let after = live.call.next_deadline();
-        if let Some(deadline) = after.filter(|_| after != before) {
-            self.state.calls.arm(deadline, id);
-        }
+        self.watch(id, live, now);
         Ok(aftermath)
     }
 
@@ -141,9 +137,7 @@ impl Exchange {
         let passed = self.state.calls.with(id, |live| {
             let effects = live.call.on_time(now);
             let mut aftermath = self.run(id, live, effects, now);
-            if let Some(deadline) = live.call.next_deadline() {
-                self.state.calls.arm(deadline, id);
-            }
+            self.watch(id, live, now);
             let rows = std::mem::take(&mut aftermath.rows);
             let written = (!rows.is_empty()).then(|| slot.commit(rows));
             (aftermath, live.campaign.clone(), written)
@@ -163,6 +157,7 @@ impl Exchange {
     /// Runs the machine's effects on the call itself and gathers what they mean outside it.
     fn run(&self, id: CallId, live: &mut Live, effects: Vec<Effect>, now: Timestamp) -> Aftermath {
         let mut aftermath = Aftermath::default();
+        let settled = effects.iter().any(|effect| matches!(effect, Effect::Settle { .. }));
         for effect in effects {
             match effect {
                 Effect::FreeSlots { attempt } => {
@@ -178,7 +173,7 @@ impl Exchange {
                     let end = lost_end(now);
                     ended(id, live, attempt, &end, None, now, &mut aftermath);
                 }
-                Effect::Settle { attempt, end, .. } => {
+                Effect::Settle { attempt, end } => {
                     let settlement = offered(live, attempt).map(|offered| {
                         let settlement = settle(&offered.terms, &end);
                         let hold = &mut offered.hold;
@@ -189,9 +184,8 @@ impl Exchange {
                 }
             }
         }
-        if live.over_since.is_none() && live.call.is_over() {
+        if live.call.is_over() && (settled || live.over_since.is_none()) {
             live.over_since = Some(now);
-            self.state.calls.arm(now.after(self.rules.keep_ended), id);
         }
         aftermath
     }

@@ -1,10 +1,14 @@
 //! What happens because time passes: lost ends expire, waiting ends are judged, old answers are forgotten.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Exchange;
+use crate::domain::{CallId, Timestamp};
 use crate::runtime::Shutdown;
+use crate::state::calls::Live;
+use crate::telemetry::event;
 
 /// How often timers are looked at.
 const EVERY: Duration = Duration::from_millis(250);
@@ -12,6 +16,8 @@ const EVERY: Duration = Duration::from_millis(250);
 const AT_ONCE: usize = 1_000;
 /// How often idle gauges are forgotten, in rounds.
 const GAUGES_EVERY: u32 = 240;
+/// Farthest ahead that a call's next look is set.
+const FARTHEST: Duration = Duration::from_secs(600);
 /// When a call could not be looked at because the disk's queue was full, it is looked at again after this.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -34,20 +40,57 @@ impl Exchange {
         }
     }
 
-    /// Looks at every call whose time has come, up to a bound.
+    /// Looks at every call whose time has come, up to a bound. Each behind a fence of its own: a bug in one must not
+    /// stop the others' time.
     pub fn sweep_once(self: &Arc<Self>) {
         let now = self.clock.now();
-        for id in self.state.calls.due(now, AT_ONCE) {
-            let is_old = self.state.calls.with(id, |live| {
-                live.over_since.is_some_and(|over| over.after(self.rules.keep_ended) <= now)
-            });
-            match is_old {
-                Some(true) => self.state.calls.forget(id),
-                Some(false) if self.pass_time(id, now).is_none() => {
-                    self.state.calls.arm(now.after(AGAIN), id);
-                }
-                Some(false) | None => {}
+        for (at, id) in self.state.calls.due(now, AT_ONCE) {
+            let look = AssertUnwindSafe(|| self.look_at(id, at, now));
+            if std::panic::catch_unwind(look).is_err() {
+                event::panicked("sweep", "a call whose time had come");
             }
+        }
+    }
+
+    /// Forgets the call, or lets its time pass. A time that was set before a sooner one came means nothing any more.
+    fn look_at(self: &Arc<Self>, id: CallId, at: Timestamp, now: Timestamp) {
+        let is_old = self.state.calls.with(id, |live| {
+            (live.looked_at == Some(at)).then(|| {
+                live.looked_at = None;
+                self.forgettable_at(live).is_some_and(|old| old <= now)
+            })
+        });
+        match is_old.flatten() {
+            Some(true) => self.state.calls.forget(id),
+            Some(false) if self.pass_time(id, now).is_none() => {
+                self.state.calls.with(id, |live| self.look_again(id, live, now.after(AGAIN), now));
+            }
+            Some(false) | None => {}
+        }
+    }
+
+    /// When the call may be forgotten: some time after it was over, and not while news of a lost end may come.
+    fn forgettable_at(&self, live: &Live) -> Option<Timestamp> {
+        let over = live.over_since.filter(|_| live.call.next_deadline().is_none())?;
+        let kept = over.after(self.rules.keep_ended);
+        Some(live.call.news_until().map_or(kept, |news| kept.max(news)))
+    }
+
+    /// Has the call looked at when something is due with it.
+    pub(super) fn watch(&self, id: CallId, live: &mut Live, now: Timestamp) {
+        let times = [live.call.next_deadline(), self.forgettable_at(live)];
+        if let Some(at) = times.into_iter().flatten().min() {
+            self.look_again(id, live, at, now);
+        }
+    }
+
+    /// Sets the call's next look unless a sooner one is set. Far ones are set anew on the way, so that calls that are
+    /// long forgotten leave nothing behind.
+    fn look_again(&self, id: CallId, live: &mut Live, at: Timestamp, now: Timestamp) {
+        let at = at.min(now.after(FARTHEST));
+        if live.looked_at.is_none_or(|set| at < set) {
+            live.looked_at = Some(at);
+            self.state.calls.arm(at, id);
         }
     }
 }

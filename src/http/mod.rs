@@ -97,7 +97,7 @@ pub async fn run(served: Served, mut arriving: mpsc::Receiver<HandedOn>) {
     let drained = async {
         while connections.join_next().await.is_some() {}
         // Decisions and late replies go on without their connection; their records are still owed.
-        while served.worker.pinger.lingering() > 0 {
+        while served.worker.is_busy() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };

@@ -5,9 +5,9 @@
 //! `call`, `capacity` and `billing` and run closures on them under one shard's lock.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use dashmap::DashMap;
@@ -96,11 +96,16 @@ pub struct Live {
     pub call: Call,
     /// Attempts that hold capacity.
     pub offered: Vec<Offered>,
-    /// When it was over.
+    /// When it was over, by the last thing that settled it.
     pub over_since: Option<Timestamp>,
+    /// When the sweep looks at it next.
+    pub looked_at: Option<Timestamp>,
     /// Its end was written once: what follows is a correction.
     pub end_counted: bool,
 }
+
+/// Answers kept for repeats, for each call that may be in progress.
+const KEPT_PER_CALL: usize = 2;
 
 /// All calls of this node.
 #[derive(Debug)]
@@ -108,26 +113,31 @@ pub struct Calls {
     by_key: DashMap<CallKey, Slot>,
     live: DashMap<CallId, Live>,
     timers: Mutex<BinaryHeap<Reverse<(Timestamp, CallId)>>>,
+    /// Calls that are over, the oldest first.
+    over: Mutex<VecDeque<CallId>>,
     in_progress: AtomicUsize,
+    forgotten_early: AtomicU64,
     limit: usize,
 }
 
 impl Calls {
-    /// Room for `limit` calls, those kept for repeats included.
+    /// Room for `limit` calls in progress, and as many times `KEPT_PER_CALL` answers.
     pub fn new(limit: usize) -> Calls {
         Calls {
             by_key: DashMap::new(),
             live: DashMap::new(),
             timers: Mutex::new(BinaryHeap::new()),
+            over: Mutex::new(VecDeque::new()),
             in_progress: AtomicUsize::new(0),
+            forgotten_early: AtomicU64::new(0),
             limit,
         }
     }
 
     /// Joins the decision of this key, or starts it.
     pub fn begin(self: &Arc<Self>, key: &CallKey) -> Begin {
-        // Read before the entry is locked: `len` visits every shard.
-        let full = self.by_key.len() >= self.limit;
+        // Looked at before the entry is locked: counting answers visits every shard.
+        let full = self.in_progress() >= self.limit || !self.has_room_for_an_answer();
         match self.by_key.entry(key.clone()) {
             Entry::Occupied(slot) => match slot.get() {
                 Slot::Deciding(waiting) => Begin::Wait(waiting.clone()),
@@ -142,30 +152,61 @@ impl Calls {
         }
     }
 
+    /// Whether there is room for one more answer, made if need be by forgetting the call that was over first.
+    fn has_room_for_an_answer(&self) -> bool {
+        while self.by_key.len() >= self.limit.saturating_mul(KEPT_PER_CALL) {
+            let Some(oldest) = self.lock_over().pop_front() else { return false };
+            if self.remove(oldest) {
+                self.forgotten_early.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        true
+    }
+
+    fn lock_over(&self) -> MutexGuard<'_, VecDeque<CallId>> {
+        self.over.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Puts a decided call among the live ones.
     pub fn open(&self, id: CallId, live: Live) {
-        if live.over_since.is_none() {
+        let is_over = live.over_since.is_some();
+        self.live.insert(id, live);
+        if is_over {
+            self.lock_over().push_back(id);
+        } else {
             self.in_progress.fetch_add(1, Ordering::Relaxed);
         }
-        self.live.insert(id, live);
     }
 
     /// Runs `with` on a live call, under its shard's lock.
     pub fn with<R>(&self, id: CallId, with: impl FnOnce(&mut Live) -> R) -> Option<R> {
-        self.live.get_mut(&id).map(|mut live| {
+        let done = self.live.get_mut(&id).map(|mut live| {
             let was_over = live.over_since.is_some();
             let result = with(live.value_mut());
-            if !was_over && live.over_since.is_some() {
-                self.in_progress.fetch_sub(1, Ordering::Relaxed);
-            }
-            result
-        })
+            (result, !was_over && live.over_since.is_some())
+        });
+        let (result, ended) = done?;
+        if ended {
+            self.in_progress.fetch_sub(1, Ordering::Relaxed);
+            self.lock_over().push_back(id);
+        }
+        Some(result)
     }
 
     /// Removes a call and its answer.
     pub fn forget(&self, id: CallId) {
-        if let Some((_, live)) = self.live.remove(&id) {
-            self.by_key.remove(&live.key);
+        self.remove(id);
+        // Calls are forgotten in about the order in which they were over.
+        let mut over = self.lock_over();
+        while over.front().is_some_and(|oldest| !self.live.contains_key(oldest)) {
+            over.pop_front();
+        }
+    }
+
+    fn remove(&self, id: CallId) -> bool {
+        match self.live.remove(&id) {
+            Some((_, live)) => self.by_key.remove(&live.key).is_some(),
+            None => false,
         }
     }
 
@@ -174,12 +215,12 @@ impl Calls {
         self.timers.lock().unwrap_or_else(PoisonError::into_inner).push(Reverse((at, id)));
     }
 
-    /// Calls whose time has come, at most `most` of them.
-    pub fn due(&self, now: Timestamp, most: usize) -> Vec<CallId> {
+    /// Calls whose time has come and the time that was set, at most `most` of them.
+    pub fn due(&self, now: Timestamp, most: usize) -> Vec<(Timestamp, CallId)> {
         let mut timers = self.timers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut due = Vec::new();
         while due.len() < most && timers.peek().is_some_and(|Reverse((at, _))| *at <= now) {
-            due.extend(timers.pop().map(|Reverse((_, id))| id));
+            due.extend(timers.pop().map(|Reverse(due)| due));
         }
         due
     }
@@ -187,6 +228,11 @@ impl Calls {
     /// Calls decided and not over.
     pub fn in_progress(&self) -> usize {
         self.in_progress.load(Ordering::Relaxed)
+    }
+
+    /// Answers forgotten before their time because there was no room for another.
+    pub fn forgotten_early(&self) -> u64 {
+        self.forgotten_early.load(Ordering::Relaxed)
     }
 
     /// Answers kept for repeats, decisions being taken included.
