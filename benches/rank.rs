@@ -57,7 +57,7 @@ fn decide((mut auction, replies): (Auction, Vec<Reply>)) -> usize {
         progress = auction.on_reply(at, reply, now);
     }
     assert_eq!(progress, Progress::Settled);
-    auction.close(now).0.ranked.len()
+    auction.close(now).ranked.len()
 }
 
 pub fn run(watch: &mut Stopwatch) {

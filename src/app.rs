@@ -23,6 +23,7 @@ use crate::admin::{self, Desk};
 use crate::config::{self, Loaded, Settings};
 use crate::domain::catalog::Secret;
 use crate::domain::{CarrierIx, Catalog};
+use crate::exchange::restore::LONGEST_DAY;
 use crate::exchange::{Exchange, InForce, Rules, Worker};
 use crate::http::{self, Counted, HandedOn, Served};
 use crate::listener::{self, Door, Manners};
@@ -31,7 +32,7 @@ use crate::ping::client::{self, Pool};
 use crate::ping::endpoint::{Endpoints, REFRESH, TrustError};
 use crate::records::row::{CatalogRow, Row};
 use crate::records::{COMMIT_WAIT, Recorder, Writer, sqlite};
-use crate::runtime::{Clock, Entropy, Shutdown, random_bytes, run_here};
+use crate::runtime::{Clock, Entropy, Shutdown, hex, random_bytes, run_here};
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::telemetry::event::{self, Levels};
@@ -128,6 +129,8 @@ impl Running {
             rules(&settings, caller_key),
             shutdown.clone(),
         ));
+        let uses = sqlite::Reader::open(&settings.store.path)?.uses(clock.now().before(LONGEST_DAY))?;
+        exchange.restore_caps(&uses, clock.now());
         let open = Arc::new(AtomicUsize::new(0));
         let (workers, mut threads) = start_workers(&settings, &exchange, &open, traffic_tls, &shutdown)?;
         let pingers = workers.iter().map(|worker| worker.pinger.clone()).collect();
@@ -221,7 +224,7 @@ fn caller_key(path: &Path) -> Result<Secret, StartError> {
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let key: [u8; CALLER_KEY_BYTES] = random_bytes();
-            let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex = hex(&key);
             if let Some(folder) = path.parent() {
                 std::fs::create_dir_all(folder).map_err(fault("written"))?;
             }
@@ -388,7 +391,11 @@ impl Office {
 
     async fn resolve(&self) {
         while self.pause(REFRESH).await {
-            self.endpoints.refresh().await;
+            tokio::select! {
+                biased;
+                () = self.shutdown.wait() => return,
+                () = self.endpoints.refresh() => {}
+            }
         }
     }
 
@@ -435,6 +442,17 @@ impl Office {
         }
     }
 
+    /// Calls will name the catalog by its digest, so its text is not left to chance.
+    async fn record_catalog(&self, row: CatalogRow) {
+        let written = match self.exchange.recorder.reserve() {
+            Ok(slot) => slot.commit(vec![Row::Catalog(row)]).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            event::store_fault(&format!("the catalog's text is not known to be on disk: {error}"));
+        }
+    }
+
     /// Swaps in the catalog of the files, or logs every fault of it and changes nothing. Returns what it replaced.
     async fn reload_once(&self) -> Option<Arc<InForce>> {
         let settings = self.settings.clone();
@@ -458,14 +476,11 @@ impl Office {
         for warning in warnings {
             tracing::warn!(warning = %warning, "configuration warning");
         }
-        self.endpoints.refresh().await;
+        // New names that take longer are asked as soon as they are known.
+        let _ = tokio::time::timeout(FIRST_LOOK, self.endpoints.refresh()).await;
         let now = self.exchange.clock.now();
         let digest = in_force.snapshot.catalog.digest.clone();
-        self.exchange.recorder.push(vec![Row::Catalog(CatalogRow {
-            digest: digest.clone(),
-            text,
-            since: now,
-        })]);
+        self.record_catalog(CatalogRow { digest: digest.clone(), text, since: now }).await;
         self.exchange.in_force.store(Arc::new(in_force));
         event::reloaded(&digest, &changes, now.seconds());
         Some(before)

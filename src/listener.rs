@@ -1,7 +1,7 @@
 //! Listening sockets: who may connect, how long a peer may take, and the end of a connection at shutdown.
 //!
 //! hyper has no deadlines of its own for a request's arrival, so every connection is watched here: TLS and each head must
-//! come within the head limit, an idle connection is closed, and a connection that does not end after the signal to stop
+//! come within the head limit from its first byte, an idle connection is closed, and a connection that does not end after the signal to stop
 //! is ended. What is served on it is not known here.
 
 use std::convert::Infallible;
@@ -9,8 +9,8 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -37,6 +37,9 @@ use crate::telemetry::event;
 const HEAD_MAX: usize = 16 * 1024;
 /// Pause after the system had no socket or memory for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What a connection above the limit hears.
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 /// How long the last words to a slow peer may take.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -129,7 +132,11 @@ pub async fn accept(
         match accepted {
             Ok((stream, _)) => match door.enter() {
                 Some(entered) => hand_on(stream, entered),
-                None => event::connection_refused(door.name),
+                None => {
+                    event::connection_refused(door.name);
+                    // Best effort, and no use where TLS is spoken: a peer that hears nothing tries elsewhere too.
+                    let _ = stream.try_write(FULL);
+                }
             },
             // Out of sockets or memory, or a peer that left at once: neither ends the listener.
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
@@ -183,9 +190,9 @@ where
     let mut timer = std::pin::pin!(tokio::time::sleep_until(watch.due(manners)));
     let mut stop = std::pin::pin!(shutdown.wait());
     let mut stopping = false;
-    let too_late = poll_fn(|cx| {
-        if Pin::new(&mut connection).poll(cx).is_ready() {
-            return Poll::Ready(None);
+    let end = poll_fn(|cx| {
+        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+            return Poll::Ready(End::of(ended));
         }
         if !stopping && stop.as_mut().poll(cx).is_ready() {
             stopping = true;
@@ -196,20 +203,54 @@ where
         if timer.deadline() != due {
             timer.as_mut().reset(due);
         }
-        timer.as_mut().poll(cx).map(|()| Some(watch.phase()))
+        timer.as_mut().poll(cx).map(|()| if watch.phase() == Phase::Head { End::Slow } else { End::Quiet })
     });
-    if too_late.await == Some(Phase::Head) {
-        event::request_refused(manners.name, Code::Timeout.as_str());
-        let parts = connection.into_parts();
-        last_words(parts.io.into_inner().stream).await;
+    if let Some(problem) = end.await.problem() {
+        event::request_refused(manners.name, problem.code);
+        last_words(connection.into_parts().io.into_inner().stream, &problem).await;
     }
 }
 
-/// Tells a peer whose head did not come in time so, outside hyper, which would close without a word.
-async fn last_words(mut stream: impl AsyncWrite + Unpin) {
-    let body = Problem::new(Code::Timeout, "The head of the request did not arrive in time.").to_json();
+/// How a connection came to its end.
+#[derive(Clone, Copy)]
+enum End {
+    /// As it should, or by the peer's doing.
+    Quiet,
+    /// A head did not come in time.
+    Slow,
+    /// A head was too large.
+    Large,
+    /// What came was no head.
+    Garbled,
+}
+
+impl End {
+    fn of(ended: hyper::Result<()>) -> End {
+        match ended {
+            Err(error) if error.is_parse_too_large() => End::Large,
+            Err(error) if error.is_parse() => End::Garbled,
+            Ok(()) | Err(_) => End::Quiet,
+        }
+    }
+
+    fn problem(self) -> Option<Problem> {
+        let (code, detail) = match self {
+            End::Quiet => return None,
+            End::Slow => (Code::Timeout, "The head of the request did not arrive in time."),
+            End::Large => (Code::TooLarge, "The head of the request may have at most 16 KiB."),
+            End::Garbled => (Code::Invalid, "What came is no HTTP/1.1 request."),
+        };
+        Some(Problem::new(code, detail))
+    }
+}
+
+/// Tells a peer what was wrong with its head, outside hyper, which has no document for it.
+async fn last_words(mut stream: impl AsyncWrite + Unpin, problem: &Problem) {
+    let body = problem.to_json();
     let head = format!(
-        "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        problem.status,
+        problem.title,
         body.len()
     );
     let bytes = [head.as_bytes(), &body].concat();
@@ -233,19 +274,37 @@ enum Phase {
 }
 
 /// Where a connection is and since when; touched only by the task that polls it.
-struct Watch(std::sync::Mutex<(Phase, Instant)>);
+struct Watch {
+    place: Mutex<(Phase, Instant)>,
+    /// An answer of ours is not flushed yet. What hyper writes without one is its own bare word about a head it could
+    /// not read; ours follows instead.
+    owes: AtomicBool,
+}
 
 impl Watch {
     fn new() -> Watch {
-        Watch(std::sync::Mutex::new((Phase::Head, Instant::now())))
+        Watch { place: Mutex::new((Phase::Idle, Instant::now())), owes: AtomicBool::new(false) }
     }
 
     fn read(&self) -> (Phase, Instant) {
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn enter(&self, phase: Phase) {
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = (phase, Instant::now());
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = (phase, Instant::now());
+        if phase == Phase::Serving {
+            self.owes.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn owes(&self) -> bool {
+        self.owes.load(Ordering::Relaxed)
+    }
+
+    fn flushed(&self) {
+        if self.phase() != Phase::Serving {
+            self.owes.store(false, Ordering::Relaxed);
+        }
     }
 
     fn phase(&self) -> Phase {
@@ -287,15 +346,29 @@ impl<I: AsyncRead + Unpin> AsyncRead for Observed<'_, I> {
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for Observed<'_, I> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+        let this = self.get_mut();
+        if !this.watch.owes() {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        Pin::new(&mut this.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        if flushed.is_ready() {
+            this.watch.flushed();
+        }
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        let this = self.get_mut();
+        if this.watch.phase() == Phase::Head {
+            // Our last words come first; the stream is shut down after them, or dropped.
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut this.stream).poll_shutdown(cx)
     }
 }
 

@@ -18,7 +18,7 @@ use outcry::domain::{CallId, Reason, Timestamp};
 use outcry::records::sqlite::{Reader, StoreError};
 use outcry::records::stored::CallQuery;
 use outcry::report::{self, By, Format, Style};
-use outcry::runtime::{random_bytes, run_here};
+use outcry::runtime::{chain, hex, random_bytes, run_here};
 use outcry::telemetry::MetricsPage;
 use sha2::{Digest, Sha256};
 
@@ -206,7 +206,7 @@ struct Ended {
 
 impl Ended {
     fn data(error: &StoreError) -> Ended {
-        Ended { code: DATA, what: error.to_string() }
+        Ended { code: DATA, what: chain(error) }
     }
 
     fn configuration(problems: &[Problem]) -> Ended {
@@ -225,17 +225,19 @@ impl Ended {
 
 impl From<std::io::Error> for Ended {
     fn from(error: std::io::Error) -> Ended {
-        Ended { code: 1, what: error.to_string() }
+        // Whoever reads the output has read enough, as `head` does.
+        let code = if error.kind() == std::io::ErrorKind::BrokenPipe { 0 } else { 1 };
+        Ended { code, what: error.to_string() }
     }
 }
 
 fn main() -> ExitCode {
     match run(Cli::parse().verb) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads the output has read enough, as `head` does.
-        Err(Ended { what, .. }) if what.contains("Broken pipe") => ExitCode::SUCCESS,
         Err(Ended { code, what }) => {
-            eprintln!("{what}");
+            if code != 0 {
+                eprintln!("{what}");
+            }
             ExitCode::from(code)
         }
     }
@@ -342,18 +344,13 @@ fn key(of_stdin: bool) -> Result<(), Ended> {
     Ok(())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn serve(loaded: Loaded) -> Result<(), Ended> {
     start_logs(&loaded.settings);
     for warning in &loaded.warnings {
         tracing::warn!(warning = %warning, "configuration warning");
     }
     let metrics = MetricsPage::install().map_err(|what| Ended { code: 1, what })?;
-    let running =
-        Running::start(loaded, metrics).map_err(|error| Ended { code: 1, what: error.to_string() })?;
+    let running = Running::start(loaded, metrics).map_err(|error| Ended { code: 1, what: chain(&error) })?;
     run_here(until_stopped(&running))??;
     running.stop();
     Ok(())
@@ -364,11 +361,12 @@ async fn until_stopped(running: &Running) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut reload = signal(SignalKind::hangup())?;
     let mut stop = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     loop {
         tokio::select! {
             _ = reload.recv() => running.reload(),
             _ = stop.recv() => return Ok(()),
-            result = tokio::signal::ctrl_c() => return result,
+            _ = interrupt.recv() => return Ok(()),
         }
     }
 }

@@ -170,10 +170,41 @@ impl Shutdown {
     }
 }
 
-/// Runs a future on this thread to its end, on a runtime of its own.
+/// Longest that a runtime waits at its end for threads of its own, such as one that looks up a name.
+const LEFT_BEHIND: Duration = Duration::from_millis(500);
+
+/// Runs a future on this thread to its end, on a runtime of its own. What the runtime still does then is left behind.
 pub fn run_here<F: Future>(future: F) -> std::io::Result<F::Output> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(future))
+    let done = runtime.block_on(future);
+    runtime.shutdown_timeout(LEFT_BEHIND);
+    Ok(done)
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether two digests are equal, in a time that does not depend on where they differ.
+pub fn same_digest(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    std::hint::black_box(a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b))) == 0
+}
+
+/// An error with its causes, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        // Some errors print their cause themselves.
+        let more = inner.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = inner.source();
+    }
+    text
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The operators' API: every route is documented where it stands.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
@@ -12,6 +14,7 @@ use crate::problem::{Code, Fault, Problem};
 use crate::records::sqlite::{Reader, StoreError};
 use crate::records::stored::CallQuery;
 use crate::report::{self, CallPage, EntryPage, Explained, StepPage};
+use crate::runtime::chain;
 
 /// Rows of a page unless asked otherwise.
 const LIMIT: usize = 100;
@@ -186,12 +189,17 @@ async fn from_store<T: Send + 'static>(
         tracing::error!(error = what.as_str(), "the store could not be read");
         Problem::new(Code::Unavailable, "The store cannot be read at this moment; see the log.")
     };
-    let _turn = desk.inner.reads.acquire().await;
+    let turn = Arc::clone(&desk.inner.reads).acquire_owned().await;
     let path = desk.inner.store.clone();
-    let done = tokio::task::spawn_blocking(move || read(&Reader::open(&path)?)).await;
+    let done = tokio::task::spawn_blocking(move || {
+        // The turn ends with the read, not with the interest in it.
+        let _turn = turn;
+        read(&Reader::open(&path)?)
+    })
+    .await;
     match done {
         Ok(Ok(found)) => Ok(found),
-        Ok(Err(error)) => Err(store_failed(error.to_string())),
+        Ok(Err(error)) => Err(store_failed(chain(&error))),
         Err(error) => Err(store_failed(error.to_string())),
     }
 }

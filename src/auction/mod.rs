@@ -112,11 +112,6 @@ impl Auction {
         Auction { rules, replies: vec![None; entrants.len()], entrants, outstanding }
     }
 
-    /// The entrants, in the order given to `open`.
-    pub fn entrants(&self) -> &[Entrant] {
-        &self.entrants
-    }
-
     /// Whether anybody's reply is outstanding.
     pub fn progress(&self) -> Progress {
         if self.outstanding == 0 { Progress::Settled } else { Progress::Waiting }
@@ -134,7 +129,7 @@ impl Auction {
     }
 
     /// Closes the auction: nothing enters it any more.
-    pub fn close(self, now: Timestamp) -> (Ranking, Vec<Entrant>) {
+    pub fn close(self, now: Timestamp) -> Ranking {
         let mut offers = Vec::new();
         let mut unplaced = Vec::new();
         for (at, (entrant, reply)) in self.entrants.iter().zip(self.replies).enumerate() {
@@ -146,7 +141,7 @@ impl Auction {
             }
         }
         let ranked = rank::rank(&self.entrants, offers, self.rules.takeover, self.rules.seed);
-        (Ranking { ranked, unplaced }, self.entrants)
+        Ranking { ranked, unplaced }
     }
 }
 

@@ -220,10 +220,11 @@ impl Attempt {
         if let Some(talk_ms) = end.talk_ms {
             return Some(talked(talk_ms, TalkSource::Carrier));
         }
-        if matches!(end.cause, Cause::Busy | Cause::NoAnswer | Cause::Rejected) && !end.inferred {
+        // Of a cause other than these two nobody talked; a failure may have ended a talk.
+        if !matches!(end.cause, Cause::Normal | Cause::Failed) && !end.inferred {
             return Some(never_connected(TalkSource::None));
         }
-        if end.cause != Cause::Normal && self.bridged.is_none() && !end.inferred {
+        if end.cause == Cause::Failed && self.bridged.is_none() && !end.inferred {
             return waited.then(|| never_connected(TalkSource::None));
         }
         match (self.bridged, self.answered) {

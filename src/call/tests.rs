@@ -13,6 +13,8 @@
 //! Events are `ringing N`, `answered N`, `bridged N`, `ended N CAUSE WHO [talk MS]`, `call_ended CAUSE WHO`, `noted N`;
 //! `tick` lets time do what is due. A settlement says cause, who, talk (`-` for nobody connected) and its source.
 //!
+//! A state is `open`, `over`, or `lost until` when news of an end nobody reported is awaited; then when time is due.
+//!
 //! A *script* is a line of events between `|`, in no order, with every carrier's time given, and behind `=>` the
 //! settlements they must lead to in every order, however often each is delivered, and on either side of an expiry.
 //!
@@ -85,7 +87,11 @@ fn list(effects: &[Effect]) -> String {
 }
 
 fn state(call: &Call) -> String {
-    let over = if call.is_over() { "over" } else { "open" };
+    let over = match (call.is_over(), call.news_until()) {
+        (true, Some(until)) => format!("lost until {}", until.millis()),
+        (true, None) => "over".to_owned(),
+        (false, _) => "open".to_owned(),
+    };
     let due = call.next_deadline().map_or("never".to_owned(), |due| due.millis().to_string());
     format!("{over} due {due}")
 }
@@ -186,7 +192,7 @@ fn deliver(
         .collect();
     settled.sort_by(|a, b| a.0.cmp(&b.0));
     let (words, ends): (Vec<String>, Vec<AttemptEnd>) = settled.into_iter().unzip();
-    (words.join(", ").replace("settle ", "").replace("", ""), ends)
+    (words.join(", ").replace("settle ", ""), ends)
 }
 
 /// Plays scripts in every order, then with seeded repeats, then with an expiry before the first report of an end.
@@ -359,9 +365,9 @@ fn slots_are_free_at_once_and_judgement_waits_for_late_reports() {
          # A cause that excludes talk needs no waiting.
          0      offer 1
          6000   call_ended cancelled caller           => free 1
-         6100   ended 1 no_answer caller              => settle 1 no_answer caller - none
+         6100   ended 1 cancelled caller              => settle 1 cancelled caller - none
 
-         # One that does not waits for a bridged that may be on its way.
+         # A failure may have ended a talk, and waits for a bridged that may be on its way.
          0      offer 1
          6000   ended 1 failed carrier                => free 1
          6100   bridged 1 at 5000                     => settle 1 failed carrier 1000 event_times
@@ -414,7 +420,7 @@ fn a_lost_end_expires_once() {
          1000   ringing 1
          39999  tick
          40000  tick                                  => expire 1
-         40000  state                                 => over due never
+         40000  state                                 => lost until 200000 due never
          40001  tick
 
          # Answered: longest talk and 60 s, counted from the report.
@@ -472,7 +478,7 @@ fn a_lost_end_expires_once() {
          40000  tick                                  => expire 1
          40000  state                                 => open due 212000
          60000  ended 2 normal caller talk 48000      => free 2, settle 2 normal caller 48000 carrier
-         60000  state                                 => over due never",
+         60000  state                                 => lost until 200000 due never",
     );
 }
 
@@ -493,14 +499,14 @@ fn a_late_end_settles_once_and_frees_nothing_twice() {
          40000  tick                                  => expire 1
          50000  answered 1 at 4000
          50100  bridged 1 at 5000
-         50100  state                                 => over due never
+         50100  state                                 => lost until 250100 due never
          90000  ended 1 normal caller at 89000        => settle 1 normal caller 84000 event_times
 
          # A late end without a talk time waits for one, too.
          0      offer 1
          40000  tick                                  => expire 1
          90000  call_ended normal caller
-         90000  state                                 => over due 95000
+         90000  state                                 => lost until 200000 due 95000
          91000  ended 1 normal caller
          95000  tick                                  => settle 1 normal caller - none
          95000  bridged 1 at 5000

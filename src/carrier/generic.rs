@@ -54,6 +54,7 @@ pub fn request(body: &[u8]) -> Result<CarrierRequest, Faults> {
         carrier_call_id,
         to: to.unwrap_or(Address::Sip(String::new())),
         from,
+        withheld,
         tail: read.tail(),
         sub_id: read.text("sub_id", ID_MAX),
         state: geo.and_then(|geo| letters(geo, "state")),

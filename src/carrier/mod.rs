@@ -15,6 +15,8 @@ pub struct CarrierRequest {
     pub to: Address,
     /// Who dials; `None` when withheld or not a valid number.
     pub from: Option<E164>,
+    /// The caller does not want its number known.
+    pub withheld: bool,
     /// How text that spells the caller's number is known: of whatever came as one, withheld or not valid included.
     pub tail: Option<Tail>,
     /// The publisher's label for the call, if the carrier passes one on.

@@ -21,6 +21,7 @@ use crate::domain::catalog::{CarrierDialect, PlanIx};
 use crate::domain::{
     Campaign, CampaignId, CampaignIx, Carrier, CarrierId, Catalog, Money, Payout, Publisher, PublisherId,
 };
+use crate::runtime::hex;
 
 /// What a decision needs beside its auction; both must fit a carrier's ceiling.
 const BESIDE_AUCTION: Duration = Duration::from_millis(100);
@@ -239,8 +240,4 @@ fn text<'s>(dir: &Path, sources: impl Iterator<Item = &'s Source>) -> String {
         all.push_str(&format!("# {name} ({} bytes)\n{}\n", source.text.len(), source.text));
     }
     all
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

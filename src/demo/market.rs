@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 
 use super::DemoError;
 use crate::domain::Catalog;
-use crate::runtime::random_bytes;
+use crate::records::sqlite::discard;
+use crate::runtime::{hex, random_bytes};
 
 /// First line of what the demo writes: a folder whose settings do not begin so is somebody else's.
 const MARK: &str = "# Written by `outcry demo`, which replaces this folder's configuration and store.";
@@ -30,9 +31,6 @@ const CATALOG: &[(&str, &str)] = &[
     ("targets-legal.toml", include_str!("../../config/catalog/targets-legal.toml")),
     ("targets-medicare.toml", include_str!("../../config/catalog/targets-medicare.toml")),
 ];
-
-/// Files of the store, as `records` names them.
-const STORE_FILES: [&str; 4] = ["outcry.db", "outcry.db-wal", "outcry.db-shm", "outcry.db-lock"];
 
 /// One simulated buyer: its id in the catalog, what it is like in a few words, and what it does.
 pub(super) struct Character {
@@ -102,13 +100,7 @@ pub(super) fn write(folder: &Path, port: u16, bidders: &Bidders) -> Result<Files
     for folder in [&catalog, &store] {
         fs::create_dir_all(folder).map_err(fault(folder))?;
     }
-    for name in STORE_FILES {
-        let path = store.join(name);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fault(&path)(error)),
-            Ok(()) | Err(_) => {}
-        }
-    }
+    discard(&store.join("outcry.db"))?;
     fs::write(&settings, settings_text(port)).map_err(fault(&settings))?;
     let mut carriers = Vec::new();
     for (name, text) in CATALOG {
@@ -182,9 +174,8 @@ fn with_keys(text: &str, carriers: &mut Vec<CarrierKey>) -> String {
             id = rest.trim_end_matches(']');
         }
         if line.starts_with("key_digest") {
-            let key: String = random_bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
-            let digest: String =
-                Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+            let key = hex(&random_bytes::<16>());
+            let digest = hex(&Sha256::digest(key.as_bytes()));
             out.push_str(&format!("key_digest = \"sha256:{digest}\"\n"));
             carriers.push(CarrierKey { id: id.to_owned(), key });
         } else {

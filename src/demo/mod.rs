@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use load::carriers::Carriers;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::app::{Running, StartError, start_logs};
 use crate::config::{self, Problem};
 use crate::domain::Reason;
@@ -173,6 +175,8 @@ async fn watch(
     let until = options.span.map(|span| Instant::now() + span);
     let characters = market::characters();
     let every = if options.is_terminal { REDRAW } else { LINE_EVERY };
+    // Listened to from here on, so that no Ctrl-C comes between two looks.
+    let mut stop = signal(SignalKind::interrupt())?;
     let mut screen = Screen::open(options.is_terminal, places)?;
     first_decision(carriers, began, &mut screen).await?;
     let mut mark = (0, 0.0);
@@ -188,7 +192,7 @@ async fn watch(
             return Ok(());
         }
         tokio::select! {
-            result = tokio::signal::ctrl_c() => return Ok(result?),
+            _ = stop.recv() => return Ok(()),
             () = tokio::time::sleep(pause) => {}
         }
     }

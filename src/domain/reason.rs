@@ -110,11 +110,6 @@ impl Reason {
     pub fn parse(text: &str) -> Option<Reason> {
         Reason::ALL.iter().copied().find(|reason| reason.as_str() == text)
     }
-
-    /// Whether the target was asked and gave no usable answer.
-    pub const fn is_failed_reply(self) -> bool {
-        matches!(self.code(), 200..300)
-    }
 }
 
 impl fmt::Display for Reason {

@@ -137,7 +137,7 @@ impl Worker {
             _ => {
                 // Nobody's reply can come any more.
                 for target in &pending {
-                    prepared.trail.resolve(*target, Reason::Timeout, None, None);
+                    prepared.trail.time_out(*target);
                 }
                 if !pending.is_empty() {
                     self.record_final(&prepared.trail, &pending);
@@ -155,10 +155,10 @@ impl Worker {
         pending: Vec<TargetIx>,
     ) {
         for late in outstanding.finish().await {
-            trail.resolve(members[late.entrant], Reason::Late, late.amount, Some(late.latency));
+            trail.resolve(members[late.entrant], late);
         }
         for target in &pending {
-            trail.resolve(*target, Reason::Timeout, None, None);
+            trail.time_out(*target);
         }
         self.record_final(&trail, &pending);
     }
@@ -289,7 +289,11 @@ fn decided_row(
         test: request.test,
         number,
         sub_id: request.sub_id.clone().or(of_number).map(|sub_id| kept(&sub_id, request.tail)),
-        caller: request.from.map_or_else(|| "withheld".to_owned(), |number| number.to_string()),
+        caller: match request.from {
+            Some(number) => number.to_string(),
+            None if request.withheld => "withheld".to_owned(),
+            None => "no valid number".to_owned(),
+        },
         caller_token: request.from.map(|number| record_token(&caller_key, number)),
         state: prepared.subject.state.clone(),
         basis: reply.basis,
@@ -324,6 +328,9 @@ fn ended_at_once(ctx: &Ctx, prepared: &Prepared<'_>, reason: Reason, now: Timest
 }
 
 fn count_outcomes(trail: &Trail, counted: impl Fn(TargetIx) -> bool) {
+    if trail.is_test() {
+        return;
+    }
     for (target, outcome) in trail.targets().into_iter().zip(trail.outcomes()) {
         if counted(target) {
             event::outcome(&outcome.buyer, outcome.reason);

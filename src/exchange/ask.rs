@@ -103,10 +103,12 @@ impl Worker {
         let closes = ctx.closes(subject);
         let mut members: Vec<TargetIx> =
             node.members.iter().copied().filter(|ix| trail.is_open(*ix)).collect();
+        let catalog = &ctx.in_force.snapshot.catalog;
+        // Where not everybody can be asked, those who would win first are.
+        members.sort_unstable_by_key(|ix| (catalog.target(*ix).tier, catalog.target(*ix).priority, *ix));
+        self.drop_unaskable(ctx, trail, &mut members, asking, closes);
         // Targets stand in the catalog sorted by id: the order in which ties are drawn.
         members.sort_unstable();
-        self.drop_unaskable(ctx, trail, &mut members, asking, closes);
-        let catalog = &ctx.in_force.snapshot.catalog;
         let entrants: Vec<Entrant> = members.iter().map(|ix| entrant(*ix, catalog.target(*ix))).collect();
         let asks: Vec<Ask> = members
             .iter()
@@ -128,7 +130,7 @@ impl Worker {
             false => Some(self.pinger.gather(&ctx.in_force.snapshot, asks, &mut auction, closes).await),
         };
         let closed = self.exchange.clock.now();
-        let (ranking, _) = auction.close(closed);
+        let ranking = auction.close(closed);
         for unplaced in ranking.unplaced {
             trail.close(members[unplaced.entrant], unplaced.reason, unplaced.amount, unplaced.note);
         }

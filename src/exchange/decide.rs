@@ -189,7 +189,7 @@ impl Worker {
             campaign: campaign.map(|campaign| campaign.id.clone()),
             publisher: subject.line.map(|line| catalog.publisher(line.publisher).id.clone()),
         };
-        let mut trail = Trail::open(keys, catalog, subject.plan, ctx.seed, &subject.tags);
+        let mut trail = Trail::open(keys, ctx.request.test, catalog, subject.plan, ctx.seed, &subject.tags);
         let bars = match (campaign, subject.line) {
             (Some(campaign), Some(line)) => {
                 let payout = catalog.payout(line.publisher, line.campaign);
@@ -268,7 +268,7 @@ impl Worker {
                         seed: ctx.seed_of(at),
                     };
                     let entrants = members.iter().map(|ix| entrant(*ix, catalog.target(*ix))).collect();
-                    let (ranking, _) = Auction::open(rules, entrants).close(ctx.arrived);
+                    let ranking = Auction::open(rules, entrants).close(ctx.arrived);
                     answer.extend(ranking.ranked.into_iter().map(|r| (at, members[r.entrant], r.offer)));
                 }
             }

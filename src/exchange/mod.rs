@@ -7,6 +7,7 @@ mod answer;
 mod ask;
 pub mod decide;
 pub mod progress;
+pub mod restore;
 mod subject;
 pub mod sweep;
 mod trail;
@@ -22,7 +23,7 @@ use crate::domain::Address;
 use crate::domain::catalog::Secret;
 use crate::ping::Pinger;
 use crate::ping::endpoint::Endpoint;
-use crate::records::Recorder;
+use crate::records::{CommitError, Recorder};
 use crate::runtime::{Clock, Entropy, Shutdown};
 use crate::snapshot::Snapshot;
 use crate::state::State;
@@ -83,8 +84,12 @@ impl Exchange {
             return Some("The exchange is stopping.");
         }
         match self.recorder.reserve() {
+            Ok(_) if self.recorder.is_failing() => {
+                Some("The store cannot be written at this moment; see the log.")
+            }
             Ok(_) => None,
-            Err(_) => Some("Records cannot be written: the queue to the store is full."),
+            Err(CommitError::QueueFull) => Some("The queue to the store is full."),
+            Err(_) => Some("The records are closed: the exchange must be started again."),
         }
     }
 

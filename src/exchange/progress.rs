@@ -89,7 +89,7 @@ impl Exchange {
         event::event_taken(reported.kind);
         self.follow(call, campaign.as_ref(), aftermath);
         written.await.map_err(|error| {
-            event::commit_failed(&error.to_string());
+            event::commit_failed(&call.to_string(), &error.to_string());
             NotTaken::NotDurable(error)
         })
     }
@@ -147,7 +147,7 @@ impl Exchange {
         if let Some(written) = written {
             tokio::spawn(async move {
                 if let Err(error) = written.await {
-                    event::commit_failed(&error.to_string());
+                    event::commit_failed(&id.to_string(), &error.to_string());
                 }
             });
         }

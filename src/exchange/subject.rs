@@ -10,6 +10,7 @@ use crate::domain::catalog::Secret;
 use crate::domain::{
     Address, Campaign, CampaignIx, Catalog, E164, Plan, PublisherIx, SetBy, Tags, Tail, TrackingNumber,
 };
+use crate::runtime::hex;
 
 /// The configured side of a call.
 #[derive(Clone, Copy, Debug)]
@@ -90,8 +91,7 @@ pub(super) fn kept_id(key: &Secret, text: &str, caller: Option<Tail>) -> String 
         return masked;
     }
     let digest = sign::keyed(&key.0, &[b"id", text.as_bytes()]);
-    let mark: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{masked}#{mark}")
+    format!("{masked}#{}", hex(&digest[..4]))
 }
 
 #[cfg(test)]

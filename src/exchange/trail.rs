@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::auction::bid::clean_note;
 use crate::domain::caller::PERSONAL_TAGS;
 use crate::domain::{Catalog, Money, PingId, Plan, Reason, Tags, TargetIx};
+use crate::ping::Late;
 use crate::records::row::{CallKeys, OutcomeRow, TrailRow};
 
 /// One target of the plan.
@@ -27,7 +28,14 @@ pub(super) struct Trail {
 
 impl Trail {
     /// Every target of the plan, all open.
-    pub(super) fn open(keys: CallKeys, catalog: &Catalog, plan: &Plan, seed: u64, tags: &Tags) -> Trail {
+    pub(super) fn open(
+        keys: CallKeys,
+        test: bool,
+        catalog: &Catalog,
+        plan: &Plan,
+        seed: u64,
+        tags: &Tags,
+    ) -> Trail {
         let mut targets = Vec::new();
         plan.root.targets(&mut targets);
         let line = |target: TargetIx| {
@@ -47,6 +55,7 @@ impl Trail {
             keys,
             step: 1,
             is_final: true,
+            test,
             seed,
             close: "no_auction",
             asked_us: 0,
@@ -64,6 +73,11 @@ impl Trail {
     /// Who and what it is about.
     pub(super) fn keys(&self) -> CallKeys {
         self.row.keys.clone()
+    }
+
+    /// Whether it is about a test call, which is in no count.
+    pub(super) fn is_test(&self) -> bool {
+        self.row.test
     }
 
     /// The targets, in the order of the plan.
@@ -118,17 +132,19 @@ impl Trail {
     }
 
     /// A ping that was out gets its final outcome.
-    pub(super) fn resolve(
-        &mut self,
-        target: TargetIx,
-        reason: Reason,
-        amount: Option<Money>,
-        latency: Option<Duration>,
-    ) {
+    pub(super) fn resolve(&mut self, target: TargetIx, late: Late) {
         if let Some(line) = self.line(target).filter(|line| line.row.reason == Reason::Pending) {
-            line.row.reason = reason;
-            line.row.amount = amount;
-            line.row.latency_us = latency.map(|latency| latency.as_micros() as u64);
+            line.row.reason = late.reason;
+            line.row.amount = late.amount;
+            line.row.latency_us = late.latency.map(|latency| latency.as_micros() as u64);
+            line.row.note = late.note;
+        }
+    }
+
+    /// Nothing came of a ping that was out.
+    pub(super) fn time_out(&mut self, target: TargetIx) {
+        if let Some(line) = self.line(target).filter(|line| line.row.reason == Reason::Pending) {
+            line.row.reason = Reason::Timeout;
         }
     }
 

@@ -31,12 +31,14 @@ pub fn problem(problem: &Problem) -> Answer {
         401 => Some((WWW_AUTHENTICATE, "Bearer")),
         405 => Some((ALLOW, "POST")),
         503 => Some((RETRY_AFTER, "1")),
-        // What is left of the body was not read: the connection is of no more use.
-        408 | 413 => Some((CONNECTION, "close")),
         _ => None,
     };
     if let Some((name, value)) = more {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    if matches!(problem.status, 408 | 413) {
+        // What is left of the body was not read: the connection is of no more use.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     answer
 }

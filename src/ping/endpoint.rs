@@ -40,18 +40,23 @@ struct Key {
     tls: bool,
     host: String,
     port: u16,
-    ca_file: Option<String>,
+    /// PEM of the authorities trusted instead of the public ones: its content, so that a reload sees a new one.
+    authorities: Option<Vec<u8>>,
 }
 
 impl Key {
-    fn of(buyer: &BuyerId, endpoint: &Configured) -> Key {
-        Key {
+    fn of(buyer: &BuyerId, endpoint: &Configured) -> Result<Key, TrustError> {
+        let read = |file: &String| {
+            std::fs::read(file)
+                .map_err(|error| TrustError::of(endpoint, format!("it cannot be read: {error}")))
+        };
+        Ok(Key {
             buyer: buyer.clone(),
             tls: endpoint.tls,
             host: endpoint.host.clone(),
             port: endpoint.port,
-            ca_file: endpoint.ca_file.clone(),
-        }
+            authorities: endpoint.ca_file.as_ref().map(read).transpose()?,
+        })
     }
 }
 
@@ -157,6 +162,13 @@ pub struct TrustError {
     what: String,
 }
 
+impl TrustError {
+    fn of(endpoint: &Configured, what: String) -> TrustError {
+        let file = endpoint.ca_file.clone().unwrap_or_else(|| "the public list".to_owned());
+        TrustError { file, host: endpoint.host.clone(), what }
+    }
+}
+
 impl Endpoints {
     /// None yet. `allow_private` lets pings go to loopback and private networks.
     pub fn new(clock: Clock, allow_private: bool) -> Endpoints {
@@ -185,10 +197,10 @@ impl Endpoints {
                 prepared.push(None);
                 continue;
             };
-            let key = Key::of(&catalog.buyer(target.buyer).id, configured);
+            let key = Key::of(&catalog.buyer(target.buyer).id, configured)?;
             let endpoint = match known.get(&key).and_then(Weak::upgrade) {
                 Some(endpoint) => endpoint,
-                None => Arc::new(self.make(&key)?),
+                None => Arc::new(self.make(&key).map_err(|what| TrustError::of(configured, what))?),
             };
             known.insert(key, Arc::downgrade(&endpoint));
             prepared.push(Some(endpoint));
@@ -223,7 +235,7 @@ impl Endpoints {
         }
     }
 
-    fn make(&self, key: &Key) -> Result<Endpoint, TrustError> {
+    fn make(&self, key: &Key) -> Result<Endpoint, String> {
         let endpoint = Endpoint {
             serial: self.serials.fetch_add(1, Ordering::Relaxed),
             buyer: key.buyer.clone(),
@@ -242,24 +254,19 @@ impl Endpoints {
         Ok(endpoint)
     }
 
-    fn trust(&self, key: &Key) -> Result<Trust, TrustError> {
-        let fault = |what: String| TrustError {
-            file: key.ca_file.clone().unwrap_or_else(|| "the public list".to_owned()),
-            host: key.host.clone(),
-            what,
-        };
+    fn trust(&self, key: &Key) -> Result<Trust, String> {
         let name = ServerName::try_from(key.host.trim_matches(['[', ']']).to_owned())
-            .map_err(|error| fault(error.to_string()))?;
-        let Some(file) = &key.ca_file else {
+            .map_err(|error| error.to_string())?;
+        let Some(pem) = &key.authorities else {
             return Ok(Trust { config: Arc::clone(&self.public), name });
         };
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(file).map_err(|error| fault(error.to_string()))? {
-            let certificate = certificate.map_err(|error| fault(error.to_string()))?;
-            roots.add(certificate).map_err(|error| fault(error.to_string()))?;
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| error.to_string())?;
+            roots.add(certificate).map_err(|error| error.to_string())?;
         }
         if roots.is_empty() {
-            return Err(fault("it holds no certificate".to_owned()));
+            return Err("it holds no certificate".to_owned());
         }
         Ok(Trust { config: Arc::new(client_config(roots)), name })
     }

@@ -95,20 +95,46 @@ type Asking = Pin<Box<dyn Future<Output = Answered> + Send>>;
 /// Pings whose auction is over. Dropping them closes their connections; `finish` gives them their linger.
 pub struct Outstanding {
     pings: FuturesUnordered<Asking>,
+    /// Read to its end between the close and the moment the timer told of it.
+    just_missed: Option<Answered>,
     lingering: Arc<AtomicUsize>,
     granted: usize,
     linger: Duration,
 }
 
-/// A complete reply that came after the close.
+/// What became of a ping that was out when its auction closed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Late {
     /// Position among the auction's entrants.
     pub entrant: usize,
+    /// `late` for a complete reply; the failure's own reason where nobody could be asked at all; else `timeout`.
+    pub reason: Reason,
     /// The amount that came too late.
     pub amount: Option<Money>,
-    /// From ping written to reply read.
-    pub latency: Duration,
+    /// From ping written to reply read, of complete replies.
+    pub latency: Option<Duration>,
+    /// What went wrong instead.
+    pub note: Option<String>,
+}
+
+impl Late {
+    fn of(answered: Answered) -> Late {
+        let Answered { entrant, latency, reply, .. } = answered;
+        let (amount, failure) = match reply {
+            Reply::Bid(bid) => (Some(bid.amount), None),
+            Reply::NoBid(NoBid { reason, amount, note }) => (amount, Some((reason, note))),
+        };
+        match (latency, failure) {
+            (Some(_), _) => Late { entrant, reason: Reason::Late, amount, latency, note: None },
+            (None, Some((reason @ (Reason::Connect | Reason::Tls | Reason::Dns), note))) => {
+                Late { entrant, reason, amount: None, latency, note }
+            }
+            (None, failure) => {
+                let note = failure.and_then(|(reason, note)| note.or(Some(reason.to_string())));
+                Late { entrant, reason: Reason::Timeout, amount: None, latency, note }
+            }
+        }
+    }
 }
 
 /// How a worker asks.
@@ -151,6 +177,7 @@ impl Pinger {
             .collect();
         let mut deadline = std::pin::pin!(self.clock.sleep_until(closes));
         let mut latencies = Vec::with_capacity(pings.len());
+        let mut just_missed = None;
         let close = loop {
             tokio::select! {
                 // The deadline first: once it has come, nothing that is read counts, however much is ready.
@@ -158,6 +185,10 @@ impl Pinger {
                 () = &mut deadline => break Close::Deadline,
                 answered = pings.next() => match answered {
                     None => break Close::AllReplied,
+                    Some(answered) if answered.read >= closes => {
+                        just_missed = Some(answered);
+                        break Close::Deadline;
+                    }
                     Some(Answered { entrant, latency, reply, read }) => {
                         latencies.extend(latency.map(|latency| (entrant, latency)));
                         if auction.on_reply(entrant, reply, read) == Progress::Settled {
@@ -172,16 +203,23 @@ impl Pinger {
             micros => Some(Timestamp::from_micros(micros)),
         };
         let all_warm = !written.cold.load(Ordering::Relaxed);
-        Gathered { close, latencies, last_written, all_warm, outstanding: self.outstanding(pings) }
+        Gathered {
+            close,
+            latencies,
+            last_written,
+            all_warm,
+            outstanding: self.outstanding(pings, just_missed),
+        }
     }
 
     /// All of an auction's outstanding pings linger, or none: half an explanation helps nobody.
-    fn outstanding(&self, pings: FuturesUnordered<Asking>) -> Outstanding {
+    fn outstanding(&self, pings: FuturesUnordered<Asking>, just_missed: Option<Answered>) -> Outstanding {
         let wanted = pings.len();
         let room = |now: usize| Some(now + wanted).filter(|then| *then <= self.lingering_max);
         let granted = self.lingering.try_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok();
         let lingering = Arc::clone(&self.lingering);
-        let mut outstanding = Outstanding { pings, lingering, granted: wanted, linger: self.linger };
+        let mut outstanding =
+            Outstanding { pings, just_missed, lingering, granted: wanted, linger: self.linger };
         if !granted {
             event::linger_overflow(wanted);
             outstanding.granted = 0;
@@ -255,21 +293,16 @@ impl Drop for Watched {
 impl Outstanding {
     /// Whether nothing is out.
     pub fn is_empty(&self) -> bool {
-        self.pings.is_empty()
+        self.pings.is_empty() && self.just_missed.is_none()
     }
 
     /// Waits out the linger: complete replies are returned and their connections kept, the others are closed. Who is
     /// not among the returned ended in `timeout`.
     pub async fn finish(mut self) -> Vec<Late> {
-        let mut late = Vec::new();
+        let mut late: Vec<Late> = self.just_missed.take().map(Late::of).into_iter().collect();
         let until = tokio::time::Instant::now() + self.linger;
         while let Ok(Some(answered)) = tokio::time::timeout_at(until, self.pings.next()).await {
-            let Some(latency) = answered.latency else { continue };
-            let amount = match answered.reply {
-                Reply::Bid(bid) => Some(bid.amount),
-                Reply::NoBid(NoBid { amount, .. }) => amount,
-            };
-            late.push(Late { entrant: answered.entrant, amount, latency });
+            late.push(Late::of(answered));
         }
         late
     }

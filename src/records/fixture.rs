@@ -129,6 +129,7 @@ pub fn trail(n: u64, is_final: bool) -> TrailRow {
         keys: keys(n),
         step: 1,
         is_final,
+        test: false,
         seed: 42,
         close: "all_replied",
         asked_us: 200,

@@ -7,7 +7,7 @@
 //! at the start, numbers are read from the `Recorder`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -94,6 +94,7 @@ struct Tally {
     committed: AtomicU64,
     batches: AtomicU64,
     failed_batches: AtomicU64,
+    failing: AtomicBool,
 }
 
 /// What the recorder has done since its start, in rows unless it says otherwise.
@@ -184,6 +185,11 @@ impl Recorder {
             Err(mpsc::error::TrySendError::Full(_)) => Err(CommitError::QueueFull),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(CommitError::Closed),
         }
+    }
+
+    /// Whether the last try to write failed for want of a disk, a lock or memory: what is handed in waits.
+    pub fn is_failing(&self) -> bool {
+        self.tally.failing.load(Ordering::Relaxed)
     }
 
     /// All the numbers at once.

@@ -87,6 +87,8 @@ pub struct TrailRow {
     pub step: u32,
     /// `false` while an outcome is still `pending`; such a row is replaced by the final one.
     pub is_final: bool,
+    /// Of a test call: in no hourly count.
+    pub test: bool,
     /// Seed of the draws of this step.
     pub seed: u64,
     /// How waiting ended: `no_auction all_replied deadline`.

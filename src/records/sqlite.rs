@@ -55,6 +55,9 @@ pub enum StoreError {
     /// The folder of the store.
     #[error("cannot make the folder {path:?} for the store")]
     MakeFolder { path: PathBuf, source: std::io::Error },
+    /// A file of a store that was to go.
+    #[error("cannot remove {path:?} of the store before")]
+    Discard { path: PathBuf, source: std::io::Error },
     /// The lock beside the store.
     #[error("cannot use the lock {path:?} of the store: is its folder writable?")]
     Lock { path: PathBuf, source: std::io::Error },
@@ -117,6 +120,7 @@ impl StoreError {
             ),
             StoreError::Missing { .. }
             | StoreError::MakeFolder { .. }
+            | StoreError::Discard { .. }
             | StoreError::Lock { .. }
             | StoreError::InUse { .. }
             | StoreError::Open { .. }
@@ -183,6 +187,23 @@ impl Store {
     pub(crate) fn conn(&self) -> &Connection {
         &self.conn
     }
+}
+
+/// Removes the store at `path`, if there is one that nobody uses; its lock file stays.
+pub fn discard(path: &Path) -> Result<(), StoreError> {
+    let _lock = lock_beside(path)?;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        let file = PathBuf::from(name);
+        match std::fs::remove_file(&file) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::Discard { path: file, source });
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Takes the lock file beside the store: SQLite alone would let two processes number their batches alike.

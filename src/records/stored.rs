@@ -183,6 +183,21 @@ pub struct StoredPnl {
     pub money: StoredMoney,
 }
 
+/// Units of daily caps that calls of one quarter of an hour have used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredUse {
+    /// Slug of the buyer.
+    pub buyer: String,
+    /// Slug of its target.
+    pub target: String,
+    /// Start of the quarter of an hour in which the calls arrived; the days of every time zone begin at one.
+    pub quarter: Timestamp,
+    /// Calls that were billable.
+    pub posted: u32,
+    /// Calls whose end is not known: in progress when the exchange ended, or never reported.
+    pub unresolved: u32,
+}
+
 /// How often a target ended with a reason.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the words of the glossary")]

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::row::Row;
 use super::sqlite::{Applied, Store, StoreError};
 use super::{CommitError, Item, Pace, Tally};
+use crate::runtime::chain;
 
 /// Rows after which a batch is not made larger.
 const BATCH_ROWS: usize = 1_000;
@@ -198,12 +199,14 @@ impl Writing<'_> {
                 self.tally.queued.fetch_sub(rows.len() as u64, Ordering::Relaxed);
                 self.tally.committed.fetch_add(rows.len() as u64, Ordering::Relaxed);
                 self.tally.batches.fetch_add(1, Ordering::Relaxed);
+                self.tally.failing.store(false, Ordering::Relaxed);
                 self.faults.written(conflicts);
                 Ok(())
             }
             Ok(Applied::Before) => unreachable!("the number was asked for just before"),
             Err(error) => {
                 self.tally.failed_batches.fetch_add(1, Ordering::Relaxed);
+                self.tally.failing.store(!error.is_about_the_rows(), Ordering::Relaxed);
                 Err(error)
             }
         }
@@ -221,18 +224,6 @@ impl Writing<'_> {
 }
 
 type Ack = oneshot::Sender<Result<(), CommitError>>;
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
-}
 
 /// Says what goes wrong once when it begins, now and then while it lasts, and once when it is over.
 struct Faults<'a> {

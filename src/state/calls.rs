@@ -277,3 +277,69 @@ impl Drop for Ticket {
 pub async fn wait(mut waiting: Waiting) -> Option<Arc<Answer>> {
     waiting.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn live(n: u32, over: bool) -> (CallId, Live) {
+        let key =
+            CallKey { carrier: CarrierId::parse("sw").expect("a slug"), carrier_call_id: format!("CA{n}") };
+        let live = Live {
+            key,
+            at: Timestamp::default(),
+            campaign: None,
+            publisher: None,
+            caller: None,
+            test: false,
+            token: 0,
+            call: Call::new(),
+            offered: Vec::new(),
+            over_since: over.then(Timestamp::default),
+            looked_at: None,
+            end_counted: over,
+        };
+        (CallId::from_bits(u128::from(n)), live)
+    }
+
+    fn decide(calls: &Arc<Calls>, n: u32, over: bool) -> bool {
+        let (id, live) = live(n, over);
+        match calls.begin(&live.key) {
+            Begin::First(ticket) => {
+                calls.open(id, live);
+                let answer = Answer { call_id: id, body: Bytes::new(), about: 0 };
+                ticket.finish(Arc::new(answer));
+                true
+            }
+            Begin::Full => false,
+            Begin::Wait(_) | Begin::Known(_) => panic!("CA{n} is known"),
+        }
+    }
+
+    #[test]
+    fn calls_that_are_over_never_keep_a_new_one_out() {
+        let calls = Arc::new(Calls::new(10));
+        for n in 0..100 {
+            assert!(decide(&calls, n, true), "call {n}");
+        }
+        assert_eq!((calls.remembered(), calls.in_progress(), calls.forgotten_early()), (20, 0, 80));
+        let (_, newest) = live(99, true);
+        assert!(matches!(calls.begin(&newest.key), Begin::Known(_)), "the oldest went first");
+        for n in 100..110 {
+            assert!(decide(&calls, n, false), "call {n}");
+        }
+        assert!(!decide(&calls, 110, false), "ten are in progress");
+        calls.with(CallId::from_bits(100), |live| live.over_since = Some(Timestamp::default()));
+        assert!(decide(&calls, 111, false), "one of them is over");
+    }
+
+    #[test]
+    fn a_ticket_dropped_unfinished_lets_the_next_request_decide() {
+        let calls = Arc::new(Calls::new(10));
+        let (_, first) = live(1, false);
+        let Begin::First(ticket) = calls.begin(&first.key) else { panic!("the first decides") };
+        assert!(matches!(calls.begin(&first.key), Begin::Wait(_)));
+        drop(ticket);
+        assert!(matches!(calls.begin(&first.key), Begin::First(_)));
+    }
+}

@@ -56,6 +56,13 @@ impl Gauges {
         }
     }
 
+    /// Charges a gauge with units that were used before it was made.
+    pub fn restore(&self, key: CapKey, posted: u32, unresolved: u32) {
+        let mut gauge = self.map.entry(key).or_default();
+        gauge.posted += posted;
+        gauge.unresolved += unresolved;
+    }
+
     /// Units held over all caps: zero at rest.
     pub fn held(&self) -> u64 {
         self.map.iter().map(|gauge| u64::from(gauge.held)).sum()

@@ -114,23 +114,23 @@ pub fn listener_connections(listener: &'static str, open: usize) {
 }
 
 /// Where fences stand: every place `panicked` is told of.
-pub const FENCES: [&str; 4] = ["prepare", "decide", "finish", "progress"];
+pub const FENCES: [&str; 5] = ["prepare", "decide", "finish", "progress", "sweep"];
 
 /// A fence caught a bug.
 pub fn panicked(place: &'static str, what: &str) {
     counter!(name::PANICS, "where" => place).increment(1);
-    tracing::error!(place, what, "a bug was caught; the answer came from the fallback");
+    tracing::error!(place, what, "a bug was caught by its fence");
 }
 
 /// A commit was not acknowledged.
-pub fn commit_failed(error: &str) {
+pub fn commit_failed(call: &str, error: &str) {
     counter!(name::COMMIT_FAILURES).increment(1);
-    tracing::error!(error, "an event could not be made durable; the carrier was told to try again");
+    tracing::error!(call.id = call, error, "what became of a call is not known to be on disk");
 }
 
-/// The store could not take a batch.
-pub fn store_fault(error: &str) {
-    tracing::error!(error, "the store could not take a batch; it is tried again");
+/// What the writer to the store says of its trouble, its losses and their end.
+pub fn store_fault(what: &str) {
+    tracing::error!("the store: {what}");
 }
 
 /// The first catalog is in force.

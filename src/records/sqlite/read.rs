@@ -9,11 +9,12 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row as Line, ToSql, params};
 
 use super::{StoreError, open_read_only};
-use crate::domain::{CallId, Money, Timestamp};
+use crate::domain::{CallId, Money, Reason, Timestamp};
 use crate::records::packed;
 use crate::records::stored::{
     CallQuery, PnlKey, StoredCall, StoredCatalog, StoredDecision, StoredEnd, StoredEntry, StoredEvent,
-    StoredImbalance, StoredMoney, StoredPnl, StoredReasonCount, StoredTotals, StoredTrail, StoredWhole,
+    StoredImbalance, StoredMoney, StoredPnl, StoredReasonCount, StoredTotals, StoredTrail, StoredUse,
+    StoredWhole,
 };
 
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
@@ -175,6 +176,28 @@ impl Reader {
                     target: line.get(1)?,
                     reason: line.get(2)?,
                     count: line.get(3)?,
+                })
+            },
+        )
+    }
+
+    /// What calls that arrived at `since` or later use of daily caps.
+    pub fn uses(&self, since: Timestamp) -> Result<Vec<StoredUse>, StoreError> {
+        self.list(
+            "the use of caps",
+            "SELECT b.text, t.text, c.at / 900000000 * 900000000 AS quarter,
+               total(c.billable), total(c.ended_at IS NULL OR c.end_reason = ?2)
+             FROM call c JOIN word b ON b.id = c.buyer JOIN word t ON t.id = c.target
+             WHERE c.at >= ?1 AND c.test = 0 AND c.action = 'dial' AND c.target > 0
+             GROUP BY c.buyer, c.target, quarter",
+            params![since.micros(), Reason::Unresolved.code()],
+            |line| {
+                Ok(StoredUse {
+                    buyer: line.get(0)?,
+                    target: line.get(1)?,
+                    quarter: moment(line, 2)?,
+                    posted: line.get::<_, f64>(3)? as u32,
+                    unresolved: line.get::<_, f64>(4)? as u32,
                 })
             },
         )

@@ -206,6 +206,27 @@ fn a_withheld_caller_is_served_without_a_number() {
     exchange.finish();
 }
 
+/// A call is worth more than its caller id: what is no number is a caller without one.
+#[test]
+fn a_caller_without_a_valid_number_is_served() {
+    let bidders = bidders([("acme", bid("21.00"))]);
+    let market = Market::new(r#"{ auction = ["acme"] }"#).patient().bidder("acme", &bidders.url("acme"));
+    let exchange = Exchange::start(&market);
+    for (n, from) in ["anonymous", "5125557391", "+1 512 555 7391", ""].into_iter().enumerate() {
+        let id = format!("5125557391-{n}");
+        let answer = exchange.decide(&json!({"carrier_call_id": id, "to": NUMBER, "from": from}));
+        assert_eq!(answer["reason"], "won", "{from}");
+        assert!(answer["targets"][0]["caller_id"].is_null(), "{from}");
+        let explained = exchange.explained(answer["call_id"].as_str().unwrap());
+        assert_eq!(explained["decision"]["caller"], "no valid number");
+        // Where it came with digits they are known again, and masked, in other fields.
+        let is_masked = !explained.to_string().contains("5557391");
+        assert_eq!(is_masked, from.contains("739"), "{from}: {explained}");
+        exchange.give_up(&answer);
+    }
+    exchange.finish();
+}
+
 #[test]
 fn a_test_call_dials_no_live_target_and_is_never_billed() {
     let market = |url: &str| Market::new(r#"{ auction = ["acme"] }"#).patient().bidder("acme", url);

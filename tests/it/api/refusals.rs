@@ -94,7 +94,7 @@ fn what_is_no_request_is_refused_with_every_fault_at_once() {
         ("carrier_call_id", Value::Null),
         ("to", json!("sip:nobody")),
         ("to", json!("8005550100")),
-        ("from", json!("+0512")),
+        ("from", json!(5125550123_u64)),
         ("from", Value::Null),
         ("sub_id", json!(long)),
         ("tags", json!({"k": "v".repeat(257)})),

@@ -76,8 +76,8 @@ fn twenty_duplicates_at_once_wait_for_one_decision() {
     let repeats = exchange.metric("outcry_repeats_total", "");
     assert_eq!(repeats, (AT_ONCE - 1) as f64);
     assert_eq!(exchange.metric("outcry_repeats_total", "conflict"), 0.0);
-    // One hold: bolt takes one call at a time, and one slot is all that is held.
-    eventually("one unit is held", || (exchange.metric("outcry_holds_units", "") == 1.0).then_some(()));
+    // One hold: a slot and a unit of the day each of bolt and of its target, limited or not.
+    eventually("one hold is held", || (exchange.metric("outcry_holds_units", "") == 4.0).then_some(()));
     exchange.give_up(&answers[0].json());
     exchange.finish();
 }

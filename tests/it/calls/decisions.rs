@@ -324,3 +324,24 @@ fn nobody_bids_and_the_ring_tree_takes_the_call() {
     exchange.give_up(&answer);
     exchange.finish();
 }
+
+/// Weights hold at every level: which node comes first says nothing about who wins a tie inside it.
+#[test]
+fn draws_of_one_walk_do_not_decide_each_other() {
+    let root = r#"{ weighted = [
+        { weight = 1, node = { auction = ["a1", "a2"] } }, { weight = 1, node = { auction = ["b1", "b2"] } } ] }"#;
+    let mut market = Market::new(&root.replace('\n', " ")).buyer("acme", "");
+    for id in ["a1", "a2", "b1", "b2"] {
+        market = market.target(id, "acme", "price = \"20.00\"");
+    }
+    let exchange = Exchange::start(&market);
+    let mut winners = std::collections::BTreeSet::new();
+    // Each of the four wins with a chance of 1 in 4: to miss one in 80 calls is below 1 in a billion.
+    for n in 0..80 {
+        let answer = exchange.decide(&ask(&format!("CA{n}")));
+        exchange.give_up(&answer);
+        winners.insert(exchange.explained(id(&answer))["decision"]["target"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(winners.len(), 4, "{winners:?}");
+    exchange.finish();
+}

@@ -71,3 +71,27 @@ fn a_crash_while_calls_talk_leaves_a_store_that_works() {
     assert_eq!(exchange.ledger(answer["call_id"].as_str().unwrap()).len(), 3);
     exchange.finish();
 }
+
+/// A day has its cap however often the exchange is started in it.
+#[test]
+fn a_daily_cap_counts_on_through_a_restart() {
+    let market = Market::new(r#"{ sequential = ["desk", "other"] }"#)
+        .buyer("acme", "daily_billable = 2\n")
+        .target("desk", "acme", "price = \"20.00\"")
+        .buyer("bolt", "")
+        .target("other", "bolt", "price = \"10.00\"");
+    let mut exchange = Exchange::start(&market);
+    let billed = exchange.decide(&ask("CA1"));
+    exchange.talk(&billed, 90_000);
+    // In progress when the exchange ends: nobody can say any more what it will be.
+    let talking = exchange.decide(&ask("CA2"));
+    exchange.report(&talking, "bridged", 1_000, json!({}));
+    for round in 0..2 {
+        exchange = exchange.crash_and_restart();
+        let next = exchange.decide(&ask(&format!("CA-after-{round}")));
+        let (reason, row) = exchange.outcome(next["call_id"].as_str().unwrap(), "desk");
+        assert_eq!(reason, "cap", "round {round}: {row}");
+        exchange.talk(&next, 1_000);
+    }
+    exchange.finish();
+}

@@ -1,7 +1,8 @@
 //! The demo as a newcomer runs it, without a terminal.
 
 use std::fs;
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 use crate::support::{Folder, outcry};
 
@@ -49,4 +50,27 @@ fn a_folder_of_somebody_else_is_left_alone() {
     assert!(said.contains("is not a folder of an earlier demo; choose another with --folder"), "{said}");
     assert_eq!(fs::read(&diary).unwrap(), b"mine");
     assert!(!folder.path().join("config").exists());
+}
+
+/// Two demos on one folder: the second is told so, and the first keeps its store.
+#[test]
+fn a_running_demo_keeps_its_store() {
+    let folder = Folder::new();
+    let place = folder.path().join("market");
+    let place = place.to_str().unwrap();
+    let mut first = Command::new(env!("CARGO_BIN_EXE_outcry"))
+        .args(["demo", "--for", "5s", "--port", "0", "--folder", place])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(first.stdout.take().unwrap()).lines();
+    let runs = lines.by_ref().any(|line| line.unwrap().starts_with("first decision "));
+    assert!(runs, "the first demo decides");
+    let second = outcry(&["demo", "--for", "1s", "--port", "0", "--folder", place]);
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains("another process writes to the store"), "{said}");
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert!(first.wait().unwrap().success());
+    assert!(rest.iter().any(|line| line.starts_with("total ")), "{rest:?}");
 }

@@ -178,3 +178,24 @@ fn a_daily_cap_counts_on_through_a_reload() {
     assert_eq!(exchange.outcome(id(&refused), "desk").0, "cap");
     exchange.finish();
 }
+
+/// A limit that a reload sets knows the calls that were handed out before there was one.
+#[test]
+fn a_new_limit_counts_what_is_in_progress_and_what_the_day_has_had() {
+    let with = |limits: &str| {
+        Market::new(r#""desk""#).buyer("acme", limits).target("desk", "acme", "price = \"20.00\"")
+    };
+    let exchange = Exchange::start(&with(""));
+    let billed = exchange.decide(&ask("CA1"));
+    exchange.talk(&billed, 90_000);
+    let talking = exchange.decide(&ask("CA2"));
+    exchange.report(&talking, "bridged", 1_000, json!({}));
+    with("concurrency = 1\n").write_catalog(exchange.folder.path());
+    reload(&exchange, "done");
+    assert_eq!(exchange.outcome(id(&exchange.decide(&ask("CA3"))), "desk").0, "concurrency");
+    exchange.talk(&talking, 90_000);
+    with("daily_billable = 2\n").write_catalog(exchange.folder.path());
+    reload(&exchange, "done");
+    assert_eq!(exchange.outcome(id(&exchange.decide(&ask("CA4"))), "desk").0, "cap");
+    exchange.finish();
+}

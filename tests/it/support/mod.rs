@@ -199,7 +199,7 @@ impl Exchange {
 
     /// The end of a call whose target could not be reached.
     pub fn give_up(&self, answer: &Value) {
-        self.report(answer, "ended", 1_000, json!({"cause": "failed", "ended_by": "carrier"}));
+        self.report(answer, "ended", 1_000, json!({"cause": "rejected", "ended_by": "carrier"}));
     }
 
     /// The ledger's accounts and amounts, of one call.
