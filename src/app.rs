@@ -415,6 +415,7 @@ impl Office {
             event::levels(Levels {
                 calls_active: exchange.state.calls.in_progress(),
                 calls_remembered: exchange.state.calls.remembered(),
+                answers_forgotten: exchange.state.calls.forgotten_early(),
                 units_held: exchange.state.gauges.held(),
                 records_queued: usize::try_from(records.queued).unwrap_or(usize::MAX),
                 records_dropped: records.dropped,

@@ -165,6 +165,8 @@ pub struct Levels {
     pub calls_active: usize,
     /// Answers kept for repeats.
     pub calls_remembered: usize,
+    /// Answers forgotten before their time since the start.
+    pub answers_forgotten: u64,
     /// Units held.
     pub units_held: u64,
     /// Rows waiting for the store.
@@ -189,4 +191,5 @@ pub fn levels(levels: Levels) {
     gauge!(name::LINGERING).set(levels.ping_lingering as f64);
     gauge!(name::CLOCK_OFFSET).set(levels.clock_offset_us as f64 / 1e6);
     counter!(name::RECORDS_DROPPED).absolute(levels.records_dropped);
+    counter!(name::ANSWERS_FORGOTTEN).absolute(levels.answers_forgotten);
 }

@@ -67,6 +67,7 @@ metrics_table! {
     TALK_SECONDS "outcry_talk_duration_seconds" Histogram [] TALK, "Talk time of connected calls.";
     CALLS_ACTIVE "outcry_calls_active" Gauge [] &[], "Calls decided and not over.";
     CALLS_REMEMBERED "outcry_calls_remembered" Gauge [] &[], "Answers kept for repeats.";
+    ANSWERS_FORGOTTEN "outcry_answers_forgotten_total" Counter [] &[], "Answers forgotten before their time because there was no room for another: a repeat would be decided anew.";
     UNITS_HELD "outcry_holds_units" Gauge [] &[], "Units of caps and concurrency held by calls in flight.";
     HOLDS_EXPIRED "outcry_holds_expired_total" Counter [] &[], "Holds whose call nobody reported the end of.";
     REVENUE "outcry_revenue_micros_total" Counter ["campaign"] &[], "Revenue booked, in micro-units of the deployment's currency; the ledger is the truth.";
