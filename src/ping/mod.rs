@@ -7,6 +7,7 @@ pub mod client;
 pub mod egress;
 pub mod endpoint;
 pub mod health;
+mod wire;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -251,7 +252,7 @@ async fn ask(
             let reply = judge(&snapshot, ask.target, ask.ping, &mut received);
             Answered { entrant: ask.entrant, latency: Some(latency), reply, read: received.read }
         }
-        Err(client::Failure(reply)) => {
+        Err(wire::Failure(reply)) => {
             Answered { entrant: ask.entrant, latency: None, reply, read: pinger.clock.now() }
         }
     }

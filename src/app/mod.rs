@@ -7,6 +7,8 @@
 //! records     the one writer to the store
 //! ```
 
+mod office;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,12 +16,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
-use crate::admin::{self, Desk};
+use crate::admin::Desk;
 use crate::config::{self, Loaded, Settings};
 use crate::domain::catalog::Secret;
 use crate::domain::{CarrierIx, Catalog};
@@ -29,14 +30,15 @@ use crate::http::{self, Counted, HandedOn, Served};
 use crate::listener::{self, Door, Manners};
 use crate::ping::Pinger;
 use crate::ping::client::{self, Pool};
-use crate::ping::endpoint::{Endpoints, REFRESH, TrustError};
+use crate::ping::endpoint::{Endpoints, TrustError};
 use crate::records::row::{CatalogRow, Row};
 use crate::records::{COMMIT_WAIT, Recorder, Writer, sqlite};
 use crate::runtime::{Clock, Entropy, Shutdown, hex, random_bytes, run_here};
 use crate::snapshot::Snapshot;
 use crate::state::State;
-use crate::telemetry::event::{self, Levels};
+use crate::telemetry::event;
 use crate::telemetry::{self, MetricsPage};
+use office::Office;
 
 /// How long a connection without a request is kept.
 const IDLE: Duration = Duration::from_secs(75);
@@ -44,12 +46,8 @@ const IDLE: Duration = Duration::from_secs(75);
 const HANDED_ON_MAX: usize = 1_024;
 /// Connections of the admin listener.
 const ADMIN_CONNECTIONS: usize = 256;
-/// Longest an admin request may take.
-const ADMIN_REQUEST: Duration = Duration::from_secs(60);
 /// How long the start waits for endpoints' names to resolve; those that take longer come later.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
-/// How often levels are told and samples are sorted into buckets.
-const EVERY_SECOND: Duration = Duration::from_secs(1);
 /// Bytes of a new caller key.
 const CALLER_KEY_BYTES: usize = 32;
 
@@ -339,153 +337,6 @@ fn start_acceptor(
             Ok(())
         })?
     })
-}
-
-/// What runs beside call traffic, on the admin thread.
-struct Office {
-    exchange: Arc<Exchange>,
-    endpoints: Arc<Endpoints>,
-    settings: Settings,
-    metrics: MetricsPage,
-    doors: [Arc<Door>; 2],
-    pingers: Vec<Pinger>,
-    shutdown: Shutdown,
-}
-
-impl Office {
-    async fn run(
-        self,
-        admin: std::net::TcpListener,
-        tls: Option<TlsAcceptor>,
-        desk: Desk,
-        asked: mpsc::Receiver<()>,
-    ) {
-        tokio::join!(
-            self.serve_admin(admin, tls, desk),
-            self.exchange.sweep(&self.shutdown),
-            self.resolve(),
-            self.tell_levels(),
-            self.reload(asked),
-        );
-    }
-
-    async fn serve_admin(&self, admin: std::net::TcpListener, tls: Option<TlsAcceptor>, desk: Desk) {
-        let listener = match TcpListener::from_std(admin) {
-            Ok(listener) => listener,
-            Err(error) => return tracing::error!(error = %error, "the admin listener could not start"),
-        };
-        let manners =
-            Manners { name: "admin", head: self.settings.limits.head, request: ADMIN_REQUEST, idle: IDLE };
-        let router = admin::router(desk);
-        let (_, door) = (&self.doors[0], &self.doors[1]);
-        listener::accept(listener, door, &self.shutdown, |stream, entered| {
-            let service = TowerToHyperService::new(router.clone());
-            let (tls, manners, shutdown) = (tls.clone(), manners.clone(), self.shutdown.clone());
-            tokio::spawn(async move {
-                listener::serve(stream, tls.as_ref(), &manners, &shutdown, service).await;
-                drop(entered);
-            });
-        })
-        .await;
-    }
-
-    async fn resolve(&self) {
-        while self.pause(REFRESH).await {
-            tokio::select! {
-                biased;
-                () = self.shutdown.wait() => return,
-                () = self.endpoints.refresh() => {}
-            }
-        }
-    }
-
-    /// Waits; `false` when the signal to stop came first.
-    async fn pause(&self, span: Duration) -> bool {
-        tokio::select! {
-            biased;
-            () = self.shutdown.wait() => false,
-            () = tokio::time::sleep(span) => true,
-        }
-    }
-
-    async fn tell_levels(&self) {
-        while self.pause(EVERY_SECOND).await {
-            let exchange = &self.exchange;
-            let records = exchange.recorder.counters();
-            event::levels(Levels {
-                calls_active: exchange.state.calls.in_progress(),
-                calls_remembered: exchange.state.calls.remembered(),
-                answers_forgotten: exchange.state.calls.forgotten_early(),
-                units_held: exchange.state.gauges.held(),
-                records_queued: usize::try_from(records.queued).unwrap_or(usize::MAX),
-                records_dropped: records.dropped,
-                ping_connections: self.pingers.first().map_or(0, |pinger| pinger.pool.connections()),
-                ping_lingering: self.pingers.iter().map(Pinger::lingering).sum(),
-                clock_offset_us: exchange.clock.slew(),
-            });
-            self.doors.iter().for_each(|door| door.report());
-            self.metrics.upkeep();
-        }
-    }
-
-    /// Reads the catalog whenever it is asked to. What was in force before is dropped here once nobody uses it, so that
-    /// no worker pays for it.
-    async fn reload(&self, mut asked: mpsc::Receiver<()>) {
-        let mut retired: Vec<Arc<InForce>> = Vec::new();
-        loop {
-            tokio::select! {
-                biased;
-                () = self.shutdown.wait() => return,
-                Some(()) = asked.recv() => retired.extend(self.reload_once().await),
-                () = tokio::time::sleep(EVERY_SECOND), if !retired.is_empty() => {}
-            }
-            retired.retain(|in_force| Arc::strong_count(in_force) > 1);
-        }
-    }
-
-    /// Calls will name the catalog by its digest, so its text is not left to chance.
-    async fn record_catalog(&self, row: CatalogRow) {
-        let written = match self.exchange.recorder.reserve() {
-            Ok(slot) => slot.commit(vec![Row::Catalog(row)]).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = written {
-            event::store_fault(&format!("the catalog's text is not known to be on disk: {error}"));
-        }
-    }
-
-    /// Swaps in the catalog of the files, or logs every fault of it and changes nothing. Returns what it replaced.
-    async fn reload_once(&self) -> Option<Arc<InForce>> {
-        let settings = self.settings.clone();
-        let read = tokio::task::spawn_blocking(move || config::load_catalog(&settings)).await.ok()?;
-        let (catalog, text, warnings) = match read {
-            Ok(read) => read,
-            Err(problems) => {
-                event::reload_refused(&problems.iter().map(ToString::to_string).collect::<Vec<_>>());
-                return None;
-            }
-        };
-        let before = self.exchange.in_force.load_full();
-        let changes = config::diff(&before.snapshot.catalog, &catalog);
-        let in_force = match in_force(&self.settings, &self.endpoints, catalog) {
-            Ok(in_force) => in_force,
-            Err(error) => {
-                event::reload_refused(&[error.to_string()]);
-                return None;
-            }
-        };
-        for warning in warnings {
-            tracing::warn!(warning = %warning, "configuration warning");
-        }
-        // New names that take longer are asked as soon as they are known.
-        let _ = tokio::time::timeout(FIRST_LOOK, self.endpoints.refresh()).await;
-        let now = self.exchange.clock.now();
-        let digest = in_force.snapshot.catalog.digest.clone();
-        self.record_catalog(CatalogRow { digest: digest.clone(), text, since: now }).await;
-        self.exchange.in_force.store(Arc::new(in_force));
-        event::reloaded(&digest, &changes, now.seconds());
-        Some(before)
-    }
 }
 
 /// Starts logging as the settings say.
