@@ -46,6 +46,24 @@ pub struct Pool {
     clock: Clock,
 }
 
+/// What a connection is opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opened {
+    /// Pings to come.
+    Ahead,
+    /// A ping that waits for it.
+    InAuction,
+}
+
+impl Opened {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Opened::Ahead => "ahead",
+            Opened::InAuction => "auction",
+        }
+    }
+}
+
 /// What one worker has of one endpoint.
 #[derive(Debug)]
 struct Shelf {
@@ -168,7 +186,7 @@ impl Pool {
             let mut connection = match if reused { self.take_idle(endpoint) } else { None } {
                 Some(connection) => connection,
                 None if reused => continue,
-                None => self.open(endpoint, "auction").await?,
+                None => self.open(endpoint, Opened::InAuction).await?,
             };
             let sent = self.clock.now();
             if sent >= until {
@@ -265,13 +283,13 @@ impl Pool {
         });
     }
 
-    async fn open(&self, endpoint: &Arc<Endpoint>, when: &'static str) -> Result<Connection, Failure> {
-        let counted = self.count_one()?;
+    async fn open(&self, endpoint: &Arc<Endpoint>, when: Opened) -> Result<Connection, Failure> {
+        let counted = self.count_one(when)?;
         let address = endpoint.address(self.clock.now()).map_err(|why| match why {
             NoAddress::Unknown => Failure::noted(Reason::Dns, "the name does not resolve"),
             NoAddress::Refused => Failure::noted(Reason::Dns, "the address is closed to pings"),
         })?;
-        event::connection_opened(&endpoint.buyer, when);
+        event::connection_opened(&endpoint.buyer, when.as_str());
         let sender = match tokio::time::timeout(self.limits.connect, connect(endpoint, address)).await {
             Ok(connected) => connected,
             Err(_) => Err(Failure::noted(Reason::Connect, "no connection in time")),
@@ -283,15 +301,18 @@ impl Pool {
         Ok(Connection { sender, read, _counted: counted })
     }
 
-    /// Room for one more connection, made if need be by closing the one that lay idle longest.
-    fn count_one(&self) -> Result<Counted, Failure> {
+    /// Room for one more connection; for one that an auction waits for, made if need be by closing the one that lay idle
+    /// longest.
+    fn count_one(&self, when: Opened) -> Result<Counted, Failure> {
         let most = self.limits.connections;
         let room = |open: usize| (open < most).then_some(open + 1);
         for _ in 0..2 {
             if self.open.try_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok() {
                 return Ok(Counted(Arc::clone(&self.open)));
             }
-            self.close_the_longest_idle();
+            if when == Opened::InAuction {
+                self.close_the_longest_idle();
+            }
         }
         Err(Failure::noted(Reason::Connect, "as many connections as pings may have"))
     }
@@ -321,7 +342,7 @@ impl Pool {
         for endpoint in wanted {
             let pool = Arc::clone(self);
             tokio::spawn(async move {
-                let opened = pool.open(&endpoint, "ahead").await;
+                let opened = pool.open(&endpoint, Opened::Ahead).await;
                 pool.with_shelf(&endpoint, |shelf| shelf.opening = shelf.opening.saturating_sub(1));
                 if let Ok(connection) = opened {
                     pool.put_back(&endpoint, connection);

@@ -5,6 +5,7 @@ use load::raw::Act;
 use serde_json::{Value, json};
 
 use super::{bidder, bids, call, decided_in_ms, hang_up, note, one_worker, outcome};
+use crate::support::market::{CALLER, NUMBER};
 use crate::support::{Exchange, Market, PATIENCE, eventually};
 
 fn one_buyer(settings: &str, script: Script) -> (Bidders, Exchange) {
@@ -149,6 +150,28 @@ fn connections_are_bounded_in_all() {
     for answer in &answers {
         assert_eq!(answer["basis"], "static", "{answer:#}");
         hang_up(&exchange, answer);
+    }
+    exchange.finish();
+}
+
+/// A bound that idle connections fill keeps no buyer out: the one idle longest makes room.
+#[test]
+fn an_idle_connection_makes_room_for_one_that_is_needed() {
+    let bid = || Behaviour::Fixed { latency_ms: 0, body: r#"{"bid":"9.00"}"#.to_owned() };
+    let bidders = Bidders::start(1, vec![Script::new("a", bid()), Script::new("b", bid())]).unwrap();
+    let mut market = Market::new(r#"{ auction = ["a", "b"] }"#);
+    for id in ["a", "b"] {
+        let endpoint = format!("endpoint = {{ url = \"{}\" }}", bidders.url(id));
+        let only = format!("tags = [{{ key = \"case\", is = [\"{id}\"] }}]");
+        market = market.buyer(id, "").target(id, id, &format!("{endpoint}\n{only}"));
+    }
+    let exchange = Exchange::start_as(&market, &(one_worker() + "connections = 1\n"));
+    for n in 0..6 {
+        let case = ["a", "b"][n % 2];
+        let asked = json!({"carrier_call_id": format!("CA{n}"), "to": NUMBER, "from": CALLER, "tags": {"case": case}});
+        let answer = exchange.decide(&asked);
+        assert_eq!(outcome(&exchange, &answer, case), "won 9.00", "call {n}");
+        hang_up(&exchange, &answer);
     }
     exchange.finish();
 }
