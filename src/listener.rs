@@ -1,8 +1,9 @@
 //! Listening sockets: who may connect, how long a peer may take, and the end of a connection at shutdown.
 //!
 //! hyper has no deadlines of its own for a request's arrival, so every connection is watched here: TLS and each head must
-//! come within the head limit from its first byte, an idle connection is closed, and a connection that does not end after the signal to stop
-//! is ended. What is served on it is not known here.
+//! come within the head limit from its first byte, an idle connection is closed, and a connection that does not end
+//! after the signal to stop is ended. A head that is late, too large or no HTTP is answered here; what is served on the
+//! connection is not known.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
