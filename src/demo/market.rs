@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::DemoError;
 use crate::domain::Catalog;
-use crate::records::sqlite::discard;
+use crate::records::sqlite::{StoreError, discard};
 use crate::runtime::{hex, random_bytes};
 
 /// First line of what the demo writes: a folder whose settings do not begin so is somebody else's.
@@ -100,7 +100,10 @@ pub(super) fn write(folder: &Path, port: u16, bidders: &Bidders) -> Result<Files
     for folder in [&catalog, &store] {
         fs::create_dir_all(folder).map_err(fault(folder))?;
     }
-    discard(&store.join("outcry.db"))?;
+    match discard(&store.join("outcry.db")) {
+        Err(StoreError::InUse { .. }) => return Err(DemoError::Running(folder.to_owned())),
+        done => done?,
+    }
     fs::write(&settings, settings_text(port)).map_err(fault(&settings))?;
     let mut carriers = Vec::new();
     for (name, text) in CATALOG {

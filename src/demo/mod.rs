@@ -66,7 +66,10 @@ pub enum DemoError {
     /// A part did not start.
     #[error("{0}; --port 0 lets the system choose free ports")]
     Start(#[from] StartError),
-    /// The store could not be read.
+    /// Another demo runs there.
+    #[error("a demo is running on {0:?}; end it, or choose another folder with --folder")]
+    Running(PathBuf),
+    /// The store could not be used.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The simulators or the terminal.

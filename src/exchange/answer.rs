@@ -84,6 +84,7 @@ impl Worker {
             Some(taken) => taken.reason,
             None => decided.reason,
         };
+        let measured = decided.measured;
         let own = decided.own_before + now.since(decided.own_since);
         let taken = decided.taken;
         let mut reply = CarrierReply {
@@ -112,10 +113,12 @@ impl Worker {
         let body = Bytes::from(generic::reply(&reply));
         ticket.finish(Arc::new(Answer { call_id: ctx.call_id, body, about: ctx.about }));
         decided_row.decided_us = reply.decided_us;
-        decided_row.overhead_us = own.as_micros() as u64;
+        decided_row.overhead_us = measured.then_some(own.as_micros() as u64);
         let mut rows = vec![Row::Decided(Box::new(decided_row)), Row::Trail(Box::new(prepared.trail.row()))];
         if let Some(ended) = ended {
-            event::call_ended(campaign.as_ref(), reason, None, Money::ZERO, Money::ZERO);
+            if !ctx.request.test {
+                event::call_ended(campaign.as_ref(), reason, None, Money::ZERO, Money::ZERO);
+            }
             rows.push(Row::Ended(Box::new(ended)));
         }
         exchange.recorder.push(rows);
@@ -124,7 +127,7 @@ impl Worker {
             reply.basis,
             reason,
             took,
-            (decided.pinged && decided.measured).then_some(own),
+            (decided.pinged && measured).then_some(own),
         );
         let pending = prepared.trail.pending();
         count_outcomes(&prepared.trail, |target| !pending.contains(&target));
@@ -303,7 +306,7 @@ fn decided_row(
         buyer: target.map(|target| catalog.buyer(target.buyer).id.clone()),
         price: taken.map(|taken| taken.offer.price),
         decided_us: 0,
-        overhead_us: 0,
+        overhead_us: None,
         catalog: catalog.digest.clone(),
     }
 }

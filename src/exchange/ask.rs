@@ -59,7 +59,9 @@ pub(super) struct Run {
     pub(super) has_bids: bool,
     /// When the auction ended.
     pub(super) closed: Timestamp,
-    /// When its pings went out; `None` when it sent none.
+    /// Whether anybody was asked.
+    pub(super) asked: bool,
+    /// When its pings went out; `None` when none did.
     pub(super) written: Option<Written>,
     /// Pings that are still out.
     pub(super) outstanding: Option<(Outstanding, Vec<TargetIx>)>,
@@ -137,7 +139,7 @@ impl Worker {
         let has_bids = ranking.ranked.iter().any(|ranked| ranked.offer.expires.is_some());
         let ranked = ranking.ranked.into_iter().map(|ranked| (members[ranked.entrant], ranked)).collect();
         let Some(gathered) = gathered else {
-            return Run { ranked, has_bids, closed, written: None, outstanding: None };
+            return Run { ranked, has_bids, closed, asked: false, written: None, outstanding: None };
         };
         for (entrant, latency) in gathered.latencies {
             trail.replied(members[entrant], latency);
@@ -146,7 +148,7 @@ impl Worker {
         trail.closed(gathered.close.as_str(), asked, closed.since(ctx.arrived));
         let outstanding = Some((gathered.outstanding, members));
         let written = gathered.last_written.map(|last| Written { last, all_warm: gathered.all_warm });
-        Run { ranked, has_bids, closed, written, outstanding }
+        Run { ranked, has_bids, closed, asked: true, written, outstanding }
     }
 
     /// Takes out, with their reason, members that would have to be asked and cannot be.

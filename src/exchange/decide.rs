@@ -311,12 +311,17 @@ impl Worker {
         decided
     }
 
-    /// Splits the time so far into ours and the buyers': an auction that sent nothing was all ours.
+    /// Splits the time so far into ours and the buyers': an auction that asked nobody was all ours, and of one that had
+    /// to open connections nobody can say.
     fn note_run(run: &Run, decided: &mut Decided) {
-        let Some(written) = run.written else { return };
-        decided.own_before += written.last.since(decided.own_since);
+        if !run.asked {
+            return;
+        }
+        if let Some(written) = run.written {
+            decided.own_before += written.last.since(decided.own_since);
+        }
+        decided.measured &= run.written.is_some_and(|written| written.all_warm);
         decided.own_since = run.closed;
-        decided.measured = written.all_warm && decided.measured;
         decided.pinged = true;
     }
 

@@ -19,17 +19,22 @@ impl Exchange {
     pub fn restore_caps(&self, uses: &[StoredUse], now: Timestamp) {
         let in_force = self.in_force.load();
         let catalog = &in_force.snapshot.catalog;
-        for used in uses {
-            let by_id = catalog.targets.binary_search_by(|target| target.id.as_str().cmp(&used.target));
-            let Ok(target) = by_id.map(|at| &catalog.targets[at]) else { continue };
-            let buyer = catalog.buyer(target.buyer);
-            let window = day_window(&buyer.zone, now).start;
-            if buyer.id.as_str() != used.buyer || used.quarter < window {
-                continue;
-            }
-            for entity in [Entity::Buyer(buyer.id.clone()), Entity::Target(target.id.clone())] {
+        let charge = |entity, window, used: &StoredUse| {
+            if used.quarter >= window {
                 let key = CapKey { entity, basis: Basis::BillableDay, window };
                 self.state.gauges.restore(key, used.posted, used.unresolved);
+            }
+        };
+        for used in uses {
+            // Each by itself: a target that was renamed or sold has used its old buyer's day all the same.
+            let buyer = catalog.buyers.binary_search_by(|buyer| buyer.id.as_str().cmp(&used.buyer));
+            if let Ok(buyer) = buyer.map(|at| &catalog.buyers[at]) {
+                charge(Entity::Buyer(buyer.id.clone()), day_window(&buyer.zone, now).start, used);
+            }
+            let target = catalog.targets.binary_search_by(|target| target.id.as_str().cmp(&used.target));
+            if let Ok(target) = target.map(|at| &catalog.targets[at]) {
+                let zone = &catalog.buyer(target.buyer).zone;
+                charge(Entity::Target(target.id.clone()), day_window(zone, now).start, used);
             }
         }
     }

@@ -100,7 +100,7 @@ pub fn decided(n: u64) -> DecidedRow {
         buyer: Some(buyer("acme")),
         price: Some(money("25.50")),
         decided_us: 41_700,
-        overhead_us: 312,
+        overhead_us: Some(312),
         catalog: "d1".to_owned(),
     }
 }

@@ -72,8 +72,8 @@ pub struct DecidedRow {
     pub price: Option<Money>,
     /// From the request read to the answer ready, in microseconds.
     pub decided_us: u64,
-    /// The share of it that is not waiting for buyers, in microseconds.
-    pub overhead_us: u64,
+    /// The share of it that is not waiting for buyers, in microseconds; `None` when a connection had to be opened first.
+    pub overhead_us: Option<u64>,
     /// Digest of the catalog it was decided by.
     pub catalog: String,
 }

@@ -43,7 +43,7 @@ pub struct StoredDecision {
     pub buyer: Option<String>,
     pub price: Option<Money>,
     pub decided_us: u64,
-    pub overhead_us: u64,
+    pub overhead_us: Option<u64>,
     pub catalog: String,
 }
 

@@ -74,8 +74,8 @@ pub struct ExplainedDecision {
     pub price: Option<String>,
     /// From the request read to the answer ready, in milliseconds.
     pub decided_in_ms: f64,
-    /// The share of it that is not waiting for buyers, in milliseconds.
-    pub overhead_in_ms: f64,
+    /// The share of it that is not waiting for buyers, in milliseconds; none when a connection had to be opened first.
+    pub overhead_in_ms: Option<f64>,
     /// Digest of the catalog it was decided by.
     pub catalog: String,
 }
@@ -234,7 +234,7 @@ impl From<StoredDecision> for ExplainedDecision {
             buyer: decision.buyer,
             price: decision.price.map(|price| price.to_string()),
             decided_in_ms: ms(decision.decided_us),
-            overhead_in_ms: ms(decision.overhead_us),
+            overhead_in_ms: decision.overhead_us.map(ms),
             catalog: decision.catalog,
         }
     }
@@ -345,10 +345,14 @@ impl Page {
             ("reason", format!("{}: {}", decision.reason, decision.meaning)),
             (
                 "took",
-                format!(
-                    "{:.1} ms, {:.1} ms of it not waiting for buyers",
-                    decision.decided_in_ms, decision.overhead_in_ms
-                ),
+                match decision.overhead_in_ms {
+                    Some(own) => {
+                        format!("{:.1} ms, {own:.1} ms of it not waiting for buyers", decision.decided_in_ms)
+                    }
+                    None => {
+                        format!("{:.1} ms, connections to buyers opened included", decision.decided_in_ms)
+                    }
+                },
             ),
         ]);
     }

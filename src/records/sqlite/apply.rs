@@ -158,7 +158,7 @@ impl Writing<'_> {
                 buyer,
                 row.price.map(Money::micros),
                 int(row.decided_us),
-                int(row.overhead_us),
+                row.overhead_us.map(int),
                 catalog,
             ])?;
         if changed == 1 && !row.test {

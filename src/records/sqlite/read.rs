@@ -316,7 +316,7 @@ fn decision(line: &Line<'_>) -> rusqlite::Result<StoredDecision> {
         buyer: text(line, 17)?,
         price: line.get::<_, Option<i64>>(18)?.map(Money::from_micros),
         decided_us: count(line, 19)?,
-        overhead_us: count(line, 20)?,
+        overhead_us: line.get::<_, Option<i64>>(20)?.and_then(|us| u64::try_from(us).ok()),
         catalog: line.get(21)?,
     })
 }

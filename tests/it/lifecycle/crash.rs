@@ -93,5 +93,16 @@ fn a_daily_cap_counts_on_through_a_restart() {
         assert_eq!(reason, "cap", "round {round}: {row}");
         exchange.talk(&next, 1_000);
     }
+    // Another name for the target is no new day for its buyer.
+    let renamed = Market::new(r#"{ sequential = ["front", "other"] }"#)
+        .buyer("acme", "daily_billable = 2\n")
+        .target("front", "acme", "price = \"20.00\"")
+        .buyer("bolt", "")
+        .target("other", "bolt", "price = \"10.00\"");
+    renamed.write_catalog(exchange.folder.path());
+    exchange = exchange.crash_and_restart();
+    let next = exchange.decide(&ask("CA-renamed"));
+    assert_eq!(exchange.outcome(next["call_id"].as_str().unwrap(), "front").0, "cap");
+    exchange.talk(&next, 1_000);
     exchange.finish();
 }
