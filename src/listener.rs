@@ -1,7 +1,8 @@
 //! Listening sockets: who may connect, how long a peer may take, and the end of a connection at shutdown.
 //!
 //! hyper has no deadlines of its own for a request's arrival, so every connection is watched here: TLS and each head must
-//! come within the head limit from its first byte, an idle connection is closed, and a connection that does not end
+//! come within the head limit from its first byte (one that begins in the same packet as the request before it: within
+//! the idle limit), an idle connection is closed, and a connection that does not end
 //! after the signal to stop is ended. A head that is late, too large or no HTTP is answered here; what is served on the
 //! connection is not known.
 
@@ -280,11 +281,17 @@ struct Watch {
     /// An answer of ours is not flushed yet. What hyper writes without one is its own bare word about a head it could
     /// not read; ours follows instead.
     owes: AtomicBool,
+    /// hyper had such a word.
+    swallowed: AtomicBool,
 }
 
 impl Watch {
     fn new() -> Watch {
-        Watch { place: Mutex::new((Phase::Idle, Instant::now())), owes: AtomicBool::new(false) }
+        Watch {
+            place: Mutex::new((Phase::Idle, Instant::now())),
+            owes: AtomicBool::new(false),
+            swallowed: AtomicBool::new(false),
+        }
     }
 
     fn read(&self) -> (Phase, Instant) {
@@ -349,6 +356,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Observed<'_, I> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
         let this = self.get_mut();
         if !this.watch.owes() {
+            this.watch.swallowed.store(true, Ordering::Relaxed);
             return Poll::Ready(Ok(buf.len()));
         }
         Pin::new(&mut this.stream).poll_write(cx, buf)
@@ -365,7 +373,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Observed<'_, I> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let this = self.get_mut();
-        if this.watch.phase() == Phase::Head {
+        if this.watch.phase() == Phase::Head || this.watch.swallowed.load(Ordering::Relaxed) {
             // Our last words come first; the stream is shut down after them, or dropped.
             return Poll::Ready(Ok(()));
         }

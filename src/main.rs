@@ -110,14 +110,14 @@ enum Verb {
     },
     /// One call, whole: why it went where it went, and what it was worth.
     #[command(
-        after_help = "Examples:\n  outcry explain 01JD3Z5QAX7Y8R2M4N6P8S0TVW\n  outcry explain 01JD3Z5QAX7Y8R2M4N6P8S0TVW --format json"
+        after_help = "Examples:\n  outcry explain\n  outcry explain 01JD3Z5QAX7Y8R2M4N6P8S0TVW --format json"
     )]
     Explain {
         #[command(flatten)]
         settings: SettingsFile,
-        /// The call's id: 26 characters.
+        /// The call's id: 26 characters. Left out, the newest call.
         #[arg(value_parser = call_id)]
-        call: CallId,
+        call: Option<CallId>,
         /// `table` for people, `json` for programs.
         #[arg(long, value_enum, default_value = "table")]
         format: ExplainFormat,
@@ -282,39 +282,48 @@ fn reader(settings: &SettingsFile) -> Result<Reader, Ended> {
 
 fn check(settings: &SettingsFile) -> Result<(), Ended> {
     let loaded = load(settings)?;
+    let mut out = std::io::stdout().lock();
     for warning in &loaded.warnings {
-        println!("warning: {warning}");
+        writeln!(out, "warning: {warning}")?;
     }
     let catalog = &loaded.catalog;
     let asking = catalog.targets.iter().filter(|target| target.endpoint().is_some()).count();
-    println!("{} is good: {} warnings", settings.config.display(), loaded.warnings.len());
-    println!(
+    writeln!(out, "{} is good: {} warnings", settings.config.display(), loaded.warnings.len())?;
+    writeln!(
+        out,
         "  call traffic on {}, admin on {}",
         loaded.settings.call_traffic.listen, loaded.settings.admin.listen
-    );
-    println!("  store {}", loaded.settings.store.path.display());
-    println!(
+    )?;
+    writeln!(out, "  store {}", loaded.settings.store.path.display())?;
+    writeln!(
+        out,
         "  {} carriers, {} campaigns, {} publishers, {} tracking numbers",
         catalog.carriers.len(),
         catalog.campaigns.len(),
         catalog.publishers.len(),
         catalog.numbers.len()
-    );
-    println!(
+    )?;
+    writeln!(
+        out,
         "  {} buyers, {} targets ({asking} with a bid endpoint), {} plans",
         catalog.buyers.len(),
         catalog.targets.len(),
         catalog.plans.len()
-    );
-    println!("  catalog {}", catalog.digest);
+    )?;
+    writeln!(out, "  catalog {}", catalog.digest)?;
     Ok(())
 }
 
-fn explain(settings: &SettingsFile, call: CallId, format: ExplainFormat) -> Result<(), Ended> {
-    let found = report::explain(&reader(settings)?, call).map_err(|error| Ended::data(&error))?;
-    let Some(explained) = found else {
-        return Err(Ended { code: 1, what: format!("the store knows no call {call}; see `outcry calls`") });
+fn explain(settings: &SettingsFile, call: Option<CallId>, format: ExplainFormat) -> Result<(), Ended> {
+    let reader = reader(settings)?;
+    let nothing = |what: String| Ended { code: 1, what };
+    let call = match call {
+        Some(call) => call,
+        None => newest(&reader)?.ok_or_else(|| nothing("the store knows no call yet".to_owned()))?,
     };
+    let found = report::explain(&reader, call).map_err(|error| Ended::data(&error))?;
+    let explained =
+        found.ok_or_else(|| nothing(format!("the store knows no call {call}; see `outcry calls`")))?;
     let mut out = std::io::stdout().lock();
     match format {
         ExplainFormat::Table => write!(out, "{}", explained.text(style()))?,
@@ -324,6 +333,11 @@ fn explain(settings: &SettingsFile, call: CallId, format: ExplainFormat) -> Resu
         }
     }
     Ok(())
+}
+
+fn newest(reader: &Reader) -> Result<Option<CallId>, Ended> {
+    let found = reader.calls(&CallQuery::default(), 1).map_err(|error| Ended::data(&error))?;
+    Ok(found.first().map(|call| call.call_id))
 }
 
 fn key(of_stdin: bool) -> Result<(), Ended> {
@@ -338,9 +352,9 @@ fn key(of_stdin: bool) -> Result<(), Ended> {
         return Err(Ended { code: 1, what: "standard input holds no key".to_owned() });
     }
     if !of_stdin {
-        println!("key     {key}");
+        writeln!(std::io::stdout(), "key     {key}")?;
     }
-    println!("digest  sha256:{}", hex(&Sha256::digest(key.as_bytes())));
+    writeln!(std::io::stdout(), "digest  sha256:{}", hex(&Sha256::digest(key.as_bytes())))?;
     Ok(())
 }
 

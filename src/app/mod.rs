@@ -144,6 +144,7 @@ impl Running {
         let office = Office {
             exchange: Arc::clone(&exchange),
             endpoints,
+            settings_text: std::fs::read_to_string(&settings.file).unwrap_or_default(),
             settings,
             metrics,
             doors: [door, Door::new("admin", ADMIN_CONNECTIONS)],

@@ -30,6 +30,8 @@ pub(super) struct Office {
     pub(super) exchange: Arc<Exchange>,
     pub(super) endpoints: Arc<Endpoints>,
     pub(super) settings: Settings,
+    /// The settings' file when they were read.
+    pub(super) settings_text: String,
     pub(super) metrics: MetricsPage,
     pub(super) doors: [Arc<Door>; 2],
     pub(super) pingers: Vec<Pinger>,
@@ -138,8 +140,18 @@ impl Office {
         }
     }
 
+    /// Settings are for the next start; whoever edits them and reloads hears so.
+    fn look_at_settings(&self) {
+        let file = &self.settings.file;
+        if std::fs::read_to_string(file).ok().as_deref() != Some(self.settings_text.as_str()) {
+            let problems = config::load_settings(file).err().unwrap_or_default();
+            event::settings_changed(&problems.iter().map(ToString::to_string).collect::<Vec<_>>());
+        }
+    }
+
     /// Swaps in the catalog of the files, or logs every fault of it and changes nothing. Returns what it replaced.
     async fn reload_once(&self) -> Option<Arc<InForce>> {
+        self.look_at_settings();
         let settings = self.settings.clone();
         let read = tokio::task::spawn_blocking(move || config::load_catalog(&settings)).await.ok()?;
         let (catalog, text, warnings) = match read {

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
 use super::file::{Field, Reader};
 use super::problem::Problem;
 use super::values::{digest, is_private};
@@ -389,8 +392,8 @@ fn check_plain(r: &Reader<'_>, listen: SocketAddr, tls: bool, behind_proxy: bool
 
 fn tls(field: &Field<'_>, base: &Path) -> Option<Tls> {
     let (cert, key) = field.table("{cert_file = \"…\", key_file = \"…\"}", |r| {
-        let file = |key| readable(&r.field(key).required(), base);
-        (file("cert_file"), file("key_file"))
+        let (cert, key) = (r.field("cert_file").required(), r.field("key_file").required());
+        (certificates(&cert, base), private_key(&key, base))
     })?;
     Some(Tls { cert_file: cert?, key_file: key? })
 }
@@ -400,16 +403,28 @@ pub(super) fn path(field: &Field<'_>, base: &Path) -> Option<PathBuf> {
     field.parse("a path", |text| (!text.is_empty()).then(|| base.join(text)))
 }
 
-/// The path of a file that is there and can be read.
-pub(super) fn readable(field: &Field<'_>, base: &Path) -> Option<PathBuf> {
+/// The path of a PEM file with at least one certificate.
+pub(super) fn certificates(field: &Field<'_>, base: &Path) -> Option<PathBuf> {
+    pem(field, base, "a PEM file with at least one certificate", |text| {
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
+        found.is_ok_and(|found| !found.is_empty())
+    })
+}
+
+/// The path of a PEM file with a private key.
+fn private_key(field: &Field<'_>, base: &Path) -> Option<PathBuf> {
+    pem(field, base, "a PEM file with a private key", |text| PrivateKeyDer::from_pem_slice(text).is_ok())
+}
+
+fn pem(field: &Field<'_>, base: &Path, allowed: &str, fits: fn(&[u8]) -> bool) -> Option<PathBuf> {
     let path = path(field, base)?;
-    match std::fs::File::open(&path) {
-        Ok(_) => Some(path),
-        Err(error) => {
-            field.wrong(format!("{} cannot be read: {error}", path.display()), "a file that can be read");
-            None
-        }
-    }
+    let what = match std::fs::read(&path) {
+        Ok(text) if fits(&text) => return Some(path),
+        Ok(_) => format!("{} is no such file", path.display()),
+        Err(error) => format!("{} cannot be read: {error}", path.display()),
+    };
+    field.wrong(what, allowed);
+    None
 }
 
 fn base_url(field: &Field<'_>) -> Option<String> {

@@ -9,7 +9,7 @@ use super::entries::Entries;
 use super::file::{Field, Reader};
 use super::numbers::Numbers;
 use super::plan::WEIGHT_MAX;
-use super::settings::{Env, Settings, readable, refuses_host};
+use super::settings::{Env, Settings, certificates, refuses_host};
 use super::values::{address, destination, hours, labels, percent, secret, states, url, zone};
 use crate::domain::caller::{Address, E164, PERSONAL_TAGS, TAG_KEY_MAX, TAG_VALUE_MAX};
 use crate::domain::catalog::{DestinationRule, Disclosure, Endpoint, Filter, Limits, Pricing, TagRule};
@@ -152,7 +152,7 @@ impl Surroundings<'_, '_> {
             longest.wrong(what, "at least `min_duration_s`");
         }
         let secret = secret(r, self.dir, self.env);
-        let ca_file = readable(&r.field("ca_file"), self.dir);
+        let ca_file = certificates(&r.field("ca_file"), self.dir);
         let max_bid = r.field("max_bid").price().unwrap_or(MAX_BID_DEFAULT);
         let bid_ttl = r.field("bid_ttl_s").seconds(5..=300).unwrap_or(Duration::from_secs(60));
         let destinations = self.destinations(&r.field("destinations"));

@@ -124,7 +124,7 @@ fn finish(
     report::print(out, Format::Table, Style::on(options.is_terminal), &pnl.rows, Some(&pnl.total))?;
     let query = CallQuery { reason: Some(Reason::Billable.code()), ..CallQuery::default() };
     let sold = report::calls(reader, &query, 1)?.calls;
-    let call = sold.first().map_or("<call>", |call| call.call_id.as_str());
+    let call = sold.first().map(|call| call.call_id.as_str());
     writeln!(out, "\nThe store is kept in {}. Look further:", options.folder.join("store").display())?;
     for command in commands(settings, call) {
         writeln!(out, "  {command}")?;
@@ -133,13 +133,17 @@ fn finish(
 }
 
 /// Three commands that work while the demo runs and after it.
-fn commands(settings: &std::path::Path, call: &str) -> [String; 3] {
+fn commands(settings: &std::path::Path, call: Option<&str>) -> [String; 3] {
     let program = program();
     let settings = settings.display();
     [
         format!("{program} pnl --by publisher --config {settings}"),
         format!("{program} calls --limit 20 --config {settings}"),
-        format!("{program} explain {call} --config {settings}"),
+        // Without a call it explains the newest one.
+        format!(
+            "{program} explain{} --config {settings}",
+            call.map_or_else(String::new, |id| format!(" {id}"))
+        ),
     ]
 }
 
@@ -161,7 +165,7 @@ fn places(running: &Running, settings: &std::path::Path) -> Vec<String> {
         format!("call traffic  http://{}/v1/route", running.call_traffic),
         format!("admin         http://{}/metrics   /api/v1/calls   /readyz", running.admin),
     ];
-    lines.extend(commands(settings, "<call>"));
+    lines.extend(commands(settings, None));
     lines.push("Ctrl-C ends the demo and prints the profit and loss.".to_owned());
     lines
 }

@@ -31,7 +31,12 @@ impl Exchange {
             tokio::select! {
                 biased;
                 () = shutdown.wait() => return,
-                _ = ticks.tick() => self.sweep_once(),
+                _ = ticks.tick() => {
+                    // As long as there is more than one round takes, others only get their turn in between.
+                    while self.sweep_once() == AT_ONCE && !shutdown.has_begun() {
+                        tokio::task::yield_now().await;
+                    }
+                }
             }
             round = round.wrapping_add(1);
             if round.is_multiple_of(GAUGES_EVERY) {
@@ -40,16 +45,19 @@ impl Exchange {
         }
     }
 
-    /// Looks at every call whose time has come, up to a bound. Each behind a fence of its own: a bug in one must not
-    /// stop the others' time.
-    pub fn sweep_once(self: &Arc<Self>) {
+    /// Looks at every call whose time has come, up to a bound; returns how many it were. Each behind a fence of its own:
+    /// a bug in one must not stop the others' time.
+    pub fn sweep_once(self: &Arc<Self>) -> usize {
         let now = self.clock.now();
-        for (at, id) in self.state.calls.due(now, AT_ONCE) {
+        let due = self.state.calls.due(now, AT_ONCE);
+        let looks = due.len();
+        for (at, id) in due {
             let look = AssertUnwindSafe(|| self.look_at(id, at, now));
             if std::panic::catch_unwind(look).is_err() {
                 event::panicked("sweep", "a call whose time had come");
             }
         }
+        looks
     }
 
     /// Forgets the call, or lets its time pass. A time that was set before a sooner one came means nothing any more.

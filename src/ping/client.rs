@@ -289,15 +289,13 @@ impl Pool {
             NoAddress::Unknown => Failure::noted(Reason::Dns, "the name does not resolve"),
             NoAddress::Refused => Failure::noted(Reason::Dns, "the address is closed to pings"),
         })?;
-        event::connection_opened(&endpoint.buyer, when.as_str());
         let sender = match tokio::time::timeout(self.limits.connect, connect(endpoint, address)).await {
             Ok(connected) => connected,
             Err(_) => Err(Failure::noted(Reason::Connect, "no connection in time")),
         };
-        if sender.is_err() {
-            endpoint.turn();
-        }
+        endpoint.connected(sender.is_ok());
         let (sender, read) = sender?;
+        event::connection_opened(&endpoint.buyer, when.as_str());
         Ok(Connection { sender, read, _counted: counted })
     }
 
@@ -334,7 +332,9 @@ impl Pool {
             shelf.idle.retain(|idle| idle.since > oldest && !idle.connection.sender.is_closed());
             let need = shelf.need.connections(now);
             let have = shelf.idle.len() + shelf.in_use + shelf.opening;
-            let missing = need.saturating_sub(have).min(AHEAD_MAX);
+            // Where the last attempt failed, only a ping that needs a connection tries again.
+            let most = if shelf.endpoint.is_refusing() { 0 } else { AHEAD_MAX };
+            let missing = need.saturating_sub(have).min(most);
             shelf.opening += missing;
             wanted.extend(std::iter::repeat_n(Arc::clone(&shelf.endpoint), missing));
             need > 0 || have > 0

@@ -74,6 +74,7 @@ pub struct Endpoint {
     trust: Option<Trust>,
     addresses: ArcSwap<Addresses>,
     next: AtomicUsize,
+    refusing: AtomicBool,
     /// The last look-up failed, and was told.
     unresolved: AtomicBool,
 }
@@ -111,9 +112,17 @@ impl Endpoint {
         Ok(addresses.usable[self.next.load(Ordering::Relaxed) % addresses.usable.len()])
     }
 
-    /// An address did not take a connection: the next attempt goes to the next one.
-    pub(super) fn turn(&self) {
-        self.next.fetch_add(1, Ordering::Relaxed);
+    /// An attempt to connect came out so. After a failure the next one goes to the next address.
+    pub(super) fn connected(&self, well: bool) {
+        self.refusing.store(!well, Ordering::Relaxed);
+        if !well {
+            self.next.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the last attempt to connect failed.
+    pub(super) fn is_refusing(&self) -> bool {
+        self.refusing.load(Ordering::Relaxed)
     }
 
     /// What its connections are checked against; `None` without TLS.
@@ -245,6 +254,7 @@ impl Endpoints {
             trust: if key.tls { Some(self.trust(key)?) } else { None },
             addresses: ArcSwap::default(),
             next: AtomicUsize::new(0),
+            refusing: AtomicBool::new(false),
             unresolved: AtomicBool::new(false),
         };
         if let Some(address) = endpoint.literal() {

@@ -107,6 +107,9 @@ pub struct Live {
 /// Answers kept for repeats, for each call that may be in progress.
 const KEPT_PER_CALL: usize = 2;
 
+/// Forgotten calls that may stand in the queue of calls that are over before it is swept.
+const SLACK: usize = 1_024;
+
 /// All calls of this node.
 #[derive(Debug)]
 pub struct Calls {
@@ -136,8 +139,10 @@ impl Calls {
 
     /// Joins the decision of this key, or starts it.
     pub fn begin(self: &Arc<Self>, key: &CallKey) -> Begin {
-        // Looked at before the entry is locked: counting answers visits every shard.
-        let full = self.in_progress() >= self.limit || !self.has_room_for_an_answer();
+        // Room is looked for before the entry is locked, since counting visits every shard, and only for a new key: a
+        // repeat must not push its own answer out.
+        let is_new = !self.by_key.contains_key(key);
+        let full = is_new && (self.in_progress() >= self.limit || !self.has_room_for_an_answer());
         match self.by_key.entry(key.clone()) {
             Entry::Occupied(slot) => match slot.get() {
                 Slot::Deciding(waiting) => Begin::Wait(waiting.clone()),
@@ -196,10 +201,14 @@ impl Calls {
     /// Removes a call and its answer.
     pub fn forget(&self, id: CallId) {
         self.remove(id);
-        // Calls are forgotten in about the order in which they were over.
+        // Calls are forgotten in about the order in which they were over; where they are not, what is gone is swept out
+        // once it is more than what is there.
         let mut over = self.lock_over();
         while over.front().is_some_and(|oldest| !self.live.contains_key(oldest)) {
             over.pop_front();
+        }
+        if over.len() > 2 * self.live.len() + SLACK {
+            over.retain(|id| self.live.contains_key(id));
         }
     }
 
@@ -260,7 +269,10 @@ impl Ticket {
     /// The decision stands: tells everybody.
     pub fn finish(mut self, answer: Arc<Answer>) {
         self.finished = true;
-        self.calls.by_key.insert(self.key.clone(), Slot::Decided(Arc::clone(&answer)));
+        // The call may have been forgotten already: then its answer is not kept either.
+        if let Some(mut slot) = self.calls.by_key.get_mut(&self.key) {
+            *slot = Slot::Decided(Arc::clone(&answer));
+        }
         self.tell.send_replace(Some(answer));
     }
 }
@@ -331,6 +343,31 @@ mod tests {
         assert!(!decide(&calls, 110, false), "ten are in progress");
         calls.with(CallId::from_bits(100), |live| live.over_since = Some(Timestamp::default()));
         assert!(decide(&calls, 111, false), "one of them is over");
+    }
+
+    #[test]
+    fn a_repeat_never_pushes_its_own_answer_out() {
+        let calls = Arc::new(Calls::new(10));
+        for n in 0..20 {
+            assert!(decide(&calls, n, true), "call {n}");
+        }
+        let (_, oldest) = live(0, true);
+        assert!(matches!(calls.begin(&oldest.key), Begin::Known(_)));
+        assert_eq!((calls.remembered(), calls.forgotten_early()), (20, 0));
+    }
+
+    #[test]
+    fn the_queue_of_calls_that_are_over_is_bounded_by_what_is_kept() {
+        let calls = Arc::new(Calls::new(10_000));
+        for n in 0..10_000 {
+            assert!(decide(&calls, n, true), "call {n}");
+            // The first is kept for long, as one whose end was lost; those behind it go.
+            if n > 0 {
+                calls.forget(CallId::from_bits(u128::from(n)));
+            }
+        }
+        assert_eq!(calls.remembered(), 1);
+        assert!(calls.lock_over().len() <= SLACK + 3, "{}", calls.lock_over().len());
     }
 
     #[test]

@@ -149,6 +149,17 @@ pub fn reloaded(digest: &str, changes: &[String], at_seconds: i64) {
     tracing::info!(catalog.digest = digest, changes = changes.len(), "catalog reloaded");
 }
 
+/// A reload found other settings than those in force: they are for the next start.
+pub fn settings_changed(problems: &[String]) {
+    for problem in problems {
+        tracing::warn!(problem = problem.as_str(), "the next start would fail");
+    }
+    tracing::warn!(
+        errors = problems.len(),
+        "the settings were changed: they need a restart, the catalog does not"
+    );
+}
+
 /// A reload was refused; the running catalog stays.
 pub fn reload_refused(problems: &[String]) {
     counter!(name::RELOADS, "result" => "refused").increment(1);

@@ -85,6 +85,7 @@ fn reports_are_read_from_the_store_of_a_running_exchange() {
     assert_eq!(rows.as_array().unwrap().len(), 1);
 
     let told = good(&exchange.cli(&["explain", call]));
+    assert_eq!(told, good(&exchange.cli(&["explain"])), "without an id it is the newest call");
     for word in [call, "desk", "billable", "LEDGER", "balanced", "publisher:pub"] {
         assert!(told.contains(word), "{word} is not in {told}");
     }
@@ -116,7 +117,6 @@ fn every_way_to_fail_has_its_exit_code() {
     // 2: usage.
     for args in [
         &["explain", "nonsense"][..],
-        &["explain"],
         &["calls", "--limit", "0"],
         &["calls", "--reason", "bored"],
         &["calls", "--format", "xml"],

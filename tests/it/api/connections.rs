@@ -159,6 +159,14 @@ fn what_is_no_http_ends_its_connection_only() {
         assert!(said.starts_with("HTTP/1.1 400 ") && said.contains("urn:outcry:problem:invalid"), "{said}");
         assert_eq!(said.matches("HTTP/1.1").count(), 2, "one answer, which names the protocol: {said}");
     }
+    // Garbage behind a good request, in one packet: the answer, then the word about the rest.
+    let mut stream = connect(&exchange.traffic);
+    let both = [post("/v1/route", "", "{}").into_bytes(), b"\x16\x03\x01 nonsense\r\n\r\n".to_vec()].concat();
+    stream.write_all(&both).unwrap();
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    let said = String::from_utf8_lossy(&bytes);
+    assert_eq!(said.matches("urn:outcry:problem:invalid").count(), 2, "{said}");
     let long = format!("POST /v1/route HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "x".repeat(20_000));
     let answer = raw(&exchange.traffic, long.as_bytes());
     assert_eq!((answer.status, answer.json()["code"].as_str()), (413, Some("too_large")));

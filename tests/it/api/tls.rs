@@ -101,10 +101,20 @@ fn a_certificate_that_cannot_be_used_is_named() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(64), "{said}");
     assert!(said.contains("cert.pem") && said.contains("key.pem"), "{said}");
-    // Files that hold something else are found at the start.
+    // So are files that hold something else.
     for name in ["cert.pem", "key.pem"] {
         fs::write(folder.path().join(name), "no certificate\n").unwrap();
     }
+    let output = serve();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(64), "{said}");
+    for (key, allowed) in [("cert_file", "at least one certificate"), ("key_file", "a private key")] {
+        assert!(said.contains(&format!("call_traffic.tls.{key}")) && said.contains(allowed), "{said}");
+    }
+    // A key of another certificate is found at the start.
+    let made = || rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    fs::write(folder.path().join("cert.pem"), made().cert.pem()).unwrap();
+    fs::write(folder.path().join("key.pem"), made().signing_key.serialize_pem()).unwrap();
     let output = serve();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");

@@ -199,3 +199,20 @@ fn a_new_limit_counts_what_is_in_progress_and_what_the_day_has_had() {
     assert_eq!(exchange.outcome(id(&exchange.decide(&ask("CA4"))), "desk").0, "cap");
     exchange.finish();
 }
+
+/// Settings are for the next start: a reload says that they were changed, and whether the next start would fail.
+#[test]
+fn changed_settings_are_told_at_a_reload() {
+    let exchange = Exchange::start(&market("20.00"));
+    let file = exchange.settings();
+    let text = std::fs::read_to_string(&file).unwrap();
+    let said = |what: &str| exchange.log().iter().filter(|line| line.contains(what)).count();
+    reload(&exchange, "done");
+    assert_eq!(said("the settings were changed"), 0);
+    std::fs::write(&file, format!("{text}\n[money]\ncurency = \"EUR\"\n")).unwrap();
+    exchange.signal("HUP");
+    eventually("the change is told", || (said("the settings were changed") == 1).then_some(()));
+    assert_eq!(said("the next start would fail"), 1);
+    assert!(exchange.log().join("\n").contains("did you mean"));
+    exchange.finish();
+}
