@@ -7,7 +7,6 @@
 )]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[allow(dead_code, reason = "a harness offers more than the tests of one day use")]
 mod support;
 
 mod api;
