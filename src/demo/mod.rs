@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{Running, StartError, start_logs};
 use crate::config::{self, Problem};
-use crate::domain::Reason;
+use crate::domain::{CallId, Money, Reason};
 use crate::records::sqlite::{Reader, StoreError};
 use crate::records::stored::CallQuery;
 use crate::report::{self, By, Format, Style};
@@ -69,6 +69,14 @@ pub enum DemoError {
     /// Another demo runs there.
     #[error("a demo is running on {0:?}; end it, or choose another folder with --folder")]
     Running(PathBuf),
+    /// Money that does not add up: always a bug.
+    #[error("the ledger entries of call {call} sum to {sum} instead of zero")]
+    Imbalance {
+        /// Whose entries.
+        call: CallId,
+        /// Their sum.
+        sum: Money,
+    },
     /// The store could not be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -122,6 +130,7 @@ fn finish(
 ) -> Result<(), DemoError> {
     let pnl = report::pnl(reader, By::Buyer, None, None)?;
     report::print(out, Format::Table, Style::on(options.is_terminal), &pnl.rows, Some(&pnl.total))?;
+    audit(out, reader)?;
     let query = CallQuery { reason: Some(Reason::Billable.code()), ..CallQuery::default() };
     let sold = report::calls(reader, &query, 1)?.calls;
     let call = sold.first().map(|call| call.call_id.as_str());
@@ -129,6 +138,20 @@ fn finish(
     for command in commands(settings, call) {
         writeln!(out, "  {command}")?;
     }
+    Ok(())
+}
+
+/// Says whether the books are in order; money that does not add up ends the demo badly.
+fn audit(out: &mut impl Write, reader: &Reader) -> Result<(), DemoError> {
+    let (totals, off) = (reader.totals()?, reader.imbalances(1)?);
+    if let Some(off) = off.first() {
+        return Err(DemoError::Imbalance { call: off.call_id, sum: off.sum });
+    }
+    writeln!(
+        out,
+        "\n{} calls, {} ends, {} ledger entries: every group of entries sums to zero.",
+        totals.calls, totals.ended, totals.entries
+    )?;
     Ok(())
 }
 

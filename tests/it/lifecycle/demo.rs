@@ -25,6 +25,7 @@ fn it_runs_shows_money_and_leaves_commands_that_work() {
             printed.contains("revenue") && printed.contains("margin") && printed.contains("total"),
             "{printed}"
         );
+        assert!(printed.contains("every group of entries sums to zero."), "{printed}");
         let (_, commands) = printed.split_once("Look further:\n").unwrap();
         let commands: Vec<&str> = commands.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         assert_eq!(commands.len(), 3, "{commands:?}");
