@@ -356,6 +356,11 @@ fn what_is_probably_not_meant_is_warned_about() {
             "max_bid = \"5\"",
             "target.acme-bid: is never taken: its max_bid 5.00 is below the floor 10.00 of campaign auto",
         ),
+        (
+            "secret = \"env:ACME\"",
+            "bid_ttl_s = 5",
+            "target.acme-bid: is never taken: its bids live 5 s, and one is handed out with at least 5 s left",
+        ),
     ];
     assert_eq!(loaded(MARKET).warnings, []);
     for (old, new, expected) in rows {

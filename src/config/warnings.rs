@@ -19,6 +19,7 @@ pub(super) fn of(catalog: &Catalog, entries: &Entries<'_>, settings: &Settings) 
     view.buyers_and_targets(&mut warnings);
     view.plans(settings, &mut warnings);
     view.floors(&mut warnings);
+    view.short_lives(settings, &mut warnings);
     warnings
 }
 
@@ -44,6 +45,22 @@ impl View<'_, '_> {
         let planned: BTreeSet<_> = planned.iter().map(|target| target.at()).collect();
         let idle = self.entries.targets.iter().enumerate().filter(|(at, _)| !planned.contains(at));
         into.extend(idle.map(|(_, (_, field))| field.problem("is in no plan", "", None)));
+    }
+
+    /// A bid is handed out with the guard's life left, so it must begin with more.
+    fn short_lives(&self, settings: &Settings, into: &mut Vec<Problem>) {
+        let guard = settings.calls.dial_guard;
+        for (target, (_, field)) in self.catalog.targets.iter().zip(self.entries.targets.iter()) {
+            let Some(endpoint) = target.endpoint().filter(|endpoint| endpoint.bid_ttl <= guard) else {
+                continue;
+            };
+            let what = format!(
+                "is never taken: its bids live {} s, and one is handed out with at least {} s left",
+                endpoint.bid_ttl.as_secs(),
+                guard.as_secs()
+            );
+            into.push(field.problem(what, "a `bid_ttl_s` above `calls.dial_guard_s`", None));
+        }
     }
 
     fn plans(&self, settings: &Settings, into: &mut Vec<Problem>) {

@@ -267,7 +267,9 @@ impl Exchange {
     /// Sends a signal by name: `HUP`, `TERM`, `KILL`.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+        // The shell's own `kill`: not every system has it as a program.
+        let kill = format!("kill -{name} {pid}");
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
     /// Stops it in order and checks that nothing was left: no unit held, no panic, exit code 0.
