@@ -126,7 +126,7 @@ pub struct Limits {
     pub head: Duration,
     /// Time to read a request's body.
     pub body: Duration,
-    /// Time for a whole request.
+    /// Time for a whole request to arrive.
     pub request: Duration,
     /// Longest body, in bytes.
     pub body_bytes: usize,

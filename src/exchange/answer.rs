@@ -70,81 +70,87 @@ impl Worker {
     pub(super) fn finish(
         self: &Arc<Self>,
         ctx: &Ctx,
-        mut prepared: Prepared<'_>,
-        decided: Decided,
+        prepared: Prepared<'_>,
+        mut decided: Decided,
         ticket: Ticket,
     ) {
         let exchange = &self.exchange;
-        let catalog = &ctx.in_force.snapshot.catalog;
         let token = exchange.entropy.token();
         let now = exchange.clock.now();
-        let action = action(ctx, &prepared, decided.taken.as_ref(), &exchange.rules);
-        let reason = match &decided.taken {
-            _ if ctx.request.test => Reason::Test,
-            Some(taken) => taken.reason,
-            None => decided.reason,
-        };
-        let measured = decided.measured;
         let own = decided.own_before + now.since(decided.own_since);
-        let taken = decided.taken;
-        let mut reply = CarrierReply {
-            call_id: ctx.call_id,
-            step: 1,
-            basis: taken.as_ref().filter(|_| is_dial(&action)).map_or("terminal", |taken| taken.basis),
-            reason,
-            valid_until: valid_until(taken.as_ref(), now),
-            max_talk_s: taken.as_ref().map_or(TERMINAL_TALK, |t| catalog.target(t.target).max_talk).as_secs(),
-            events: Some(format!(
-                "{}/v1/calls/{}/events/{token:032x}",
-                exchange.rules.public_base_url, ctx.call_id
-            )),
-            decided_us: 0,
-            action,
-        };
-        let mut decided_row =
-            decided_row(ctx, &prepared, taken.as_ref(), &reply, exchange.rules.caller_key.clone());
+        let mut reply = self.reply(ctx, &prepared, &decided, token, now);
+        let taken = decided.taken.take();
+        let mut row = decided_row(ctx, &prepared, taken.as_ref(), &reply, exchange.rules.caller_key.clone());
         let mut live = self.live(ctx, &prepared, taken, &reply, token, now);
-        let ended = live.over_since.map(|_| ended_at_once(ctx, &prepared, reason, now));
-        let campaign = prepared.subject.campaign(catalog).map(|campaign| campaign.id.clone());
+        let ended = live.over_since.map(|_| ended_at_once(ctx, &prepared, reply.reason, now));
         exchange.watch(ctx.call_id, &mut live, now);
         exchange.state.calls.open(ctx.call_id, live);
         let took = exchange.clock.now().since(ctx.arrived);
         reply.decided_us = took.as_micros() as u64;
         let body = Bytes::from(generic::reply(&reply));
         ticket.finish(Arc::new(Answer { call_id: ctx.call_id, body, about: ctx.about }));
-        decided_row.decided_us = reply.decided_us;
-        decided_row.overhead_us = measured.then_some(own.as_micros() as u64);
-        let mut rows = vec![Row::Decided(Box::new(decided_row)), Row::Trail(Box::new(prepared.trail.row()))];
-        if let Some(ended) = ended {
-            if !ctx.request.test {
-                event::call_ended(campaign.as_ref(), reason, None, Money::ZERO, Money::ZERO);
-            }
-            rows.push(Row::Ended(Box::new(ended)));
+        row.decided_us = reply.decided_us;
+        row.overhead_us = decided.measured.then_some(own.as_micros() as u64);
+        let own = (decided.pinged && decided.measured).then_some(own);
+        event::decision_made(row.keys.campaign.as_ref(), reply.basis, reply.reason, took, own);
+        self.record(row, ended, &prepared.trail);
+        self.await_replies(prepared.trail, decided.outstanding);
+    }
+
+    fn reply(
+        &self,
+        ctx: &Ctx,
+        prepared: &Prepared<'_>,
+        decided: &Decided,
+        token: u128,
+        now: Timestamp,
+    ) -> CarrierReply {
+        let (rules, taken) = (&self.exchange.rules, decided.taken.as_ref());
+        let catalog = &ctx.in_force.snapshot.catalog;
+        let action = action(ctx, prepared, taken, rules);
+        let events = format!("{}/v1/calls/{}/events/{token:032x}", rules.public_base_url, ctx.call_id);
+        CarrierReply {
+            call_id: ctx.call_id,
+            step: 1,
+            basis: taken.filter(|_| is_dial(&action)).map_or("terminal", |taken| taken.basis),
+            reason: match taken {
+                _ if ctx.request.test => Reason::Test,
+                Some(taken) => taken.reason,
+                None => decided.reason,
+            },
+            valid_until: valid_until(taken, now),
+            max_talk_s: taken.map_or(TERMINAL_TALK, |t| catalog.target(t.target).max_talk).as_secs(),
+            events: Some(events),
+            decided_us: 0,
+            action,
         }
-        exchange.recorder.push(rows);
-        event::decision_made(
-            campaign.as_ref(),
-            reply.basis,
-            reason,
-            took,
-            (decided.pinged && measured).then_some(own),
-        );
-        let pending = prepared.trail.pending();
-        count_outcomes(&prepared.trail, |target| !pending.contains(&target));
-        match decided.outstanding {
-            Some((outstanding, members)) if !pending.is_empty() => {
+    }
+
+    /// Hands in the decision, its outcomes so far, and its end if there is nothing to come.
+    fn record(&self, row: DecidedRow, ended: Option<EndedRow>, trail: &Trail) {
+        if let Some(ended) = ended.as_ref().filter(|_| !row.test) {
+            event::call_ended(row.keys.campaign.as_ref(), ended.reason, None, Money::ZERO, Money::ZERO);
+        }
+        let mut rows = vec![Row::Decided(Box::new(row)), Row::Trail(Box::new(trail.row()))];
+        rows.extend(ended.map(|ended| Row::Ended(Box::new(ended))));
+        self.exchange.recorder.push(rows);
+        let pending = trail.pending();
+        count_outcomes(trail, |target| !pending.contains(&target));
+    }
+
+    /// Sees to it that every ping that is out gets its outcome.
+    fn await_replies(self: &Arc<Self>, mut trail: Trail, outstanding: Option<(Outstanding, Vec<TargetIx>)>) {
+        let pending = trail.pending();
+        match outstanding {
+            _ if pending.is_empty() => {}
+            Some((outstanding, members)) => {
                 let worker = Arc::clone(self);
-                let trail = prepared.trail;
                 tokio::spawn(async move { worker.linger(outstanding, members, trail, pending).await });
             }
-            _ => {
+            None => {
                 // Nobody's reply can come any more.
-                for target in &pending {
-                    prepared.trail.time_out(*target);
-                }
-                if !pending.is_empty() {
-                    self.record_final(&prepared.trail, &pending);
-                }
+                pending.iter().for_each(|target| trail.time_out(*target));
+                self.record_final(&trail, &pending);
             }
         }
     }
