@@ -147,7 +147,8 @@ impl Running {
             settings_text: std::fs::read_to_string(&settings.file).unwrap_or_default(),
             settings,
             metrics,
-            doors: [door, Door::new("admin", ADMIN_CONNECTIONS)],
+            traffic_door: door,
+            admin_door: Door::new("admin", ADMIN_CONNECTIONS),
             pingers,
             shutdown: shutdown.clone(),
         };

@@ -33,7 +33,8 @@ pub(super) struct Office {
     /// The settings' file when they were read.
     pub(super) settings_text: String,
     pub(super) metrics: MetricsPage,
-    pub(super) doors: [Arc<Door>; 2],
+    pub(super) traffic_door: Arc<Door>,
+    pub(super) admin_door: Arc<Door>,
     pub(super) pingers: Vec<Pinger>,
     pub(super) shutdown: Shutdown,
 }
@@ -63,8 +64,7 @@ impl Office {
         let manners =
             Manners { name: "admin", head: self.settings.limits.head, request: ADMIN_REQUEST, idle: IDLE };
         let router = admin::router(desk);
-        let door = &self.doors[1];
-        listener::accept(listener, door, &self.shutdown, |stream, entered| {
+        listener::accept(listener, &self.admin_door, &self.shutdown, |stream, entered| {
             let service = TowerToHyperService::new(router.clone());
             let (tls, manners, shutdown) = (tls.clone(), manners.clone(), self.shutdown.clone());
             tokio::spawn(async move {
@@ -109,7 +109,8 @@ impl Office {
                 ping_lingering: self.pingers.iter().map(Pinger::lingering).sum(),
                 clock_offset_us: exchange.clock.slew(),
             });
-            self.doors.iter().for_each(|door| door.report());
+            self.traffic_door.report();
+            self.admin_door.report();
             self.metrics.upkeep();
         }
     }

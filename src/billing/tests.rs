@@ -68,7 +68,7 @@ fn result(settlement: &Settlement) -> String {
 /// What holds for every settlement, whatever its terms.
 fn balances(settlement: &Settlement) {
     let Settlement { revenue, payout, margin, .. } = *settlement;
-    assert_eq!(revenue.checked_sub(payout), Some(margin), "revenue less payout is margin");
+    assert_eq!(revenue.checked_add(payout.negated()), Some(margin), "revenue less payout is margin");
     assert_eq!(settlement.billable, settlement.reason == Reason::Billable);
     assert_eq!(settlement.payable, payout.is_positive());
     let booked = entries(settlement);

@@ -88,11 +88,6 @@ impl Money {
         self.micros.checked_add(other.micros).map(Money::from_micros)
     }
 
-    /// The difference, or `None` where it does not fit.
-    pub fn checked_sub(self, other: Money) -> Option<Money> {
-        self.micros.checked_sub(other.micros).map(Money::from_micros)
-    }
-
     /// The same amount with the other sign.
     pub fn negated(self) -> Money {
         Money { micros: self.micros.saturating_neg() }

@@ -50,12 +50,6 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// The start of the UTC hour this falls into: the key of the hourly roll-ups.
-    pub const fn hour(self) -> Timestamp {
-        const HOUR: i64 = 3_600_000_000;
-        Timestamp(self.0.div_euclid(HOUR) * HOUR)
-    }
-
     /// RFC 3339 UTC to the second, as pings carry it.
     pub fn to_the_second(self) -> String {
         self.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -91,7 +85,6 @@ mod tests {
         let moment = Timestamp::parse("2026-11-20T09:00:00.25+01:00").expect("RFC 3339");
         assert_eq!(moment.to_string(), "2026-11-20T08:00:00.250Z");
         assert_eq!(moment.to_the_second(), "2026-11-20T08:00:00Z");
-        assert_eq!(moment.hour().to_string(), "2026-11-20T08:00:00.000Z");
         assert_eq!(Timestamp::parse("2026-11-20T08:00:00"), None, "no offset, no moment");
         assert_eq!(moment.since(moment.after(Duration::from_secs(1))), Duration::ZERO);
     }

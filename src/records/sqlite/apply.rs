@@ -12,7 +12,8 @@ use crate::domain::{CallId, Money, Timestamp};
 use crate::records::packed;
 use crate::records::row::{CallKeys, CatalogRow, DecidedRow, EndedRow, EventRow, LedgerRow, Row, TrailRow};
 
-const MICROS_PER_HOUR: i64 = 3_600_000_000;
+/// Hours are stored as their number since the epoch.
+pub(super) const MICROS_PER_HOUR: i64 = 3_600_000_000;
 /// Texts remembered with their numbers; beyond it the memory starts afresh.
 const WORDS_MAX: usize = 100_000;
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row as Line, ToSql, params};
 
+use super::apply::MICROS_PER_HOUR;
 use super::{StoreError, open_read_only};
 use crate::domain::{CallId, Money, Reason, Timestamp};
 use crate::records::packed;
@@ -16,8 +17,6 @@ use crate::records::stored::{
     StoredImbalance, StoredMoney, StoredPnl, StoredReasonCount, StoredTotals, StoredTrail, StoredUse,
     StoredWhole,
 };
-
-const MICROS_PER_HOUR: i64 = 3_600_000_000;
 
 /// A reader of the embedded store.
 #[derive(Debug)]
