@@ -3,6 +3,7 @@
 //! The generic JSON is the canonical model; every other dialect is a translation of it.
 
 pub mod generic;
+pub mod twilio;
 
 use crate::domain::{Address, CallId, E164, HangupCause, Reason, Tags, Tail, Timestamp};
 

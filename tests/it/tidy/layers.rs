@@ -60,7 +60,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("billing", &[]),
     ("call", &[]),
     ("capacity", &[]),
-    ("carrier", &["serde", "serde_json"]),
+    ("carrier", &["base64", "hmac", "quick_xml", "serde", "serde_json", "sha1", "sha2"]),
     ("routing", &[]),
 ];
 
