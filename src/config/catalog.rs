@@ -12,12 +12,12 @@ use super::entries::{Entries, Parsed, files};
 use super::file::{Field, File, Reader, Source};
 use super::numbers::Numbers;
 use super::problem::{Problem, Sink};
-use super::settings::{Env, Settings};
+use super::settings::{Env, Settings, base_url, is_local};
 use super::target::{NAME_MAX, Surroundings, buyer};
-use super::values::{digest, labels, percent, zone};
+use super::values::{digest, labels, percent, secrets, zone};
 use super::{plan, warnings};
 use crate::domain::caller::TAG_KEY_MAX;
-use crate::domain::catalog::{CarrierDialect, PlanIx};
+use crate::domain::catalog::{CarrierDialect, PlanIx, Secret};
 use crate::domain::{
     Campaign, CampaignId, CampaignIx, Carrier, CarrierId, Catalog, Money, Payout, Publisher, PublisherId,
 };
@@ -79,10 +79,11 @@ fn resolve(
     numbers: Numbers<'_>,
     sink: &Sink,
 ) -> Option<Catalog> {
-    let carriers: Vec<Carrier> = entries.carriers.iter().filter_map(|(id, f)| carrier(id, f)).collect();
+    let with = Surroundings { settings, env, dir: &settings.catalog_dir, entries, numbers: &numbers };
+    let carriers: Vec<Carrier> =
+        entries.carriers.iter().filter_map(|(id, f)| carrier(id, f, &with)).collect();
     refuse_shared_keys(&carriers, entries);
     let tightest = carriers.iter().min_by_key(|carrier| carrier.ceiling);
-    let with = Surroundings { settings, env, dir: &settings.catalog_dir, entries, numbers: &numbers };
     let campaigns =
         entries.campaigns.iter().filter_map(|(id, f)| campaign(id, f, entries, tightest)).collect();
     let publishers = entries.publishers.iter().filter_map(|(id, f)| publisher(id, f, entries)).collect();
@@ -103,28 +104,71 @@ fn resolve(
     })
 }
 
-fn carrier(id: &str, field: &Field<'_>) -> Option<Carrier> {
+fn carrier(id: &str, field: &Field<'_>, with: &Surroundings<'_, '_>) -> Option<Carrier> {
     field.table("a table", |r| {
-        let dialect = r.field("dialect").choice(&[("generic", CarrierDialect::Generic)]);
-        let key_digest = digest(&r.field("key_digest").required());
+        let dialects = [("generic", CarrierDialect::Generic), ("twilio", CarrierDialect::Twilio)];
+        let at = r.field("dialect");
+        let dialect = at.choice(&dialects);
+        // Of an unknown dialect nothing is known to be missing.
+        let known = if at.is_set() { dialect } else { Some(CarrierDialect::Generic) };
+        let key = r.field("key_digest");
+        let key = if known == Some(CarrierDialect::Generic) { key.required() } else { key };
+        let key_digest = digest(&key);
+        let (public_url, secrets) = signing(r, known, with);
         let ceiling = r.field("ceiling_ms").millis(200..=5_000);
-        Some(Carrier {
+        let carrier = Carrier {
             id: CarrierId::parse(id).ok()?,
-            dialect: dialect.unwrap_or(CarrierDialect::Generic),
-            key_digest: key_digest?,
+            dialect: known?,
+            key_digest,
+            public_url,
+            secrets,
             ceiling: ceiling.unwrap_or(Duration::from_millis(1_000)),
-        })
+        };
+        let is_known = carrier.key_digest.is_some() || carrier.dialect == CarrierDialect::Twilio;
+        is_known.then_some(carrier)
     })?
 }
 
-/// A key tells who asks, so no two carriers have the same.
+/// What a carrier signs with, and the URL it signs; of no use to one that sends a key.
+fn signing(
+    r: &Reader<'_>,
+    dialect: Option<CarrierDialect>,
+    with: &Surroundings<'_, '_>,
+) -> (Option<String>, Vec<Secret>) {
+    let (url, list) = (r.field("public_url"), r.field("secrets"));
+    match dialect {
+        None => (None, Vec::new()),
+        Some(CarrierDialect::Generic) => {
+            for field in [url, list].iter().filter(|field| field.is_set()) {
+                field.wrong("is of no use to the generic dialect", "with `dialect = \"twilio\"`");
+            }
+            (None, Vec::new())
+        }
+        Some(CarrierDialect::Twilio) => {
+            let url = url.required();
+            let public_url = base_url(&url);
+            if public_url.as_ref().is_some_and(|url| url.starts_with("http://") && !is_local(url)) {
+                url.wrong("is plain HTTP to a host that is not loopback", "https://…");
+            }
+            (public_url, secrets(&list.required(), with.dir, with.env))
+        }
+    }
+}
+
+/// A key or a secret tells who asks, so no two carriers have the same.
 fn refuse_shared_keys(carriers: &[Carrier], entries: &Entries<'_>) {
-    let mut owners = BTreeMap::new();
+    let (mut keys, mut secrets) = (BTreeMap::new(), BTreeMap::new());
     for carrier in carriers {
-        if let Some(owner) = owners.insert(carrier.key_digest, &carrier.id)
-            && let Some((_, field)) = entries.carriers.iter().find(|(id, _)| *id == carrier.id.as_str())
-        {
+        let Some((_, field)) = entries.carriers.iter().find(|(id, _)| *id == carrier.id.as_str()) else {
+            continue;
+        };
+        if let Some(owner) = carrier.key_digest.and_then(|key| keys.insert(key, &carrier.id)) {
             field.wrong(format!("has the key of carrier {owner}"), "a `key_digest` of its own");
+        }
+        for secret in &carrier.secrets {
+            if let Some(owner) = secrets.insert(&secret.0, &carrier.id) {
+                field.wrong(format!("has a secret of carrier {owner}"), "`secrets` of its own");
+            }
         }
     }
 }

@@ -233,9 +233,7 @@ pub(super) fn read(r: &Reader<'_>, file: &Path, env: Env<'_>) -> Settings {
 /// What deserves a warning in valid settings.
 pub(super) fn warnings(settings: &Settings) -> Vec<Problem> {
     let traffic = &settings.call_traffic;
-    let host = traffic.public_base_url.split_once("://").map_or("", |(_, rest)| rest);
-    let local = host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]");
-    if traffic.listen.ip().is_loopback() || !local {
+    if traffic.listen.ip().is_loopback() || !is_local(&traffic.public_base_url) {
         return Vec::new();
     }
     let what = format!("listening on {} but carriers are given {}", traffic.listen, traffic.public_base_url);
@@ -427,7 +425,16 @@ fn pem(field: &Field<'_>, base: &Path, allowed: &str, fits: fn(&[u8]) -> bool) -
     None
 }
 
-fn base_url(field: &Field<'_>) -> Option<String> {
+/// Whether a URL leads to the machine of whoever opens it.
+pub(super) fn is_local(url: &str) -> bool {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let host = rest.split([':', '/']).next().unwrap_or("");
+    let is_loopback = |ip: Ipv4Addr| ip.is_loopback();
+    rest.starts_with("[::1]") || host == "localhost" || host.parse().is_ok_and(is_loopback)
+}
+
+/// An absolute URL that paths are put behind.
+pub(super) fn base_url(field: &Field<'_>) -> Option<String> {
     field.parse("an absolute http(s) URL without a trailing slash, at most 256 bytes", |text| {
         let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
         let clean = rest.bytes().all(|b| b.is_ascii_graphic() && !b"?#@\"<>\\".contains(&b));

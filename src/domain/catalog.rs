@@ -123,6 +123,8 @@ impl fmt::Debug for Secret {
 pub enum CarrierDialect {
     /// Our own JSON.
     Generic,
+    /// Twilio's webhooks, and TwiML for an answer.
+    Twilio,
 }
 
 /// A carrier or switch that asks where to send calls.
@@ -132,8 +134,12 @@ pub struct Carrier {
     pub id: CarrierId,
     /// What it speaks.
     pub dialect: CarrierDialect,
-    /// SHA-256 of its bearer key.
-    pub key_digest: [u8; 32],
+    /// SHA-256 of its bearer key; `None` where it signs what it sends instead.
+    pub key_digest: Option<[u8; 32]>,
+    /// The URL it reaches us under and signs, without a trailing slash; of a dialect that signs.
+    pub public_url: Option<String>,
+    /// What it may sign with, the current one first; of a dialect that signs.
+    pub secrets: Vec<Secret>,
     /// Longest time from the request read to the answer written.
     pub ceiling: Duration,
 }

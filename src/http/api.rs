@@ -74,7 +74,7 @@ fn carrier(catalog: &Catalog, request: &Request<Incoming>) -> Result<Option<Carr
     // Every carrier is looked at: the time says nothing about whose key it is, or how close a guess was.
     let mut found = None;
     for (at, carrier) in catalog.carriers.iter().enumerate() {
-        if same_digest(&digest, &carrier.key_digest) {
+        if carrier.key_digest.is_some_and(|own| same_digest(&digest, &own)) {
             found = Some(CarrierIx(at as u32));
         }
     }
