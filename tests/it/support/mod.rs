@@ -6,6 +6,7 @@
 pub mod bids;
 pub mod http;
 pub mod market;
+pub mod twilio;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -1,0 +1,4 @@
+//! Twilio, judged by its own library: what it signs is taken, what it does not is refused, what we write is TwiML.
+
+mod documents;
+mod signatures;
