@@ -4,7 +4,7 @@
 #   tests/run.sh          the gate
 #   tests/run.sh --deep   also what is slow: the tests in release and again and again, a demo that is audited, full benches
 #
-# Needs Rust and a C compiler. What else it needs it installs, saying so; what it cannot install fails by name. It stops
+# Needs Rust, a C compiler and Python 3 with venv. What else it needs it installs, saying so; what it cannot install fails by name. It stops
 # itself after 60 minutes, naming the step.
 set -u
 cd "$(dirname "$0")/.." || exit 1

@@ -62,8 +62,8 @@ impl Signed<'_> {
         if !self.is_get && self.is_form() {
             return Form::parse(self.body).ok().map(|form| joined(&form));
         }
-        let hash = Form::parse(query(self.path_and_query).as_bytes()).ok()?;
-        let covered = match hash.get("bodySHA256") {
+        let query = Form::parse(query(self.path_and_query).as_bytes()).ok()?;
+        let covered = match query.get("bodySHA256") {
             Some(hash) => hash == hex(&Sha256::digest(self.body)),
             None => self.body.is_empty(),
         };
