@@ -209,6 +209,11 @@ pub enum Disclosure {
     Full,
 }
 
+/// Highest limit on calls in progress.
+pub const CONCURRENCY_MAX: u32 = 100_000;
+/// Highest limit on billable calls of a day.
+pub const DAILY_BILLABLE_MAX: u32 = 10_000_000;
+
 /// Limits on calls in progress and on billable calls per day in the buyer's zone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {

@@ -17,6 +17,7 @@
 pub mod area_codes;
 pub mod caller;
 pub mod catalog;
+pub mod change;
 pub mod draw;
 pub mod id;
 pub mod money;
