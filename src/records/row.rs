@@ -3,6 +3,7 @@
 //! Rows are facts that have happened; each is applied once. No column name and no SQL here, and no caller's number:
 //! callers appear masked and as a token keyed for this deployment.
 
+use crate::domain::change::Noted;
 use crate::domain::{
     BuyerId, CallId, CampaignId, CarrierId, Money, PingId, PublisherId, Reason, TargetId, Timestamp,
 };
@@ -22,6 +23,8 @@ pub enum Row {
     Ledger(LedgerRow),
     /// The text of a catalog, once per digest.
     Catalog(CatalogRow),
+    /// Something was changed at run time, or taken back.
+    Change(Box<Noted>),
 }
 
 /// Who and what a call is about: part of every row that must stand alone.

@@ -77,6 +77,13 @@ pub enum StoreError {
         known = schema::VERSION
     )]
     TooNew { path: PathBuf, found: i64 },
+    /// A store of the past, for a reader: only a writer brings it up.
+    #[error(
+        "the store {path:?} has schema version {found}, this binary reads {known}: `outcry serve` brings it up at its \
+         next start",
+        known = schema::VERSION
+    )]
+    TooOld { path: PathBuf, found: i64 },
     /// Connection settings.
     #[error("cannot set up the store {path:?}")]
     Settings { path: PathBuf, source: rusqlite::Error },
@@ -126,6 +133,7 @@ impl StoreError {
             | StoreError::Open { .. }
             | StoreError::NotAStore { .. }
             | StoreError::TooNew { .. }
+            | StoreError::TooOld { .. }
             | StoreError::Settings { .. }
             | StoreError::NoWal { .. }
             | StoreError::Create { .. }

@@ -3,6 +3,7 @@
 //! Slugs are text here, because the catalog that knew them may be gone, and reasons are codes, because a newer binary
 //! may have written ones this one does not know. How they are shown is in `report`.
 
+use crate::domain::change::{Change, Entity, Key, Origin, Value};
 use crate::domain::{CallId, Money, PingId, Timestamp};
 
 /// A call as far as the store knows it.
@@ -262,4 +263,34 @@ pub struct StoredTotals {
     pub events: i64,
     /// Ledger entries.
     pub entries: i64,
+}
+
+/// One entry of the history of changes; the fields are those of `domain::change::Noted`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "documented where they are written")]
+pub struct StoredChange {
+    /// Its place in the order of the store.
+    pub seq: i64,
+    pub at: Timestamp,
+    pub entity: String,
+    pub id: String,
+    pub key: String,
+    pub happened: String,
+    pub value: Option<String>,
+    pub file: String,
+    pub actor: String,
+    pub by: Option<String>,
+}
+
+impl StoredChange {
+    /// The change it laid; `None` if it laid none, or one this version does not know.
+    pub fn change(&self) -> Option<Change> {
+        let key = Key::parse(&self.key)?;
+        Some(Change {
+            entity: Entity::parse(&self.entity, &self.id)?,
+            value: Value::parse(key, self.value.as_deref()?)?,
+            file: Value::parse(key, &self.file)?,
+            origin: Origin { actor: self.actor.clone(), by: self.by.clone(), at: self.at },
+        })
+    }
 }

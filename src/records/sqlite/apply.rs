@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::{Applied, StoreError};
+use crate::domain::change::Noted;
 use crate::domain::{CallId, Money, Timestamp};
 use crate::records::packed;
 use crate::records::row::{CallKeys, CatalogRow, DecidedRow, EndedRow, EventRow, LedgerRow, Row, TrailRow};
@@ -110,6 +111,7 @@ impl Writing<'_> {
             Row::Ended(row) => self.ended(row),
             Row::Ledger(row) => self.ledger(row),
             Row::Catalog(row) => self.catalog(row),
+            Row::Change(row) => self.change(row),
         };
         let is_new = written.map_err(|source| StoreError::Write { source })?;
         self.repeated += u64::from(!is_new);
@@ -315,6 +317,27 @@ impl Writing<'_> {
                 "INSERT INTO catalog (digest, text, since) VALUES (?1, ?2, ?3) ON CONFLICT (digest) DO NOTHING",
             )?
             .execute(params![row.digest, row.text, row.since.micros()])?;
+        Ok(added == 1)
+    }
+
+    fn change(&mut self, row: &Noted) -> rusqlite::Result<bool> {
+        let added = self
+            .tx
+            .prepare_cached(
+                "INSERT INTO change (at, entity, id, item, happened, value, file_value, actor, asked_by)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (entity, id, item, at) DO NOTHING",
+            )?
+            .execute(params![
+                row.origin.at.micros(),
+                row.entity.kind(),
+                row.entity.id(),
+                row.key.as_str(),
+                row.happened.as_str(),
+                row.happened.value().map(|value| value.to_string()),
+                row.file.to_string(),
+                row.origin.actor,
+                row.origin.by,
+            ])?;
         Ok(added == 1)
     }
 

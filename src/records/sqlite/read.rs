@@ -13,9 +13,9 @@ use super::{StoreError, open_read_only};
 use crate::domain::{CallId, Money, Reason, Timestamp};
 use crate::records::packed;
 use crate::records::stored::{
-    CallQuery, PnlKey, StoredCall, StoredCatalog, StoredDecision, StoredEnd, StoredEntry, StoredEvent,
-    StoredImbalance, StoredMoney, StoredPnl, StoredReasonCount, StoredTotals, StoredTrail, StoredUse,
-    StoredWhole,
+    CallQuery, PnlKey, StoredCall, StoredCatalog, StoredChange, StoredDecision, StoredEnd, StoredEntry,
+    StoredEvent, StoredImbalance, StoredMoney, StoredPnl, StoredReasonCount, StoredTotals, StoredTrail,
+    StoredUse, StoredWhole,
 };
 
 /// A reader of the embedded store.
@@ -41,6 +41,8 @@ const ENTRY_COLUMNS: &str = "
   (SELECT text FROM word WHERE id = e.publisher), (SELECT text FROM word WHERE id = e.buyer),
   (SELECT text FROM word WHERE id = e.target), e.grp, e.kind, (SELECT text FROM word WHERE id = e.account), e.amount,
   e.booked_at";
+
+const CHANGE_COLUMNS: &str = "seq, at, entity, id, item, happened, value, file_value, actor, asked_by";
 
 impl Reader {
     /// Opens the store that is at `path`; it is never created here.
@@ -248,6 +250,22 @@ impl Reader {
             .map_err(|source| StoreError::Read { what: "a catalog", source })
     }
 
+    /// What is laid over the files, in the order in which it was changed: of every entity and key the last entry, where
+    /// that laid a value.
+    pub fn changes_laid(&self) -> Result<Vec<StoredChange>, StoreError> {
+        let sql = format!(
+            "SELECT {CHANGE_COLUMNS} FROM change
+             WHERE seq IN (SELECT max(seq) FROM change GROUP BY entity, id, item) AND happened = 'set' ORDER BY seq"
+        );
+        self.list("the changes", &sql, params![], change)
+    }
+
+    /// The history of changes after a place in the order of the store, oldest first.
+    pub fn changes_after(&self, seq: i64, limit: usize) -> Result<Vec<StoredChange>, StoreError> {
+        let sql = format!("SELECT {CHANGE_COLUMNS} FROM change WHERE seq > ?1 ORDER BY seq LIMIT ?2");
+        self.list("the history of changes", &sql, params![seq, rows(limit)], change)
+    }
+
     #[cfg(test)]
     pub(super) fn conn(&self) -> &Connection {
         &self.conn
@@ -362,6 +380,21 @@ fn entry(line: &Line<'_>) -> rusqlite::Result<StoredEntry> {
         account: line.get(9)?,
         amount: money(line, 10)?,
         booked_at: moment(line, 11)?,
+    })
+}
+
+fn change(line: &Line<'_>) -> rusqlite::Result<StoredChange> {
+    Ok(StoredChange {
+        seq: line.get(0)?,
+        at: moment(line, 1)?,
+        entity: line.get(2)?,
+        id: line.get(3)?,
+        key: line.get(4)?,
+        happened: line.get(5)?,
+        value: line.get(6)?,
+        file: line.get(7)?,
+        actor: line.get(8)?,
+        by: line.get(9)?,
     })
 }
 

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// The schema this binary writes and reads.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = STEPS.len() as i64;
 /// Marks the file as ours: `Outc`.
 const APPLICATION: i64 = 0x4f75_7463;
 /// How long a statement waits for another process's lock.
@@ -20,7 +20,14 @@ const BUSY_WAIT: Duration = Duration::from_secs(2);
 /// Prepared statements kept per connection.
 const STATEMENTS: usize = 64;
 
-const TABLES: &str = "
+/// What leads to each version from the one before, the first from an empty file.
+const STEPS: &[&str] = &[STEP_1, STEP_2];
+
+/// For the tests of the way up.
+#[cfg(test)]
+pub(super) const VERSION_ONE: &str = STEP_1;
+
+const STEP_1: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO meta VALUES ('batch_no', 0);
 
@@ -71,12 +78,20 @@ CREATE TABLE outcome_hour (
 CREATE TABLE catalog (digest TEXT PRIMARY KEY, text TEXT NOT NULL, since INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
-/// Readies the writer's connection: settings, then the tables if the file is new.
+const STEP_2: &str = "
+CREATE TABLE change (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, entity TEXT NOT NULL, id TEXT NOT NULL,
+  item TEXT NOT NULL, happened TEXT NOT NULL, value TEXT, file_value TEXT NOT NULL, actor TEXT NOT NULL, asked_by TEXT,
+  UNIQUE (entity, id, item, at)
+) STRICT;
+";
+
+/// Readies the writer's connection: settings, then the tables that are not there yet.
 pub(super) fn prepare_writer(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let settings = |source| StoreError::Settings { path: path.to_owned(), source };
     conn.busy_timeout(BUSY_WAIT).map_err(settings)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
-    let is_new = check_version(conn, path)?;
+    let found = version(conn, path)?;
     let mode: String = conn.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0)).map_err(settings)?;
     if mode != "wal" {
         return Err(StoreError::NoWal { path: path.to_owned(), mode });
@@ -85,10 +100,7 @@ pub(super) fn prepare_writer(conn: &mut Connection, path: &Path) -> Result<(), S
         .map_err(settings)?;
     // A log that once grew (a long reader, a burst) gives its disk space back at the next checkpoint.
     conn.query_row("PRAGMA journal_size_limit = 67108864", (), |_| Ok(())).map_err(settings)?;
-    if is_new {
-        create(conn).map_err(|source| StoreError::Create { path: path.to_owned(), source })?;
-    }
-    Ok(())
+    bring_up(conn, found).map_err(|source| StoreError::Create { path: path.to_owned(), source })
 }
 
 /// Readies a reader's connection; the store must be there already.
@@ -97,27 +109,34 @@ pub(super) fn prepare_reader(conn: &Connection, path: &Path) -> Result<(), Store
     conn.busy_timeout(BUSY_WAIT).map_err(settings)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     conn.execute_batch("PRAGMA query_only = ON; PRAGMA temp_store = MEMORY;").map_err(settings)?;
-    if check_version(conn, path)? {
-        return Err(StoreError::Missing { path: path.to_owned() });
+    match version(conn, path)? {
+        0 => Err(StoreError::Missing { path: path.to_owned() }),
+        VERSION => Ok(()),
+        found => Err(StoreError::TooOld { path: path.to_owned(), found }),
     }
-    Ok(())
 }
 
-fn create(conn: &mut Connection) -> rusqlite::Result<()> {
+/// Takes the steps that are missing, all or none.
+fn bring_up(conn: &mut Connection, found: i64) -> rusqlite::Result<()> {
+    if found == VERSION {
+        return Ok(());
+    }
     let tx = conn.transaction()?;
-    tx.execute_batch(TABLES)?;
+    for step in &STEPS[usize::try_from(found).unwrap_or(0)..] {
+        tx.execute_batch(step)?;
+    }
     tx.execute_batch(&format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"))?;
     tx.commit()
 }
 
-/// Whether the file is empty. A store of another program or of a newer version is refused.
-fn check_version(conn: &Connection, path: &Path) -> Result<bool, StoreError> {
+/// The version found, 0 in an empty file. A store of another program or of a newer version is refused.
+fn version(conn: &Connection, path: &Path) -> Result<i64, StoreError> {
     let open = |source| StoreError::Open { path: path.to_owned(), source };
     let number = |sql: &str| conn.query_row(sql, (), |row| row.get::<_, i64>(0)).map_err(open);
     let application = number("PRAGMA application_id")?;
     let version = number("PRAGMA user_version")?;
     if application == 0 && version == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0 {
-        return Ok(true);
+        return Ok(0);
     }
     if application != APPLICATION || version < 1 {
         return Err(StoreError::NotAStore { path: path.to_owned() });
@@ -125,5 +144,5 @@ fn check_version(conn: &Connection, path: &Path) -> Result<bool, StoreError> {
     if version > VERSION {
         return Err(StoreError::TooNew { path: path.to_owned(), found: version });
     }
-    Ok(false)
+    Ok(version)
 }

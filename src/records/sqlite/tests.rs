@@ -1,5 +1,7 @@
 //! The embedded store by itself: what is written, what is written once, and what is refused.
 
+mod changes;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
@@ -435,7 +437,7 @@ fn sums(rows: &[Row], group: fn(&crate::records::row::CallKeys, &str, &str) -> S
                 };
                 *field = Money::from_micros(field.micros() + sign * row.amount.micros());
             }),
-            Row::Decided(_) | Row::Trail(_) | Row::Event(_) | Row::Catalog(_) => {}
+            Row::Decided(_) | Row::Trail(_) | Row::Event(_) | Row::Catalog(_) | Row::Change(_) => {}
         }
     }
     sums.into_values().collect()
@@ -551,5 +553,5 @@ fn other_files_are_refused_in_words() {
     store.conn().execute_batch("PRAGMA user_version = 99").expect("a later version");
     drop(store);
     let newer = Store::open(&folder.file()).expect_err("too new").to_string();
-    assert!(newer.contains("schema version 99, this binary knows up to 1"), "{newer}");
+    assert!(newer.contains("schema version 99, this binary knows up to 2"), "{newer}");
 }
