@@ -54,7 +54,7 @@ pub struct PageAsked {
 }
 
 /// A query string; what cannot be read as one is told in a problem document, as everything else.
-pub struct QueryOf<T>(T);
+pub struct QueryOf<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryOf<T> {
     type Rejection = Problem;
@@ -67,14 +67,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryOf<T> {
 }
 
 /// The last segment of a path; what is no UTF-8 names nothing.
-pub struct Named(String);
+pub struct Named(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Named {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Named, Problem> {
         let read = Path::from_request_parts(parts, state).await;
-        read.map(|Path(name)| Named(name)).map_err(|_| unknown_call())
+        read.map(|Path(name)| Named(name)).map_err(|_| Problem::new(Code::NotFound, "Names are UTF-8."))
     }
 }
 
@@ -171,7 +171,7 @@ pub async fn ledger(
     from_store(desk, move |reader| report::ledger(reader, cursor, limit)).await.map(Json)
 }
 
-fn page(asked: &PageAsked) -> Result<(i64, usize), Problem> {
+pub(super) fn page(asked: &PageAsked) -> Result<(i64, usize), Problem> {
     let mut read = Asked::default();
     let not_negative = |text: &str| text.parse().ok().filter(|cursor| *cursor >= 0);
     let cursor = read.value("cursor", asked.cursor.as_deref(), "`next` of a page, or 0", not_negative);
@@ -181,7 +181,7 @@ fn page(asked: &PageAsked) -> Result<(i64, usize), Problem> {
 }
 
 /// Runs a read off the runtime's thread, a few at a time.
-async fn from_store<T: Send + 'static>(
+pub(super) async fn from_store<T: Send + 'static>(
     desk: Desk,
     read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Problem> {

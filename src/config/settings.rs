@@ -25,6 +25,9 @@ pub const ENVIRONMENT: [(&str, &str); 3] = [
     ("OUTCRY_STORE_PATH", "store.path"),
 ];
 
+/// Longest name of an admin key, in bytes.
+const KEY_NAME_MAX: usize = 40;
+
 /// How environment variables are looked up.
 pub(super) type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
 
@@ -99,6 +102,18 @@ pub struct AdminKey {
     pub digest: [u8; 32],
     /// What it may do.
     pub role: Role,
+    /// Who changes something with it, in the history; `operator-1` for the first of the list if it has none.
+    pub name: String,
+}
+
+impl AdminKey {
+    /// Whether it may do more than look.
+    pub fn may_change(&self) -> bool {
+        match self.role {
+            Role::Operator => true,
+            Role::Viewer => false,
+        }
+    }
 }
 
 /// What an admin key may do.
@@ -289,17 +304,19 @@ fn admin(r: &Reader<'_>, base: &Path, env: Env<'_>) -> Admin {
 }
 
 fn admin_keys(field: &Field<'_>) -> Vec<AdminKey> {
-    let allowed = "a list of {digest = \"sha256:…\", role = \"operator\"}";
-    let key = |r: &Reader<'_>| {
-        let digest = digest(&r.field("digest").required());
-        let role = r.field("role").required();
-        Some((digest, role.choice(&[("operator", Role::Operator), ("viewer", Role::Viewer)])))
+    let allowed = "a list of {digest = \"sha256:…\", role = \"operator\", name = \"ann\"}";
+    let roles = [("operator", Role::Operator), ("viewer", Role::Viewer)];
+    let read = |(at, item): (usize, Field<'_>)| {
+        item.table(allowed, |r| {
+            let digest = digest(&r.field("digest").required());
+            let role = r.field("role").required().choice(&roles);
+            let name = r.field("name").label(KEY_NAME_MAX);
+            let (digest, role) = (digest?, role?);
+            let word = if role == Role::Operator { "operator" } else { "viewer" };
+            Some(AdminKey { digest, role, name: name.unwrap_or_else(|| format!("{word}-{}", at + 1)) })
+        })?
     };
-    let read = |item: Field<'_>| {
-        let (digest, role) = item.table(allowed, key)??;
-        Some(AdminKey { digest: digest?, role: role? })
-    };
-    field.list(allowed).into_iter().filter_map(read).collect()
+    field.list(allowed).into_iter().enumerate().filter_map(read).collect()
 }
 
 fn store(r: &Reader<'_>, base: &Path, env: Env<'_>) -> Store {

@@ -13,7 +13,8 @@ use super::settings::{Env, Settings, certificates, refuses_host};
 use super::values::{address, destination, hours, labels, percent, secret, states, url, zone};
 use crate::domain::caller::{Address, E164, PERSONAL_TAGS, TAG_KEY_MAX, TAG_VALUE_MAX};
 use crate::domain::catalog::{
-    CONCURRENCY_MAX, DAILY_BILLABLE_MAX, DestinationRule, Disclosure, Endpoint, Filter, Limits, Pricing, TagRule,
+    CONCURRENCY_MAX, DAILY_BILLABLE_MAX, DestinationRule, Disclosure, Endpoint, Filter, Limits, Pricing,
+    TagRule,
 };
 use crate::domain::{Bps, Buyer, BuyerId, BuyerIx, Money, Target, TargetId};
 

@@ -291,6 +291,26 @@ fn off_loopback_there_is_tls_or_a_proxy_and_a_key() {
 }
 
 #[test]
+fn an_admin_key_is_named_by_itself_or_by_its_place() {
+    let load = |names: [&str; 3]| {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let key =
+            |(role, name): (&str, &str)| format!("{{ digest = \"{digest}\", role = \"{role}\"{name} }}");
+        let keys =
+            ["operator", "viewer", "operator"].into_iter().zip(names).map(key).collect::<Vec<_>>().join(", ");
+        let text = format!("[admin]\nkeys = [{keys}]\n");
+        Folder::new(&[("outcry.toml", &text), ("catalog/m.toml", MARKET)]).load()
+    };
+    let keys = load(["", "", ", name = \"ann\""]).expect("good").settings.admin.keys;
+    let told: Vec<(&str, bool)> = keys.iter().map(|key| (key.name.as_str(), key.may_change())).collect();
+    assert_eq!(told, [("operator-1", true), ("viewer-2", false), ("ann", true)]);
+    let long = format!(", name = \"{}\"", "x".repeat(41));
+    let problems = load([", name = \"\"", ", name = 3", &long]).expect_err("no names");
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    assert!(problems.iter().all(|problem| problem.key.ends_with(".name")), "{problems:?}");
+}
+
+#[test]
 fn secrets_are_read_and_never_shown() {
     let good = loaded(MARKET);
     let target = &good.catalog.targets[0];

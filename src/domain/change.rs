@@ -105,7 +105,9 @@ impl Key {
     pub fn allowed(self) -> String {
         match self {
             Key::Paused => "true or false".to_owned(),
-            Key::Concurrency => format!("a whole number from 1 to {CONCURRENCY_MAX}, or \"none\" for no limit"),
+            Key::Concurrency => {
+                format!("a whole number from 1 to {CONCURRENCY_MAX}, or \"none\" for no limit")
+            }
             Key::DailyBillable => {
                 format!("a whole number from 1 to {DAILY_BILLABLE_MAX}, or \"none\" for no limit")
             }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::ask::{Asking, Bars, Run, entrant, fixed_offer};
+use super::since::{PAUSED_SINCE, Refused, paused_since, same_target};
 use super::subject::Subject;
 use super::trail::Trail;
 use super::{Deciding, InForce, Worker};
@@ -336,14 +337,13 @@ impl Worker {
             if !chosen(step) || !prepared.trail.is_open(target) {
                 continue;
             }
-            match self.hold(ctx, target) {
+            match self.hold(ctx, &prepared.subject, target) {
                 Ok(guard) => {
                     prepared.trail.close(target, Reason::Won, Some(offer.price), None);
                     return Some(Taken { target, offer, guard, basis: "static", reason: Reason::Static });
                 }
-                Err(key) => {
-                    let note = Some(key.to_string());
-                    prepared.trail.close(target, Reason::HoldLost, Some(offer.price), note);
+                Err(refused) => {
+                    prepared.trail.close(target, refused.reason, Some(offer.price), Some(refused.note));
                 }
             }
         }
@@ -359,7 +359,7 @@ impl Worker {
                 prepared.trail.close(*target, ranked.lost_to(first), price, None);
                 continue;
             }
-            match self.hold(ctx, *target) {
+            match self.hold(ctx, &prepared.subject, *target) {
                 Ok(guard) => {
                     prepared.trail.close(*target, Reason::Won, price, None);
                     let (basis, reason) =
@@ -367,17 +367,31 @@ impl Worker {
                     let offer = ranked.offer.clone();
                     winner = Some((ranked, Taken { target: *target, offer, guard, basis, reason }));
                 }
-                Err(key) => prepared.trail.close(*target, Reason::HoldLost, price, Some(key.to_string())),
+                Err(refused) => prepared.trail.close(*target, refused.reason, price, Some(refused.note)),
             }
         }
         winner.map(|(_, taken)| taken)
     }
 
-    /// Holds what the target takes now, in the windows of now; a test call takes nothing.
-    fn hold(&self, ctx: &Ctx, target: TargetIx) -> Result<HoldGuard, CapKey> {
+    /// Holds what the target takes now, in the windows of now; a test call takes nothing. The decision keeps its terms,
+    /// but a catalog that came into force since is heard: who was paused meanwhile gets no call, and its limits count.
+    fn hold(&self, ctx: &Ctx, subject: &Subject<'_>, target: TargetIx) -> Result<HoldGuard, Refused> {
         let now = self.exchange.clock.now();
-        let claims = if ctx.request.test { Vec::new() } else { claims(&ctx.in_force, target, now) };
-        self.exchange.state.gauges.hold(self.exchange.entropy.hold_id(now), &claims)
+        let current = self.exchange.in_force.load();
+        let is_same = Arc::ptr_eq(&current, &ctx.in_force);
+        if !is_same && let Some(reason) = paused_since(ctx, subject, target, &current) {
+            return Err(Refused { reason, note: PAUSED_SINCE.to_owned() });
+        }
+        let claims = match (ctx.request.test, is_same) {
+            (true, _) => Vec::new(),
+            (false, true) => claims(&ctx.in_force, target, now),
+            (false, false) => match same_target(ctx, target, &current) {
+                Some(there) => claims(&current, there, now),
+                None => claims(&ctx.in_force, target, now),
+            },
+        };
+        let taken = self.exchange.state.gauges.hold(self.exchange.entropy.hold_id(now), &claims);
+        taken.map_err(|key| Refused { reason: Reason::HoldLost, note: key.to_string() })
     }
 
     /// What answers when the story failed: the static answer, held like any other.

@@ -8,6 +8,7 @@ mod ask;
 pub mod decide;
 pub mod progress;
 pub mod restore;
+mod since;
 mod subject;
 pub mod sweep;
 mod trail;
@@ -21,6 +22,7 @@ use tokio::sync::Semaphore;
 
 use crate::domain::Address;
 use crate::domain::catalog::Secret;
+use crate::domain::change::Change;
 use crate::ping::Pinger;
 use crate::ping::endpoint::Endpoint;
 use crate::records::{CommitError, Recorder};
@@ -56,6 +58,10 @@ pub struct InForce {
     pub snapshot: Arc<Snapshot>,
     /// The shared sides of its bid endpoints, by target.
     pub endpoints: Vec<Option<Arc<Endpoint>>>,
+    /// Digest of the files' text, without changes.
+    pub files: String,
+    /// What was changed at run time, in the order it was; the catalog has it already.
+    pub changes: Vec<Change>,
 }
 
 /// What every request needs, shared by all workers.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use metrics::{counter, gauge, histogram};
 
 use super::names as name;
+use crate::domain::change::{Dropped, Happened, Noted};
 use crate::domain::{BuyerId, CampaignId, Money, Reason};
 
 fn campaign_label(campaign: Option<&CampaignId>) -> String {
@@ -147,6 +148,38 @@ pub fn reloaded(digest: &str, changes: &[String], at_seconds: i64) {
         tracing::info!(change = change.as_str(), "catalog changed");
     }
     tracing::info!(catalog.digest = digest, changes = changes.len(), "catalog reloaded");
+}
+
+/// Something was changed at run time, or taken back.
+pub fn changed(noted: &Noted) {
+    let value = noted.happened.value().map_or_else(|| noted.file.to_string(), |value| value.to_string());
+    tracing::info!(
+        entity = %noted.entity,
+        key = noted.key.as_str(),
+        value,
+        file = %noted.file,
+        actor = noted.origin.actor.as_str(),
+        by = noted.origin.by.as_deref().unwrap_or(""),
+        "{}",
+        match noted.happened {
+            Happened::Set(_) => "changed at run time",
+            Happened::TakenBack | Happened::FileWon => "a change was taken back: the file's value counts",
+        }
+    );
+}
+
+/// A change at run time was overtaken by an edit of its file.
+pub fn change_dropped(dropped: &Dropped) {
+    let change = &dropped.change;
+    tracing::warn!(
+        entity = %change.entity,
+        key = change.value.key().as_str(),
+        value = %change.value,
+        file = %dropped.file,
+        file_before = %change.file,
+        actor = change.origin.actor.as_str(),
+        "a change at run time is over: its file was edited since and wins"
+    );
 }
 
 /// A reload found other settings than those in force: they are for the next start.

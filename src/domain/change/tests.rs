@@ -153,7 +153,8 @@ fn run(story: &str) {
         let (verb, rest) = does.trim().split_once(' ').unwrap_or((does.trim(), ""));
         let said = match verb {
             "files" => {
-                now = files(&rest.split(',').map(str::trim).filter(|row| !row.is_empty()).collect::<Vec<_>>());
+                now =
+                    files(&rest.split(',').map(str::trim).filter(|row| !row.is_empty()).collect::<Vec<_>>());
                 let (_, dropped) = lay(now.clone(), &changes);
                 let step = without(&changes, &dropped, at);
                 changes = step.changes;
