@@ -24,6 +24,7 @@ const MODULES: &[(&str, u8)] = &[
     ("records", 3),
     ("report", 3),
     ("state", 3),
+    ("client", 4),
     ("exchange", 4),
     ("admin", 5),
     ("http", 5),
