@@ -154,10 +154,10 @@ pub fn reloaded(digest: &str, changes: &[String], at_seconds: i64) {
 pub fn changed(noted: &Noted) {
     let value = noted.happened.value().map_or_else(|| noted.file.to_string(), |value| value.to_string());
     tracing::info!(
-        entity = %noted.entity,
+        entity = noted.entity.to_string(),
         key = noted.key.as_str(),
         value,
-        file = %noted.file,
+        file = noted.file.to_string(),
         actor = noted.origin.actor.as_str(),
         by = noted.origin.by.as_deref().unwrap_or(""),
         "{}",
@@ -172,11 +172,11 @@ pub fn changed(noted: &Noted) {
 pub fn change_dropped(dropped: &Dropped) {
     let change = &dropped.change;
     tracing::warn!(
-        entity = %change.entity,
+        entity = change.entity.to_string(),
         key = change.value.key().as_str(),
-        value = %change.value,
-        file = %dropped.file,
-        file_before = %change.file,
+        value = change.value.to_string(),
+        file = dropped.file.to_string(),
+        file_before = change.file.to_string(),
         actor = change.origin.actor.as_str(),
         "a change at run time is over: its file was edited since and wins"
     );
