@@ -193,11 +193,12 @@ fn name_the_port(settings: &mut Settings, bound: SocketAddr) {
     }
 }
 
-fn in_force(settings: &Settings, endpoints: &Endpoints, catalog: Catalog) -> Result<InForce, TrustError> {
-    let endpoints = endpoints.prepare(&catalog)?;
+fn in_force(settings: &Settings, known: &Endpoints, catalog: Catalog) -> Result<InForce, TrustError> {
+    let endpoints = known.prepare(&catalog)?;
+    let health = known.health.prepare(&catalog);
     let money = &settings.money;
     let snapshot = Arc::new(Snapshot::compile(catalog, money.currency.clone(), money.money_step));
-    Ok(InForce { snapshot, endpoints })
+    Ok(InForce { snapshot, endpoints, health })
 }
 
 fn rules(settings: &Settings, caller_key: Secret) -> Rules {

@@ -153,6 +153,7 @@ fn campaign(
             r.field("deadline_ms")
                 .wrong(what, &format!("at most {most}: 100 ms less than the carrier's ceiling"));
         }
+        let early_close = r.field("early_close").flag().unwrap_or(true);
         let floor = r.field("floor").money().unwrap_or(Money::ZERO);
         let min_margin = min_margin(r);
         let payout = payout(&r.field("payout").required());
@@ -163,6 +164,7 @@ fn campaign(
             plan: PlanIx(plan?),
             paused,
             deadline,
+            early_close,
             floor,
             min_margin,
             payout: payout?,

@@ -128,6 +128,7 @@ fn campaign(catalog: &Catalog, campaign: &Campaign) -> Vec<Fact> {
         fact("plan", &catalog.plan(campaign.plan).id),
         fact("paused", &campaign.paused),
         fact("deadline_ms", &campaign.deadline.as_millis()),
+        fact("early_close", &campaign.early_close),
         fact("floor", &campaign.floor),
         fact("negative_margin", &margin),
         fact("min_margin", &campaign.min_margin.unwrap_or(Money::ZERO)),

@@ -151,6 +151,8 @@ pub struct Campaign {
     pub paused: bool,
     /// From the request read to the close of the auction.
     pub deadline: Duration,
+    /// Whether the auction ends as soon as nobody outstanding could still win.
+    pub early_close: bool,
     /// Lowest price accepted.
     pub floor: Money,
     /// What must be left of a price after a fixed payout; `None` allows a loss (and says so in the records).

@@ -15,7 +15,6 @@ use super::subject::Subject;
 use super::trail::Trail;
 use super::{Deciding, InForce, Worker};
 use crate::auction::bid::clean_note;
-use crate::auction::rank::Ranked;
 use crate::auction::{Auction, Offer, accept};
 use crate::billing::min_price;
 use crate::capacity::{Basis, CapKey, Claim, Entity, NO_LIMIT};
@@ -266,9 +265,10 @@ impl Worker {
                         takeover: node.takeover,
                         guard: Duration::ZERO,
                         seed: ctx.seed_of(at),
+                        early: false,
                     };
-                    let entrants = members.iter().map(|ix| entrant(*ix, catalog.target(*ix))).collect();
-                    let ranking = Auction::open(rules, entrants).close(ctx.arrived);
+                    let entrants = members.iter().map(|ix| entrant(catalog.target(*ix))).collect();
+                    let ranking = Auction::open(rules, entrants).ranking(ctx.arrived);
                     answer.extend(ranking.ranked.into_iter().map(|r| (at, members[r.entrant], r.offer)));
                 }
             }
@@ -297,11 +297,8 @@ impl Worker {
                 Step::Dial(_) => self.try_static(ctx, prepared, |step| step == at),
                 Step::Auction(node) => {
                     let (subject, bars) = (&prepared.subject, prepared.bars);
-                    let run = self.auction(ctx, subject, bars, &mut prepared.trail, (at, node), asking).await;
-                    Self::note_run(&run, &mut decided);
-                    let taken = self.try_ranked(ctx, prepared, &run);
-                    merge(&mut decided.outstanding, run.outstanding);
-                    taken
+                    let run = self.auction(ctx, subject, bars, &mut prepared.trail, (at, node), asking);
+                    self.try_ranked(ctx, &mut prepared.trail, run, &mut decided).await
                 }
             };
             if decided.taken.is_some() {
@@ -314,13 +311,14 @@ impl Worker {
     /// Splits the time so far into ours and the buyers': an auction that asked nobody was all ours, and of one that had
     /// to open connections nobody can say.
     fn note_run(run: &Run, decided: &mut Decided) {
-        if !run.asked {
+        if !run.has_asked() {
             return;
         }
-        if let Some(written) = run.written {
+        let written = run.written();
+        if let Some(written) = written {
             decided.own_before += written.last.since(decided.own_since);
         }
-        decided.measured &= run.written.is_some_and(|written| written.all_warm);
+        decided.measured &= written.is_some_and(|written| written.all_warm);
         decided.own_since = run.closed;
         decided.pinged = true;
     }
@@ -350,27 +348,45 @@ impl Worker {
         None
     }
 
-    /// Tries an auction's ranking in order; who comes after the winner lost to it.
-    fn try_ranked(&self, ctx: &Ctx, prepared: &mut Prepared<'_>, run: &Run) -> Option<Taken> {
-        let mut winner: Option<(&Ranked, Taken)> = None;
-        for (target, ranked) in &run.ranked {
-            let price = Some(ranked.offer.price);
-            if let Some((first, _)) = &winner {
-                prepared.trail.close(*target, ranked.lost_to(first), price, None);
-                continue;
-            }
-            match self.hold(ctx, *target) {
+    /// Runs the auction to its end: as soon as it is settled, who comes first is held. Who cannot be is struck, and the
+    /// auction goes on without it, with the bids that came meanwhile. Who comes after the winner lost to it.
+    async fn try_ranked(
+        &self,
+        ctx: &Ctx,
+        trail: &mut Trail,
+        mut run: Run,
+        decided: &mut Decided,
+    ) -> Option<Taken> {
+        let (taken, unplaced) = loop {
+            let ranking = run.settle(&self.exchange.clock).await;
+            let Some((first, rest)) = ranking.ranked.split_first() else {
+                if run.may_go_on() {
+                    continue;
+                }
+                break (None, ranking.unplaced);
+            };
+            let (target, price) = (run.target(first.entrant), Some(first.offer.price));
+            match self.hold(ctx, target) {
                 Ok(guard) => {
-                    prepared.trail.close(*target, Reason::Won, price, None);
+                    trail.close(target, Reason::Won, price, None);
+                    for lost in rest {
+                        let reason = lost.lost_to(first);
+                        trail.close(run.target(lost.entrant), reason, Some(lost.offer.price), None);
+                    }
                     let (basis, reason) =
                         if run.has_bids { ("auction", Reason::Won) } else { ("static", Reason::Static) };
-                    let offer = ranked.offer.clone();
-                    winner = Some((ranked, Taken { target: *target, offer, guard, basis, reason }));
+                    let offer = first.offer.clone();
+                    break (Some(Taken { target, offer, guard, basis, reason }), ranking.unplaced);
                 }
-                Err(key) => prepared.trail.close(*target, Reason::HoldLost, price, Some(key.to_string())),
+                Err(key) => {
+                    trail.close(target, Reason::HoldLost, price, Some(key.to_string()));
+                    run.strike(first.entrant);
+                }
             }
-        }
-        winner.map(|(_, taken)| taken)
+        };
+        Self::note_run(&run, decided);
+        merge(&mut decided.outstanding, run.end(ctx, trail, unplaced));
+        taken
     }
 
     /// Holds what the target takes now, in the windows of now; a test call takes nothing.
@@ -400,9 +416,13 @@ impl Worker {
 
 /// A later auction of the same step adds its pings to those still out.
 fn merge(into: &mut Option<(Outstanding, Vec<TargetIx>)>, more: Option<(Outstanding, Vec<TargetIx>)>) {
-    if let Some((outstanding, members)) = more.filter(|(outstanding, _)| !outstanding.is_empty()) {
-        debug_assert!(into.is_none(), "auctions of one step share their deadline: only one can run into it");
-        *into = Some((outstanding, members));
+    let Some((more, members)) = more.filter(|(outstanding, _)| !outstanding.is_empty()) else { return };
+    match into {
+        None => *into = Some((more, members)),
+        Some((outstanding, all)) => {
+            outstanding.join(more, all.len());
+            all.extend(members);
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use crate::domain::Address;
 use crate::domain::catalog::Secret;
 use crate::ping::Pinger;
 use crate::ping::endpoint::Endpoint;
+use crate::ping::health::Health;
 use crate::records::{CommitError, Recorder};
 use crate::runtime::{Clock, Entropy, Shutdown};
 use crate::snapshot::Snapshot;
@@ -56,6 +57,8 @@ pub struct InForce {
     pub snapshot: Arc<Snapshot>,
     /// The shared sides of its bid endpoints, by target.
     pub endpoints: Vec<Option<Arc<Endpoint>>>,
+    /// How each has been answering, by target.
+    pub health: Vec<Option<Arc<Health>>>,
 }
 
 /// What every request needs, shared by all workers.

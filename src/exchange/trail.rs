@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::auction::bid::clean_note;
+use crate::auction::bid::{NoBid, clean_note};
 use crate::domain::caller::PERSONAL_TAGS;
 use crate::domain::{Catalog, Money, PingId, Plan, Reason, Tags, TargetIx};
 use crate::ping::Late;
@@ -17,6 +17,8 @@ struct Line {
     target: TargetIx,
     row: OutcomeRow,
     open: bool,
+    /// The auction's end did not depend on its ping.
+    not_needed: bool,
 }
 
 /// The record of one step.
@@ -49,7 +51,7 @@ impl Trail {
                 latency_us: None,
                 note: None,
             };
-            Line { target, row, open: true }
+            Line { target, row, open: true, not_needed: false }
         };
         let row = TrailRow {
             keys,
@@ -131,20 +133,26 @@ impl Trail {
         self.row.closed_us = closed.as_micros() as u64;
     }
 
+    /// The auction ended without the target's ping, which is out: whatever comes of it, that is its outcome.
+    pub(super) fn not_needed(&mut self, target: TargetIx) {
+        if let Some(line) = self.line(target) {
+            line.not_needed = true;
+        }
+    }
+
     /// A ping that was out gets its final outcome.
     pub(super) fn resolve(&mut self, target: TargetIx, late: Late) {
         if let Some(line) = self.line(target).filter(|line| line.row.reason == Reason::Pending) {
-            line.row.reason = late.reason;
-            line.row.amount = late.amount;
             line.row.latency_us = late.latency.map(|latency| latency.as_micros() as u64);
-            line.row.note = late.note;
+            let NoBid { reason, amount, note } = late.outcome(!line.not_needed);
+            (line.row.reason, line.row.amount, line.row.note) = (reason, amount, note);
         }
     }
 
     /// Nothing came of a ping that was out.
     pub(super) fn time_out(&mut self, target: TargetIx) {
         if let Some(line) = self.line(target).filter(|line| line.row.reason == Reason::Pending) {
-            line.row.reason = Reason::Timeout;
+            line.row.reason = if line.not_needed { Reason::NotNeeded } else { Reason::Timeout };
         }
     }
 

@@ -91,7 +91,7 @@ pub struct TrailRow {
     pub test: bool,
     /// Seed of the draws of this step.
     pub seed: u64,
-    /// How waiting ended: `no_auction all_replied deadline`.
+    /// How waiting ended: `no_auction all_replied early deadline`.
     pub close: &'static str,
     /// From the request read to the last ping written, in microseconds.
     pub asked_us: u64,

@@ -173,7 +173,7 @@ pub struct StepRow {
     pub plan: String,
     /// `false` while an outcome is still `pending`.
     pub is_final: bool,
-    /// How waiting ended: `no_auction all_replied deadline`.
+    /// How waiting ended: `no_auction all_replied early deadline`.
     pub close: String,
     /// From the request read to the last ping written, in milliseconds.
     pub asked_in_ms: f64,

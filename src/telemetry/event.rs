@@ -8,7 +8,7 @@ use std::time::Duration;
 use metrics::{counter, gauge, histogram};
 
 use super::names as name;
-use crate::domain::{BuyerId, CampaignId, Money, Reason};
+use crate::domain::{BuyerId, CampaignId, Money, Reason, TargetId};
 
 fn campaign_label(campaign: Option<&CampaignId>) -> String {
     campaign.map_or_else(|| "none".to_owned(), ToString::to_string)
@@ -54,6 +54,31 @@ pub fn connection_opened(buyer: &BuyerId, when: &'static str) {
 /// Outstanding pings were closed at once because the linger set was full.
 pub fn linger_overflow(pings: usize) {
     counter!(name::LINGER_OVERFLOW).increment(pings as u64);
+}
+
+/// Whether a target is only probed; told at each start and reload and at every change.
+pub fn target_unresponsive(buyer: &BuyerId, target: &TargetId, is_so: bool) {
+    gauge!(name::UNRESPONSIVE, "buyer" => buyer.to_string(), "target" => target.to_string())
+        .set(f64::from(u8::from(is_so)));
+}
+
+/// Auctions stopped waiting for a target.
+pub fn unresponsive(buyer: &BuyerId, target: &TargetId, misses: u32) {
+    target_unresponsive(buyer, target, true);
+    counter!(name::UNRESPONSIVE_CHANGES, "buyer" => buyer.to_string(), "change" => "sidelined").increment(1);
+    tracing::warn!(
+        buyer.id = %buyer,
+        target.id = %target,
+        misses,
+        "a target answers no ping in time: it is only probed now, and not waited for"
+    );
+}
+
+/// Auctions wait for a target again.
+pub fn responsive_again(buyer: &BuyerId, target: &TargetId, misses: u32) {
+    target_unresponsive(buyer, target, false);
+    counter!(name::UNRESPONSIVE_CHANGES, "buyer" => buyer.to_string(), "change" => "back").increment(1);
+    tracing::info!(buyer.id = %buyer, target.id = %target, misses, "a target answers in time again: it is waited for");
 }
 
 /// A name could not be resolved; the last good addresses stay in use for an hour.

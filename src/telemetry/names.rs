@@ -61,6 +61,8 @@ metrics_table! {
     CONNECTIONS "outcry_ping_connections" Gauge [] &[], "Connections to bid endpoints open now.";
     LINGERING "outcry_ping_lingering" Gauge [] &[], "Pings whose late reply is still waited for.";
     LINGER_OVERFLOW "outcry_ping_linger_overflow_total" Counter [] &[], "Outstanding pings closed at once because the linger set was full.";
+    UNRESPONSIVE "outcry_target_unresponsive" Gauge ["buyer", "target"] &[], "1 while a target that missed five pings in a row is only probed and not waited for, else 0.";
+    UNRESPONSIVE_CHANGES "outcry_target_unresponsive_changes_total" Counter ["buyer", "change"] &[], "Targets that auctions stopped waiting for (`sidelined`) and wait for again (`back`).";
     RESOLVE_FAILURES "outcry_ping_resolve_failures_total" Counter [] &[], "Background look-ups of bid endpoints' names that failed.";
     EVENTS "outcry_events_total" Counter ["type"] &[], "Carrier events taken.";
     CALLS_ENDED "outcry_calls_ended_total" Counter ["campaign", "reason"] &[], "Calls ended, by what came of them.";
