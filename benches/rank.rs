@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use outcry::auction::bid::{Bid, Reply};
 use outcry::auction::{Auction, Entrant, Progress, Rules};
-use outcry::domain::{Bps, Money, TargetIx};
+use outcry::domain::{Bps, Money};
 
 use crate::{Stopwatch, market};
 
@@ -16,13 +16,14 @@ const ENTRANTS: u32 = 20;
 
 fn entrant(n: u32) -> Entrant {
     Entrant {
-        target: TargetIx(n),
         tier: 1,
         priority: 100,
         weight: 1 + n % 3,
         multiplier: Bps::WHOLE,
         floor: Money::ZERO,
         fixed: None,
+        ceiling: market::money("1000"),
+        waited: true,
     }
 }
 
@@ -34,6 +35,7 @@ fn open() -> Auction {
         takeover: None,
         guard: Duration::from_secs(2),
         seed: 7,
+        early: true,
     };
     Auction::open(rules, (0..ENTRANTS).map(entrant).collect())
 }
@@ -52,12 +54,14 @@ fn with(price: impl Fn(u32) -> Money) -> (Auction, Vec<Reply>) {
 /// Takes the replies and says how many are ranked.
 fn decide((mut auction, replies): (Auction, Vec<Reply>)) -> usize {
     let now = market::now();
-    let mut progress = auction.progress();
     for (at, reply) in replies.into_iter().enumerate() {
-        progress = auction.on_reply(at, reply, now);
+        // Whoever gathers asks after each reply whether that was enough.
+        let wait = auction.progress(now) == Progress::Waiting;
+        assert!(wait, "the next could bid more");
+        auction.on_reply(at, reply, now);
     }
-    assert_eq!(progress, Progress::Settled);
-    auction.close(now).ranked.len()
+    assert_eq!(auction.progress(now), Progress::Settled);
+    auction.ranking(now).ranked.len()
 }
 
 pub fn run(watch: &mut Stopwatch) {

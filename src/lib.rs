@@ -57,7 +57,8 @@ pub mod records;
 pub mod report;
 pub mod state;
 
-// Layer 4: the stories.
+// Layer 4: the stories, and the way back in from the command line.
+pub mod client;
 pub mod exchange;
 
 // Layer 5: who comes in.

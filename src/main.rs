@@ -5,19 +5,21 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the command line is shell")]
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
 use outcry::app::{Running, start_logs};
-use outcry::config::{self, Loaded, Problem};
+use outcry::client::verbs::{BuyerVerb, CampaignVerb, Reach};
+use outcry::client::{ClientError, Remote};
+use outcry::config::{self, Loaded, Problem, Settings};
 use outcry::demo;
 use outcry::domain::{CallId, Reason, Timestamp};
 use outcry::records::sqlite::{Reader, StoreError};
 use outcry::records::stored::CallQuery;
-use outcry::report::{self, By, Format, Style};
+use outcry::report::{self, By, EntityValues, Format, Style};
 use outcry::runtime::{chain, hex, random_bytes, run_here};
 use outcry::telemetry::MetricsPage;
 use sha2::{Digest, Sha256};
@@ -50,12 +52,28 @@ enum Verb {
     Demo(DemoArgs),
     /// Check the configuration: every error at once, with file, line and what is allowed.
     #[command(
-        after_help = "Examples:\n  outcry check\n  outcry check --config outcry-demo/config/outcry.toml"
+        after_help = "Examples:\n  outcry check\n  outcry check --running --config /etc/outcry/outcry.toml"
     )]
     Check {
         #[command(flatten)]
         settings: SettingsFile,
+        /// Also ask the running exchange what in it differs from the files.
+        #[arg(long)]
+        running: bool,
+        /// File with an admin key; without it the environment variable OUTCRY_KEY, where the exchange wants one.
+        #[arg(long, value_name = "FILE", requires = "running")]
+        key_file: Option<PathBuf>,
     },
+    /// Pause, resume, cap or show a buyer, or one target of it, in the running exchange.
+    #[command(subcommand)]
+    #[command(
+        after_help = "Examples:\n  outcry buyer pause acme-auto\n  outcry buyer caps acme-auto --concurrency 5"
+    )]
+    Buyer(BuyerVerb),
+    /// Pause, resume or show a campaign in the running exchange.
+    #[command(subcommand)]
+    #[command(after_help = "Examples:\n  outcry campaign pause auto-us\n  outcry campaign show auto-us")]
+    Campaign(CampaignVerb),
     /// Profit and loss from the store.
     #[command(
         after_help = "Examples:\n  outcry pnl --by buyer\n  outcry pnl --by hour --since 2026-11-20T00:00:00Z --format csv"
@@ -231,6 +249,16 @@ impl From<std::io::Error> for Ended {
     }
 }
 
+impl From<ClientError> for Ended {
+    fn from(error: ClientError) -> Ended {
+        let code = match error {
+            ClientError::Unreachable { .. } | ClientError::Refused(_) => 1,
+            ClientError::Strange { .. } => DATA,
+        };
+        Ended { code, what: error.to_string() }
+    }
+}
+
 fn main() -> ExitCode {
     match run(Cli::parse().verb) {
         Ok(()) => ExitCode::SUCCESS,
@@ -247,7 +275,12 @@ fn run(verb: Verb) -> Result<(), Ended> {
     match verb {
         Verb::Serve { settings } => serve(load(&settings)?),
         Verb::Demo(args) => run_demo(args),
-        Verb::Check { settings } => check(&settings),
+        Verb::Check { settings, running, key_file } => {
+            let loaded = check(&settings)?;
+            if running { check_running(&loaded, key_file.as_deref()) } else { Ok(()) }
+        }
+        Verb::Buyer(verb) => operate(verb.reach(), |remote, by| verb.run(remote, by)),
+        Verb::Campaign(verb) => operate(verb.reach(), |remote, by| verb.run(remote, by)),
         Verb::Pnl { settings, by, since, until, format } => {
             let pnl =
                 report::pnl(&reader(&settings)?, by, since, until).map_err(|error| Ended::data(&error))?;
@@ -280,7 +313,7 @@ fn reader(settings: &SettingsFile) -> Result<Reader, Ended> {
     Reader::open(&settings.store.path).map_err(|error| Ended::data(&error))
 }
 
-fn check(settings: &SettingsFile) -> Result<(), Ended> {
+fn check(settings: &SettingsFile) -> Result<Loaded, Ended> {
     let loaded = load(settings)?;
     let mut out = std::io::stdout().lock();
     for warning in &loaded.warnings {
@@ -311,7 +344,62 @@ fn check(settings: &SettingsFile) -> Result<(), Ended> {
         catalog.plans.len()
     )?;
     writeln!(out, "  catalog {}", catalog.digest)?;
+    drop(out);
+    Ok(loaded)
+}
+
+/// Where the running exchange takes its operators' requests, and the key to show there.
+fn remote(settings: &Settings, key_file: Option<&Path>) -> Result<Remote, Ended> {
+    let key = match key_file {
+        Some(file) => {
+            let what = |error| Ended { code: 1, what: format!("{} cannot be read: {error}", file.display()) };
+            Some(std::fs::read_to_string(file).map_err(what)?.trim().to_owned())
+        }
+        None => std::env::var("OUTCRY_KEY").ok(),
+    };
+    let cert_file = settings.admin.tls.as_ref().map(|tls| tls.cert_file.clone());
+    Ok(Remote { listen: settings.admin.listen, cert_file, key })
+}
+
+/// What differs in the running exchange from the files that were just found good.
+fn check_running(loaded: &Loaded, key_file: Option<&Path>) -> Result<(), Ended> {
+    let running = remote(&loaded.settings, key_file)?.changes()?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out)?;
+    if running.files != loaded.catalog.digest {
+        writeln!(out, "the running exchange has read other files: a reload puts these into force")?;
+    }
+    match running.changes.len() {
+        0 => writeln!(out, "nothing was changed at run time")?,
+        1 => writeln!(out, "1 change was made at run time:")?,
+        count => writeln!(out, "{count} changes were made at run time:")?,
+    }
+    if !running.changes.is_empty() {
+        report::print(&mut out, Format::Table, style(), &running.changes, None)?;
+    }
+    for idle in running.changes.iter().filter(|change| change.is_idle) {
+        writeln!(
+            out,
+            "{} {} is not in the files that are in force: its change lies idle",
+            idle.entity, idle.id
+        )?;
+    }
     Ok(())
+}
+
+/// Asks the running exchange, and prints what is in force then.
+fn operate(
+    reach: &Reach,
+    ask: impl Fn(&Remote, Option<&str>) -> Result<EntityValues, ClientError>,
+) -> Result<(), Ended> {
+    let settings =
+        config::load_settings(&reach.config).map_err(|problems| Ended::configuration(&problems))?;
+    let remote = remote(&settings, reach.key_file.as_deref())?;
+    // What the shell says of who asks: for the history, not for permission.
+    let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let user = user.filter(|user| (1..=80).contains(&user.len()) && !user.contains(char::is_control));
+    let found = ask(&remote, user.as_deref())?;
+    Ok(report::print(&mut std::io::stdout().lock(), reach.format, style(), &found.values, None)?)
 }
 
 fn explain(settings: &SettingsFile, call: Option<CallId>, format: ExplainFormat) -> Result<(), Ended> {

@@ -4,7 +4,7 @@
 #   tests/run.sh          the gate
 #   tests/run.sh --deep   also what is slow: the tests in release and again and again, a demo that is audited, full benches
 #
-# Needs Rust and a C compiler. What else it needs it installs, saying so; what it cannot install fails by name. It stops
+# Needs Rust, a C compiler and Python 3 with venv. What else it needs it installs, saying so; what it cannot install fails by name. It stops
 # itself after 60 minutes, naming the step.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -62,6 +62,24 @@ component() {
   fi
 }
 
+# A Python with the packages that judge our answers, in a folder of its own.
+python_tools() {
+  local folder=target/tools/python
+  # Each package in its wanted version, or the name of the first that is not.
+  "$folder/bin/python" - tests/tools/requirements.txt 2>/dev/null <<'EOF' && return
+import sys
+from importlib.metadata import version
+wanted = [line.strip().split("==") for line in open(sys.argv[1]) if line.strip()]
+sys.exit(any(version(name) != number for name, number in wanted))
+EOF
+  echo "installing $(tr '\n' ' ' <tests/tools/requirements.txt)for Python into $folder"
+  command -v python3 >/dev/null 2>&1 || missing python3 "some tests ask other programs' libraries about our answers"
+  rm -rf "$folder"
+  timeout 60 python3 -m venv "$folder" >"$log" 2>&1 || { cat "$log" >&2; missing "python3-venv" "python3 -m venv failed"; }
+  timeout 300 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/tools/requirements.txt \
+    >"$log" 2>&1 || { cat "$log" >&2; missing "a package of tests/tools/requirements.txt" "pip could not install it"; }
+}
+
 missing() {
   echo "FAILED   $1 is missing: $2" >&2
   exit 1
@@ -73,6 +91,7 @@ command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || command -v cl
 command -v timeout >/dev/null 2>&1 || missing timeout "it belongs to the GNU core utilities"
 component rustfmt fmt
 component clippy clippy
+python_tools
 
 step "format"                           cargo fmt --all --check
 step "lints (warnings denied)"          cargo clippy --workspace --all-targets --locked -- -D warnings

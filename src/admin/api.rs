@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::Desk;
 use crate::domain::{CallId, Reason, Timestamp};
+use crate::exchange::unknown::UnknownReport;
 use crate::problem::{Code, Fault, Problem};
 use crate::records::sqlite::{Reader, StoreError};
 use crate::records::stored::CallQuery;
@@ -54,7 +55,7 @@ pub struct PageAsked {
 }
 
 /// A query string; what cannot be read as one is told in a problem document, as everything else.
-pub struct QueryOf<T>(T);
+pub struct QueryOf<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryOf<T> {
     type Rejection = Problem;
@@ -67,14 +68,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryOf<T> {
 }
 
 /// The last segment of a path; what is no UTF-8 names nothing.
-pub struct Named(String);
+pub struct Named(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Named {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Named, Problem> {
         let read = Path::from_request_parts(parts, state).await;
-        read.map(|Path(name)| Named(name)).map_err(|_| unknown_call())
+        read.map(|Path(name)| Named(name)).map_err(|_| Problem::new(Code::NotFound, "Names are UTF-8."))
     }
 }
 
@@ -171,7 +172,44 @@ pub async fn ledger(
     from_store(desk, move |reader| report::ledger(reader, cursor, limit)).await.map(Json)
 }
 
-fn page(asked: &PageAsked) -> Result<(i64, usize), Problem> {
+/// Carriers' reports about calls this node does not know.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct UnknownPage {
+    /// The newest 1,000 since the start, newest first.
+    reports: Vec<UnknownRow>,
+}
+
+/// A report that was refused because nobody knows its call.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct UnknownRow {
+    /// When it came.
+    #[schema(example = "2026-11-20T09:00:00.000Z")]
+    received: String,
+    /// The carrier, where it showed who it is.
+    carrier: Option<String>,
+    /// The call as the report names it, without what could be a phone number.
+    call: String,
+    /// What it said happened.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// Cause, originator and talk time.
+    detail: String,
+}
+
+/// Reports about unknown calls: a carrier whose calls do not arrive, or whose reports come long after.
+#[utoipa::path(get, path = "/api/v1/unknown-reports", responses((status = 200, body = UnknownPage)))]
+pub async fn unknown_reports(State(desk): State<Desk>) -> Json<UnknownPage> {
+    let row = |report: UnknownReport| UnknownRow {
+        received: report.received.to_string(),
+        carrier: report.carrier,
+        call: report.call,
+        kind: report.kind,
+        detail: report.detail,
+    };
+    Json(UnknownPage { reports: desk.inner.exchange.unknown.list().into_iter().map(row).collect() })
+}
+
+pub(super) fn page(asked: &PageAsked) -> Result<(i64, usize), Problem> {
     let mut read = Asked::default();
     let not_negative = |text: &str| text.parse().ok().filter(|cursor| *cursor >= 0);
     let cursor = read.value("cursor", asked.cursor.as_deref(), "`next` of a page, or 0", not_negative);
@@ -181,7 +219,7 @@ fn page(asked: &PageAsked) -> Result<(i64, usize), Problem> {
 }
 
 /// Runs a read off the runtime's thread, a few at a time.
-async fn from_store<T: Send + 'static>(
+pub(super) async fn from_store<T: Send + 'static>(
     desk: Desk,
     read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Problem> {

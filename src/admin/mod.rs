@@ -1,20 +1,23 @@
 //! Operators: metrics, health, and the API over calls, outcomes and ledger, on a listener and thread of its own.
 //!
-//! Nothing here decides anything about a call, and nothing of call traffic waits for it. Reads the store read-only.
+//! Nothing here decides anything about a call, and nothing of call traffic waits for it. Reads the store read-only; what
+//! is changed at run time is asked of the office.
 
 pub mod api;
+pub mod changes;
+pub mod order;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -25,6 +28,7 @@ use crate::listener::bearer;
 use crate::problem::{Code, Problem};
 use crate::runtime::same_digest;
 use crate::telemetry::{MetricsPage, event};
+use order::Order;
 
 /// Reads of the store at once; more wait.
 const READS: usize = 4;
@@ -37,6 +41,7 @@ pub struct Desk {
 
 struct Inner {
     exchange: Arc<Exchange>,
+    orders: mpsc::Sender<Order>,
     metrics: MetricsPage,
     store: PathBuf,
     keys: Vec<AdminKey>,
@@ -45,17 +50,30 @@ struct Inner {
 
 impl Desk {
     /// Without `keys` everybody who reaches the listener is an operator: for loopback only, as `config` ensures.
-    pub fn new(exchange: Arc<Exchange>, metrics: MetricsPage, store: PathBuf, keys: Vec<AdminKey>) -> Desk {
-        Desk {
-            inner: Arc::new(Inner { exchange, metrics, store, keys, reads: Arc::new(Semaphore::new(READS)) }),
-        }
+    pub fn new(
+        exchange: Arc<Exchange>,
+        orders: mpsc::Sender<Order>,
+        metrics: MetricsPage,
+        store: PathBuf,
+        keys: Vec<AdminKey>,
+    ) -> Desk {
+        let reads = Arc::new(Semaphore::new(READS));
+        Desk { inner: Arc::new(Inner { exchange, orders, metrics, store, keys, reads }) }
     }
+}
+
+/// Who asks, once they were let in.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The name of their key; `local` without keys.
+    actor: String,
+    may_change: bool,
 }
 
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Outcry admin API",
-    description = "Calls, outcomes and ledger of one node. Lists go on by cursor. Errors are RFC 9457 problem documents."
+    description = "Calls, outcomes and ledger of one node, and what is changed at run time. Lists go on by cursor. Errors are RFC 9457 problem documents."
 ))]
 struct Described;
 
@@ -65,6 +83,13 @@ fn routes() -> OpenApiRouter<Desk> {
         .routes(routes!(api::call))
         .routes(routes!(api::outcomes))
         .routes(routes!(api::ledger))
+        .routes(routes!(api::unknown_reports))
+        .routes(routes!(changes::buyer, changes::change_buyer))
+        .routes(routes!(changes::target, changes::change_target))
+        .routes(routes!(changes::campaign, changes::change_campaign))
+        .routes(routes!(changes::changes))
+        .routes(routes!(changes::history))
+        .routes(routes!(changes::reload))
         .routes(routes!(metrics))
         .routes(routes!(healthz))
         .routes(routes!(readyz))
@@ -100,32 +125,62 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Lets in who shows a key; health is open. Without keys only requests that name this machine are taken, so that no
-/// page in an operator's browser can ask through a name of its own.
-async fn enter(State(desk): State<Desk>, request: Request, next: Next) -> Result<Response, Problem> {
-    let is_health = matches!(request.uri().path(), "/healthz" | "/readyz");
-    let headers = request.headers();
-    if desk.inner.keys.is_empty() {
-        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
-        if !is_health && !names_this_machine(host) {
-            return Err(Problem::new(
-                Code::Forbidden,
-                "Without keys the admin listener answers only under an address or localhost: use that, or set keys.",
-            ));
-        }
+/// Lets in who shows a key; health is open. Who may only look changes nothing.
+async fn enter(State(desk): State<Desk>, mut request: Request, next: Next) -> Result<Response, Problem> {
+    if matches!(request.uri().path(), "/healthz" | "/readyz") {
         return Ok(next.run(request).await);
     }
-    let key = bearer(headers);
-    let known = key.is_some_and(|key| {
-        let digest: [u8; 32] = Sha256::digest(key.as_bytes()).into();
-        desk.inner.keys.iter().fold(false, |known, admin| known | same_digest(&digest, &admin.digest))
-    });
-    match (is_health || known, key) {
-        (true, _) => Ok(next.run(request).await),
-        (false, None) => {
-            Err(Problem::new(Code::Unauthorized, "Send an admin key as `Authorization: Bearer <key>`."))
-        }
-        (false, Some(_)) => Err(Problem::new(Code::Unauthorized, "The key is not one of `admin.keys`.")),
+    let headers = request.headers();
+    let is_change = !request.method().is_safe();
+    let caller = if desk.inner.keys.is_empty() {
+        local(headers, is_change)?
+    } else {
+        by_key(&desk.inner.keys, bearer(headers))?
+    };
+    if is_change && !caller.may_change {
+        let detail = "This key may look and change nothing: use one with the role `operator`.";
+        return Err(Problem::new(Code::Forbidden, detail));
+    }
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+/// Without keys only requests that name this machine are taken, so that no page in an operator's browser can ask through
+/// a name of its own; and what changes something is not taken from a page that came from elsewhere, this machine's own
+/// ports included.
+fn local(headers: &HeaderMap, is_change: bool) -> Result<Caller, Problem> {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+    if !names_this_machine(host) {
+        return Err(Problem::new(
+            Code::Forbidden,
+            "Without keys the admin listener answers only under an address or localhost: use that, or set keys.",
+        ));
+    }
+    let is_own = |origin: &HeaderValue| {
+        let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+        authority.is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(host))
+    };
+    if is_change && !headers.get_all(ORIGIN).iter().all(is_own) {
+        return Err(Problem::new(
+            Code::Forbidden,
+            "Without keys nothing is changed on behalf of a page from elsewhere: use a command line, or set keys.",
+        ));
+    }
+    Ok(Caller { actor: "local".to_owned(), may_change: true })
+}
+
+fn by_key(keys: &[AdminKey], shown: Option<&str>) -> Result<Caller, Problem> {
+    let Some(shown) = shown else {
+        return Err(Problem::new(Code::Unauthorized, "Send an admin key as `Authorization: Bearer <key>`."));
+    };
+    let digest: [u8; 32] = Sha256::digest(shown.as_bytes()).into();
+    // Every key is looked at, however early one fits.
+    let known = keys
+        .iter()
+        .fold(None, |known, key| if same_digest(&digest, &key.digest) { Some(key) } else { known });
+    match known {
+        Some(key) => Ok(Caller { actor: key.name.clone(), may_change: key.may_change() }),
+        None => Err(Problem::new(Code::Unauthorized, "The key is not one of `admin.keys`.")),
     }
 }
 
@@ -140,7 +195,7 @@ async fn nothing_here() -> Problem {
 }
 
 async fn wrong_method() -> Problem {
-    Problem::new(Code::MethodNotAllowed, "Use GET.")
+    Problem::new(Code::MethodNotAllowed, "This path takes another method: see `outcry openapi`.")
 }
 
 /// What Prometheus reads.

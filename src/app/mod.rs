@@ -7,6 +7,7 @@
 //! records     the one writer to the store
 //! ```
 
+mod laid;
 mod office;
 
 use std::net::SocketAddr;
@@ -17,10 +18,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_rustls::TlsAcceptor;
 
 use crate::admin::Desk;
+use crate::admin::order::ORDERS_MAX;
 use crate::config::{self, Loaded, Settings};
 use crate::domain::catalog::Secret;
 use crate::domain::{CarrierIx, Catalog};
@@ -30,14 +32,14 @@ use crate::http::{self, Counted, HandedOn, Served};
 use crate::listener::{self, Door, Manners};
 use crate::ping::Pinger;
 use crate::ping::client::{self, Pool};
-use crate::ping::endpoint::{Endpoints, TrustError};
-use crate::records::row::{CatalogRow, Row};
+use crate::ping::endpoint::{Endpoint, Endpoints, TrustError};
 use crate::records::{COMMIT_WAIT, Recorder, Writer, sqlite};
 use crate::runtime::{Clock, Entropy, Shutdown, hex, random_bytes, run_here};
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::telemetry::event;
 use crate::telemetry::{self, MetricsPage};
+use laid::Laid;
 use office::Office;
 
 /// How long a connection without a request is kept.
@@ -89,7 +91,7 @@ pub struct Running {
     /// Where operators reach it.
     pub admin: SocketAddr,
     exchange: Arc<Exchange>,
-    reload: mpsc::Sender<()>,
+    reload: Arc<Notify>,
     shutdown: Shutdown,
     threads: Vec<JoinHandle<()>>,
     writer: Writer,
@@ -111,11 +113,16 @@ impl Running {
         };
         let (traffic_tls, admin_tls) = (tls(&settings.call_traffic.tls)?, tls(&settings.admin.tls)?);
         let endpoints = Arc::new(Endpoints::new(clock.clone(), settings.pings.allow_private_addresses));
-        let in_force = in_force(&settings, &endpoints, catalog)?;
         let store = sqlite::Store::open(&settings.store.path)?;
+        let reader = sqlite::Reader::open(&settings.store.path)?;
+        let next = Laid::at_start(catalog, text, &reader.changes_laid()?, clock.now());
+        let (catalog, text) = next.laid.in_force();
+        let endpoints_now = endpoints.prepare(&catalog)?;
+        let in_force = in_force(&settings, &endpoints, endpoints_now, catalog, &next.laid);
         let (recorder, writer) = Recorder::start(store, settings.store.queue, event::store_fault);
         let digest = in_force.snapshot.catalog.digest.clone();
-        recorder.push(vec![Row::Catalog(CatalogRow { digest: digest.clone(), text, since: clock.now() })]);
+        // In its place at once; nothing is acknowledged by it, so nobody waits.
+        drop(recorder.reserve().map(|slot| slot.commit(laid::rows(&next.noted, &digest, text, clock.now()))));
         // Endpoints whose names are slower than this are asked as soon as they are known.
         let _ = run_here(async { tokio::time::timeout(FIRST_LOOK, endpoints.refresh()).await })?;
         let exchange = Arc::new(Exchange::new(
@@ -127,16 +134,18 @@ impl Running {
             rules(&settings, caller_key),
             shutdown.clone(),
         ));
-        let uses = sqlite::Reader::open(&settings.store.path)?.uses(clock.now().before(LONGEST_DAY))?;
+        let uses = reader.uses(clock.now().before(LONGEST_DAY))?;
         exchange.restore_caps(&uses, clock.now());
         let open = Arc::new(AtomicUsize::new(0));
         let (workers, mut threads) = start_workers(&settings, &exchange, &open, traffic_tls, &shutdown)?;
         let pingers = workers.iter().map(|worker| worker.pinger.clone()).collect();
         let door = Door::new("call_traffic", settings.call_traffic.connections);
         threads.push(start_acceptor(traffic, &door, workers, &shutdown)?);
-        let (reload, asked) = mpsc::channel(1);
+        let reload = Arc::new(Notify::new());
+        let (orders, ordered) = mpsc::channel(ORDERS_MAX);
         let desk = Desk::new(
             Arc::clone(&exchange),
+            orders,
             metrics.clone(),
             settings.store.path.clone(),
             settings.admin.keys.clone(),
@@ -150,10 +159,13 @@ impl Running {
             traffic_door: door,
             admin_door: Door::new("admin", ADMIN_CONNECTIONS),
             pingers,
+            reload: Arc::clone(&reload),
             shutdown: shutdown.clone(),
         };
-        threads.push(spawn("admin", move || run_here(office.run(admin, admin_tls, desk, asked)))?);
+        let laid = next.laid;
+        threads.push(spawn("admin", move || run_here(office.run(admin, admin_tls, desk, ordered, laid)))?);
         event::loaded(&digest, clock.now().seconds());
+        office::tell(&next.noted, &next.dropped);
         tracing::info!(call_traffic = %traffic_at, admin = %admin_at, "the exchange takes calls");
         Ok(Running { call_traffic: traffic_at, admin: admin_at, exchange, reload, shutdown, threads, writer })
     }
@@ -165,8 +177,8 @@ impl Running {
 
     /// Reads the catalog again, in the background; what comes of it is logged and counted.
     pub fn reload(&self) {
-        // A reload that is asked for already reads the files as they will be then.
-        let _ = self.reload.try_send(());
+        // A reload that is asked for already reads the files as they will be then: it is remembered once.
+        self.reload.notify_one();
     }
 
     /// Takes no more calls, lets what was begun end, and returns when every record is written.
@@ -193,11 +205,19 @@ fn name_the_port(settings: &mut Settings, bound: SocketAddr) {
     }
 }
 
-fn in_force(settings: &Settings, endpoints: &Endpoints, catalog: Catalog) -> Result<InForce, TrustError> {
-    let endpoints = endpoints.prepare(&catalog)?;
+/// What decisions are taken by: the catalog that `laid` makes, compiled.
+fn in_force(
+    settings: &Settings,
+    known: &Endpoints,
+    endpoints: Vec<Option<Arc<Endpoint>>>,
+    catalog: Catalog,
+    laid: &Laid,
+) -> InForce {
+    let health = known.health.prepare(&catalog);
     let money = &settings.money;
     let snapshot = Arc::new(Snapshot::compile(catalog, money.currency.clone(), money.money_step));
-    Ok(InForce { snapshot, endpoints })
+    let (files, changes) = (laid.files_digest().to_owned(), laid.changes.clone());
+    InForce { snapshot, endpoints, health, files, changes }
 }
 
 fn rules(settings: &Settings, caller_key: Secret) -> Rules {
@@ -207,6 +227,7 @@ fn rules(settings: &Settings, caller_key: Secret) -> Rules {
         auction_fan_out: settings.limits.auction_fan_out,
         keep_ended: settings.calls.keep_ended,
         late_events: settings.calls.late_events,
+        next_within: settings.calls.next_within,
         dial_guard: settings.calls.dial_guard,
         test_address: settings.calls.test_address.clone(),
         caller_key,

@@ -1,21 +1,26 @@
-//! What runs beside call traffic, on the admin thread: the operators' listener, the sweep, names, levels, the reload.
+//! What runs beside call traffic, on the admin thread: the operators' listener, the sweep, names, levels, and orders: reloads
+//! and changes, one after the other.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_rustls::TlsAcceptor;
 
+use super::laid::{Laid, rows};
 use super::{FIRST_LOOK, IDLE, in_force};
+use crate::admin::order::{FileFault, NotChanged, Order, Reloaded};
 use crate::admin::{self, Desk};
-use crate::config::{self, Settings};
+use crate::config::{self, Problem, Settings};
+use crate::domain::change::{Asked, Dropped, Happened, NoStep, Noted};
 use crate::exchange::{Exchange, InForce};
 use crate::listener::{self, Door, Manners};
 use crate::ping::Pinger;
 use crate::ping::endpoint::{Endpoints, REFRESH};
-use crate::records::row::{CatalogRow, Row};
+use crate::records::CommitError;
+use crate::records::row::Row;
 use crate::runtime::Shutdown;
 use crate::telemetry::MetricsPage;
 use crate::telemetry::event::{self, Levels};
@@ -36,6 +41,8 @@ pub(super) struct Office {
     pub(super) traffic_door: Arc<Door>,
     pub(super) admin_door: Arc<Door>,
     pub(super) pingers: Vec<Pinger>,
+    /// Asks for a reload; asked for again before it began, it is one.
+    pub(super) reload: Arc<Notify>,
     pub(super) shutdown: Shutdown,
 }
 
@@ -45,14 +52,15 @@ impl Office {
         admin: std::net::TcpListener,
         tls: Option<TlsAcceptor>,
         desk: Desk,
-        asked: mpsc::Receiver<()>,
+        ordered: mpsc::Receiver<Order>,
+        laid: Laid,
     ) {
         tokio::join!(
             self.serve_admin(admin, tls, desk),
             self.exchange.sweep(&self.shutdown),
             self.resolve(),
             self.tell_levels(),
-            self.reload(asked),
+            self.carry_out(ordered, laid),
         );
     }
 
@@ -115,30 +123,68 @@ impl Office {
         }
     }
 
-    /// Reads the catalog whenever it is asked to. What was in force before is dropped here once nobody uses it, so that
-    /// no worker pays for it.
-    async fn reload(&self, mut asked: mpsc::Receiver<()>) {
+    /// Carries out orders one after the other, and reloads whenever that is asked for. What was in force before is
+    /// dropped here once nobody uses it, so that no worker pays for it.
+    async fn carry_out(&self, mut ordered: mpsc::Receiver<Order>, mut laid: Laid) {
         let mut retired: Vec<Arc<InForce>> = Vec::new();
         loop {
-            tokio::select! {
+            // Orders before reloads: somebody waits for them, and a pause must not wait for names to resolve.
+            let before = tokio::select! {
                 biased;
                 () = self.shutdown.wait() => return,
-                Some(()) = asked.recv() => retired.extend(self.reload_once().await),
-                () = tokio::time::sleep(EVERY_SECOND), if !retired.is_empty() => {}
-            }
+                Some(order) = ordered.recv() => match order {
+                    Order::Change(asked, told) => {
+                        let (before, done) = self.change(&mut laid, &asked).await;
+                        // Who asked may be gone; what was done is done.
+                        let _ = told.send(done);
+                        before
+                    }
+                    Order::Reload(told) => {
+                        let (before, done) = self.reload_once(&mut laid).await;
+                        let _ = told.send(done);
+                        before
+                    }
+                },
+                () = self.reload.notified() => self.reload_once(&mut laid).await.0,
+                () = tokio::time::sleep(EVERY_SECOND), if !retired.is_empty() => None,
+            };
+            retired.extend(before);
             retired.retain(|in_force| Arc::strong_count(in_force) > 1);
         }
     }
 
-    /// Calls will name the catalog by its digest, so its text is not left to chance.
-    async fn record_catalog(&self, row: CatalogRow) {
-        let written = match self.exchange.recorder.reserve() {
-            Ok(slot) => slot.commit(vec![Row::Catalog(row)]).await,
-            Err(error) => Err(error),
+    /// Changes what was asked, all of it or nothing, and returns what it replaced. It is in force when it is on disk; a
+    /// disk that does not answer in time does not keep a pause from counting, and whoever asked is told.
+    async fn change(&self, laid: &mut Laid, asked: &Asked) -> (Option<Arc<InForce>>, Result<(), NotChanged>) {
+        let now = self.exchange.clock.now();
+        let next = match laid.with(asked, now) {
+            Ok(next) => next,
+            Err(NoStep::Unknown) => return (None, Err(NotChanged::Unknown)),
+            Err(NoStep::Full) => return (None, Err(NotChanged::Full)),
         };
-        if let Err(error) = written {
-            event::store_fault(&format!("the catalog's text is not known to be on disk: {error}"));
+        let slot = match self.exchange.recorder.reserve() {
+            Ok(slot) => slot,
+            Err(error) => return (None, Err(NotChanged::NotStored(error.to_string()))),
+        };
+        if next.noted.is_empty() {
+            // It was so already: then it waits for what made it so.
+            return (None, stored(slot.commit(Vec::new()).await));
         }
+        let before = self.exchange.in_force.load_full();
+        let (catalog, text) = next.laid.in_force();
+        let digest = catalog.digest.clone();
+        // The same targets have the same endpoints: a pause must not fail for a certificate that is gone.
+        let in_force =
+            in_force(&self.settings, &self.endpoints, before.endpoints.clone(), catalog, &next.laid);
+        let done = stored(slot.commit(rows(&next.noted, &digest, text, now)).await);
+        if let Err(NotChanged::NotStored(error)) = &done {
+            event::store_fault(&format!("a change was not made: {error}"));
+            return (None, done);
+        }
+        self.exchange.in_force.store(Arc::new(in_force));
+        tell(&next.noted, &[]);
+        *laid = next.laid;
+        (Some(before), done)
     }
 
     /// Settings are for the next start; whoever edits them and reloads hears so.
@@ -150,37 +196,96 @@ impl Office {
         }
     }
 
-    /// Swaps in the catalog of the files, or logs every fault of it and changes nothing. Returns what it replaced.
-    async fn reload_once(&self) -> Option<Arc<InForce>> {
+    /// Swaps in the catalog of the files with the changes laid over it, or tells every fault of it and changes nothing.
+    /// Returns what it replaced.
+    async fn reload_once(&self, laid: &mut Laid) -> (Option<Arc<InForce>>, Result<Reloaded, Vec<FileFault>>) {
         self.look_at_settings();
+        match self.read_again(laid).await {
+            Ok((before, reloaded)) => (Some(before), Ok(reloaded)),
+            Err(faults) => {
+                let lines: Vec<String> = faults.iter().map(|(line, _)| line.clone()).collect();
+                event::reload_refused(&lines);
+                (None, Err(faults.into_iter().map(|(_, fault)| fault).collect()))
+            }
+        }
+    }
+
+    async fn read_again(
+        &self,
+        laid: &mut Laid,
+    ) -> Result<(Arc<InForce>, Reloaded), Vec<(String, FileFault)>> {
+        let whole = |what: String| vec![(what.clone(), FileFault { at: "catalog".to_owned(), what })];
         let settings = self.settings.clone();
-        let read = tokio::task::spawn_blocking(move || config::load_catalog(&settings)).await.ok()?;
-        let (catalog, text, warnings) = match read {
-            Ok(read) => read,
-            Err(problems) => {
-                event::reload_refused(&problems.iter().map(ToString::to_string).collect::<Vec<_>>());
-                return None;
-            }
-        };
-        let before = self.exchange.in_force.load_full();
-        let changes = config::diff(&before.snapshot.catalog, &catalog);
-        let in_force = match in_force(&self.settings, &self.endpoints, catalog) {
-            Ok(in_force) => in_force,
-            Err(error) => {
-                event::reload_refused(&[error.to_string()]);
-                return None;
-            }
-        };
+        let read = tokio::task::spawn_blocking(move || config::load_catalog(&settings)).await;
+        let read = read.map_err(|error| whole(format!("the files could not be read: {error}")))?;
+        let (files, text, warnings) =
+            read.map_err(|problems| problems.iter().map(fault).collect::<Vec<_>>())?;
+        let now = self.exchange.clock.now();
+        let next = laid.over(files, text, now);
+        let (catalog, text) = next.laid.in_force();
+        let endpoints = self.endpoints.prepare(&catalog).map_err(|error| whole(error.to_string()))?;
         for warning in warnings {
             tracing::warn!(warning = %warning, "configuration warning");
         }
+        let before = self.exchange.in_force.load_full();
+        let changes = config::diff(&before.snapshot.catalog, &catalog);
+        let in_force = in_force(&self.settings, &self.endpoints, endpoints, catalog, &next.laid);
         // New names that take longer are asked as soon as they are known.
         let _ = tokio::time::timeout(FIRST_LOOK, self.endpoints.refresh()).await;
-        let now = self.exchange.clock.now();
         let digest = in_force.snapshot.catalog.digest.clone();
-        self.record_catalog(CatalogRow { digest: digest.clone(), text, since: now }).await;
+        self.record(rows(&next.noted, &digest, text, now)).await;
         self.exchange.in_force.store(Arc::new(in_force));
+        tell(&next.noted, &next.dropped);
+        *laid = next.laid;
         event::reloaded(&digest, &changes, now.seconds());
-        Some(before)
+        Ok((before, Reloaded { digest, changes }))
     }
+
+    /// Calls will name the catalog by its digest, so its text is not left to chance. A change that is over and not noted is
+    /// found so again at the next start.
+    async fn record(&self, rows: Vec<Row>) {
+        let written = match self.exchange.recorder.reserve() {
+            Ok(slot) => slot.commit(rows).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            event::store_fault(&format!(
+                "what a reload brought into force is not known to be on disk: {error}"
+            ));
+        }
+    }
+}
+
+/// Whether what was handed in may be acknowledged.
+fn stored(written: Result<(), CommitError>) -> Result<(), NotChanged> {
+    match written {
+        Ok(()) => Ok(()),
+        Err(CommitError::TimedOut) => Err(NotChanged::NotKnownToBeStored),
+        Err(error @ (CommitError::QueueFull | CommitError::Closed | CommitError::Failed(_))) => {
+            Err(NotChanged::NotStored(error.to_string()))
+        }
+    }
+}
+
+/// Logs what was changed, by whom, and which changes an edit of a file has overtaken.
+pub(super) fn tell(noted: &[Noted], dropped: &[Dropped]) {
+    for noted in noted.iter().filter(|noted| noted.happened != Happened::FileWon) {
+        event::changed(noted);
+    }
+    for dropped in dropped {
+        event::change_dropped(dropped);
+    }
+}
+
+/// A fault as the log has it, and as the API says it.
+fn fault(problem: &Problem) -> (String, FileFault) {
+    let place = match problem.line {
+        0 => problem.file.clone(),
+        line => format!("{}:{line}:{}", problem.file, problem.column),
+    };
+    let at = if problem.key.is_empty() { place } else { format!("{place}: {}", problem.key) };
+    let allowed =
+        if problem.allowed.is_empty() { String::new() } else { format!("; allowed: {}", problem.allowed) };
+    let hint = problem.hint.as_ref().map_or(String::new(), |hint| format!("; did you mean \"{hint}\"?"));
+    (problem.to_string(), FileFault { at, what: format!("{}{allowed}{hint}", problem.what) })
 }

@@ -33,14 +33,17 @@ impl Ranked {
 
 /// Sorts offers best first. A price that reaches `takeover` competes with the highest tier on offer. Among complete
 /// equals the order is drawn by weight from `seed`; entrants stand in the order of their ids, so the draw is
-/// reproducible.
+/// reproducible. Who was struck makes no tier the highest, but is drawn with its equals as it was before: the next
+/// one must not depend on a ticket that was used.
 pub fn rank(
     entrants: &[Entrant],
     offers: Vec<(usize, Offer)>,
     takeover: Option<Money>,
     seed: u64,
+    is_struck: impl Fn(usize) -> bool,
 ) -> Vec<Ranked> {
-    let top = offers.iter().map(|(at, _)| entrants[*at].tier).min().unwrap_or(0);
+    let left = offers.iter().filter(|(at, _)| !is_struck(*at));
+    let top = left.map(|(at, _)| entrants[*at].tier).min().unwrap_or(0);
     let mut ranked: Vec<Ranked> = offers
         .into_iter()
         .map(|(entrant, offer)| {

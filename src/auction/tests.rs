@@ -2,13 +2,15 @@
 //!
 //! A case runs from its `deadline` row to its `=>` row, times in milliseconds after the opening, bids alive for 30 s
 //! unless they say `life`. The result names the winner, its price and the close, then the ranking with the reason each
-//! lost to the winner, then whoever has no place. The parser takes no default that a row could mean otherwise.
+//! lost to the winner, then whoever has no place. The parser takes no default that a row could mean otherwise: auctions
+//! wait for everybody unless their first row says `early yes`. A winner that could not be held is a row `strike` at the
+//! time of the close: the auction goes on from there.
 
 use std::time::Duration;
 
 use super::bid::{Bid, Reply, clean_note};
 use super::{Auction, Entrant, Offer, Progress, Rules};
-use crate::domain::{Address, Bps, Money, Reason, TargetIx, Timestamp};
+use crate::domain::{Address, Bps, Money, Reason, Timestamp};
 
 fn at(ms: &str) -> Timestamp {
     Timestamp::default().after(millis(ms))
@@ -40,6 +42,7 @@ fn rules(words: &[&str]) -> Rules {
         takeover: amount("takeover"),
         guard: field(words, "guard").map_or(Duration::ZERO, millis),
         seed: number(words, "seed", 0),
+        early: field(words, "early") == Some("yes"),
     }
 }
 
@@ -47,13 +50,14 @@ fn entrant(words: &[&str]) -> Entrant {
     let price = field(words, "price").map(money);
     let min_duration = Duration::from_secs(90);
     Entrant {
-        target: TargetIx(0),
         tier: number(words, "tier", 1),
         priority: number(words, "priority", 100),
         weight: number(words, "weight", 1),
         multiplier: Bps(number(words, "multiplier", 100) * 100),
         floor: field(words, "floor").map(money).unwrap_or_default(),
         fixed: price.map(|price| Offer { price, min_duration, destination: None, expires: None }),
+        ceiling: price.or(field(words, "ceiling").map(money)).unwrap_or(money("1000")),
+        waited: field(words, "waited") != Some("no"),
     }
 }
 
@@ -74,8 +78,8 @@ fn short(amount: Money) -> String {
 }
 
 /// The winner and its terms, the rest of the ranking, then the others.
-fn result(names: &[&str], auction: Auction, closed: Timestamp) -> String {
-    let ranking = auction.close(closed);
+fn result(names: &[&str], auction: &Auction, closed: Timestamp) -> String {
+    let ranking = auction.ranking(closed);
     let mut said = Vec::new();
     match ranking.ranked.first() {
         None => said.push(format!("nobody at {}", closed.millis())),
@@ -113,21 +117,27 @@ fn run(case: &str, seed: Option<u64>) -> (String, String) {
     let names: Vec<&str> = members.iter().map(|words| words[1]).collect();
     let deadline = the_rules.closes;
     let mut auction = Auction::open(the_rules, members.iter().map(|words| entrant(words)).collect());
-    let mut closed = (auction.progress() == Progress::Settled).then(Timestamp::default);
+    let settled = |auction: &Auction, at| (auction.progress(at) == Progress::Settled).then_some(at);
+    let mut closed = settled(&auction, Timestamp::default());
     let mut expected = String::new();
+    let who = |name: &str| names.iter().position(|other| *other == name).expect("a member");
     for words in &rows {
-        match words[0] {
-            "deadline" | "ask" | "static" => {}
-            "=>" => expected = words[1..].join(" "),
-            ms => {
-                let who = names.iter().position(|name| *name == words[1]).expect("a member");
-                if auction.on_reply(who, reply(words, at(ms)), at(ms)) == Progress::Settled {
-                    closed = closed.or(Some(at(ms)));
-                }
+        match (words[0], words.get(1)) {
+            ("deadline" | "ask" | "static", _) => {}
+            ("=>", _) => expected = words[1..].join(" "),
+            (ms, Some(&"strike")) => {
+                auction.strike(who(words[2]));
+                closed = settled(&auction, at(ms));
             }
+            (ms, _) if closed.is_none() => {
+                auction.on_reply(who(words[1]), reply(words, at(ms)), at(ms));
+                closed = settled(&auction, at(ms).min(deadline)).filter(|at| *at < deadline);
+            }
+            // What comes after the end finds nobody who gathers.
+            _ => {}
         }
     }
-    (expected, result(&names, auction, closed.unwrap_or(deadline)))
+    (expected, result(&names, &auction, closed.unwrap_or(deadline)))
 }
 
 fn check(table: &str) {
@@ -449,5 +459,397 @@ fn every_useless_reply_is_an_answer_with_its_own_reason() {
                20 bolt  bid 1
              =>   win bolt 1 at 20   acme {reason}"
         ));
+    }
+}
+
+/// Scenario 3, and what must not be taken for it.
+#[test]
+fn an_auction_ends_when_nobody_outstanding_could_come_first() {
+    check(
+        "deadline 300 early yes                       # bolt could not bid more
+         ask  acme  ceiling 100
+         ask  bolt  ceiling 50
+           40 acme  bid 50.01
+         =>   win acme 50.01 at 40   bolt pending
+
+         deadline 300 early no                        # the campaign waits for everybody
+         ask  acme  ceiling 100
+         ask  bolt  ceiling 50
+           40 acme  bid 50.01
+         =>   win acme 50.01 at 300   bolt pending
+
+         deadline 300 early yes                       # it could
+         ask  acme  ceiling 100
+         ask  bolt  ceiling 50
+           40 acme  bid 49.99
+           90 bolt  bid 20
+         =>   win acme 49.99 at 90   bolt outbid 20
+
+         deadline 300 early yes                       # a tie would be drawn
+         ask  acme  ceiling 100
+         ask  bolt  ceiling 50
+           40 acme  bid 50
+         =>   win acme 50 at 300   bolt pending
+
+         deadline 300 early yes                       # but not against a better priority
+         ask  acme  ceiling 100 priority 1
+         ask  bolt  ceiling 50  priority 2
+           40 acme  bid 50
+         =>   win acme 50 at 40   bolt pending
+
+         deadline 300 early yes                       # the score decides, not the price
+         ask  acme  ceiling 100
+         ask  bolt  ceiling 50  multiplier 200
+           40 acme  bid 99
+         =>   win acme 99 at 300   bolt pending
+
+         deadline 300 early yes                       # scores level: the higher price
+         ask  acme  ceiling 100
+         ask  bolt  ceiling 50  multiplier 200
+           40 acme  bid 100
+         =>   win acme 100 at 40   bolt pending
+
+         deadline 300 early yes floor 60              # a bid bolt may make would not be accepted
+         ask  acme  ceiling 100 floor 10
+         ask  bolt  ceiling 50
+         ask  cord  ceiling 60  floor 61
+           40 acme  bid 60
+         =>   win acme 60 at 40   bolt pending   cord pending
+
+         deadline 300 early yes min_price 51
+         ask  acme  ceiling 100
+         ask  bolt  ceiling 50
+           40 acme  bid 51
+         =>   win acme 51 at 40   bolt pending
+
+         deadline 300 early yes floor 60              # what is not acceptable is not in hand
+         ask  acme  ceiling 100
+         ask  bolt  ceiling 60
+           40 acme  bid 59
+         =>   nobody at 300   acme below_floor 59   bolt pending
+
+         deadline 300 early yes guard 5000
+         ask  acme  ceiling 100
+         ask  bolt  ceiling 50
+           40 acme  bid 80 life 4999
+         =>   nobody at 300   acme expired 80   bolt pending
+
+         deadline 300 early yes floor 60              # nobody can bid what would be accepted
+         ask  acme  ceiling 50
+         ask  bolt  ceiling 59.99
+         =>   nobody at 0   acme pending   bolt pending
+
+         deadline 300 early yes                       # a fixed price is in hand from the start
+         ask    acme  ceiling 19
+         static bolt  price 20
+         =>   win bolt 20 at 0   acme pending
+
+         deadline 300 early yes                       # a no-bid can be what was waited for
+         ask  acme  ceiling 30
+         ask  bolt  ceiling 50
+         ask  cord  ceiling 20
+           40 acme  bid 30
+           70 bolt  no_bid
+         =>   win acme 30 at 70   bolt no_bid   cord pending",
+    );
+}
+
+#[test]
+fn an_early_end_knows_tiers_and_takeover() {
+    check(
+        "deadline 300 early yes                       # a lower tier never comes first
+         ask  acme  tier 1
+         ask  bolt  tier 2
+           40 acme  bid 1
+         =>   win acme 1 at 40   bolt pending
+
+         deadline 300 early yes                       # a higher one always does
+         ask  acme  tier 1 ceiling 2
+         ask  bolt  tier 2
+           40 bolt  bid 900
+         =>   win bolt 900 at 300   acme pending
+
+         deadline 300 early yes floor 3               # unless it cannot bid acceptably
+         ask  acme  tier 1 ceiling 2
+         ask  bolt  tier 2
+           40 bolt  bid 900
+         =>   win bolt 900 at 40   acme pending
+
+         deadline 300 early yes takeover 50           # a lower tier that can reach the takeover is waited for
+         ask  acme  tier 1
+         ask  bolt  tier 2 ceiling 50
+           40 acme  bid 30
+         =>   win acme 30 at 300   bolt pending
+
+         deadline 300 early yes takeover 50
+         ask  acme  tier 1
+         ask  bolt  tier 2 ceiling 49.99
+           40 acme  bid 30
+         =>   win acme 30 at 40   bolt pending
+
+         deadline 300 early yes takeover 50           # a takeover bid rises with the highest tier
+         ask  acme  tier 1 ceiling 54
+         ask  bolt  tier 2
+           40 bolt  bid 55
+         =>   win bolt 55 at 40   acme pending
+
+         deadline 300 early yes takeover 50
+         ask  acme  tier 1 ceiling 55
+         ask  bolt  tier 2
+           40 bolt  bid 55
+         =>   win bolt 55 at 300   acme pending
+
+         deadline 300 early yes takeover 50           # between the two tiers nobody gets by own strength
+         ask    acme  tier 2 ceiling 49 multiplier 300
+         static bolt  tier 1 price 10
+         ask    cord  tier 3
+           40   cord  bid 55
+         =>   win cord 55 at 40   bolt outbid 10   acme pending",
+    );
+}
+
+#[test]
+fn a_probe_is_not_waited_for_and_its_bid_counts() {
+    check(
+        "deadline 300 early no
+         ask  acme
+         ask  bolt  waited no
+           40 acme  bid 20
+         =>   win acme 20 at 40   bolt pending
+
+         deadline 300 early no
+         ask  acme
+         ask  bolt  waited no
+           30 bolt  bid 60
+           40 acme  bid 20
+         =>   win bolt 60 at 40   acme outbid 20
+
+         deadline 300 early yes                       # it may be what settles the auction
+         ask  acme  ceiling 50
+         ask  bolt  waited no
+           30 bolt  bid 60
+         =>   win bolt 60 at 30   acme pending
+
+         deadline 300 early no                        # nobody is waited for
+         ask    acme  waited no
+         static bolt  price 12
+         =>   win bolt 12 at 0   acme pending",
+    );
+}
+
+#[test]
+fn a_winner_that_cannot_be_held_is_struck_and_the_auction_goes_on() {
+    check(
+        "deadline 300 early yes
+         ask  acme  ceiling 100
+         ask  bolt  ceiling 50
+         ask  cord  ceiling 50
+           40 acme  bid 80
+           40 strike acme
+           90 bolt  bid 30
+          120 cord  bid 35
+         =>   win cord 35 at 120   bolt outbid 30
+
+         deadline 300 early yes                       # settled again as soon as it can be
+         ask  acme  ceiling 100
+         ask  bolt  ceiling 50
+         ask  cord  ceiling 20
+           40 acme  bid 80
+           40 strike acme
+           90 bolt  bid 30
+         =>   win bolt 30 at 90   cord pending
+
+         deadline 300 early yes                       # who came next is there already
+         ask  acme  ceiling 100
+         ask  bolt  ceiling 50
+         ask  cord  ceiling 20
+           30 bolt  bid 30
+           40 acme  bid 80
+           40 strike acme
+         =>   win bolt 30 at 40   cord pending
+
+         deadline 300 early yes                       # nobody else
+         ask  acme  ceiling 100
+         ask  bolt  ceiling 50
+           40 acme  bid 80
+           40 strike acme
+         =>   nobody at 300   bolt pending
+
+         deadline 300 early yes takeover 50           # a tier whose taker is gone is none
+         ask  acme  tier 1
+         ask  bolt  tier 2 multiplier 200
+         ask  cord  tier 3
+           10 bolt  bid 49
+           20 cord  bid 55
+           30 acme  bid 60
+           30 strike acme
+         =>   win bolt 49 at 30   cord outbid 55",
+    );
+}
+
+/// The next of equals must be drawn with a ticket of its own, not with the one that chose the struck.
+#[test]
+fn after_a_strike_the_draw_goes_on_where_it_was() {
+    let case = |struck: &str| {
+        format!(
+            "deadline 300
+             ask  acme
+             ask  bolt
+             ask  cord
+               10 acme  bid 20
+               20 bolt  bid 20
+               30 cord  bid 20
+               {struck}
+             =>"
+        )
+    };
+    let mut next = [0; 2];
+    for seed in 0..3_000 {
+        let whole = run(&case(""), Some(seed)).1;
+        let names: Vec<&str> =
+            whole.split_whitespace().filter(|word| ["acme", "bolt", "cord"].contains(word)).collect();
+        let after = run(&case(&format!("30 strike {}", names[0])), Some(seed)).1;
+        assert!(after.starts_with(&format!("win {} 20", names[1])), "seed {seed}: {whole}, then {after}");
+        next[usize::from(names[1] > names[2])] += 1;
+    }
+    assert!(next.iter().all(|n| (1_400..=1_600).contains(n)), "{next:?} of 3,000");
+}
+
+mod early_close_in_all_its_cases {
+    //! Small auctions at random: whenever one says that it is settled, every way the outstanding bids could still come
+    //! is tried, and none has another winner; whenever it waits, there is one that would.
+
+    use super::*;
+    use crate::domain::draw::Draw;
+
+    const CASES: u64 = 6_000;
+    /// Seeds tried to find a draw that a late bid would win.
+    const SEEDS: u64 = 40;
+
+    fn dollars(n: u64) -> Money {
+        Money::from_micros(n as i64 * 1_000_000)
+    }
+
+    struct Case {
+        rules: Rules,
+        entrants: Vec<Entrant>,
+        replies: Vec<Option<Money>>,
+        struck: Option<usize>,
+    }
+
+    impl Case {
+        fn drawn(draw: &mut Draw) -> Case {
+            let mut one_of = |options: &[u64]| options[draw.below(options.len() as u64) as usize];
+            let rules = Rules {
+                closes: at("300"),
+                floor: dollars(one_of(&[0, 0, 2])),
+                min_price: dollars(one_of(&[0, 0, 3])),
+                takeover: Some(one_of(&[0, 3, 4])).filter(|bar| *bar > 0).map(dollars),
+                guard: Duration::ZERO,
+                seed: 0,
+                early: true,
+            };
+            let mut entrants = Vec::new();
+            let mut replies = Vec::new();
+            for _ in 0..one_of(&[2, 3, 3, 4]) {
+                let ceiling = one_of(&[1, 2, 3, 4, 5]);
+                let is_fixed = one_of(&[0, 0, 0, 1]) == 1;
+                let price = dollars(ceiling);
+                let terms = Offer { price, min_duration: Duration::ZERO, destination: None, expires: None };
+                entrants.push(Entrant {
+                    tier: one_of(&[1, 1, 2, 3]) as u8,
+                    priority: one_of(&[1, 1, 2]) as u16,
+                    weight: one_of(&[1, 2]) as u32,
+                    multiplier: Bps(one_of(&[5_000, 10_000, 10_000, 20_000]) as u32),
+                    floor: dollars(one_of(&[0, 0, 2])),
+                    fixed: is_fixed.then_some(terms),
+                    ceiling: price,
+                    waited: true,
+                });
+                let bid = one_of(&[0, 1, 2, 3, 4, 5]).min(ceiling);
+                replies.push(Some(dollars(bid)).filter(|_| !is_fixed && one_of(&[0, 1]) == 1));
+            }
+            let struck = Some(one_of(&[0, 1, 9, 9, 9, 9]) as usize).filter(|at| *at < entrants.len());
+            Case { rules, entrants, replies, struck }
+        }
+
+        fn auction(&self, replies: &[Option<Money>], seed: u64) -> Auction {
+            let rules = Rules { seed, ..self.rules.clone() };
+            let mut auction = Auction::open(rules, self.entrants.clone());
+            for (entrant, amount) in replies.iter().enumerate() {
+                let Some(amount) = *amount else { continue };
+                let bid =
+                    Bid { amount, expires: at("9000"), destination: None, min_duration: Duration::ZERO };
+                auction.on_reply(entrant, Reply::Bid(bid), at("1"));
+            }
+            self.struck.into_iter().for_each(|entrant| auction.strike(entrant));
+            auction
+        }
+
+        /// Every way the outstanding could still bid, no bid (`None`) included.
+        fn completions(&self) -> Vec<Vec<Option<Money>>> {
+            let mut all = vec![self.replies.clone()];
+            for (at, entrant) in self.entrants.iter().enumerate() {
+                if entrant.fixed.is_none() && self.replies[at].is_none() {
+                    let most = entrant.ceiling.micros() / 1_000_000;
+                    let bids = (0..=most as u64).map(|n| Some(dollars(n))).chain([None]);
+                    let with = |bid: Option<Money>| {
+                        all.iter().cloned().map(move |mut one: Vec<_>| {
+                            one[at] = bid;
+                            one
+                        })
+                    };
+                    all = bids.flat_map(with).collect();
+                }
+            }
+            all
+        }
+    }
+
+    fn winner(auction: &Auction) -> Option<usize> {
+        auction.ranking(at("2")).ranked.first().map(|first| first.entrant)
+    }
+
+    #[test]
+    fn settled_means_that_no_bid_changes_the_winner_and_waiting_that_one_would() {
+        let mut draw = Draw::new(20_261_121);
+        let (mut early, mut waits) = (0, 0);
+        for n in 0..CASES {
+            let case = Case::drawn(&mut draw);
+            let told = |what: &str| {
+                let Case { rules, entrants, replies, struck } = &case;
+                format!("case {n} {what}:\n{rules:?}\n{entrants:#?}\n{replies:?} struck {struck:?}")
+            };
+            let now = case.auction(&case.replies, n);
+            // The struck one's own outstanding bid is not what anybody waits for here.
+            if case.struck.is_some_and(|at| case.replies[at].is_none() && case.entrants[at].fixed.is_none()) {
+                continue;
+            }
+            if now.awaited().next().is_none() {
+                assert_eq!(now.progress(at("2")), Progress::Settled, "{}", told("has nobody out"));
+                continue;
+            }
+            let completions = case.completions();
+            match now.progress(at("2")) {
+                Progress::Settled => {
+                    early += 1;
+                    for bids in &completions {
+                        let then = winner(&case.auction(bids, n));
+                        assert_eq!(then, winner(&now), "{}", told(&format!("changes with {bids:?}")));
+                    }
+                }
+                Progress::Waiting if winner(&now).is_some() => {
+                    waits += 1;
+                    let could_change = (0..SEEDS).any(|seed| {
+                        let first = winner(&case.auction(&case.replies, seed));
+                        completions.iter().any(|bids| winner(&case.auction(bids, seed)) != first)
+                    });
+                    assert!(could_change, "{}", told("waits for nothing"));
+                }
+                // Nobody in hand: whoever bids first may win, and perhaps nobody can.
+                Progress::Waiting => {}
+            }
+        }
+        assert!(early > 500 && waits > 500, "{early} settled early, {waits} waited");
     }
 }

@@ -43,9 +43,9 @@ pub struct Settlement {
     pub margin: Money,
 }
 
-/// Judges the end of an attempt by its terms.
-pub fn settle(terms: &Terms, end: &AttemptEnd) -> Settlement {
-    match not_billable(terms, end) {
+/// Judges the end of an attempt by its terms. `other_billed`: another attempt of the same call is billed, and at most one is.
+pub fn settle(terms: &Terms, end: &AttemptEnd, other_billed: bool) -> Settlement {
+    match not_billable(terms, end).or_else(|| other_billed.then_some(Reason::AlreadyBilled)) {
         Some(reason) => Settlement {
             billable: false,
             reason,

@@ -6,7 +6,8 @@
 //!   no_answer carrier -     => no_answer
 //! ```
 //!
-//! An end is its cause, who ended it, and the talk in milliseconds; `-` is nobody connected. Amounts stand behind the
+//! An end is its cause, who ended it, and the talk in milliseconds; `-` is nobody connected; `other_billed` where another
+//! attempt of the call is billed. Amounts stand behind the
 //! reason only where somebody owes something. Every row also checks that its ledger entries balance and say the same.
 
 use std::time::Duration;
@@ -96,12 +97,24 @@ fn check(table: &str) {
         }
         let (ended, expected) = row.split_once("=>").expect("an end => its worth");
         let words: Vec<&str> = ended.split_whitespace().collect();
-        assert_eq!(words.len(), 3, "cause, who, talk: {row}");
+        assert!(matches!(words[3..], [] | ["other_billed"]), "cause, who, talk, other_billed: {row}");
         let terms = in_force.expect("terms above the first end");
-        let settlement = settle(&terms, &end(&words));
+        let settlement = settle(&terms, &end(&words), words.len() > 3);
         balances(&settlement);
         assert_eq!(result(&settlement), expected.trim(), "in `{row}` under {terms:?}");
     }
+}
+
+/// However much two attempts of a call were talked, one is billed.
+#[test]
+fn at_most_one_attempt_of_a_call_is_billed() {
+    check(
+        "terms price 25.50 min 90 fixed 12
+           normal target  90000  => billable revenue 25.50 payout 12.00 margin 13.50
+           normal target  90000 other_billed => already_billed
+           normal target  89999 other_billed => too_short
+           busy   target      - other_billed => busy",
+    );
 }
 
 /// Scenario 9: the minimum is inclusive and counted in milliseconds.
@@ -295,7 +308,7 @@ fn amounts_add_up_for_any_terms() {
         let terms = Terms { price, min_duration, payout, money_step: Money::from_micros(step), test };
         let mut ended = end(&["normal", "caller", "-"]);
         (ended.connected, ended.talk_ms) = (draw.below(4) > 0, draw.below(181_000));
-        let settlement = settle(&terms, &ended);
+        let settlement = settle(&terms, &ended, false);
         balances(&settlement);
         let long_enough = u128::from(ended.talk_ms) >= min_duration.as_millis();
         assert_eq!(settlement.billable, ended.connected && long_enough && !test, "{terms:?} {ended:?}");

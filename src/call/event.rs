@@ -31,6 +31,12 @@ pub enum EventKind {
         /// The carrier's own figure for the talk.
         talk_ms: Option<u64>,
     },
+    /// The target's leg is over, by a report that is not the last word on it: one that says who ended it and how long
+    /// they talked may follow.
+    LegOver {
+        /// Why.
+        cause: Cause,
+    },
     /// The caller's call is over.
     CallEnded {
         /// Why.
@@ -57,9 +63,11 @@ pub enum Effect {
         /// How it ended.
         end: AttemptEnd,
     },
-    /// Nobody reported the end in time: free the slots, keep the units as unresolved.
+    /// Nobody reported the end in time, or proved the talk: free the slots, keep the units as unresolved.
     Expire {
         /// The attempt.
         attempt: u32,
     },
+    /// The call is over, or what was known of its end changed.
+    Over,
 }

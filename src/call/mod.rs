@@ -2,8 +2,10 @@
 //!
 //! Facts are joined, not replayed: of each attempt the machine keeps the earliest ringing, answered and bridged, and one
 //! end, so that duplicates and any order lead to the same result. It decides *when* an end is known well enough to be
-//! judged; what it is worth is judged in `billing`, and what is done about it in `exchange`.
+//! judged, whether the call may go on to another attempt (`onward`), and when it is over; what an end is worth is judged
+//! in `billing`, who the next attempt goes to and what is done about all of it in `exchange`.
 
+mod attempt;
 pub mod event;
 
 #[cfg(test)]
@@ -11,8 +13,12 @@ mod tests;
 
 use std::time::Duration;
 
-use crate::domain::{AttemptEnd, Cause, EndedBy, TalkSource, Timestamp};
+use crate::domain::{AttemptEnd, Cause, EndedBy, Timestamp};
+use attempt::Attempt;
 use event::{CallEvent, Effect, EventKind};
+
+/// With less than this left of a call's ring budget nobody is rung any more.
+const LEAST_RING: Duration = Duration::from_secs(8);
 
 /// How long the machine waits for what.
 #[derive(Clone, Copy, Debug)]
@@ -25,71 +31,101 @@ pub struct Patience {
     pub answered: Duration,
 }
 
-#[derive(Clone, Debug)]
-struct Attempt {
-    number: u32,
-    ringing: Option<Timestamp>,
-    answered: Option<Timestamp>,
-    bridged: Option<Timestamp>,
-    end: Option<End>,
-    slots_free: bool,
-    expired: bool,
-    settled: bool,
-    patience: Patience,
-    offered: Timestamp,
-    expires: Timestamp,
-    judge_at: Option<Timestamp>,
+/// How far a call may go beyond its first attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct Recovery {
+    /// A talk that the target ended sooner is not the end of the call; zero turns that off.
+    pub early_hangup: Duration,
+    /// Most attempts of one call.
+    pub attempts: u32,
+    /// Longest a caller hears ringing, over all attempts.
+    pub ring_budget: Duration,
+    /// How long after an attempt the carrier may ask for the next step.
+    pub next_within: Duration,
 }
 
-/// An end as reported; an inferred one gives way to a reported one.
+/// What an attempt is, beside its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct End {
-    at: Timestamp,
-    cause: Cause,
-    ended_by: EndedBy,
-    talk_ms: Option<u64>,
-    inferred: bool,
+pub enum Kind {
+    /// A target of a buyer.
+    Target,
+    /// A target whose carrier says by itself whether the two were bridged: nothing else proves a talk.
+    ProvenTarget,
+    /// The plan's own last destination: after it nothing comes.
+    Terminal,
+}
+
+/// What follows when the attempts of a step are over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Onward {
+    /// Another attempt, which may ring this long.
+    Attempt {
+        /// What is left of the ring budget.
+        ring: Duration,
+    },
+    /// The plan's terminal action: attempts or ring budget are used up.
+    Terminal,
+    /// Nothing: the caller is gone, or the call had its talk.
+    Finished,
 }
 
 /// A call that was decided.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Call {
     attempts: Vec<Attempt>,
+    recovery: Recovery,
+    /// The caller hung up, or whoever reported thinks so.
+    caller_gone: bool,
+    /// The last answer was not one to dial: nothing comes after it.
+    closed: bool,
+    /// Until when the carrier may ask for the next step.
+    next_by: Option<Timestamp>,
+    /// It asked, and the answer is not out yet.
+    asked: bool,
+    over: bool,
 }
 
 impl Call {
-    /// A call without attempts: its decision was its end.
-    pub fn new() -> Call {
-        Call::default()
+    /// A call without attempts.
+    pub fn new(recovery: Recovery) -> Call {
+        Call {
+            attempts: Vec::new(),
+            recovery,
+            caller_gone: false,
+            closed: false,
+            next_by: None,
+            asked: false,
+            over: false,
+        }
     }
 
     /// An attempt was handed out at `now`.
-    pub fn offer(&mut self, number: u32, patience: Patience, now: Timestamp) {
-        self.attempts.push(Attempt {
-            number,
-            ringing: None,
-            answered: None,
-            bridged: None,
-            end: None,
-            slots_free: false,
-            expired: false,
-            settled: false,
-            offered: now,
-            expires: now.after(patience.unanswered),
-            patience,
-            judge_at: None,
-        });
+    pub fn offer(&mut self, number: u32, kind: Kind, patience: Patience, now: Timestamp) {
+        self.attempts.push(Attempt::new(number, kind, patience, now));
+        (self.next_by, self.asked, self.over) = (None, false, false);
     }
 
-    /// Whether every attempt is settled or was given up.
+    /// The carrier was told something other than to dial: once its attempts are settled the call is over.
+    pub fn close(&mut self, now: Timestamp) -> Vec<Effect> {
+        (self.closed, self.asked) = (true, false);
+        let mut effects = Vec::new();
+        self.conclude(now, &mut effects);
+        effects
+    }
+
+    /// Whether nothing more is to come: every attempt is settled or was given up, and no other will follow.
     pub fn is_over(&self) -> bool {
-        self.attempts.iter().all(|attempt| attempt.settled || attempt.expired)
+        self.over
     }
 
     /// How long news may still come of an attempt whose end nobody reported: as long as an answered leg may last.
     pub fn news_until(&self) -> Option<Timestamp> {
-        let lost = self.attempts.iter().filter(|attempt| attempt.expired && !attempt.settled);
-        lost.map(|attempt| attempt.expires.max(attempt.offered.after(attempt.patience.answered))).max()
+        self.attempts.iter().filter_map(Attempt::news_until).max()
+    }
+
+    /// Whether the caller hung up, as far as anybody said.
+    pub fn is_caller_gone(&self) -> bool {
+        self.caller_gone
     }
 
     /// Whether the attempt exists.
@@ -97,24 +133,49 @@ impl Call {
         self.attempts.iter().any(|attempt| attempt.number == number)
     }
 
+    /// Whether somebody reported the attempt's end.
+    pub fn has_end(&self, number: u32) -> bool {
+        self.attempts.iter().any(|attempt| attempt.number == number && attempt.has_end())
+    }
+
+    /// Attempts that may be going on.
+    pub fn open(&self) -> impl Iterator<Item = u32> {
+        self.attempts.iter().filter(|a| !a.has_end() && !a.is_over()).map(|attempt| attempt.number)
+    }
+
+    /// How many attempts there were.
+    pub fn attempts(&self) -> u32 {
+        self.attempts.len() as u32
+    }
+
     /// When `on_time` has something to do next.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.attempts.iter().filter_map(Attempt::deadline).min()
+        let waits = self.next_by.filter(|_| !self.over && !self.asked);
+        self.attempts.iter().filter_map(Attempt::deadline).chain(waits).min()
     }
 
     /// Takes a report received at `now`.
     pub fn on_event(&mut self, event: &CallEvent, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
+        let of_the_caller = matches!(event.kind, EventKind::CallEnded { .. });
+        self.caller_gone |=
+            of_the_caller || matches!(event.kind, EventKind::Ended { ended_by: EndedBy::Caller, .. });
         for attempt in &mut self.attempts {
-            let concerned = match event.kind {
-                EventKind::CallEnded { .. } => true,
-                _ => event.attempt == Some(attempt.number),
-            };
-            if concerned && !attempt.settled {
-                attempt.join(event, now);
-                attempt.conclude(now, &mut effects);
+            if of_the_caller || event.attempt == Some(attempt.number) {
+                attempt.on_event(event, now, &mut effects);
             }
         }
+        self.conclude(now, &mut effects);
+        effects
+    }
+
+    /// The carrier asks for the next step: of the attempts so far nothing more is waited for. Until the answer is told by
+    /// `offer` or `close` the call is not over.
+    pub fn on_step_over(&mut self, now: Timestamp) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.asked = true;
+        self.attempts.iter_mut().for_each(|attempt| attempt.stop_waiting(now, &mut effects));
+        self.conclude(now, &mut effects);
         effects
     }
 
@@ -126,114 +187,63 @@ impl Call {
                 attempt.conclude(now, &mut effects);
             }
         }
+        self.conclude(now, &mut effects);
         effects
+    }
+
+    /// What follows now that the attempts so far are over.
+    pub fn onward(&self) -> Onward {
+        let Some(last) = self.attempts.last() else { return Onward::Finished };
+        let goes_on = !self.caller_gone
+            && !self.closed
+            && last.kind() != Kind::Terminal
+            && last.settled().is_some_and(|end| may_go_on(end, self.recovery.early_hangup));
+        if !goes_on {
+            return Onward::Finished;
+        }
+        let rang: Duration = self.attempts.iter().map(Attempt::rang).sum();
+        let ring = self.recovery.ring_budget.saturating_sub(rang);
+        if self.attempts() >= self.recovery.attempts || ring < LEAST_RING {
+            return Onward::Terminal;
+        }
+        Onward::Attempt { ring }
+    }
+
+    /// Says that the call is over when it is, and again when an end that was lost is settled after all.
+    fn conclude(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let settled = effects.iter().any(|effect| matches!(effect, Effect::Settle { .. }));
+        if self.over {
+            if settled {
+                effects.push(Effect::Over);
+            }
+            return;
+        }
+        if self.asked || !self.attempts.iter().all(Attempt::is_over) {
+            return;
+        }
+        let wait = self.recovery.next_within;
+        let by = match self.onward() {
+            Onward::Finished => now,
+            Onward::Attempt { .. } | Onward::Terminal => *self.next_by.get_or_insert(now.after(wait)),
+        };
+        if by <= now {
+            self.over = true;
+            effects.push(Effect::Over);
+        }
     }
 }
 
-impl Attempt {
-    fn deadline(&self) -> Option<Timestamp> {
-        match (self.settled, self.end.is_some(), self.expired) {
-            (true, ..) | (_, false, true) => None,
-            (_, true, _) => self.judge_at,
-            (_, false, false) => Some(self.expires),
-        }
+/// Whether a call goes on after an attempt that ended so: busy, no answer, refusal and failure always, a talk only when
+/// the target ended it sooner than `early`. Never when the caller was the one who left, never when nobody knows.
+fn may_go_on(end: &AttemptEnd, early: Duration) -> bool {
+    if end.connected {
+        let talk = Duration::from_millis(end.talk_ms);
+        return end.ended_by == EndedBy::Target && talk < early;
     }
-
-    /// Joins a report with what is known; commutative and idempotent until the attempt is settled.
-    fn join(&mut self, event: &CallEvent, now: Timestamp) {
-        let earliest = |known: Option<Timestamp>| Some(known.map_or(event.at, |known| known.min(event.at)));
-        // Only what is news prolongs the wait for an end: a repeated report would hold the slot for ever.
-        let news = match event.kind {
-            EventKind::Answered => self.answered.is_none() && self.bridged.is_none(),
-            EventKind::Bridged => self.bridged.is_none(),
-            EventKind::Ringing | EventKind::Ended { .. } | EventKind::CallEnded { .. } | EventKind::Noted => {
-                false
-            }
-        };
-        match event.kind {
-            EventKind::Ringing => self.ringing = earliest(self.ringing),
-            EventKind::Answered => self.answered = earliest(self.answered),
-            EventKind::Bridged => self.bridged = earliest(self.bridged),
-            EventKind::Ended { cause, ended_by, talk_ms } => {
-                self.join_end(End { at: event.at, cause, ended_by, talk_ms, inferred: false }, now);
-            }
-            EventKind::CallEnded { cause, ended_by } => {
-                self.join_end(End { at: event.at, cause, ended_by, talk_ms: None, inferred: true }, now);
-            }
-            EventKind::Noted => {}
-        }
-        if news {
-            self.expires = self.expires.max(now.after(self.patience.answered));
-        }
-    }
-
-    /// A reported end beats an inferred one, one with a talk time beats one without, then the earlier one counts.
-    fn join_end(&mut self, new: End, now: Timestamp) {
-        let rank =
-            |end: &End| (end.inferred, end.talk_ms.is_none(), end.at, end.talk_ms, end.cause, end.ended_by);
-        if self.end.is_none_or(|known| rank(&new) < rank(&known)) {
-            self.end = Some(new);
-        }
-        self.judge_at.get_or_insert(now.after(self.patience.late_events));
-    }
-
-    /// Says what follows from what is known at `now`.
-    fn conclude(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let Some(end) = self.end else {
-            if !self.expired && self.expires <= now {
-                self.expired = true;
-                self.slots_free = true;
-                effects.push(Effect::Expire { attempt: self.number });
-            }
-            return;
-        };
-        if !self.slots_free {
-            self.slots_free = true;
-            effects.push(Effect::FreeSlots { attempt: self.number });
-        }
-        let waited = self.judge_at.is_some_and(|judge_at| judge_at <= now);
-        if let Some(end) = self.judged(end, waited) {
-            self.settled = true;
-            effects.push(Effect::Settle { attempt: self.number, end });
-        }
-    }
-
-    /// The end, if it is known well enough: with a talk time, with a cause that excludes one, with both times of it, or
-    /// after waiting long enough.
-    fn judged(&self, end: End, waited: bool) -> Option<AttemptEnd> {
-        let never_connected = |talk_source| AttemptEnd {
-            cause: end.cause,
-            ended_by: end.ended_by,
-            connected: false,
-            talk_ms: 0,
-            talk_source,
-            at: end.at,
-        };
-        let talked = |talk_ms: u64, talk_source| AttemptEnd {
-            connected: talk_ms > 0,
-            talk_ms,
-            ..never_connected(talk_source)
-        };
-        // Nobody talks longer than a leg may last, whatever a carrier's clock says.
-        let longest = self.patience.answered;
-        let since = |start: Timestamp| (end.at.since(start).min(longest).as_micros() / 1_000) as u64;
-        if let Some(talk_ms) = end.talk_ms {
-            return Some(talked(talk_ms, TalkSource::Carrier));
-        }
-        // Of a cause other than these two nobody talked; a failure may have ended a talk.
-        if !matches!(end.cause, Cause::Normal | Cause::Failed) && !end.inferred {
-            return Some(never_connected(TalkSource::None));
-        }
-        if end.cause == Cause::Failed && self.bridged.is_none() && !end.inferred {
-            return waited.then(|| never_connected(TalkSource::None));
-        }
-        match (self.bridged, self.answered) {
-            (Some(bridged), _) if !end.inferred || waited => {
-                Some(talked(since(bridged), TalkSource::EventTimes))
-            }
-            (None, Some(answered)) if waited => Some(talked(since(answered), TalkSource::Derived)),
-            (None, None) if waited => Some(never_connected(TalkSource::None)),
-            _ => None,
-        }
+    match end.cause {
+        Cause::Busy | Cause::NoAnswer | Cause::Rejected | Cause::Failed => end.ended_by != EndedBy::Caller,
+        // Picked up and never bridged: the target did not want it.
+        Cause::Normal => end.ended_by == EndedBy::Target,
+        Cause::Cancelled => false,
     }
 }

@@ -11,19 +11,21 @@
 //! ```
 //!
 //! Events are `ringing N`, `answered N`, `bridged N`, `ended N CAUSE WHO [talk MS]`, `call_ended CAUSE WHO`, `noted N`;
-//! `tick` lets time do what is due. A settlement says cause, who, talk (`-` for nobody connected) and its source.
+//! `leg_over N CAUSE`; `tick` lets time do what is due, `step_over` is the carrier asking for the next step, `close` an
+//! answer that dials nobody, `onward` asks what may follow. A settlement says cause, who, talk (`-` for nobody connected) and its source.
 //!
-//! A state is `open`, `over`, or `lost until` when news of an end nobody reported is awaited; then when time is due.
+//! A target is one that a carrier's times count for, unless it is `proven`: then only its word does; `terminal` is the
+//! plan's own destination. A state is `open`, `over`, or `lost until` when news of an end nobody reported is awaited; then when time is due.
 //!
 //! A *script* is a line of events between `|`, in no order, with every carrier's time given, and behind `=>` the
 //! settlements they must lead to in every order, however often each is delivered, and on either side of an expiry.
 //!
-//! Attempts wait 5 s for late reports, 40 s for an answer, 200 s for the end of an answered leg.
+//! Attempts wait 5 s for late reports and for the next step, 40 s for an answer, 200 s for the end of an answered leg.
 
 use std::time::Duration;
 
 use super::event::{CallEvent, Effect, EventKind};
-use super::{Call, Patience};
+use super::{Call, Kind, Onward, Patience, Recovery};
 use crate::domain::draw::Draw;
 use crate::domain::{AttemptEnd, Cause, EndedBy, TalkSource, Timestamp};
 
@@ -31,6 +33,13 @@ const PATIENCE: Patience = Patience {
     late_events: Duration::from_secs(5),
     unanswered: Duration::from_secs(40),
     answered: Duration::from_secs(200),
+};
+
+const RECOVERY: Recovery = Recovery {
+    early_hangup: Duration::from_secs(15),
+    attempts: 5,
+    ring_budget: Duration::from_secs(60),
+    next_within: Duration::from_secs(5),
 };
 
 /// Milliseconds, with up to three decimals.
@@ -54,6 +63,9 @@ fn event(words: &[&str], now: Timestamp) -> CallEvent {
         "ringing" => (Some(attempt(words[1])), EventKind::Ringing),
         "answered" => (Some(attempt(words[1])), EventKind::Answered),
         "bridged" => (Some(attempt(words[1])), EventKind::Bridged),
+        "leg_over" => {
+            (Some(attempt(words[1])), EventKind::LegOver { cause: Cause::parse(words[2]).expect("a cause") })
+        }
         "noted" => (Some(attempt(words[1])), EventKind::Noted),
         "ended" => {
             let (cause, ended_by) = why(2);
@@ -73,6 +85,7 @@ fn effect(effect: &Effect) -> String {
     match effect {
         Effect::FreeSlots { attempt } => format!("free {attempt}"),
         Effect::Expire { attempt } => format!("expire {attempt}"),
+        Effect::Over => "over".to_owned(),
         Effect::Settle { attempt, end } => {
             assert_eq!(end.connected, end.talk_ms > 0, "connected is having talked");
             let talk = if end.connected { end.talk_ms.to_string() } else { "-".to_owned() };
@@ -99,7 +112,7 @@ fn state(call: &Call) -> String {
 /// Plays stories.
 fn check(table: &str) {
     for story in table.split("\n\n") {
-        let mut call = Call::new();
+        let mut call = Call::new(RECOVERY);
         for row in story.lines().map(str::trim).filter(|row| !row.is_empty() && !row.starts_with('#')) {
             let (happens, expected) = row.split_once("=>").unwrap_or((row, ""));
             let words: Vec<&str> = happens.split_whitespace().collect();
@@ -108,9 +121,22 @@ fn check(table: &str) {
                 "state" => state(&call),
                 "tick" => list(&call.on_time(now)),
                 "offer" => {
-                    call.offer(attempt(words[2]), PATIENCE, now);
+                    let kind = match words.get(3) {
+                        None => Kind::Target,
+                        Some(&"proven") => Kind::ProvenTarget,
+                        Some(&"terminal") => Kind::Terminal,
+                        Some(other) => panic!("unknown kind `{other}`"),
+                    };
+                    call.offer(attempt(words[2]), kind, PATIENCE, now);
                     String::new()
                 }
+                "step_over" => list(&call.on_step_over(now)),
+                "close" => list(&call.close(now)),
+                "onward" => match call.onward() {
+                    Onward::Attempt { ring } => format!("attempt {}", ring.as_millis()),
+                    Onward::Terminal => "terminal".to_owned(),
+                    Onward::Finished => "finished".to_owned(),
+                },
                 _ => list(&call.on_event(&event(&words[1..], now), now)),
             };
             assert_eq!(came, expected.trim(), "at `{row}` in\n{story}\n");
@@ -151,7 +177,7 @@ fn once_each(effects: &[Effect], number: u32) {
             Effect::FreeSlots { attempt } if *attempt == number => seen.push("free"),
             Effect::Expire { attempt } if *attempt == number => seen.push("expire"),
             Effect::Settle { attempt, .. } if *attempt == number => seen.push("settle"),
-            Effect::FreeSlots { .. } | Effect::Expire { .. } | Effect::Settle { .. } => {}
+            Effect::FreeSlots { .. } | Effect::Expire { .. } | Effect::Settle { .. } | Effect::Over => {}
         }
     }
     assert!(matches!(seen[..], ["free" | "expire", "settle"]), "{seen:?}");
@@ -165,10 +191,10 @@ fn deliver(
     early: usize,
     attempts: &[u32],
 ) -> (String, Vec<AttemptEnd>) {
-    let mut call = Call::new();
+    let mut call = Call::new(RECOVERY);
     let mut now = Timestamp::default();
     let mut effects = Vec::new();
-    attempts.iter().for_each(|number| call.offer(*number, PATIENCE, now));
+    attempts.iter().for_each(|number| call.offer(*number, Kind::Target, PATIENCE, now));
     let (before, after) = order.split_at(early);
     for part in [before, after] {
         for at in part {
@@ -187,7 +213,7 @@ fn deliver(
         .iter()
         .filter_map(|one| match one {
             Effect::Settle { end, .. } => Some((effect(one), *end)),
-            Effect::FreeSlots { .. } | Effect::Expire { .. } => None,
+            Effect::FreeSlots { .. } | Effect::Expire { .. } | Effect::Over => None,
         })
         .collect();
     settled.sort_by(|a, b| a.0.cmp(&b.0));
@@ -307,8 +333,7 @@ fn talk_time_comes_from_the_carrier_never_from_us() {
 #[test]
 fn a_call_goes_through_its_phases() {
     check(
-        "0      state                 => over due never
-         0      offer 1
+        "0      offer 1
          0      state                 => open due 40000
          1000   ringing 1
          1000   state                 => open due 40000
@@ -318,14 +343,14 @@ fn a_call_goes_through_its_phases() {
          5000   state                 => open due 205000
          6000   ringing 1
          6000   state                 => open due 205000
-         100000 ended 1 normal target talk 95000  => free 1, settle 1 normal target 95000 carrier
+         100000 ended 1 normal target talk 95000  => free 1, settle 1 normal target 95000 carrier, over
          100000 state                 => over due never
          999999 tick
 
          # Scenario 4: the first is busy, so the second is offered; the newest attempt gives the phase.
          0      offer 1
          3000   ended 1 busy target   => free 1, settle 1 busy target - none
-         3000   state                 => over due never
+         3000   state                 => open due 8000
          3100   offer 2
          3100   state                 => open due 43100
          # A report of the first that comes late is no news, one of nobody's attempt neither.
@@ -334,7 +359,7 @@ fn a_call_goes_through_its_phases() {
          3400   ended 9 busy target
          3400   state                 => open due 43100
          5000   answered 2
-         99000  ended 2 normal caller talk 93000  => free 2, settle 2 normal caller 93000 carrier
+         99000  ended 2 normal caller talk 93000  => free 2, settle 2 normal caller 93000 carrier, over
 
          # What the machine has no use for does nothing at all.
          0      offer 1
@@ -343,6 +368,7 @@ fn a_call_goes_through_its_phases() {
          60     state                 => open due 40000
 
          # Reports to a call without attempts.
+         0      close                 => over
          0      call_ended cancelled caller
          0      ringing 1
          0      tick
@@ -359,23 +385,23 @@ fn slots_are_free_at_once_and_judgement_waits_for_late_reports() {
          6000   call_ended cancelled caller           => free 1
          6000   state                                 => open due 11000
          10999  tick
-         11000  tick                                  => settle 1 cancelled caller - none
+         11000  tick                                  => settle 1 cancelled caller - none, over
          11000  state                                 => over due never
 
          # A cause that excludes talk needs no waiting.
          0      offer 1
          6000   call_ended cancelled caller           => free 1
-         6100   ended 1 cancelled caller              => settle 1 cancelled caller - none
+         6100   ended 1 cancelled caller              => settle 1 cancelled caller - none, over
 
          # A failure may have ended a talk, and waits for a bridged that may be on its way.
          0      offer 1
          6000   ended 1 failed carrier                => free 1
-         6100   bridged 1 at 5000                     => settle 1 failed carrier 1000 event_times
+         6100   bridged 1 at 5000                     => settle 1 failed carrier 1000 event_times, over
 
          # Nobody talks longer than a leg may last, whatever a carrier's clock says.
          300000 offer 1
          300001 bridged 1 at 0
-         300002 ended 1 normal target                 => free 1, settle 1 normal target 200000 event_times
+         300002 ended 1 normal target                 => free 1, settle 1 normal target 200000 event_times, over
 
          # The missing time comes while we wait. Repeats do not prolong the wait.
          0      offer 1
@@ -384,20 +410,20 @@ fn slots_are_free_at_once_and_judgement_waits_for_late_reports() {
          96000  ended 1 normal target at 95000
          97000  call_ended normal target
          97000  state                                 => open due 100000
-         97500  bridged 1 at 5000                     => settle 1 normal target 90000 event_times
+         97500  bridged 1 at 5000                     => settle 1 normal target 90000 event_times, over
 
          # It does not come.
          0      offer 1
          4000   answered 1
          95000  ended 1 normal target                 => free 1
          99999  tick
-         100000 tick                                  => settle 1 normal target 91000 derived
+         100000 tick                                  => settle 1 normal target 91000 derived, over
 
          # It comes in the very moment of judgement, before the clock was asked.
          0      offer 1
          4000   answered 1
          95000  ended 1 normal target                 => free 1
-         100000 bridged 1 at 5000                     => settle 1 normal target 90000 event_times
+         100000 bridged 1 at 5000                     => settle 1 normal target 90000 event_times, over
 
          # The end of the call frees what has no end of its own, and each attempt waits for itself.
          0      offer 1
@@ -407,7 +433,7 @@ fn slots_are_free_at_once_and_judgement_waits_for_late_reports() {
          5000   state                                 => open due 8000
          8000   tick                                  => settle 1 normal target - none
          9999   tick
-         10000  tick                                  => settle 2 normal caller - none",
+         10000  tick                                  => settle 2 normal caller - none, over",
     );
 }
 
@@ -419,7 +445,7 @@ fn a_lost_end_expires_once() {
          0      offer 1
          1000   ringing 1
          39999  tick
-         40000  tick                                  => expire 1
+         40000  tick                                  => expire 1, over
          40000  state                                 => lost until 200000 due never
          40001  tick
 
@@ -428,7 +454,7 @@ fn a_lost_end_expires_once() {
          39999  answered 1
          40000  tick
          239998 tick
-         239999 tick                                  => expire 1
+         239999 tick                                  => expire 1, over
          300000 tick
 
          # A repeated report is no sign of life.
@@ -439,7 +465,7 @@ fn a_lost_end_expires_once() {
          150000 answered 1 at 3000
          150000 state                                 => open due 204000
          203999 tick
-         204000 tick                                  => expire 1
+         204000 tick                                  => expire 1, over
 
          # Connecting the caller is: talk begins there. Once.
          0      offer 1
@@ -457,7 +483,7 @@ fn a_lost_end_expires_once() {
 
          # A report that finds the time run out, before the clock was asked.
          0      offer 1
-         41000  ringing 1                             => expire 1
+         41000  ringing 1                             => expire 1, over
          42000  tick
 
          # An answer that does is an answer: the caller is talking.
@@ -469,7 +495,7 @@ fn a_lost_end_expires_once() {
          0      offer 1
          39000  call_ended cancelled caller           => free 1
          40000  tick
-         44000  tick                                  => settle 1 cancelled caller - none
+         44000  tick                                  => settle 1 cancelled caller - none, over
 
          # Each attempt by its own clock.
          0      offer 1
@@ -477,7 +503,7 @@ fn a_lost_end_expires_once() {
          12000  answered 2
          40000  tick                                  => expire 1
          40000  state                                 => open due 212000
-         60000  ended 2 normal caller talk 48000      => free 2, settle 2 normal caller 48000 carrier
+         60000  ended 2 normal caller talk 48000      => free 2, settle 2 normal caller 48000 carrier, over
          60000  state                                 => lost until 200000 due never",
     );
 }
@@ -486,8 +512,8 @@ fn a_lost_end_expires_once() {
 fn a_late_end_settles_once_and_frees_nothing_twice() {
     check(
         "0      offer 1
-         40000  tick                                  => expire 1
-         90000  ended 1 normal target talk 45000      => settle 1 normal target 45000 carrier
+         40000  tick                                  => expire 1, over
+         90000  ended 1 normal target talk 45000      => settle 1 normal target 45000 carrier, over
          90001  ended 1 normal target talk 45000
          90002  call_ended normal target
          90003  answered 1
@@ -496,27 +522,27 @@ fn a_late_end_settles_once_and_frees_nothing_twice() {
 
          # Late reports without an end start no clock; with one they are worth what they are in time.
          0      offer 1
-         40000  tick                                  => expire 1
+         40000  tick                                  => expire 1, over
          50000  answered 1 at 4000
          50100  bridged 1 at 5000
          50100  state                                 => lost until 250100 due never
-         90000  ended 1 normal caller at 89000        => settle 1 normal caller 84000 event_times
+         90000  ended 1 normal caller at 89000        => settle 1 normal caller 84000 event_times, over
 
          # A late end without a talk time waits for one, too.
          0      offer 1
-         40000  tick                                  => expire 1
+         40000  tick                                  => expire 1, over
          90000  call_ended normal caller
          90000  state                                 => lost until 200000 due 95000
          91000  ended 1 normal caller
-         95000  tick                                  => settle 1 normal caller - none
+         95000  tick                                  => settle 1 normal caller - none, over
          95000  bridged 1 at 5000
          99999  tick
 
          # Days later, by a call record.
          0         offer 1
          4000      answered 1
-         204000    tick                               => expire 1
-         259200000 ended 1 normal target talk 95000 at 99000 => settle 1 normal target 95000 carrier",
+         204000    tick                               => expire 1, over
+         259200000 ended 1 normal target talk 95000 at 99000 => settle 1 normal target 95000 carrier, over",
     );
 }
 
@@ -529,21 +555,21 @@ fn the_better_word_counts_until_money_is_booked() {
          0      offer 1
          95000  ended 1 normal target at 95000             => free 1
          96000  ended 1 normal target at 94000
-         97000  ended 1 normal caller talk 88000 at 96000  => settle 1 normal caller 88000 carrier
+         97000  ended 1 normal caller talk 88000 at 96000  => settle 1 normal caller 88000 carrier, over
          98000  ended 1 normal caller talk 99000 at 94000
 
          0      offer 1
          4000   answered 1
          95000  ended 1 normal target at 95000             => free 1
          96000  ended 1 normal caller at 94000
-         100000 tick                                       => settle 1 normal caller 90000 derived
+         100000 tick                                       => settle 1 normal caller 90000 derived, over
 
          # Two times of one thing: the earlier.
          0      offer 1
          4000   bridged 1 at 4000
          4100   bridged 1 at 3000
          4200   bridged 1 at 5000
-         95000  ended 1 normal target                      => free 1, settle 1 normal target 92000 event_times
+         95000  ended 1 normal target                      => free 1, settle 1 normal target 92000 event_times, over
          95100  ended 1 normal target talk 95000",
     );
 }
@@ -565,4 +591,182 @@ fn every_talk_source_can_come_out() {
         assert!(script.ends_with(source.as_str()));
         check_any_order(script);
     }
+}
+
+/// What may follow an attempt: product.md "re-route".
+#[test]
+fn a_call_goes_on_after_ends_that_are_nobodys_goodbye() {
+    let after = |end: &str| {
+        let mut call = Call::new(RECOVERY);
+        call.offer(1, Kind::Target, PATIENCE, ms("0"));
+        let words: Vec<&str> = end.split_whitespace().collect();
+        let _ = call.on_event(&event(&words, ms("2000")), ms("2000"));
+        let _ = call.on_step_over(ms("2100"));
+        matches!(call.onward(), Onward::Attempt { .. })
+    };
+    let table = "
+        ended 1 busy target        yes | ended 1 busy unknown        yes | ended 1 no_answer carrier  yes
+        ended 1 rejected target    yes | ended 1 failed carrier      yes | ended 1 failed unknown     yes
+        ended 1 no_answer caller   no  | ended 1 busy caller         no  | ended 1 cancelled caller   no
+        ended 1 cancelled carrier  no  | ended 1 cancelled unknown   no
+        # Picked up and never bridged: the target did not want it, if it was the target.
+        ended 1 normal target      yes | ended 1 normal carrier      no  | ended 1 normal unknown     no
+        # Scenario 8: hung up early by the target, and by nobody else.
+        ended 1 normal target talk 6000   yes | ended 1 normal target talk 14999   yes
+        ended 1 normal target talk 15000  no  | ended 1 normal caller talk 6000    no
+        ended 1 normal unknown talk 6000  no  | ended 1 failed carrier talk 6000   no
+        call_ended normal unknown  no  | call_ended cancelled caller no";
+    for case in table.lines().filter(|line| !line.trim().starts_with('#')).flat_map(|line| line.split('|')) {
+        let Some((end, expected)) = case.trim().rsplit_once(' ') else { continue };
+        assert_eq!(after(end), expected == "yes", "{end}");
+    }
+}
+
+#[test]
+fn the_next_step_is_waited_for_and_bounded() {
+    check(
+        "# Nobody asks for the next step in time: the call is over.
+         0      offer 1
+         3000   ended 1 busy target                   => free 1, settle 1 busy target - none
+         3000   state                                 => open due 8000
+         3000   onward                                => attempt 57000
+         8000   tick                                  => over
+         8000   state                                 => over due never
+
+         # It asks: nothing is due until it is answered, however long that takes.
+         0      offer 1
+         3000   ended 1 busy target                   => free 1, settle 1 busy target - none
+         3100   step_over
+         9000   tick
+         9000   state                                 => open due never
+         9000   offer 2
+         9000   state                                 => open due 49000
+         20000  answered 2
+         99000  ended 2 normal caller talk 79000      => free 2, settle 2 normal caller 79000 carrier, over
+
+         # It asks, and there is nobody left.
+         0      offer 1
+         3000   ended 1 busy target                   => free 1, settle 1 busy target - none
+         3100   step_over
+         3100   close                                 => over
+
+         # What it asks with is the last word: no late report is waited for.
+         0      offer 1
+         3000   ended 1 failed carrier                => free 1
+         3000   onward                                => finished
+         3001   step_over                             => settle 1 failed carrier - none
+         3001   onward                                => attempt 57000
+
+         # The caller leaves while the next target is looked for, or while it is waited for.
+         0      offer 1
+         3000   ended 1 busy target                   => free 1, settle 1 busy target - none
+         3100   step_over
+         3200   call_ended cancelled caller
+         3200   onward                                => finished
+         3300   close                                 => over
+
+         0      offer 1
+         3000   ended 1 busy target                   => free 1, settle 1 busy target - none
+         3200   call_ended cancelled caller           => over
+
+         # After the plan's own destination comes nothing.
+         0      offer 1 terminal
+         3000   ended 1 busy target                   => free 1, settle 1 busy target - none, over
+         3000   onward                                => finished
+
+         # Attempts are bounded.
+         0      offer 1
+         1000   ended 1 busy target                   => free 1, settle 1 busy target - none
+         1000   offer 2
+         2000   ended 2 busy target                   => free 2, settle 2 busy target - none
+         2000   offer 3
+         3000   ended 3 busy target                   => free 3, settle 3 busy target - none
+         3000   offer 4
+         4000   ended 4 busy target                   => free 4, settle 4 busy target - none
+         4000   onward                                => attempt 56000
+         4000   offer 5
+         5000   ended 5 busy target                   => free 5, settle 5 busy target - none
+         5000   onward                                => terminal
+
+         # So is the ringing a caller hears: 60 s in all, and no attempt with less than 8 s of it.
+         0      offer 1
+         20000  ended 1 no_answer carrier             => free 1, settle 1 no_answer carrier - none
+         20000  onward                                => attempt 40000
+         21000  offer 2
+         53000  ended 2 no_answer carrier             => free 2, settle 2 no_answer carrier - none
+         53000  onward                                => attempt 8000
+
+         0      offer 1
+         52001  ended 1 no_answer carrier             => free 1, settle 1 no_answer carrier - none
+         52001  onward                                => terminal
+
+         # Talk is no ringing, whether an answer was reported or only the talk.
+         0      offer 1
+         5000   answered 1
+         15000  ended 1 normal target talk 9000       => free 1, settle 1 normal target 9000 carrier
+         15000  onward                                => attempt 55000
+
+         0      offer 1
+         15000  ended 1 normal target talk 9000       => free 1, settle 1 normal target 9000 carrier
+         15000  onward                                => attempt 54000
+
+         # An end that was lost is followed by nothing, and settles the call anew when it comes.
+         0      offer 1
+         40000  tick                                  => expire 1, over
+         40000  onward                                => finished
+         90000  ended 1 normal target talk 45000      => settle 1 normal target 45000 carrier, over",
+    );
+}
+
+/// Of a carrier that says whether it bridged, nothing else proves a talk.
+#[test]
+fn a_talk_is_proven_by_the_carriers_word_only() {
+    check(
+        "# The leg's own reports free the slot and wait for the word.
+         0      offer 1 proven
+         3000   answered 1
+         98000  leg_over 1 normal                     => free 1
+         98100  ended 1 normal target talk 95000      => settle 1 normal target 95000 carrier, over
+
+         # In the other order, too.
+         0      offer 1 proven
+         98100  ended 1 normal target talk 95000      => free 1, settle 1 normal target 95000 carrier, over
+         98200  leg_over 1 normal
+         98300  answered 1 at 3000
+
+         # Answered and never bridged: a screen was declined.
+         0      offer 1 proven
+         3000   answered 1
+         9000   leg_over 1 normal                     => free 1
+         9100   ended 1 rejected target               => settle 1 rejected target - none
+         9100   onward                                => attempt 57000
+
+         # The word never comes: what was answered stays unresolved, and unbilled, until it does.
+         0      offer 1 proven
+         3000   answered 1
+         98000  leg_over 1 normal                     => free 1
+         103000 tick                                  => expire 1, over
+         103000 state                                 => lost until 203000 due never
+         150000 call_ended normal caller
+         155000 tick
+         155000 state                                 => lost until 203000 due never
+         160000 ended 1 normal target talk 95000      => settle 1 normal target 95000 carrier, over
+
+         # The word comes without a time: they talked, and nobody knows how long.
+         0      offer 1 proven
+         98000  ended 1 normal target                 => free 1
+         98001  step_over                             => expire 1
+         98001  onward                                => finished
+         98002  close                                 => over
+
+         # What was never answered needs no proof.
+         0      offer 1 proven
+         3000   call_ended cancelled caller           => free 1
+         8000   tick                                  => settle 1 cancelled caller - none, over
+
+         0      offer 1 proven
+         20000  leg_over 1 no_answer                  => free 1
+         25000  tick                                  => settle 1 no_answer unknown - none
+         25000  onward                                => attempt 40000",
+    );
 }

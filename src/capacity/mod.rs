@@ -72,7 +72,7 @@ pub const NO_LIMIT: u32 = u32::MAX;
 pub struct Claim {
     /// Which gauge.
     pub key: CapKey,
-    /// Its limit by the snapshot of the decision.
+    /// Its limit by the catalog in force when it is claimed.
     pub limit: u32,
 }
 

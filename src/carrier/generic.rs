@@ -5,7 +5,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Action, CarrierReply, CarrierRequest};
+use super::{Action, CallerLeg, CarrierReply, CarrierRequest, StepEnd, StepReport};
 use crate::call::event::{CallEvent, EventKind};
 use crate::domain::{Address, Cause, E164, EndedBy, SetBy, TagValue, Tags, Tail, Timestamp};
 
@@ -13,6 +13,13 @@ use crate::domain::{Address, Cause, E164, EndedBy, SetBy, TagValue, Tags, Tail, 
 pub const ID_MAX: usize = 128;
 /// Longest talk time taken, in milliseconds: a day.
 const TALK_MAX_MS: u64 = 86_400_000;
+
+/// Highest step a carrier can name.
+const STEPS_MAX: u64 = 100;
+/// Most attempts reported at once.
+const ENDS_MAX: usize = 16;
+const CAUSES: &str = "normal busy no_answer rejected failed cancelled";
+const ENDERS: &str = "caller target carrier exchange unknown";
 
 /// One fault of a request: where, what came (never of a personal field), what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +72,7 @@ pub fn request(body: &[u8]) -> Result<CarrierRequest, Faults> {
             .map(str::to_owned),
         consent: read.section("consent").is_some(),
         test: read.flag("test"),
+        caller: CallerLeg::Ringing,
         tags: read.tags(),
     };
     if read.faults.is_empty() { Ok(request) } else { Err(read.faults) }
@@ -73,11 +81,23 @@ pub fn request(body: &[u8]) -> Result<CarrierRequest, Faults> {
 /// Reads an event.
 pub fn event(body: &[u8]) -> Result<CarrierEvent, Faults> {
     let object = object(body)?;
+    event_of(Reader { object: &object, faults: Vec::new() }, true)
+}
+
+/// Reads an event of a call that the carrier knows by its own name, and that name. One that names no attempt is about the
+/// last.
+pub fn record(body: &[u8]) -> Result<(String, CarrierEvent), Faults> {
+    let object = object(body)?;
     let mut read = Reader { object: &object, faults: Vec::new() };
+    let carrier_call_id = read.id("carrier_call_id");
+    Ok((carrier_call_id, event_of(read, false)?))
+}
+
+fn event_of(mut read: Reader<'_>, names_attempt: bool) -> Result<CarrierEvent, Faults> {
     let event_id = read.id("event_id");
     let at = read.time("at");
-    let cause = read.word("cause", Cause::parse, "normal busy no_answer rejected failed cancelled");
-    let ended_by = read.word("ended_by", EndedBy::parse, "caller target carrier exchange unknown");
+    let cause = read.word("cause", Cause::parse, CAUSES);
+    let ended_by = read.word("ended_by", EndedBy::parse, ENDERS);
     let talk_ms = read.count("talk_ms", TALK_MAX_MS);
     let attempt = read.count("attempt", 100).map(|n| n as u32);
     let by = ended_by.unwrap_or(EndedBy::Unknown);
@@ -108,18 +128,88 @@ pub fn event(body: &[u8]) -> Result<CarrierEvent, Faults> {
             ("", EventKind::Noted)
         }
     };
-    if leg.contains(&kind) && attempt.is_none() {
+    if names_attempt && leg.contains(&kind) && attempt.is_none() {
         read.fault("attempt", None, "the number of the attempt, as the answer named it");
     }
     if !read.faults.is_empty() {
         return Err(read.faults);
     }
+    let event = CallEvent { attempt, at: at.unwrap_or_default(), kind: what };
+    Ok(CarrierEvent { event_id, kind, event, detail: detail(cause, ended_by, talk_ms) })
+}
+
+/// Reads a request for the next step. `now` stands in for a time the carrier does not tell.
+pub fn next(body: &[u8], now: Timestamp) -> Result<StepReport, Faults> {
+    let object = object(body)?;
+    let mut read = Reader { object: &object, faults: Vec::new() };
+    let step = read.count("step", STEPS_MAX).map(|step| step as u32);
+    if read.get("step").is_none() {
+        read.fault("step", None, "the step of the answer that was carried out: 1 for the first");
+    }
+    let results = ["attempts_ended", "digits", "no_input", "played", "recorded"];
+    let result = read.required("result");
+    if !result.as_deref().is_some_and(|word| results.contains(&word)) {
+        read.fault("result", result, "attempts_ended digits no_input played recorded");
+    }
+    let at = if object.contains_key("at") { read.time("at") } else { Some(now) };
+    let mut faults = read.faults;
+    let ends = ends(&object, at.unwrap_or(now), &mut faults);
+    if faults.is_empty() {
+        Ok(StepReport { step: step.unwrap_or(0), caller: CallerLeg::Ringing, ends })
+    } else {
+        Err(faults)
+    }
+}
+
+fn ends(object: &Map<String, Value>, at: Timestamp, faults: &mut Faults) -> Vec<StepEnd> {
+    const ALLOWED: &str = "a list of at most 16 {attempt, cause, ended_by, talk_ms}";
+    let listed = match object.get("attempts") {
+        None | Some(Value::Null) => return Vec::new(),
+        Some(Value::Array(listed)) if listed.len() <= ENDS_MAX => listed,
+        Some(_) => {
+            faults.push(CarrierFault { at: "attempts".into(), value: None, allowed: ALLOWED });
+            return Vec::new();
+        }
+    };
+    let mut ends = Vec::new();
+    for (place, one) in listed.iter().enumerate() {
+        let Value::Object(object) = one else {
+            faults.push(CarrierFault { at: format!("attempts[{place}]"), value: None, allowed: ALLOWED });
+            continue;
+        };
+        let mut read = Reader { object, faults: Vec::new() };
+        let attempt = read.count("attempt", 100).map(|n| n as u32);
+        let cause = read.word("cause", Cause::parse, CAUSES);
+        let ended_by = read.word("ended_by", EndedBy::parse, ENDERS);
+        let talk_ms = read.count("talk_ms", TALK_MAX_MS);
+        if read.get("attempt").is_none() {
+            read.fault("attempt", None, "the number of the attempt, as the answer named it");
+        }
+        if read.get("cause").is_none() {
+            read.fault("cause", None, CAUSES);
+        }
+        let of_this =
+            |fault: CarrierFault| CarrierFault { at: format!("attempts[{place}].{}", fault.at), ..fault };
+        faults.extend(read.faults.into_iter().map(of_this));
+        if let (Some(attempt), Some(cause)) = (attempt, cause) {
+            let kind = EventKind::Ended { cause, ended_by: ended_by.unwrap_or(EndedBy::Unknown), talk_ms };
+            let event = CallEvent { attempt: Some(attempt), at, kind };
+            ends.push(StepEnd {
+                attempt: Some(attempt),
+                event,
+                detail: detail(Some(cause), ended_by, talk_ms),
+            });
+        }
+    }
+    ends
+}
+
+fn detail(cause: Option<Cause>, ended_by: Option<EndedBy>, talk_ms: Option<u64>) -> String {
     let mut detail = Vec::new();
     detail.extend(cause.map(|cause| cause.as_str().to_owned()));
     detail.extend(ended_by.map(|by| format!("by {}", by.as_str())));
     detail.extend(talk_ms.map(|ms| format!("talk {ms} ms")));
-    let event = CallEvent { attempt, at: at.unwrap_or_default(), kind: what };
-    Ok(CarrierEvent { event_id, kind, event, detail: detail.join(", ") })
+    detail.join(", ")
 }
 
 fn object(body: &[u8]) -> Result<Map<String, Value>, Faults> {
@@ -299,8 +389,8 @@ struct Wire<'a> {
     voicemail: Option<WirePlay<'a>>,
     hangup: Option<WireHangup>,
     max_talk_s: u64,
-    next: Option<()>,
-    events: Option<&'a str>,
+    next: Option<String>,
+    events: Option<String>,
     decided_in_ms: f64,
 }
 
@@ -333,8 +423,12 @@ struct WireHangup {
     cause: &'static str,
 }
 
-/// The answer's bytes. `next` is null: this version has no second step.
-pub fn reply(reply: &CarrierReply) -> Vec<u8> {
+/// The answer's bytes. Its URLs are under `base`, which has no slash at its end; `next` is for what is dialled.
+pub fn reply(reply: &CarrierReply, base: &str) -> Vec<u8> {
+    let url = |what: &str| {
+        let token = reply.token?;
+        Some(format!("{base}/v1/calls/{}/{what}/{token:032x}", reply.call_id))
+    };
     let mut wire = Wire {
         call_id: reply.call_id.to_string(),
         step: reply.step,
@@ -352,8 +446,8 @@ pub fn reply(reply: &CarrierReply) -> Vec<u8> {
         voicemail: None,
         hangup: None,
         max_talk_s: reply.max_talk_s,
-        next: None,
-        events: reply.events.as_deref(),
+        next: url("next").filter(|_| matches!(reply.action, Action::Dial(_))),
+        events: url("events"),
         decided_in_ms: reply.decided_us as f64 / 1_000.0,
     };
     match &reply.action {

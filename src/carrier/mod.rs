@@ -3,7 +3,9 @@
 //! The generic JSON is the canonical model; every other dialect is a translation of it.
 
 pub mod generic;
+pub mod twilio;
 
+use crate::call::event::CallEvent;
 use crate::domain::{Address, CallId, E164, HangupCause, Reason, Tags, Tail, Timestamp};
 
 /// What a carrier asks.
@@ -31,8 +33,43 @@ pub struct CarrierRequest {
     pub consent: bool,
     /// Never billed, dials no live target.
     pub test: bool,
+    /// Where the caller is.
+    pub caller: CallerLeg,
     /// Free attributes.
     pub tags: Tags,
+}
+
+/// The caller's side of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallerLeg {
+    /// It was never answered: it can be rejected, and the caller hears ringing.
+    Ringing,
+    /// It was answered.
+    Answered,
+    /// The caller hung up; nothing we answer is heard.
+    Gone,
+}
+
+/// What a carrier says when it asks for the next step of a call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepReport {
+    /// The step that is over.
+    pub step: u32,
+    /// Where the caller is.
+    pub caller: CallerLeg,
+    /// How attempts of it ended, where the carrier says so.
+    pub ends: Vec<StepEnd>,
+}
+
+/// The end of one attempt, as the carrier tells it when it asks for the next step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepEnd {
+    /// The attempt; `None` is the one of that step.
+    pub attempt: Option<u32>,
+    /// The end as the call machine takes it.
+    pub event: CallEvent,
+    /// Cause, talk time and originator as text.
+    pub detail: String,
 }
 
 /// What the exchange answers.
@@ -52,8 +89,10 @@ pub struct CarrierReply {
     pub valid_until: Timestamp,
     /// Longest talk, in seconds.
     pub max_talk_s: u64,
-    /// Where to report events; `None` when there is nothing to report.
-    pub events: Option<String>,
+    /// Where the caller is.
+    pub caller: CallerLeg,
+    /// What the call's URLs carry; `None` when there is nothing to report and nothing follows.
+    pub token: Option<u128>,
     /// From the request read to the answer ready, in microseconds.
     pub decided_us: u64,
 }

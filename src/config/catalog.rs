@@ -12,12 +12,12 @@ use super::entries::{Entries, Parsed, files};
 use super::file::{Field, File, Reader, Source};
 use super::numbers::Numbers;
 use super::problem::{Problem, Sink};
-use super::settings::{Env, Settings};
+use super::settings::{Env, Settings, base_url, is_local};
 use super::target::{NAME_MAX, Surroundings, buyer};
-use super::values::{digest, labels, percent, zone};
+use super::values::{digest, labels, percent, secrets, zone};
 use super::{plan, warnings};
 use crate::domain::caller::TAG_KEY_MAX;
-use crate::domain::catalog::{CarrierDialect, PlanIx};
+use crate::domain::catalog::{CarrierDialect, PlanIx, Secret};
 use crate::domain::{
     Campaign, CampaignId, CampaignIx, Carrier, CarrierId, Catalog, Money, Payout, Publisher, PublisherId,
 };
@@ -25,6 +25,9 @@ use crate::runtime::hex;
 
 /// What a decision needs beside its auction; both must fit a carrier's ceiling.
 const BESIDE_AUCTION: Duration = Duration::from_millis(100);
+
+/// A talk that its target ended sooner goes on to the next one, unless the campaign says otherwise.
+const RECOVERY: Duration = Duration::from_secs(15);
 
 /// A catalog, the text its digest is taken over, and warnings.
 pub(super) type Read = (Catalog, String, Vec<Problem>);
@@ -56,6 +59,10 @@ pub(super) fn read(settings: &Settings, env: Env<'_>, sink: &Sink) -> Option<Rea
     if !sink.is_empty() {
         return None;
     }
+    refuse_long_recovery(catalog.as_ref()?, &entries);
+    if !sink.is_empty() {
+        return None;
+    }
     let text = text(dir, sources.iter().chain(csv_sources.iter().map(|(_, source)| source)));
     let catalog = Catalog { digest: hex(&Sha256::digest(text.as_bytes())), ..catalog? };
     let warnings = warnings::of(&catalog, &entries, settings);
@@ -79,10 +86,11 @@ fn resolve(
     numbers: Numbers<'_>,
     sink: &Sink,
 ) -> Option<Catalog> {
-    let carriers: Vec<Carrier> = entries.carriers.iter().filter_map(|(id, f)| carrier(id, f)).collect();
+    let with = Surroundings { settings, env, dir: &settings.catalog_dir, entries, numbers: &numbers };
+    let carriers: Vec<Carrier> =
+        entries.carriers.iter().filter_map(|(id, f)| carrier(id, f, &with)).collect();
     refuse_shared_keys(&carriers, entries);
     let tightest = carriers.iter().min_by_key(|carrier| carrier.ceiling);
-    let with = Surroundings { settings, env, dir: &settings.catalog_dir, entries, numbers: &numbers };
     let campaigns =
         entries.campaigns.iter().filter_map(|(id, f)| campaign(id, f, entries, tightest)).collect();
     let publishers = entries.publishers.iter().filter_map(|(id, f)| publisher(id, f, entries)).collect();
@@ -103,28 +111,71 @@ fn resolve(
     })
 }
 
-fn carrier(id: &str, field: &Field<'_>) -> Option<Carrier> {
+fn carrier(id: &str, field: &Field<'_>, with: &Surroundings<'_, '_>) -> Option<Carrier> {
     field.table("a table", |r| {
-        let dialect = r.field("dialect").choice(&[("generic", CarrierDialect::Generic)]);
-        let key_digest = digest(&r.field("key_digest").required());
+        let dialects = [("generic", CarrierDialect::Generic), ("twilio", CarrierDialect::Twilio)];
+        let at = r.field("dialect");
+        let dialect = at.choice(&dialects);
+        // Of an unknown dialect nothing is known to be missing.
+        let known = if at.is_set() { dialect } else { Some(CarrierDialect::Generic) };
+        let key = r.field("key_digest");
+        let key = if known == Some(CarrierDialect::Generic) { key.required() } else { key };
+        let key_digest = digest(&key);
+        let (public_url, secrets) = signing(r, known, with);
         let ceiling = r.field("ceiling_ms").millis(200..=5_000);
-        Some(Carrier {
+        let carrier = Carrier {
             id: CarrierId::parse(id).ok()?,
-            dialect: dialect.unwrap_or(CarrierDialect::Generic),
-            key_digest: key_digest?,
+            dialect: known?,
+            key_digest,
+            public_url,
+            secrets,
             ceiling: ceiling.unwrap_or(Duration::from_millis(1_000)),
-        })
+        };
+        let is_known = carrier.key_digest.is_some() || carrier.dialect == CarrierDialect::Twilio;
+        is_known.then_some(carrier)
     })?
 }
 
-/// A key tells who asks, so no two carriers have the same.
+/// What a carrier signs with, and the URL it signs; of no use to one that sends a key.
+fn signing(
+    r: &Reader<'_>,
+    dialect: Option<CarrierDialect>,
+    with: &Surroundings<'_, '_>,
+) -> (Option<String>, Vec<Secret>) {
+    let (url, list) = (r.field("public_url"), r.field("secrets"));
+    match dialect {
+        None => (None, Vec::new()),
+        Some(CarrierDialect::Generic) => {
+            for field in [url, list].iter().filter(|field| field.is_set()) {
+                field.wrong("is of no use to the generic dialect", "with `dialect = \"twilio\"`");
+            }
+            (None, Vec::new())
+        }
+        Some(CarrierDialect::Twilio) => {
+            let url = url.required();
+            let public_url = base_url(&url);
+            if public_url.as_ref().is_some_and(|url| url.starts_with("http://") && !is_local(url)) {
+                url.wrong("is plain HTTP to a host that is not loopback", "https://…");
+            }
+            (public_url, secrets(&list.required(), with.dir, with.env))
+        }
+    }
+}
+
+/// A key or a secret tells who asks, so no two carriers have the same.
 fn refuse_shared_keys(carriers: &[Carrier], entries: &Entries<'_>) {
-    let mut owners = BTreeMap::new();
+    let (mut keys, mut secrets) = (BTreeMap::new(), BTreeMap::new());
     for carrier in carriers {
-        if let Some(owner) = owners.insert(carrier.key_digest, &carrier.id)
-            && let Some((_, field)) = entries.carriers.iter().find(|(id, _)| *id == carrier.id.as_str())
-        {
+        let Some((_, field)) = entries.carriers.iter().find(|(id, _)| *id == carrier.id.as_str()) else {
+            continue;
+        };
+        if let Some(owner) = carrier.key_digest.and_then(|key| keys.insert(key, &carrier.id)) {
             field.wrong(format!("has the key of carrier {owner}"), "a `key_digest` of its own");
+        }
+        for secret in &carrier.secrets {
+            if let Some(owner) = secrets.insert(&secret.0, &carrier.id) {
+                field.wrong(format!("has a secret of carrier {owner}"), "`secrets` of its own");
+            }
         }
     }
 }
@@ -153,22 +204,54 @@ fn campaign(
             r.field("deadline_ms")
                 .wrong(what, &format!("at most {most}: 100 ms less than the carrier's ceiling"));
         }
+        let early_close = r.field("early_close").flag().unwrap_or(true);
         let floor = r.field("floor").money().unwrap_or(Money::ZERO);
         let min_margin = min_margin(r);
         let payout = payout(&r.field("payout").required());
         let ping_tags = labels(&r.field("ping_tags"), TAG_KEY_MAX, "a list of keys of tags");
+        let recovery = r.field("recovery_s").seconds(0..=300).unwrap_or(RECOVERY);
+        let attempts = r.field("attempts").whole(1..=16).unwrap_or(5);
+        let ring_budget = r.field("ring_budget_s").seconds(8..=600).unwrap_or(Duration::from_secs(60));
         Some(Campaign {
             id: CampaignId::parse(id).ok()?,
             vertical: vertical?,
             plan: PlanIx(plan?),
             paused,
             deadline,
+            early_close,
             floor,
             min_margin,
             payout: payout?,
             ping_tags,
+            recovery,
+            attempts,
+            ring_budget,
         })
     })?
+}
+
+/// A talk that is billable is never gone on from, so what counts as hung up early ends before any minimum begins.
+fn refuse_long_recovery(catalog: &Catalog, entries: &Entries<'_>) {
+    for campaign in &catalog.campaigns {
+        let mut targets = Vec::new();
+        catalog.plan(campaign.plan).root.targets(&mut targets);
+        let quickest = targets.iter().map(|ix| catalog.target(*ix)).min_by_key(|target| target.min_duration);
+        let Some(quickest) =
+            quickest.filter(|t| !campaign.recovery.is_zero() && t.min_duration <= campaign.recovery)
+        else {
+            continue;
+        };
+        if let Some((_, field)) = entries.campaigns.iter().find(|(id, _)| *id == campaign.id.as_str()) {
+            let least = quickest.min_duration.as_secs();
+            let what = format!(
+                "has a recovery_s of {} s, and target {} of its plan bills from {least} s on",
+                campaign.recovery.as_secs(),
+                quickest.id
+            );
+            field
+                .wrong(what, &format!("a `recovery_s` below {least}, or 0: no recovery from early hang-ups"));
+        }
+    }
 }
 
 fn min_margin(r: &Reader<'_>) -> Option<Money> {

@@ -114,9 +114,12 @@ fn changed(name: &str, old: &Fact, new: &Fact) -> Option<String> {
 }
 
 fn carrier(carrier: &Carrier) -> Vec<Fact> {
+    let secrets: Vec<&[u8]> = carrier.secrets.iter().map(|secret| secret.0.as_slice()).collect();
     vec![
         masked("dialect", format!("{:?}", carrier.dialect).to_lowercase(), format!("{:?}", carrier.dialect)),
-        masked("key_digest", String::new(), format!("{:?}", carrier.key_digest)),
+        masked("key_digest", set(carrier.key_digest.is_some()), format!("{:?}", carrier.key_digest)),
+        fact("public_url", &carrier.public_url.as_deref().unwrap_or("none")),
+        masked("secrets", format!("{} set", carrier.secrets.len()), format!("{secrets:?}")),
         fact("ceiling_ms", &carrier.ceiling.as_millis()),
     ]
 }
@@ -128,11 +131,15 @@ fn campaign(catalog: &Catalog, campaign: &Campaign) -> Vec<Fact> {
         fact("plan", &catalog.plan(campaign.plan).id),
         fact("paused", &campaign.paused),
         fact("deadline_ms", &campaign.deadline.as_millis()),
+        fact("early_close", &campaign.early_close),
         fact("floor", &campaign.floor),
         fact("negative_margin", &margin),
         fact("min_margin", &campaign.min_margin.unwrap_or(Money::ZERO)),
         fact("payout", &payout(&campaign.payout)),
         fact("ping_tags", &list(&campaign.ping_tags)),
+        fact("recovery_s", &campaign.recovery.as_secs()),
+        fact("attempts", &campaign.attempts),
+        fact("ring_budget_s", &campaign.ring_budget.as_secs()),
     ]
 }
 
@@ -218,11 +225,10 @@ fn pricing(pricing: &Pricing) -> Vec<Fact> {
     // A query may hold a key.
     let shown = url.split('?').next().unwrap_or("").to_owned();
     let secret = endpoint.secret.as_ref().map(|secret| &secret.0);
-    let signed = if secret.is_some() { "set" } else { "none" };
     vec![
         fact("price", &"none"),
         masked("endpoint", shown, url),
-        masked("secret", signed.to_owned(), format!("{secret:?}")),
+        masked("secret", set(secret.is_some()), format!("{secret:?}")),
         fact("ca_file", &endpoint.ca_file.as_deref().unwrap_or("none")),
         fact("max_bid", &endpoint.max_bid),
         fact("bid_ttl_s", &endpoint.bid_ttl.as_secs()),
@@ -291,6 +297,10 @@ fn number(catalog: &Catalog, number: &TrackingNumber) -> Vec<Fact> {
         fact("sub_id", &number.sub_id.as_deref().unwrap_or("none")),
         fact("tags", &list(&tags)),
     ]
+}
+
+fn set(is_set: bool) -> String {
+    if is_set { "set".to_owned() } else { "none".to_owned() }
 }
 
 fn list(items: &[String]) -> String {

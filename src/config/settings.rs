@@ -25,6 +25,9 @@ pub const ENVIRONMENT: [(&str, &str); 3] = [
     ("OUTCRY_STORE_PATH", "store.path"),
 ];
 
+/// Longest name of an admin key, in bytes.
+const KEY_NAME_MAX: usize = 40;
+
 /// How environment variables are looked up.
 pub(super) type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
 
@@ -99,6 +102,18 @@ pub struct AdminKey {
     pub digest: [u8; 32],
     /// What it may do.
     pub role: Role,
+    /// Who changes something with it, in the history; `operator-1` for the first of the list if it has none.
+    pub name: String,
+}
+
+impl AdminKey {
+    /// Whether it may do more than look.
+    pub fn may_change(&self) -> bool {
+        match self.role {
+            Role::Operator => true,
+            Role::Viewer => false,
+        }
+    }
 }
 
 /// What an admin key may do.
@@ -204,6 +219,8 @@ pub struct Calls {
     pub keep_ended: Duration,
     /// Grace for late events before an end without a measured talk time is settled.
     pub late_events: Duration,
+    /// How long after a failed attempt a carrier may ask for the next step before the call counts as over.
+    pub next_within: Duration,
     /// Life a bid must have left when it is handed out.
     pub dial_guard: Duration,
     /// Where test calls are sent.
@@ -233,9 +250,7 @@ pub(super) fn read(r: &Reader<'_>, file: &Path, env: Env<'_>) -> Settings {
 /// What deserves a warning in valid settings.
 pub(super) fn warnings(settings: &Settings) -> Vec<Problem> {
     let traffic = &settings.call_traffic;
-    let host = traffic.public_base_url.split_once("://").map_or("", |(_, rest)| rest);
-    let local = host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]");
-    if traffic.listen.ip().is_loopback() || !local {
+    if traffic.listen.ip().is_loopback() || !is_local(&traffic.public_base_url) {
         return Vec::new();
     }
     let what = format!("listening on {} but carriers are given {}", traffic.listen, traffic.public_base_url);
@@ -289,17 +304,19 @@ fn admin(r: &Reader<'_>, base: &Path, env: Env<'_>) -> Admin {
 }
 
 fn admin_keys(field: &Field<'_>) -> Vec<AdminKey> {
-    let allowed = "a list of {digest = \"sha256:…\", role = \"operator\"}";
-    let key = |r: &Reader<'_>| {
-        let digest = digest(&r.field("digest").required());
-        let role = r.field("role").required();
-        Some((digest, role.choice(&[("operator", Role::Operator), ("viewer", Role::Viewer)])))
+    let allowed = "a list of {digest = \"sha256:…\", role = \"operator\", name = \"ann\"}";
+    let roles = [("operator", Role::Operator), ("viewer", Role::Viewer)];
+    let read = |(at, item): (usize, Field<'_>)| {
+        item.table(allowed, |r| {
+            let digest = digest(&r.field("digest").required());
+            let role = r.field("role").required().choice(&roles);
+            let name = r.field("name").label(KEY_NAME_MAX);
+            let (digest, role) = (digest?, role?);
+            let word = if role == Role::Operator { "operator" } else { "viewer" };
+            Some(AdminKey { digest, role, name: name.unwrap_or_else(|| format!("{word}-{}", at + 1)) })
+        })?
     };
-    let read = |item: Field<'_>| {
-        let (digest, role) = item.table(allowed, key)??;
-        Some(AdminKey { digest: digest?, role: role? })
-    };
-    field.list(allowed).into_iter().filter_map(read).collect()
+    field.list(allowed).into_iter().enumerate().filter_map(read).collect()
 }
 
 fn store(r: &Reader<'_>, base: &Path, env: Env<'_>) -> Store {
@@ -362,6 +379,7 @@ fn calls(r: &Reader<'_>) -> Calls {
     Calls {
         keep_ended: seconds("keep_ended_s", 10..=86_400, 600),
         late_events: seconds("late_events_s", 0..=3_600, 30),
+        next_within: seconds("next_within_s", 0..=300, 10),
         dial_guard: seconds("dial_guard_s", 0..=60, 5),
         test_address: r
             .field("test_address")
@@ -427,7 +445,16 @@ fn pem(field: &Field<'_>, base: &Path, allowed: &str, fits: fn(&[u8]) -> bool) -
     None
 }
 
-fn base_url(field: &Field<'_>) -> Option<String> {
+/// Whether a URL leads to the machine of whoever opens it.
+pub(super) fn is_local(url: &str) -> bool {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let host = rest.split([':', '/']).next().unwrap_or("");
+    let is_loopback = |ip: Ipv4Addr| ip.is_loopback();
+    rest.starts_with("[::1]") || host == "localhost" || host.parse().is_ok_and(is_loopback)
+}
+
+/// An absolute URL that paths are put behind.
+pub(super) fn base_url(field: &Field<'_>) -> Option<String> {
     field.parse("an absolute http(s) URL without a trailing slash, at most 256 bytes", |text| {
         let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
         let clean = rest.bytes().all(|b| b.is_ascii_graphic() && !b"?#@\"<>\\".contains(&b));

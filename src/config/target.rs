@@ -12,7 +12,10 @@ use super::plan::WEIGHT_MAX;
 use super::settings::{Env, Settings, certificates, refuses_host};
 use super::values::{address, destination, hours, labels, percent, secret, states, url, zone};
 use crate::domain::caller::{Address, E164, PERSONAL_TAGS, TAG_KEY_MAX, TAG_VALUE_MAX};
-use crate::domain::catalog::{DestinationRule, Disclosure, Endpoint, Filter, Limits, Pricing, TagRule};
+use crate::domain::catalog::{
+    CONCURRENCY_MAX, DAILY_BILLABLE_MAX, DestinationRule, Disclosure, Endpoint, Filter, Limits, Pricing,
+    TagRule,
+};
 use crate::domain::{Bps, Buyer, BuyerId, BuyerIx, Money, Target, TargetId};
 
 /// Longest display name, in bytes.
@@ -58,8 +61,8 @@ pub(super) fn buyer(id: &str, field: &Field<'_>) -> Option<Buyer> {
 
 fn limits(r: &Reader<'_>) -> Limits {
     Limits {
-        concurrency: r.field("concurrency").whole(1..=100_000),
-        daily_billable: r.field("daily_billable").whole(1..=10_000_000),
+        concurrency: r.field("concurrency").whole(1..=CONCURRENCY_MAX.into()),
+        daily_billable: r.field("daily_billable").whole(1..=DAILY_BILLABLE_MAX.into()),
     }
 }
 

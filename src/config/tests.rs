@@ -11,11 +11,20 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
-use crate::domain::catalog::{Disclosure, Pricing};
+use crate::domain::catalog::{CarrierDialect, Disclosure, Pricing};
 use crate::domain::{Money, Node};
 
 const SHIPPED: &str = "config/outcry.toml";
 const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+const AUTH_TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// A carrier that signs.
+const TWILIO: &str = r#"[carrier.tw]
+dialect = "twilio"
+public_url = "https://calls.example.com"
+secrets = ["env:TWILIO"]
+"#;
 
 const MARKET: &str = r#"
 default_plan = "auto"
@@ -83,7 +92,13 @@ impl Drop for Folder {
 }
 
 fn env(name: &str) -> Option<String> {
-    ["ACME", "FIXTURE_BID_SECRET"].contains(&name).then(|| SECRET.to_owned())
+    match name {
+        "ACME" | "FIXTURE_BID_SECRET" => Some(SECRET.to_owned()),
+        "TWILIO" => Some(AUTH_TOKEN.to_owned()),
+        "TWILIO_OLD" => Some("whsec_0123456789abcdef0123456789".to_owned()),
+        "SHORT" => Some("0123456789".to_owned()),
+        _ => None,
+    }
 }
 
 fn market(text: &str) -> Result<Loaded, Vec<Problem>> {
@@ -291,6 +306,26 @@ fn off_loopback_there_is_tls_or_a_proxy_and_a_key() {
 }
 
 #[test]
+fn an_admin_key_is_named_by_itself_or_by_its_place() {
+    let load = |names: [&str; 3]| {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let key =
+            |(role, name): (&str, &str)| format!("{{ digest = \"{digest}\", role = \"{role}\"{name} }}");
+        let keys =
+            ["operator", "viewer", "operator"].into_iter().zip(names).map(key).collect::<Vec<_>>().join(", ");
+        let text = format!("[admin]\nkeys = [{keys}]\n");
+        Folder::new(&[("outcry.toml", &text), ("catalog/m.toml", MARKET)]).load()
+    };
+    let keys = load(["", "", ", name = \"ann\""]).expect("good").settings.admin.keys;
+    let told: Vec<(&str, bool)> = keys.iter().map(|key| (key.name.as_str(), key.may_change())).collect();
+    assert_eq!(told, [("operator-1", true), ("viewer-2", false), ("ann", true)]);
+    let long = format!(", name = \"{}\"", "x".repeat(41));
+    let problems = load([", name = \"\"", ", name = 3", &long]).expect_err("no names");
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    assert!(problems.iter().all(|problem| problem.key.ends_with(".name")), "{problems:?}");
+}
+
+#[test]
 fn secrets_are_read_and_never_shown() {
     let good = loaded(MARKET);
     let target = &good.catalog.targets[0];
@@ -315,6 +350,49 @@ fn secrets_are_read_and_never_shown() {
     assert!(!rendered(&market(&url).expect_err("a user")).contains(literal));
     let key = with("sha256:00", literal);
     assert!(!rendered(&market(&key).expect_err("the key itself")).contains(literal));
+}
+
+#[test]
+fn a_carrier_that_signs_needs_no_key() {
+    let text =
+        format!("{MARKET}{TWILIO}").replace("[\"env:TWILIO\"]", "[\"env:TWILIO_OLD\", {secret_file=\"t\"}]");
+    let files = [("outcry.toml", ""), ("catalog/m.toml", &text), ("catalog/t", &format!("{AUTH_TOKEN}\n"))];
+    let good = Folder::new(&files).load().unwrap_or_else(|problems| panic!("{}", rendered(&problems)));
+    let carrier = &good.catalog.carriers[1];
+    assert_eq!(carrier.dialect, CarrierDialect::Twilio);
+    assert_eq!(carrier.public_url.as_deref(), Some("https://calls.example.com"));
+    let secrets: Vec<&[u8]> = carrier.secrets.iter().map(|secret| secret.0.as_slice()).collect();
+    assert_eq!(
+        secrets,
+        [b"whsec_0123456789abcdef0123456789".as_slice(), AUTH_TOKEN.as_bytes()],
+        "as they stand"
+    );
+    assert_eq!(carrier.key_digest, None);
+    assert!(!format!("{good:?}").contains("0123456789abcdef"));
+
+    let old = loaded(&format!("{MARKET}{TWILIO}")).catalog;
+    let other = TWILIO.replace("calls.", "in.").replace("\"env:TWILIO\"", "\"env:ACME\", \"env:TWILIO\"");
+    let key = format!("{other}key_digest = \"sha256:{}\"\n", "0".repeat(64));
+    assert_eq!(
+        diff(&old, &loaded(&format!("{MARKET}{key}")).catalog),
+        [
+            "carrier tw: key_digest none → set",
+            "carrier tw: public_url https://calls.example.com → https://in.example.com",
+            "carrier tw: secrets 1 set → 2 set",
+        ]
+    );
+    let rotated = TWILIO.replace("env:TWILIO", "env:ACME");
+    assert_eq!(diff(&old, &loaded(&format!("{MARKET}{rotated}")).catalog), ["carrier tw: secrets changed"]);
+
+    let local = TWILIO.replace("https://calls.example.com", "http://127.0.0.1:8080");
+    let open = "[call_traffic]\nlisten = \"0.0.0.0:80\"\nbehind_proxy = true\npublic_base_url = \"https://x.example\"";
+    let files = [("outcry.toml", open), ("catalog/m.toml", &format!("{MARKET}{local}"))];
+    let warnings = Folder::new(&files).load().expect("good").warnings;
+    assert_eq!(
+        warnings.iter().map(brief).collect::<Vec<_>>(),
+        ["carrier.tw: is told to come back to http://127.0.0.1:8080, while calls come in on 0.0.0.0:80"]
+    );
+    assert_eq!(loaded(&format!("{MARKET}{local}")).warnings, [], "on loopback it comes back");
 }
 
 #[test]

@@ -16,6 +16,8 @@ use crate::domain::catalog::{DestinationRule, Secret};
 use crate::domain::{Address, Bps, E164, Money, WeeklyHours, Zone};
 
 const SECRET_BYTES: RangeInclusive<usize> = 24..=256;
+/// Most secrets of a carrier: one in use, one to come, and some room.
+const SECRETS_MAX: usize = 4;
 const HOST_MAX: usize = 253;
 const PATH_MAX: usize = 2_048;
 
@@ -55,28 +57,58 @@ pub(super) fn secret(r: &Reader<'_>, base: &Path, env: Env<'_>) -> Option<Secret
         by_name.wrong("stands beside `secret_file`", "one of the two");
         return None;
     }
-    if let Some(path) = path(&by_file, base) {
-        let read = super::file::Source::open(&path).map(|source| source.text);
-        return match read {
-            Ok(text) => secret_bytes(&by_file, text.trim_end_matches(['\r', '\n'])),
-            Err(problem) => {
-                by_file.wrong(format!("{} {}", problem.file, problem.what), "a file that can be read");
-                None
-            }
-        };
+    if by_file.is_set() {
+        return secret_bytes(&by_file, &text_of_file(&by_file, base)?);
     }
     let allowed = "secret = \"env:NAME\" or secret_file = \"…\"";
-    let Some(name) = by_name.text(allowed)?.strip_prefix("env:") else {
-        by_name.wrong("is a literal secret, which must not stand in a file", allowed);
-        return None;
-    };
-    match env(name) {
-        Some(text) => secret_bytes(&by_name, &text),
-        None => {
-            by_name.wrong(format!("the environment variable {name} is not set"), allowed);
+    secret_bytes(&by_name, &text_of_env(&by_name, env, allowed)?)
+}
+
+/// A list of secrets, the current one first: `"env:NAME"` or `{ secret_file = "…" }`, each taken as it stands.
+pub(super) fn secrets(field: &Field<'_>, base: &Path, env: Env<'_>) -> Vec<Secret> {
+    let allowed = "a list such as [\"env:NAME\", { secret_file = \"…\" }], the current secret first";
+    let items = field.list(allowed);
+    let is_list = field.raw().is_some_and(|value| value.as_array().is_some());
+    if is_list && !(1..=SECRETS_MAX).contains(&items.len()) {
+        field.wrong(format!("has {} secrets", items.len()), &format!("1 to {SECRETS_MAX}"));
+        return Vec::new();
+    }
+    let mut secrets = Vec::new();
+    for item in items {
+        let text = match item.raw().is_some_and(|value| value.is_table()) {
+            true => item.table(allowed, |r| text_of_file(&r.field("secret_file").required(), base)).flatten(),
+            false => text_of_env(&item, env, allowed),
+        };
+        let Some(secret) = text.and_then(|text| usable(&item, text.into_bytes())) else { continue };
+        if secrets.contains(&secret) {
+            item.wrong("is a secret that stands twice", "each once");
+        } else {
+            secrets.push(secret);
+        }
+    }
+    secrets
+}
+
+fn text_of_file(field: &Field<'_>, base: &Path) -> Option<String> {
+    match super::file::Source::open(&path(field, base)?) {
+        Ok(source) => Some(source.text.trim_end_matches(['\r', '\n']).to_owned()),
+        Err(problem) => {
+            field.wrong(format!("{} {}", problem.file, problem.what), "a file that can be read");
             None
         }
     }
+}
+
+fn text_of_env(field: &Field<'_>, env: Env<'_>, allowed: &str) -> Option<String> {
+    let Some(name) = field.text(allowed)?.strip_prefix("env:") else {
+        field.wrong("is a literal secret, which must not stand in a file", allowed);
+        return None;
+    };
+    let text = env(name);
+    if text.is_none() {
+        field.wrong(format!("the environment variable {name} is not set"), allowed);
+    }
+    text
 }
 
 /// The bytes a secret stands for: Base64 after `whsec_` (Standard Webhooks), else the text itself.
@@ -85,8 +117,12 @@ fn secret_bytes(field: &Field<'_>, text: &str) -> Option<Secret> {
         Some(coded) => base64::engine::general_purpose::STANDARD.decode(coded).unwrap_or_default(),
         None => text.as_bytes().to_vec(),
     };
+    usable(field, bytes)
+}
+
+fn usable(field: &Field<'_>, bytes: Vec<u8>) -> Option<Secret> {
     if !SECRET_BYTES.contains(&bytes.len()) {
-        field.wrong("holds no usable secret", "24 to 256 bytes, plain or as whsec_ and Base64");
+        field.wrong("holds no usable secret", "24 to 256 bytes; where we sign also as whsec_ and Base64");
         return None;
     }
     Some(Secret(bytes))

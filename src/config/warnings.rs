@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::entries::Entries;
 use super::problem::Problem;
-use super::settings::Settings;
+use super::settings::{Settings, is_local};
 use crate::domain::catalog::{PlanIx, Pricing};
 use crate::domain::plan::AuctionNode;
 use crate::domain::{Campaign, Catalog, Money, Node, Payout, TargetIx};
@@ -15,6 +15,7 @@ use crate::domain::{Campaign, Catalog, Money, Node, Payout, TargetIx};
 pub(super) fn of(catalog: &Catalog, entries: &Entries<'_>, settings: &Settings) -> Vec<Problem> {
     let view = View { catalog, entries };
     let mut warnings = Vec::new();
+    view.carriers(settings, &mut warnings);
     view.campaigns(&mut warnings);
     view.buyers_and_targets(&mut warnings);
     view.plans(settings, &mut warnings);
@@ -29,6 +30,19 @@ struct View<'v, 'a> {
 }
 
 impl View<'_, '_> {
+    /// A carrier that is told to come back to its own machine never comes.
+    fn carriers(&self, settings: &Settings, into: &mut Vec<Problem>) {
+        let listen = settings.call_traffic.listen;
+        for (carrier, (_, field)) in self.catalog.carriers.iter().zip(self.entries.carriers.iter()) {
+            if let Some(url) = carrier.public_url.as_ref().filter(|url| is_local(url))
+                && !listen.ip().is_loopback()
+            {
+                let what = format!("is told to come back to {url}, while calls come in on {listen}");
+                into.push(field.problem(what, "the `public_url` it reaches us under", None));
+            }
+        }
+    }
+
     fn campaigns(&self, into: &mut Vec<Problem>) {
         let used: BTreeSet<_> = self.catalog.numbers.iter().map(|number| number.campaign.at()).collect();
         let unused = self.entries.campaigns.iter().enumerate().filter(|(at, _)| !used.contains(at));

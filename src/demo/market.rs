@@ -48,6 +48,20 @@ fn bidder(median_ms: f64, cap_ms: u64, price_cents: (u32, u32), no_bid_bps: u32)
     }
 }
 
+/// The buyer that hangs and answers by turns: nobody waits for it while it hangs.
+const MOODY: &str = "northstar-care";
+/// How long it does each.
+const MOOD: Duration = Duration::from_secs(20);
+
+/// Lets the moody buyer do what it does at this time of the demo; `is_well` is what it does now.
+pub(super) fn turn_mood(bidders: &Bidders, elapsed: Duration, is_well: &mut bool) {
+    let to_be_well = (elapsed.as_secs() / MOOD.as_secs()) % 2 == 1;
+    if to_be_well != std::mem::replace(is_well, to_be_well) {
+        let well = bidder(45.0, 200, (2_200, 5_500), 1_500);
+        bidders.set(MOODY, if to_be_well { well } else { Behaviour::Hang });
+    }
+}
+
 /// A dozen buyers: most answer well, and every way of answering badly has one.
 pub(super) fn characters() -> Vec<Character> {
     let one = |buyer, like, behaviour| Character { buyer, like, behaviour };
@@ -61,7 +75,7 @@ pub(super) fn characters() -> Vec<Character> {
         one("cedar-mutual", "steady", bidder(35.0, 200, (1_500, 3_600), 1_500)),
         one("harbor-health", "quick", bidder(25.0, 150, (2_000, 6_500), 1_000)),
         one("lumen-senior", "slow, often late", bidder(380.0, 1_200, (2_500, 8_000), 500)),
-        one("northstar-care", "hangs", Behaviour::Hang),
+        one(MOODY, "hangs, then heals", Behaviour::Hang),
         one("handy-pros", "quick", bidder(30.0, 150, (1_300, 3_800), 1_500)),
         one("rapid-roof", "refuses", refusing),
         one("summit-hvac", "sends garbage", Behaviour::Garbage),

@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use load::bidders::Bidders;
 use load::carriers::Carriers;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -106,7 +107,7 @@ pub fn run(options: Options) -> Result<(), DemoError> {
     let carriers = Carriers::start(plan, bidders.trace())?;
     let places = places(&running, &files.settings);
     let reader = Reader::open(&store)?;
-    let watched = run_here(watch(&options, &running, &carriers, &reader, &places, began))?;
+    let watched = run_here(watch(&options, &running, (&bidders, &carriers), &reader, &places, began))?;
     let last = carriers.stop(market::LAST_CALLS);
     running.stop();
     bidders.stop();
@@ -197,7 +198,7 @@ fn places(running: &Running, settings: &std::path::Path) -> Vec<String> {
 async fn watch(
     options: &Options,
     running: &Running,
-    carriers: &Carriers,
+    (bidders, carriers): (&Bidders, &Carriers),
     reader: &Reader,
     places: &[String],
     began: Instant,
@@ -209,8 +210,9 @@ async fn watch(
     let mut stop = signal(SignalKind::interrupt())?;
     let mut screen = Screen::open(options.is_terminal, places)?;
     first_decision(carriers, began, &mut screen).await?;
-    let mut mark = (0, 0.0);
+    let (mut mark, mut is_well) = ((0, 0.0), false);
     loop {
+        market::turn_mood(bidders, began.elapsed(), &mut is_well);
         let figures = Figures::read(carriers.snapshot(), mark, running.exchange(), reader)?;
         screen.show(&figures, |figures| figures.screen(&characters, running.exchange(), places))?;
         // The rate is that of the last lines' interval, but of half a second it would only flicker.

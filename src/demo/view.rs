@@ -8,15 +8,13 @@ use std::fmt::Write;
 use load::carriers::Snapshot;
 
 use super::market::Character;
-use crate::domain::Reason;
+use crate::domain::{Reason, Target};
 use crate::exchange::Exchange;
 use crate::records::sqlite::{Reader, StoreError};
 use crate::report::{self, By};
 
 /// Reasons shown.
 const REASONS_SHOWN: usize = 6;
-/// Misses in a row from which an endpoint is called sick.
-const SICK: u32 = 5;
 
 /// How one buyer fares.
 #[derive(Default)]
@@ -192,20 +190,18 @@ fn asking(exchange: &Exchange) -> BTreeSet<String> {
     targets.filter(|target| target.endpoint().is_some()).map(|target| target.id.to_string()).collect()
 }
 
-/// What the exchange thinks of a buyer's endpoint.
+/// What the exchange thinks of a buyer's endpoints: of the worst.
 fn state(exchange: &Exchange, buyer: &str) -> String {
     let in_force = exchange.in_force.load();
-    let misses = in_force
-        .endpoints
-        .iter()
-        .flatten()
-        .filter(|endpoint| endpoint.buyer.as_str() == buyer)
-        .map(|endpoint| endpoint.health.misses_in_a_row())
-        .max();
-    match misses {
+    let catalog = &in_force.snapshot.catalog;
+    let of_buyer = |target: &Target| catalog.buyer(target.buyer).id.as_str() == buyer;
+    let healths = catalog.targets.iter().zip(&in_force.health).filter(|(target, _)| of_buyer(target));
+    let worst = healths.filter_map(|(_, health)| health.as_ref()).max_by_key(|one| one.misses_in_a_row());
+    match worst.map(|health| (health.is_waited_for(), health.misses_in_a_row())) {
         None => "fixed prices only".to_owned(),
-        Some(misses) if misses >= SICK => format!("{misses} misses in a row"),
-        Some(_) => "answers in time".to_owned(),
+        Some((true, 0)) => "answers in time".to_owned(),
+        Some((true, misses)) => format!("waited for; missed {misses}"),
+        Some((false, misses)) => format!("only probed; missed {misses}"),
     }
 }
 

@@ -71,6 +71,11 @@ impl Catalog {
         self.numbers.binary_search_by_key(&number, |n| n.number).ok().map(|at| &self.numbers[at])
     }
 
+    /// The position of the carrier with this id.
+    pub fn carrier_named(&self, id: &CarrierId) -> Option<CarrierIx> {
+        self.carriers.binary_search_by(|carrier| carrier.id.cmp(id)).ok().map(|at| CarrierIx(at as u32))
+    }
+
     /// The carrier at this position.
     pub fn carrier(&self, ix: CarrierIx) -> &Carrier {
         &self.carriers[ix.at()]
@@ -123,6 +128,8 @@ impl fmt::Debug for Secret {
 pub enum CarrierDialect {
     /// Our own JSON.
     Generic,
+    /// Twilio's webhooks, and TwiML for an answer.
+    Twilio,
 }
 
 /// A carrier or switch that asks where to send calls.
@@ -132,8 +139,12 @@ pub struct Carrier {
     pub id: CarrierId,
     /// What it speaks.
     pub dialect: CarrierDialect,
-    /// SHA-256 of its bearer key.
-    pub key_digest: [u8; 32],
+    /// SHA-256 of its bearer key; `None` where it signs what it sends instead.
+    pub key_digest: Option<[u8; 32]>,
+    /// The URL it reaches us under and signs, without a trailing slash; of a dialect that signs.
+    pub public_url: Option<String>,
+    /// What it may sign with, the current one first; of a dialect that signs.
+    pub secrets: Vec<Secret>,
     /// Longest time from the request read to the answer written.
     pub ceiling: Duration,
 }
@@ -151,6 +162,8 @@ pub struct Campaign {
     pub paused: bool,
     /// From the request read to the close of the auction.
     pub deadline: Duration,
+    /// Whether the auction ends as soon as nobody outstanding could still win.
+    pub early_close: bool,
     /// Lowest price accepted.
     pub floor: Money,
     /// What must be left of a price after a fixed payout; `None` allows a loss (and says so in the records).
@@ -159,6 +172,13 @@ pub struct Campaign {
     pub payout: Payout,
     /// Tags that leave in pings.
     pub ping_tags: Vec<String>,
+    /// A talk that the target ended sooner goes on to the next target; zero turns that off. Below every minimum
+    /// duration of its plan.
+    pub recovery: Duration,
+    /// Most attempts of one call.
+    pub attempts: u32,
+    /// Longest a caller hears ringing, over all attempts.
+    pub ring_budget: Duration,
 }
 
 /// What a publisher earns for a billable call.
@@ -208,6 +228,11 @@ pub enum Disclosure {
     /// The number and ZIP too.
     Full,
 }
+
+/// Highest limit on calls in progress.
+pub const CONCURRENCY_MAX: u32 = 100_000;
+/// Highest limit on billable calls of a day.
+pub const DAILY_BILLABLE_MAX: u32 = 10_000_000;
 
 /// Limits on calls in progress and on billable calls per day in the buyer's zone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -17,6 +17,7 @@
 pub mod area_codes;
 pub mod caller;
 pub mod catalog;
+pub mod change;
 pub mod draw;
 pub mod id;
 pub mod money;
@@ -33,7 +34,7 @@ pub use catalog::{
 };
 pub use id::{BuyerId, CallId, CampaignId, CarrierId, HoldId, PingId, PlanId, PublisherId, TargetId};
 pub use money::{Bps, Money};
-pub use outcome::{AttemptEnd, Cause, EndedBy, TalkSource};
+pub use outcome::{AttemptEnd, Cause, EndCounts, EndedBy, TalkSource};
 pub use plan::{HangupCause, Node, Plan, Terminal};
 pub use reason::Reason;
 pub use schedule::{WeeklyHours, Window, Zone};

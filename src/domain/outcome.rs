@@ -89,3 +89,28 @@ pub struct AttemptEnd {
     /// The carrier's time of the end.
     pub at: Timestamp,
 }
+
+/// What an end adds to the hourly roll-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndCounts {
+    /// Calls ended.
+    pub ended: i64,
+    /// Calls connected.
+    pub connected: i64,
+    /// Calls billable.
+    pub billable: i64,
+    /// Milliseconds talked.
+    pub talk_ms: i64,
+}
+
+impl EndCounts {
+    /// What is left of `self` when `before` was counted already.
+    pub fn less(self, before: EndCounts) -> EndCounts {
+        EndCounts {
+            ended: self.ended - before.ended,
+            connected: self.connected - before.connected,
+            billable: self.billable - before.billable,
+            talk_ms: self.talk_ms - before.talk_ms,
+        }
+    }
+}

@@ -35,6 +35,11 @@ impl Timestamp {
         text.parse::<jiff::Timestamp>().ok().map(|t| Timestamp(t.as_microsecond()))
     }
 
+    /// Reads RFC 2822, such as `Fri, 20 Nov 2026 09:00:00 +0000`; `None` for anything else.
+    pub fn parse_rfc2822(text: &str) -> Option<Timestamp> {
+        jiff::fmt::rfc2822::parse(text).ok().map(|zoned| Timestamp(zoned.timestamp().as_microsecond()))
+    }
+
     /// The moment `span` later.
     pub fn after(self, span: Duration) -> Timestamp {
         Timestamp(self.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
@@ -86,6 +91,11 @@ mod tests {
         assert_eq!(moment.to_string(), "2026-11-20T08:00:00.250Z");
         assert_eq!(moment.to_the_second(), "2026-11-20T08:00:00Z");
         assert_eq!(Timestamp::parse("2026-11-20T08:00:00"), None, "no offset, no moment");
+        let mail = |text| Timestamp::parse_rfc2822(text).map(Timestamp::to_the_second);
+        let nine = Some("2026-11-20T09:00:00Z".to_owned());
+        assert_eq!(mail("Fri, 20 Nov 2026 10:00:00 +0100"), nine);
+        assert_eq!(mail("Fri, 20 Nov 2026 09:00:00 GMT"), nine);
+        assert_eq!(mail("2026-11-20T09:00:00Z"), None, "another format");
         assert_eq!(moment.since(moment.after(Duration::from_secs(1))), Duration::ZERO);
     }
 }

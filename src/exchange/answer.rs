@@ -8,17 +8,21 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::decide::{Ctx, Decided, Prepared, Taken};
+use super::progress::attempt_row;
 use super::subject::{kept, record_token};
-use super::trail::Trail;
 use super::{Rules, Worker};
 use crate::billing::Terms;
-use crate::call::{Call, Patience};
+use crate::call::{Call, Kind, Patience, Recovery};
+use crate::carrier::twilio::twiml::{self, Callbacks};
 use crate::carrier::{Action, CarrierReply, DialTarget, generic};
-use crate::domain::catalog::Secret;
-use crate::domain::{Address, HangupCause, Money, Reason, TargetIx, Terminal, Timestamp};
-use crate::ping::Outstanding;
-use crate::records::row::{DecidedRow, EndCounts, EndedRow, Row};
-use crate::state::calls::{Answer, Live, Offered, Ticket};
+use crate::domain::catalog::{CarrierDialect, Secret};
+use crate::domain::{
+    Address, Campaign, Carrier, EndCounts, HangupCause, Money, Reason, TargetIx, Terminal, Timestamp,
+};
+use crate::records::row::{DecidedRow, EndFacts, EndedRow, Row};
+use crate::routing::ring_tree::Step;
+use crate::state::calls::{Answer, Live, Offered, Taker, Ticket};
+use crate::state::rest::{Ahead, Rest, STANDING_MAX, Standing};
 use crate::telemetry::event;
 
 /// How long after a decision its answer may be acted on, where no bid's life ends sooner: the slack of a hold.
@@ -43,27 +47,17 @@ impl Worker {
             reason: Reason::InternalError,
             valid_until: now.after(ANSWER_LIFE),
             max_talk_s: 0,
-            events: None,
+            caller: ctx.caller,
+            token: None,
             decided_us: now.since(ctx.arrived).as_micros() as u64,
         };
-        let mut live = Live {
-            key: ctx.key(),
-            at: ctx.arrived,
-            campaign: None,
-            publisher: None,
-            caller: ctx.request.tail,
-            test: ctx.request.test,
-            token: self.exchange.entropy.token(),
-            call: Call::new(),
-            offered: Vec::new(),
-            over_since: Some(now),
-            looked_at: None,
-            end_counted: true,
-        };
+        let mut live = self.live(ctx, None, None);
+        // Its end is nobody's record: it counts for nothing.
+        let _ = live.call.close(now);
+        live.over_since = Some(now);
         self.exchange.watch(ctx.call_id, &mut live, now);
         self.exchange.state.calls.open(ctx.call_id, live);
-        let body = Bytes::from(generic::reply(&reply));
-        ticket.finish(Arc::new(Answer { call_id: ctx.call_id, body, about: ctx.about }));
+        ticket.finish(self.answer(ctx.carrier(), &reply, ctx.about));
     }
 
     /// Opens the call, answers everybody who waits, and records.
@@ -75,43 +69,68 @@ impl Worker {
         ticket: Ticket,
     ) {
         let exchange = &self.exchange;
-        let token = exchange.entropy.token();
         let now = exchange.clock.now();
         let own = decided.own_before + now.since(decided.own_since);
-        let mut reply = self.reply(ctx, &prepared, &decided, token, now);
+        let mut reply = self.reply(ctx, &prepared, &decided, now);
         let taken = decided.taken.take();
         let mut row = decided_row(ctx, &prepared, taken.as_ref(), &reply, exchange.rules.caller_key.clone());
-        let mut live = self.live(ctx, &prepared, taken, &reply, token, now);
-        let ended = live.over_since.map(|_| ended_at_once(ctx, &prepared, reply.reason, now));
+        let rest = self.rest(ctx, &prepared, &decided);
+        let mut live = self.live(ctx, Some(&prepared), Some(rest));
+        let mut rows = Vec::new();
+        if is_dial(&reply.action) {
+            let patience = self.patience(ctx, taken.as_ref().map(|taken| taken.target));
+            let offered = self.offered(ctx, &prepared, taken, &reply, now);
+            rows.push(Row::Attempt(Box::new(attempt_row(&prepared.trail.keys(), live.test, &offered, now))));
+            live.call.offer(ctx.attempt, self.kind(ctx, &offered), patience, now);
+            live.offered.push(offered);
+        } else {
+            let _ = live.call.close(now);
+            live.over_since = Some(now);
+            let ended = ended_at_once(ctx, &prepared, reply.reason, now);
+            live.counted = Some(ended.counts);
+            if !live.test {
+                event::call_ended(row.keys.campaign.as_ref(), reply.reason, None, Money::ZERO, Money::ZERO);
+            }
+            rows.push(Row::Ended(Box::new(ended)));
+        }
         exchange.watch(ctx.call_id, &mut live, now);
         exchange.state.calls.open(ctx.call_id, live);
         let took = exchange.clock.now().since(ctx.arrived);
         reply.decided_us = took.as_micros() as u64;
-        let body = Bytes::from(generic::reply(&reply));
-        ticket.finish(Arc::new(Answer { call_id: ctx.call_id, body, about: ctx.about }));
+        ticket.finish(self.answer(ctx.carrier(), &reply, ctx.about));
         row.decided_us = reply.decided_us;
         row.overhead_us = decided.measured.then_some(own.as_micros() as u64);
         let own = (decided.pinged && decided.measured).then_some(own);
         event::decision_made(row.keys.campaign.as_ref(), reply.basis, reply.reason, took, own);
-        self.record(row, ended, &prepared.trail);
-        self.await_replies(prepared.trail, decided.outstanding);
+        rows.insert(0, Row::Decided(Box::new(row)));
+        self.record(ctx, rows, prepared.trail, decided.out);
     }
 
-    fn reply(
+    /// The answer's bytes, as the carrier's dialect has them.
+    pub(super) fn answer(&self, carrier: &Carrier, reply: &CarrierReply, about: u64) -> Arc<Answer> {
+        let body = match carrier.dialect {
+            CarrierDialect::Generic => generic::reply(reply, &self.exchange.rules.public_base_url),
+            CarrierDialect::Twilio => {
+                let base = carrier.public_url.as_deref().unwrap_or(&self.exchange.rules.public_base_url);
+                twiml::reply(reply, &Callbacks { base, token: reply.token.unwrap_or_default() })
+            }
+        };
+        Arc::new(Answer { call_id: reply.call_id, body: Bytes::from(body), about })
+    }
+
+    pub(super) fn reply(
         &self,
         ctx: &Ctx,
         prepared: &Prepared<'_>,
         decided: &Decided,
-        token: u128,
         now: Timestamp,
     ) -> CarrierReply {
         let (rules, taken) = (&self.exchange.rules, decided.taken.as_ref());
         let catalog = &ctx.in_force.snapshot.catalog;
         let action = action(ctx, prepared, taken, rules);
-        let events = format!("{}/v1/calls/{}/events/{token:032x}", rules.public_base_url, ctx.call_id);
         CarrierReply {
             call_id: ctx.call_id,
-            step: 1,
+            step: ctx.step,
             basis: taken.filter(|_| is_dial(&action)).map_or("terminal", |taken| taken.basis),
             reason: match taken {
                 _ if ctx.request.test => Reason::Test,
@@ -120,124 +139,133 @@ impl Worker {
             },
             valid_until: valid_until(taken, now),
             max_talk_s: taken.map_or(TERMINAL_TALK, |t| catalog.target(t.target).max_talk).as_secs(),
-            events: Some(events),
+            caller: ctx.caller,
+            token: Some(ctx.token),
             decided_us: 0,
             action,
         }
     }
 
-    /// Hands in the decision, its outcomes so far, and its end if there is nothing to come.
-    fn record(&self, row: DecidedRow, ended: Option<EndedRow>, trail: &Trail) {
-        if let Some(ended) = ended.as_ref().filter(|_| !row.test) {
-            event::call_ended(row.keys.campaign.as_ref(), ended.reason, None, Money::ZERO, Money::ZERO);
-        }
-        let mut rows = vec![Row::Decided(Box::new(row)), Row::Trail(Box::new(trail.row()))];
-        rows.extend(ended.map(|ended| Row::Ended(Box::new(ended))));
-        self.exchange.recorder.push(rows);
-        let pending = trail.pending();
-        count_outcomes(trail, |target| !pending.contains(&target));
-    }
-
-    /// Sees to it that every ping that is out gets its outcome.
-    fn await_replies(self: &Arc<Self>, mut trail: Trail, outstanding: Option<(Outstanding, Vec<TargetIx>)>) {
-        let pending = trail.pending();
-        match outstanding {
-            _ if pending.is_empty() => {}
-            Some((outstanding, members)) => {
-                let worker = Arc::clone(self);
-                tokio::spawn(async move { worker.linger(outstanding, members, trail, pending).await });
-            }
-            None => {
-                // Nobody's reply can come any more.
-                pending.iter().for_each(|target| trail.time_out(*target));
-                self.record_final(&trail, &pending);
-            }
+    /// The call as it lives on in memory, without an attempt yet.
+    fn live(&self, ctx: &Ctx, prepared: Option<&Prepared<'_>>, rest: Option<Rest>) -> Live {
+        let catalog = &ctx.in_force.snapshot.catalog;
+        let line = prepared.and_then(|prepared| prepared.subject.line);
+        let campaign = line.map(|line| catalog.campaign(line.campaign));
+        Live {
+            id: ctx.call_id,
+            key: ctx.key(),
+            at: ctx.arrived,
+            campaign: campaign.map(|campaign| campaign.id.clone()),
+            publisher: line.map(|line| catalog.publisher(line.publisher).id.clone()),
+            caller: ctx.request.tail,
+            test: ctx.request.test,
+            token: ctx.token,
+            call: Call::new(self.recovery(campaign)),
+            offered: Vec::new(),
+            rest: rest.map(Box::new),
+            steps: Vec::new(),
+            said_goodbye: false,
+            over_since: None,
+            looked_at: None,
+            counted: None,
         }
     }
 
-    /// Waits for late replies, then writes the outcomes that were pending.
-    async fn linger(
-        self: Arc<Self>,
-        outstanding: Outstanding,
-        members: Vec<TargetIx>,
-        mut trail: Trail,
-        pending: Vec<TargetIx>,
-    ) {
-        for late in outstanding.finish().await {
-            trail.resolve(members[late.entrant], late);
+    fn recovery(&self, campaign: Option<&Campaign>) -> Recovery {
+        Recovery {
+            early_hangup: campaign.map_or(Duration::ZERO, |campaign| campaign.recovery),
+            attempts: campaign.map_or(1, |campaign| campaign.attempts),
+            ring_budget: campaign.map_or(TERMINAL_RING, |campaign| campaign.ring_budget),
+            next_within: self.exchange.rules.next_within,
         }
-        for target in &pending {
-            trail.time_out(*target);
-        }
-        self.record_final(&trail, &pending);
     }
 
-    fn record_final(&self, trail: &Trail, pending: &[TargetIx]) {
-        count_outcomes(trail, |target| pending.contains(&target));
-        self.exchange.recorder.push(vec![Row::Trail(Box::new(trail.row()))]);
+    /// What later steps are taken by.
+    pub(super) fn rest(&self, ctx: &Ctx, prepared: &Prepared<'_>, decided: &Decided) -> Rest {
+        let catalog = &ctx.in_force.snapshot.catalog;
+        let id = |ix: &TargetIx| catalog.target(*ix).id.clone();
+        let standing = decided.beaten.iter().take(STANDING_MAX);
+        let ahead = |step: &Step<'_>| match step {
+            Step::Dial(target) => Ahead::Dial(id(target)),
+            Step::Auction(node) => Ahead::Auction {
+                members: node.members.iter().map(id).collect(),
+                floor: node.floor,
+                takeover: node.takeover,
+            },
+        };
+        Rest {
+            request: Arc::clone(&ctx.request),
+            plan: prepared.plan.clone(),
+            terminal: prepared.subject.plan.terminal.clone(),
+            payout: prepared.promised.or_else(|| {
+                let line = prepared.subject.line?;
+                Some(*catalog.payout(line.publisher, line.campaign))
+            }),
+            seed: ctx.seed,
+            standing: standing
+                .map(|(ix, ranked, basis)| Standing { target: id(ix), ranked: ranked.clone(), basis })
+                .collect(),
+            walk: prepared.walk[decided.walked..].iter().map(|(place, step)| (*place, ahead(step))).collect(),
+        }
     }
 
-    /// The call as it lives on in memory.
-    fn live(
+    /// The attempt that an answer hands out, by the terms of now.
+    pub(super) fn offered(
         &self,
         ctx: &Ctx,
         prepared: &Prepared<'_>,
         taken: Option<Taken>,
         reply: &CarrierReply,
-        token: u128,
         now: Timestamp,
-    ) -> Live {
+    ) -> Offered {
         let catalog = &ctx.in_force.snapshot.catalog;
-        let late_events = self.exchange.rules.late_events;
-        let mut call = Call::new();
-        let mut offered = Vec::new();
-        let is_dialled = is_dial(&reply.action);
-        if let Some(taken) = taken.filter(|_| is_dialled) {
+        let taker = taken.map(|taken| {
             let target = catalog.target(taken.target);
-            let patience = Patience {
-                late_events,
-                unanswered: target.ring + UNANSWERED_SLACK,
-                answered: target.max_talk + ANSWERED_SLACK,
-            };
-            call.offer(1, patience, now);
             let line =
                 prepared.subject.line.expect("a call to an unknown number is never offered to a target");
-            offered.push(Offered {
-                attempt: 1,
+            let payout = prepared.promised.unwrap_or(*catalog.payout(line.publisher, line.campaign));
+            Taker {
                 target: target.id.clone(),
                 buyer: catalog.buyer(target.buyer).id.clone(),
                 terms: Terms {
                     price: taken.offer.price,
                     min_duration: taken.offer.min_duration,
-                    payout: *catalog.payout(line.publisher, line.campaign),
+                    payout,
                     money_step: ctx.in_force.snapshot.money_step,
                     test: ctx.request.test,
                 },
                 hold: taken.guard.keep(),
-            });
-        } else if is_dialled {
-            let unanswered = TERMINAL_RING + UNANSWERED_SLACK;
-            call.offer(
-                1,
-                Patience { late_events, unanswered, answered: TERMINAL_TALK + ANSWERED_SLACK },
-                now,
-            );
+            }
+        });
+        Offered {
+            attempt: ctx.attempt,
+            step: ctx.step,
+            at: now,
+            basis: reply.basis,
+            why: reply.reason,
+            catalog: catalog.digest.clone(),
+            taker,
+            end: None,
         }
-        let over = call.is_over();
-        Live {
-            key: ctx.key(),
-            at: ctx.arrived,
-            campaign: prepared.subject.campaign(catalog).map(|campaign| campaign.id.clone()),
-            publisher: prepared.subject.line.map(|line| catalog.publisher(line.publisher).id.clone()),
-            caller: ctx.request.tail,
-            test: ctx.request.test,
-            token,
-            call,
-            offered,
-            over_since: over.then_some(now),
-            looked_at: None,
-            end_counted: over,
+    }
+
+    /// How the machine takes the attempt.
+    pub(super) fn kind(&self, ctx: &Ctx, offered: &Offered) -> Kind {
+        match (&offered.taker, ctx.carrier().dialect) {
+            (None, _) => Kind::Terminal,
+            (Some(_), CarrierDialect::Generic) => Kind::Target,
+            (Some(_), CarrierDialect::Twilio) => Kind::ProvenTarget,
         }
+    }
+
+    /// How long what is waited for with an attempt that rings so long.
+    pub(super) fn patience(&self, ctx: &Ctx, taken: Option<TargetIx>) -> Patience {
+        let late_events = self.exchange.rules.late_events;
+        let (ring, talk) = match taken {
+            Some(target) => (ring(ctx, target), ctx.in_force.snapshot.catalog.target(target).max_talk),
+            None => (TERMINAL_RING, TERMINAL_TALK),
+        };
+        Patience { late_events, unanswered: ring + UNANSWERED_SLACK, answered: talk + ANSWERED_SLACK }
     }
 }
 
@@ -246,7 +274,8 @@ fn action(ctx: &Ctx, prepared: &Prepared<'_>, taken: Option<&Taken>, rules: &Rul
     let catalog = &ctx.in_force.snapshot.catalog;
     let dial = |address: Address, role, ring: Duration| {
         let caller_id = ctx.request.from;
-        Action::Dial(DialTarget { attempt: 1, address, role, ring_s: ring.as_secs(), caller_id })
+        let ring_s = ring.as_secs();
+        Action::Dial(DialTarget { attempt: ctx.attempt, address, role, ring_s, caller_id })
     };
     match taken {
         _ if ctx.request.test => match &rules.test_address {
@@ -256,9 +285,9 @@ fn action(ctx: &Ctx, prepared: &Prepared<'_>, taken: Option<&Taken>, rules: &Rul
         Some(taken) => {
             let target = catalog.target(taken.target);
             let address = taken.offer.destination.clone().unwrap_or_else(|| target.address.clone());
-            dial(address, "buyer", target.ring)
+            dial(address, "buyer", ring(ctx, taken.target))
         }
-        None => match &prepared.subject.plan.terminal {
+        None => match prepared.terminal {
             Terminal::Dial(address) => dial(address.clone(), "terminal", TERMINAL_RING),
             Terminal::Voicemail(greeting) => Action::Voicemail(greeting.clone()),
             Terminal::Message(text) => Action::Message(text.clone()),
@@ -267,7 +296,12 @@ fn action(ctx: &Ctx, prepared: &Prepared<'_>, taken: Option<&Taken>, rules: &Rul
     }
 }
 
-fn is_dial(action: &Action) -> bool {
+/// How long the target rings: its own time, within what is left of the call's budget.
+fn ring(ctx: &Ctx, target: TargetIx) -> Duration {
+    ctx.in_force.snapshot.catalog.target(target).ring.min(ctx.ring)
+}
+
+pub(super) fn is_dial(action: &Action) -> bool {
     matches!(action, Action::Dial(_))
 }
 
@@ -323,26 +357,17 @@ fn ended_at_once(ctx: &Ctx, prepared: &Prepared<'_>, reason: Reason, now: Timest
         keys: prepared.trail.keys(),
         target: None,
         buyer: None,
-        ended_at: now,
-        reason,
-        connected: false,
-        talk_ms: 0,
-        talk_source: "none",
-        ended_by: "exchange",
-        billable: false,
-        payable: false,
-        negative_margin: false,
+        end: EndFacts {
+            ended_at: now,
+            reason,
+            connected: false,
+            talk_ms: 0,
+            talk_source: "none",
+            ended_by: "exchange",
+            billable: false,
+            payable: false,
+            negative_margin: false,
+        },
         counts: EndCounts { ended: i64::from(!ctx.request.test), ..EndCounts::default() },
-    }
-}
-
-fn count_outcomes(trail: &Trail, counted: impl Fn(TargetIx) -> bool) {
-    if trail.is_test() {
-        return;
-    }
-    for (target, outcome) in trail.targets().into_iter().zip(trail.outcomes()) {
-        if counted(target) {
-            event::outcome(&outcome.buyer, outcome.reason);
-        }
     }
 }

@@ -1,4 +1,5 @@
-//! Runs one auction node: who is asked, what each is told, and the ranking that comes of it.
+//! Opens one auction node: who is asked, what each is told, and what comes of it for the record. Who takes the call is
+//! decided in `decide`.
 
 use std::time::Duration;
 
@@ -9,15 +10,16 @@ use hyper::header::{ACCEPT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
 
 use super::Worker;
 use super::decide::Ctx;
+use super::linger::StillOut;
 use super::subject::Subject;
 use super::trail::Trail;
-use crate::auction::rank::Ranked;
-use crate::auction::{Auction, Entrant, Offer, Rules};
+use crate::auction::{Auction, Entrant, Offer, Progress, Ranking, Rules, Unplaced};
 use crate::bidder::{Ping, caller_token, publisher_code, sign};
 use crate::domain::catalog::{Disclosure, Pricing};
 use crate::domain::plan::AuctionNode;
 use crate::domain::{Money, PingId, Reason, Target, TargetIx, Timestamp};
-use crate::ping::{Ask, Outstanding};
+use crate::ping::{Ask, Asked, Close};
+use crate::runtime::Clock;
 
 /// The way of a ping to a buyer and back that no measurement of ours sees: taken off the deadline a buyer is told.
 const ON_THE_WAY: Duration = Duration::from_millis(3);
@@ -33,13 +35,15 @@ pub(super) struct Bars {
     pub(super) min_price: Money,
 }
 
-/// Why an auction asks nobody.
+/// Whether auctions ask, and why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asking {
+pub enum Asking {
     /// It asks.
     Open,
     /// Too many decisions are in progress.
     Overload,
+    /// The carrier has no time for it, or our last answer was of no use to it.
+    Fallback,
 }
 
 /// When an auction's pings went out.
@@ -51,20 +55,83 @@ pub(super) struct Written {
     pub(super) all_warm: bool,
 }
 
-/// What an auction left behind.
+/// An auction on its way.
+#[derive(Debug)]
 pub(super) struct Run {
-    /// Targets with an acceptable price, best first.
-    pub(super) ranked: Vec<(TargetIx, Ranked)>,
-    /// Whether anybody's bid is among them.
-    pub(super) has_bids: bool,
-    /// When the auction ended.
+    auction: Auction,
+    /// The target of each entrant.
+    members: Vec<TargetIx>,
+    /// `None` when nobody is asked.
+    pings: Option<Asked>,
+    closes: Timestamp,
+    close: Option<Close>,
+    /// When it was last settled.
     pub(super) closed: Timestamp,
-    /// Whether anybody was asked.
-    pub(super) asked: bool,
+    /// Whether anybody bid acceptably.
+    pub(super) has_bids: bool,
+}
+
+impl Run {
+    /// Waits until the auction is settled or its deadline has come. After a strike it can be asked again.
+    pub(super) async fn settle(&mut self, clock: &Clock) -> Ranking {
+        if let Some(pings) = &mut self.pings {
+            self.close = Some(pings.gather(&mut self.auction).await);
+        }
+        self.closed = clock.now();
+        let ranking = self.auction.ranking(self.closed);
+        self.has_bids |= ranking.ranked.iter().any(|ranked| ranked.offer.expires.is_some());
+        ranking
+    }
+
+    /// Whether another look could find what the last did not: a bid that settled the auction may have died since.
+    pub(super) fn may_go_on(&self) -> bool {
+        self.close == Some(Close::Early) && self.auction.progress(self.closed) == Progress::Waiting
+    }
+
+    /// The target of an entrant.
+    pub(super) fn target(&self, entrant: usize) -> TargetIx {
+        self.members[entrant]
+    }
+
+    /// Takes an entrant out that could not be held.
+    pub(super) fn strike(&mut self, entrant: usize) {
+        self.auction.strike(entrant);
+    }
+
     /// When its pings went out; `None` when none did.
-    pub(super) written: Option<Written>,
-    /// Pings that are still out.
-    pub(super) outstanding: Option<(Outstanding, Vec<TargetIx>)>,
+    pub(super) fn written(&self) -> Option<Written> {
+        let pings = self.pings.as_ref()?;
+        Some(Written { last: pings.last_written()?, all_warm: pings.all_warm() })
+    }
+
+    /// Whether anybody was asked.
+    pub(super) fn has_asked(&self) -> bool {
+        self.pings.is_some()
+    }
+
+    /// Ends it: who has no place gets its reason, a ping that is still out is `pending`. What is out is returned.
+    pub(super) fn end(
+        self,
+        ctx: &Ctx,
+        trail: &mut Trail,
+        unplaced: Vec<Unplaced>,
+        is_won: bool,
+    ) -> Option<StillOut> {
+        for one in unplaced {
+            trail.close(self.members[one.entrant], one.reason, one.amount, one.note);
+        }
+        let (pings, close) = (self.pings?, self.close?);
+        for (entrant, latency) in pings.latencies() {
+            trail.replied(self.members[*entrant], *latency);
+        }
+        if close == Close::Early {
+            self.auction.awaited().for_each(|entrant| trail.not_needed(self.members[entrant]));
+        }
+        let asked = pings.last_written().map_or(Duration::ZERO, |written| written.since(ctx.arrived));
+        trail.closed(close.as_str(), asked, self.closed.since(ctx.arrived));
+        let closes = is_won.then_some(self.closes);
+        Some(StillOut::of(pings.release(), self.members, self.auction, closes))
+    }
 }
 
 /// A fixed-price target's offer.
@@ -78,22 +145,26 @@ pub(super) fn fixed_offer(target: &Target) -> Option<Offer> {
 }
 
 /// A target as it enters an auction.
-pub(super) fn entrant(ix: TargetIx, target: &Target) -> Entrant {
+pub(super) fn entrant(target: &Target) -> Entrant {
     Entrant {
-        target: ix,
         tier: target.tier,
         priority: target.priority,
         weight: target.weight,
         multiplier: target.multiplier,
         floor: target.floor,
         fixed: fixed_offer(target),
+        ceiling: match &target.pricing {
+            Pricing::Fixed(price) => *price,
+            Pricing::Endpoint(endpoint) => endpoint.max_bid,
+        },
+        waited: true,
     }
 }
 
 impl Worker {
-    /// Asks the node's open members and ranks what came back. Every member that was not asked or has no acceptable
-    /// price has its reason afterwards; a ping that is still out is `pending`.
-    pub(super) async fn auction(
+    /// Opens the auction of the node's open members, and asks them. Every member that cannot be asked has its reason
+    /// afterwards.
+    pub(super) fn auction(
         &self,
         ctx: &Ctx,
         subject: &Subject<'_>,
@@ -108,10 +179,13 @@ impl Worker {
         let catalog = &ctx.in_force.snapshot.catalog;
         // Where not everybody can be asked, those who would win first are.
         members.sort_unstable_by_key(|ix| (catalog.target(*ix).tier, catalog.target(*ix).priority, *ix));
-        self.drop_unaskable(ctx, trail, &mut members, asking, closes);
+        let probes = self.drop_unaskable(ctx, trail, &mut members, asking, closes);
         // Targets stand in the catalog sorted by id: the order in which ties are drawn.
         members.sort_unstable();
-        let entrants: Vec<Entrant> = members.iter().map(|ix| entrant(*ix, catalog.target(*ix))).collect();
+        let entrants = members
+            .iter()
+            .map(|ix| Entrant { waited: !probes.contains(ix), ..entrant(catalog.target(*ix)) })
+            .collect();
         let asks: Vec<Ask> = members
             .iter()
             .enumerate()
@@ -125,33 +199,22 @@ impl Worker {
             takeover: node.takeover,
             guard: self.exchange.rules.dial_guard,
             seed: ctx.seed_of(place),
+            early: subject.campaign(catalog).is_some_and(|campaign| campaign.early_close),
         };
-        let mut auction = Auction::open(rules, entrants);
-        let gathered = match asks.is_empty() {
-            true => None,
-            false => Some(self.pinger.gather(&ctx.in_force.snapshot, asks, &mut auction, closes).await),
-        };
-        let closed = self.exchange.clock.now();
-        let ranking = auction.close(closed);
-        for unplaced in ranking.unplaced {
-            trail.close(members[unplaced.entrant], unplaced.reason, unplaced.amount, unplaced.note);
+        let asks = Some(asks).filter(|asks| !asks.is_empty());
+        Run {
+            auction: Auction::open(rules, entrants),
+            members,
+            pings: asks.map(|asks| self.pinger.ask(&ctx.in_force.snapshot, asks, closes)),
+            closes,
+            close: None,
+            closed: ctx.arrived,
+            has_bids: false,
         }
-        let has_bids = ranking.ranked.iter().any(|ranked| ranked.offer.expires.is_some());
-        let ranked = ranking.ranked.into_iter().map(|ranked| (members[ranked.entrant], ranked)).collect();
-        let Some(gathered) = gathered else {
-            return Run { ranked, has_bids, closed, asked: false, written: None, outstanding: None };
-        };
-        for (entrant, latency) in gathered.latencies {
-            trail.replied(members[entrant], latency);
-        }
-        let asked = gathered.last_written.map_or(Duration::ZERO, |written| written.since(ctx.arrived));
-        trail.closed(gathered.close.as_str(), asked, closed.since(ctx.arrived));
-        let outstanding = Some((gathered.outstanding, members));
-        let written = gathered.last_written.map(|last| Written { last, all_warm: gathered.all_warm });
-        Run { ranked, has_bids, closed, asked: true, written, outstanding }
     }
 
-    /// Takes out, with their reason, members that would have to be asked and cannot be.
+    /// Takes out, with their reason, members that would have to be asked and cannot be, and those that answer no pings.
+    /// Returns of the latter those that are asked all the same, to see whether they have come back.
     fn drop_unaskable(
         &self,
         ctx: &Ctx,
@@ -159,25 +222,42 @@ impl Worker {
         members: &mut Vec<TargetIx>,
         asking: Asking,
         closes: Timestamp,
-    ) {
-        let time_left = closes.since(self.exchange.clock.now()) >= LEAST_TIME;
-        let mut asked = 0;
+    ) -> Vec<TargetIx> {
+        let now = self.exchange.clock.now();
+        let time_left = closes.since(now) >= LEAST_TIME;
+        let (mut asked, mut probes) = (0, Vec::new());
         members.retain(|ix| {
-            if ctx.in_force.snapshot.asking(*ix).is_none() {
-                return true;
-            }
+            let Some(health) = &ctx.in_force.health[ix.at()] else { return true };
+            let has_room = asked < self.exchange.rules.auction_fan_out;
             let refused = match asking {
-                Asking::Overload => Some(Reason::Overload),
-                Asking::Open if !time_left => Some(Reason::NoTime),
-                Asking::Open if asked >= self.exchange.rules.auction_fan_out => Some(Reason::FanOut),
+                Asking::Overload => Some((Reason::Overload, None)),
+                Asking::Fallback => Some((Reason::Fallback, None)),
+                Asking::Open if !time_left => Some((Reason::NoTime, None)),
+                Asking::Open if !health.is_waited_for() => {
+                    // Claimed only when it will be asked: a claim is a quarter of a second without another.
+                    if has_room && health.claim_probe(now) {
+                        probes.push(*ix);
+                        None
+                    } else {
+                        let note = format!("{} misses in a row", health.misses_in_a_row());
+                        Some((Reason::Unresponsive, Some(note)))
+                    }
+                }
+                Asking::Open if !has_room => Some((Reason::FanOut, None)),
                 Asking::Open => None,
             };
             match refused {
-                Some(reason) => trail.close(*ix, reason, None, None),
-                None => asked += 1,
+                Some((reason, note)) => {
+                    trail.close(*ix, reason, None, note);
+                    false
+                }
+                None => {
+                    asked += 1;
+                    true
+                }
             }
-            refused.is_none()
         });
+        probes
     }
 
     /// The question to one target; `None` for fixed prices.
@@ -197,6 +277,7 @@ impl Worker {
         let buyer = snapshot.catalog.buyer(target.buyer);
         let line = subject.line?;
         let endpoint = ctx.in_force.endpoints[ix.at()].clone()?;
+        let health = ctx.in_force.health[ix.at()].clone()?;
         let campaign = snapshot.catalog.campaign(line.campaign);
         let publisher = &snapshot.catalog.publisher(line.publisher).id;
         let now = self.exchange.clock.now();
@@ -234,7 +315,7 @@ impl Worker {
         asking.render(&facts, &mut body);
         let request =
             signed(asking, configured.secret.as_ref().map(|secret| secret.0.as_slice()), ping, now, body);
-        Some(Ask { entrant, target: ix, ping, endpoint, request })
+        Some(Ask { entrant, target: ix, ping, endpoint, health, request })
     }
 }
 

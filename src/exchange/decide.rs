@@ -11,6 +11,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::ask::{Asking, Bars, Run, entrant, fixed_offer};
+use super::linger::StillOut;
+use super::since::{PAUSED_SINCE, Refused, paused_since, same_target};
 use super::subject::Subject;
 use super::trail::Trail;
 use super::{Deciding, InForce, Worker};
@@ -19,12 +21,13 @@ use crate::auction::rank::Ranked;
 use crate::auction::{Auction, Offer, accept};
 use crate::billing::min_price;
 use crate::capacity::{Basis, CapKey, Claim, Entity, NO_LIMIT};
-use crate::carrier::CarrierRequest;
+use crate::carrier::{CallerLeg, CarrierRequest};
 use crate::domain::catalog::Limits;
 use crate::domain::draw::mix;
 use crate::domain::schedule::day_window;
-use crate::domain::{CallId, CarrierIx, Money, Reason, TargetIx, Timestamp};
-use crate::ping::Outstanding;
+use crate::domain::{
+    CallId, Carrier, CarrierIx, Money, Payout, PlanId, Reason, TargetIx, Terminal, Timestamp,
+};
 use crate::records::row::CallKeys;
 use crate::routing::ring_tree::{Step, walk};
 use crate::routing::{Facts, Verdict, screen};
@@ -42,12 +45,24 @@ const TRIES: usize = 3;
 pub(super) struct Ctx {
     pub(super) in_force: Arc<InForce>,
     pub(super) carrier: CarrierIx,
-    pub(super) request: CarrierRequest,
+    pub(super) request: Arc<CarrierRequest>,
+    /// Where the caller is.
+    pub(super) caller: CallerLeg,
     /// The last byte of the request was read: T0.
     pub(super) arrived: Timestamp,
     pub(super) call_id: CallId,
     pub(super) seed: u64,
     pub(super) about: u64,
+    /// Whether anybody is asked, as far as the request says.
+    pub(super) asking: Asking,
+    /// What the call's URLs carry.
+    pub(super) token: u128,
+    /// The step that is decided.
+    pub(super) step: u32,
+    /// The number its attempt would have.
+    pub(super) attempt: u32,
+    /// Longest its attempt may ring.
+    pub(super) ring: Duration,
 }
 
 impl Ctx {
@@ -56,6 +71,10 @@ impl Ctx {
             carrier: self.in_force.snapshot.catalog.carrier(self.carrier).id.clone(),
             carrier_call_id: self.request.carrier_call_id.clone(),
         }
+    }
+
+    pub(super) fn carrier(&self) -> &Carrier {
+        self.in_force.snapshot.catalog.carrier(self.carrier)
     }
 
     /// The seed of an auction, by its place in the walk: draws that shared one would decide each other.
@@ -81,9 +100,31 @@ pub(super) struct Taken {
     pub(super) reason: Reason,
 }
 
+/// What a step walks: the whole plan, or what earlier steps left of it.
+pub(super) struct Way<'a> {
+    /// Targets that may be given the call, in the order of the plan.
+    pub(super) targets: Vec<TargetIx>,
+    /// The steps of the walk, each with its place in the whole one.
+    pub(super) walk: Vec<(usize, Step<'a>)>,
+    /// What the publisher was promised earlier.
+    pub(super) promised: Option<Payout>,
+    /// What happens when nobody takes the call.
+    pub(super) terminal: &'a Terminal,
+    /// The plan's name.
+    pub(super) plan: &'a PlanId,
+}
+
 /// A decision up to the point where somebody is asked: enough to answer from.
 pub(super) struct Prepared<'a> {
     pub(super) subject: Subject<'a>,
+    /// What is walked.
+    pub(super) walk: Vec<(usize, Step<'a>)>,
+    /// What the publisher was promised earlier.
+    pub(super) promised: Option<Payout>,
+    /// What happens when nobody takes the call.
+    pub(super) terminal: &'a Terminal,
+    /// The plan's name.
+    pub(super) plan: &'a PlanId,
     pub(super) trail: Trail,
     pub(super) bars: Bars,
     /// What would be tried, in order, if nobody could be asked: by step of the walk.
@@ -97,7 +138,12 @@ pub(super) struct Decided {
     pub(super) taken: Option<Taken>,
     /// Why nobody took it.
     pub(super) reason: Reason,
-    pub(super) outstanding: Option<(Outstanding, Vec<TargetIx>)>,
+    /// How many steps of the walk are done with.
+    pub(super) walked: usize,
+    /// Offers that the one taken has beaten, best first.
+    pub(super) beaten: Vec<(TargetIx, Ranked, &'static str)>,
+    /// Pings that are out.
+    pub(super) out: Option<StillOut>,
     /// Ours alone: until the last ping was written, and from the event that ended the auction.
     pub(super) own_before: Duration,
     pub(super) own_since: Timestamp,
@@ -114,6 +160,7 @@ impl Worker {
         in_force: Arc<InForce>,
         carrier: CarrierIx,
         request: CarrierRequest,
+        asking: Asking,
         arrived: Timestamp,
     ) -> Option<Arc<Answer>> {
         let key = CallKey {
@@ -134,11 +181,17 @@ impl Worker {
                     let ctx = Ctx {
                         in_force: Arc::clone(&in_force),
                         carrier,
-                        request: request.clone(),
+                        caller: request.caller,
+                        request: Arc::new(request.clone()),
                         arrived,
                         call_id: self.exchange.entropy.call_id(arrived),
                         seed: self.exchange.entropy.bits(),
                         about,
+                        asking,
+                        token: self.exchange.entropy.token(),
+                        step: 1,
+                        attempt: 1,
+                        ring: Duration::MAX,
                     };
                     let worker = Arc::clone(self);
                     let deciding = Deciding::begin(&self.deciding);
@@ -161,39 +214,57 @@ impl Worker {
 
     /// Decides behind a fence, and tells everybody who waits.
     async fn take(self: Arc<Self>, ctx: Ctx, ticket: Ticket) {
-        let prepared = std::panic::catch_unwind(AssertUnwindSafe(|| self.prepare(&ctx)));
+        let prepared = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let subject = Subject::of(&ctx.in_force.snapshot.catalog, &ctx.request);
+            let mut targets = Vec::new();
+            subject.plan.root.targets(&mut targets);
+            let walk = walk(subject.plan, ctx.seed).into_iter().enumerate().collect();
+            let (terminal, plan) = (&subject.plan.terminal, &subject.plan.id);
+            self.prepare(&ctx, subject, Way { targets, walk, promised: None, terminal, plan })
+        }));
         let Ok(mut prepared) = prepared else {
             event::panicked("prepare", "a decision could not be prepared");
             return self.last_resort(&ctx, ticket);
         };
-        let story = AssertUnwindSafe(self.story(&ctx, &mut prepared)).catch_unwind().await;
-        let decided = story.unwrap_or_else(|_| {
-            event::panicked("decide", "the static answer stands in");
-            self.stand_in(&ctx, &mut prepared)
-        });
+        let decided = self.settled_story(&ctx, &mut prepared, Vec::new()).await;
         let finish = AssertUnwindSafe(|| self.finish(&ctx, prepared, decided, ticket));
         if std::panic::catch_unwind(finish).is_err() {
             event::panicked("finish", "a decision could not be finished");
         }
     }
 
+    /// The story behind its fence.
+    pub(super) async fn settled_story(
+        &self,
+        ctx: &Ctx,
+        prepared: &mut Prepared<'_>,
+        standing: Vec<(TargetIx, Ranked, &'static str)>,
+    ) -> Decided {
+        let story = AssertUnwindSafe(self.story(ctx, prepared, standing)).catch_unwind().await;
+        story.unwrap_or_else(|_| {
+            event::panicked("decide", "the static answer stands in");
+            self.stand_in(ctx, prepared)
+        })
+    }
+
     /// Everything that can be known without asking anybody.
-    fn prepare<'a>(&self, ctx: &'a Ctx) -> Prepared<'a> {
+    pub(super) fn prepare<'a>(&self, ctx: &'a Ctx, subject: Subject<'a>, way: Way<'a>) -> Prepared<'a> {
         let snapshot = &ctx.in_force.snapshot;
         let catalog = &snapshot.catalog;
-        let subject = Subject::of(catalog, &ctx.request);
         let campaign = subject.campaign(catalog);
+        let Way { targets, walk, promised, terminal, plan } = way;
         let keys = CallKeys {
             call_id: ctx.call_id,
             at: ctx.arrived,
             campaign: campaign.map(|campaign| campaign.id.clone()),
             publisher: subject.line.map(|line| catalog.publisher(line.publisher).id.clone()),
         };
-        let mut trail = Trail::open(keys, ctx.request.test, catalog, subject.plan, ctx.seed, &subject.tags);
+        let about = (ctx.step, ctx.request.test, ctx.seed);
+        let mut trail = Trail::open(keys, about, catalog, plan, targets, &subject.tags);
         let bars = match (campaign, subject.line) {
             (Some(campaign), Some(line)) => {
-                let payout = catalog.payout(line.publisher, line.campaign);
-                Bars { floor: campaign.floor, min_price: min_price(payout, campaign.min_margin) }
+                let payout = promised.unwrap_or(*catalog.payout(line.publisher, line.campaign));
+                Bars { floor: campaign.floor, min_price: min_price(&payout, campaign.min_margin) }
             }
             _ => Bars { floor: Money::ZERO, min_price: Money::ZERO },
         };
@@ -206,11 +277,12 @@ impl Worker {
             for target in trail.targets() {
                 trail.close(target, reason, None, None);
             }
-            return Prepared { subject, trail, bars, static_answer: Vec::new(), barred };
+            let static_answer = Vec::new();
+            return Prepared { subject, walk, promised, terminal, plan, trail, bars, static_answer, barred };
         }
         self.screen(ctx, &subject, &mut trail);
-        let static_answer = self.static_answer(ctx, &subject, bars, &mut trail);
-        Prepared { subject, trail, bars, static_answer, barred }
+        let static_answer = self.static_answer(ctx, &walk, bars, &mut trail);
+        Prepared { subject, walk, promised, terminal, plan, trail, bars, static_answer, barred }
     }
 
     /// Refuses every target that may not take the call: first by what the catalog says, then by capacity.
@@ -237,13 +309,13 @@ impl Worker {
     fn static_answer(
         &self,
         ctx: &Ctx,
-        subject: &Subject<'_>,
+        walk: &[(usize, Step<'_>)],
         bars: Bars,
         trail: &mut Trail,
     ) -> Vec<(usize, TargetIx, Offer)> {
         let catalog = &ctx.in_force.snapshot.catalog;
         let mut answer = Vec::new();
-        for (at, step) in walk(subject.plan, ctx.seed).into_iter().enumerate() {
+        for (at, step) in walk.iter().copied() {
             match step {
                 Step::Dial(ix) => {
                     let target = catalog.target(ix);
@@ -266,9 +338,10 @@ impl Worker {
                         takeover: node.takeover,
                         guard: Duration::ZERO,
                         seed: ctx.seed_of(at),
+                        early: false,
                     };
-                    let entrants = members.iter().map(|ix| entrant(*ix, catalog.target(*ix))).collect();
-                    let ranking = Auction::open(rules, entrants).close(ctx.arrived);
+                    let entrants = members.iter().map(|ix| entrant(catalog.target(*ix))).collect();
+                    let ranking = Auction::open(rules, entrants).ranking(ctx.arrived);
                     answer.extend(ranking.ranked.into_iter().map(|r| (at, members[r.entrant], r.offer)));
                 }
             }
@@ -276,12 +349,20 @@ impl Worker {
         answer
     }
 
-    /// Walks the plan: auctions ask, static targets are tried, the first that can be held takes the call.
-    async fn story(&self, ctx: &Ctx, prepared: &mut Prepared<'_>) -> Decided {
+    /// Tries the offers that stand from an earlier step, then walks on: auctions ask, static targets are tried, the first
+    /// that can be held takes the call.
+    async fn story(
+        &self,
+        ctx: &Ctx,
+        prepared: &mut Prepared<'_>,
+        standing: Vec<(TargetIx, Ranked, &'static str)>,
+    ) -> Decided {
         let mut decided = Decided {
             taken: None,
             reason: prepared.barred.unwrap_or(Reason::NoTaker),
-            outstanding: None,
+            walked: 0,
+            beaten: Vec::new(),
+            out: None,
             own_before: Duration::ZERO,
             own_since: ctx.arrived,
             pinged: false,
@@ -290,18 +371,20 @@ impl Worker {
         if prepared.barred.is_some() {
             return decided;
         }
+        self.try_standing(ctx, prepared, standing, &mut decided);
+        if decided.taken.is_some() {
+            return decided;
+        }
         let slot = Arc::clone(&self.exchange.slots).try_acquire_owned();
-        let asking = if slot.is_ok() { Asking::Open } else { Asking::Overload };
-        for (at, step) in walk(prepared.subject.plan, ctx.seed).into_iter().enumerate() {
+        let asking = if slot.is_ok() { ctx.asking } else { Asking::Overload };
+        for (at, step) in prepared.walk.clone() {
+            decided.walked += 1;
             decided.taken = match step {
                 Step::Dial(_) => self.try_static(ctx, prepared, |step| step == at),
                 Step::Auction(node) => {
                     let (subject, bars) = (&prepared.subject, prepared.bars);
-                    let run = self.auction(ctx, subject, bars, &mut prepared.trail, (at, node), asking).await;
-                    Self::note_run(&run, &mut decided);
-                    let taken = self.try_ranked(ctx, prepared, &run);
-                    merge(&mut decided.outstanding, run.outstanding);
-                    taken
+                    let run = self.auction(ctx, subject, bars, &mut prepared.trail, (at, node), asking);
+                    self.try_ranked(ctx, &prepared.subject, &mut prepared.trail, run, &mut decided).await
                 }
             };
             if decided.taken.is_some() {
@@ -314,13 +397,14 @@ impl Worker {
     /// Splits the time so far into ours and the buyers': an auction that asked nobody was all ours, and of one that had
     /// to open connections nobody can say.
     fn note_run(run: &Run, decided: &mut Decided) {
-        if !run.asked {
+        if !run.has_asked() {
             return;
         }
-        if let Some(written) = run.written {
+        let written = run.written();
+        if let Some(written) = written {
             decided.own_before += written.last.since(decided.own_since);
         }
-        decided.measured &= run.written.is_some_and(|written| written.all_warm);
+        decided.measured &= written.is_some_and(|written| written.all_warm);
         decided.own_since = run.closed;
         decided.pinged = true;
     }
@@ -336,48 +420,117 @@ impl Worker {
             if !chosen(step) || !prepared.trail.is_open(target) {
                 continue;
             }
-            match self.hold(ctx, target) {
+            match self.hold(ctx, &prepared.subject, target) {
                 Ok(guard) => {
                     prepared.trail.close(target, Reason::Won, Some(offer.price), None);
                     return Some(Taken { target, offer, guard, basis: "static", reason: Reason::Static });
                 }
-                Err(key) => {
-                    let note = Some(key.to_string());
-                    prepared.trail.close(target, Reason::HoldLost, Some(offer.price), note);
+                Err(refused) => {
+                    prepared.trail.close(target, refused.reason, Some(offer.price), Some(refused.note));
                 }
             }
         }
         None
     }
 
-    /// Tries an auction's ranking in order; who comes after the winner lost to it.
-    fn try_ranked(&self, ctx: &Ctx, prepared: &mut Prepared<'_>, run: &Run) -> Option<Taken> {
-        let mut winner: Option<(&Ranked, Taken)> = None;
-        for (target, ranked) in &run.ranked {
+    /// Tries the offers that an earlier step left standing, in their order, as far as they hold now.
+    fn try_standing(
+        &self,
+        ctx: &Ctx,
+        prepared: &mut Prepared<'_>,
+        standing: Vec<(TargetIx, Ranked, &'static str)>,
+        decided: &mut Decided,
+    ) {
+        let handed_out_until = ctx.arrived.after(self.exchange.rules.dial_guard);
+        for (target, ranked, basis) in standing {
             let price = Some(ranked.offer.price);
-            if let Some((first, _)) = &winner {
-                prepared.trail.close(*target, ranked.lost_to(first), price, None);
+            if !prepared.trail.is_open(target) {
                 continue;
             }
-            match self.hold(ctx, *target) {
+            if ranked.offer.expires.is_some_and(|expires| expires < handed_out_until) {
+                prepared.trail.close(target, Reason::Expired, price, None);
+                continue;
+            }
+            if decided.taken.is_some() {
+                decided.beaten.push((target, ranked, basis));
+                continue;
+            }
+            match self.hold(ctx, &prepared.subject, target) {
                 Ok(guard) => {
-                    prepared.trail.close(*target, Reason::Won, price, None);
-                    let (basis, reason) =
-                        if run.has_bids { ("auction", Reason::Won) } else { ("static", Reason::Static) };
-                    let offer = ranked.offer.clone();
-                    winner = Some((ranked, Taken { target: *target, offer, guard, basis, reason }));
+                    prepared.trail.close(target, Reason::Won, price, None);
+                    let reason = if basis == "auction" { Reason::Won } else { Reason::Static };
+                    decided.taken = Some(Taken { target, offer: ranked.offer, guard, basis, reason });
                 }
-                Err(key) => prepared.trail.close(*target, Reason::HoldLost, price, Some(key.to_string())),
+                Err(refused) => prepared.trail.close(target, refused.reason, price, Some(refused.note)),
             }
         }
-        winner.map(|(_, taken)| taken)
+        for (target, ranked, _) in &decided.beaten {
+            prepared.trail.close(*target, Reason::Outbid, Some(ranked.offer.price), None);
+        }
     }
 
-    /// Holds what the target takes now, in the windows of now; a test call takes nothing.
-    fn hold(&self, ctx: &Ctx, target: TargetIx) -> Result<HoldGuard, CapKey> {
+    /// Runs the auction to its end: as soon as it is settled, who comes first is held. Who cannot be is struck, and the
+    /// auction goes on without it, with the bids that came meanwhile. Who comes after the winner lost to it.
+    async fn try_ranked(
+        &self,
+        ctx: &Ctx,
+        subject: &Subject<'_>,
+        trail: &mut Trail,
+        mut run: Run,
+        decided: &mut Decided,
+    ) -> Option<Taken> {
+        let (taken, unplaced) = loop {
+            let ranking = run.settle(&self.exchange.clock).await;
+            let Some((first, rest)) = ranking.ranked.split_first() else {
+                if run.may_go_on() {
+                    continue;
+                }
+                break (None, ranking.unplaced);
+            };
+            let (target, price) = (run.target(first.entrant), Some(first.offer.price));
+            match self.hold(ctx, subject, target) {
+                Ok(guard) => {
+                    trail.close(target, Reason::Won, price, None);
+                    let (basis, reason) =
+                        if run.has_bids { ("auction", Reason::Won) } else { ("static", Reason::Static) };
+                    for lost in rest {
+                        let reason = lost.lost_to(first);
+                        trail.close(run.target(lost.entrant), reason, Some(lost.offer.price), None);
+                        decided.beaten.push((run.target(lost.entrant), lost.clone(), basis));
+                    }
+                    let offer = first.offer.clone();
+                    break (Some(Taken { target, offer, guard, basis, reason }), ranking.unplaced);
+                }
+                Err(refused) => {
+                    trail.close(target, refused.reason, price, Some(refused.note));
+                    run.strike(first.entrant);
+                }
+            }
+        };
+        Self::note_run(&run, decided);
+        StillOut::merge(&mut decided.out, run.end(ctx, trail, unplaced, taken.is_some()));
+        taken
+    }
+
+    /// Holds what the target takes now, in the windows of now; a test call takes nothing. The decision keeps its terms,
+    /// but a catalog that came into force since is heard: who was paused meanwhile gets no call, and its limits count.
+    fn hold(&self, ctx: &Ctx, subject: &Subject<'_>, target: TargetIx) -> Result<HoldGuard, Refused> {
         let now = self.exchange.clock.now();
-        let claims = if ctx.request.test { Vec::new() } else { claims(&ctx.in_force, target, now) };
-        self.exchange.state.gauges.hold(self.exchange.entropy.hold_id(now), &claims)
+        let current = self.exchange.in_force.load();
+        let is_same = Arc::ptr_eq(&current, &ctx.in_force);
+        if !is_same && let Some(reason) = paused_since(ctx, subject, target, &current) {
+            return Err(Refused { reason, note: PAUSED_SINCE.to_owned() });
+        }
+        let claims = match (ctx.request.test, is_same) {
+            (true, _) => Vec::new(),
+            (false, true) => claims(&ctx.in_force, target, now),
+            (false, false) => match same_target(ctx, target, &current) {
+                Some(there) => claims(&current, there, now),
+                None => claims(&ctx.in_force, target, now),
+            },
+        };
+        let taken = self.exchange.state.gauges.hold(self.exchange.entropy.hold_id(now), &claims);
+        taken.map_err(|key| Refused { reason: Reason::HoldLost, note: key.to_string() })
     }
 
     /// What answers when the story failed: the static answer, held like any other.
@@ -389,20 +542,14 @@ impl Worker {
         Decided {
             taken: taken.map(|taken| Taken { reason: Reason::InternalError, ..taken }),
             reason: Reason::InternalError,
-            outstanding: None,
+            walked: prepared.walk.len(),
+            beaten: Vec::new(),
+            out: None,
             own_before: Duration::ZERO,
             own_since: ctx.arrived,
             pinged: false,
             measured: true,
         }
-    }
-}
-
-/// A later auction of the same step adds its pings to those still out.
-fn merge(into: &mut Option<(Outstanding, Vec<TargetIx>)>, more: Option<(Outstanding, Vec<TargetIx>)>) {
-    if let Some((outstanding, members)) = more.filter(|(outstanding, _)| !outstanding.is_empty()) {
-        debug_assert!(into.is_none(), "auctions of one step share their deadline: only one can run into it");
-        *into = Some((outstanding, members));
     }
 }
 

@@ -6,11 +6,17 @@
 mod answer;
 mod ask;
 pub mod decide;
+mod linger;
+pub mod next;
 pub mod progress;
 pub mod restore;
+mod since;
 mod subject;
 pub mod sweep;
 mod trail;
+pub mod unknown;
+
+pub use ask::Asking;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,12 +27,15 @@ use tokio::sync::Semaphore;
 
 use crate::domain::Address;
 use crate::domain::catalog::Secret;
+use crate::domain::change::Change;
 use crate::ping::Pinger;
 use crate::ping::endpoint::Endpoint;
+use crate::ping::health::Health;
 use crate::records::{CommitError, Recorder};
 use crate::runtime::{Clock, Entropy, Shutdown};
 use crate::snapshot::Snapshot;
 use crate::state::State;
+use unknown::UnknownReports;
 
 /// What the settings say about decisions and calls.
 #[derive(Clone, Debug)]
@@ -41,6 +50,8 @@ pub struct Rules {
     pub keep_ended: Duration,
     /// How long an end without a talk time waits for reports that explain it.
     pub late_events: Duration,
+    /// How long after a failed attempt a carrier may ask for the next step.
+    pub next_within: Duration,
     /// Life a bid must have left when it is handed out.
     pub dial_guard: Duration,
     /// Where test calls go; they hang up without it.
@@ -56,6 +67,12 @@ pub struct InForce {
     pub snapshot: Arc<Snapshot>,
     /// The shared sides of its bid endpoints, by target.
     pub endpoints: Vec<Option<Arc<Endpoint>>>,
+    /// How each has been answering, by target.
+    pub health: Vec<Option<Arc<Health>>>,
+    /// Digest of the files' text, without changes.
+    pub files: String,
+    /// What was changed at run time, in the order it was; the catalog has it already.
+    pub changes: Vec<Change>,
 }
 
 /// What every request needs, shared by all workers.
@@ -73,6 +90,8 @@ pub struct Exchange {
     pub entropy: Entropy,
     /// The rules of decisions and calls.
     pub rules: Rules,
+    /// Reports about calls nobody knows.
+    pub unknown: UnknownReports,
     shutdown: Shutdown,
     slots: Arc<Semaphore>,
 }
@@ -105,7 +124,8 @@ impl Exchange {
     ) -> Exchange {
         let slots = Arc::new(Semaphore::new(rules.decisions));
         let in_force = ArcSwap::from_pointee(in_force);
-        Exchange { in_force, state, recorder, clock, entropy, rules, shutdown, slots }
+        let unknown = UnknownReports::default();
+        Exchange { in_force, state, recorder, clock, entropy, rules, unknown, shutdown, slots }
     }
 }
 

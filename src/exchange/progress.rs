@@ -12,35 +12,70 @@ use super::Exchange;
 use super::subject::kept_id;
 use crate::billing::ledger::entries;
 use crate::billing::{Settlement, settle};
-use crate::call::event::{CallEvent, Effect};
+use crate::call::event::{CallEvent, Effect, EventKind};
 use crate::capacity::hold::Changes;
 use crate::carrier::generic::CarrierEvent;
 use crate::domain::{
-    AttemptEnd, CallId, CampaignId, CarrierId, EndedBy, Money, Reason, TalkSource, Timestamp,
+    AttemptEnd, CallId, CampaignId, CarrierId, EndCounts, EndedBy, Money, Reason, TalkSource, Timestamp,
 };
 use crate::records::CommitError;
-use crate::records::row::{CallKeys, EndCounts, EndedRow, EventRow, LedgerRow, Row};
-use crate::state::calls::{Live, Offered};
+use crate::records::row::{AttemptRow, CallKeys, EndFacts, EndedRow, EventRow, LedgerRow, Row};
+use crate::state::calls::{Live, Offered, Taker};
 use crate::telemetry::event;
+
+/// Who speaks, and about which call.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The call.
+    pub call: CallId,
+    /// What its URLs carry; `None` of a carrier that proved otherwise that the call is its own.
+    pub token: Option<u128>,
+    /// The carrier, if it showed who it is.
+    pub carrier: Option<CarrierId>,
+    /// The carrier's name for the call, if it said so.
+    pub carrier_call_id: Option<String>,
+}
+
+impl Claim {
+    /// Who speaks knows the call's token, and is its carrier, about that call, if it says so.
+    pub(super) fn admit(&self, live: &Live) -> Result<(), NotTaken> {
+        if self.token.is_some_and(|token| !same(live.token, token)) {
+            return Err(NotTaken::WrongToken);
+        }
+        let other_call = self.carrier_call_id.as_ref().is_some_and(|id| *id != live.key.carrier_call_id);
+        match &self.carrier {
+            Some(carrier) if *carrier != live.key.carrier || other_call => Err(NotTaken::OtherCarrier),
+            Some(_) => Ok(()),
+            None if self.token.is_some() => Ok(()),
+            None => Err(NotTaken::WrongToken),
+        }
+    }
+}
 
 /// Why a report was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotTaken {
-    /// No such call, or another token: who does not know one is not told the other.
+    /// No such call.
     Unknown,
-    /// The key belongs to another carrier than the call.
+    /// Another token than the call's.
+    WrongToken,
+    /// The call is another carrier's, or goes by another name there.
     OtherCarrier,
     /// The attempt was never handed out.
     NoAttempt,
+    /// The step was never answered.
+    NoStep,
+    /// An attempt of the step has no end yet, and the request for the next one does not say how it ended.
+    NoEnd(u32),
     /// It is not known to be on disk: the carrier must try again.
     NotDurable(CommitError),
 }
 
 /// What a change of a call leads to outside it.
 #[derive(Default)]
-struct Aftermath {
+pub(super) struct Aftermath {
     changes: Changes,
-    rows: Vec<Row>,
+    pub(super) rows: Vec<Row>,
     ends: Vec<End>,
     expired: bool,
 }
@@ -53,35 +88,33 @@ struct End {
     payout: Money,
 }
 
+impl Aftermath {
+    /// What comes after it.
+    pub(super) fn join(&mut self, later: Aftermath) {
+        self.changes.extend(later.changes);
+        self.rows.extend(later.rows);
+        self.ends.extend(later.ends);
+        self.expired |= later.expired;
+    }
+}
+
 impl Exchange {
-    /// Takes a carrier's report. `carrier` is who showed a key, if anybody did. Detached: it runs to its end even when
-    /// the carrier's connection drops.
-    pub async fn report(
-        self: &Arc<Self>,
-        call: CallId,
-        token: u128,
-        carrier: Option<CarrierId>,
-        reported: CarrierEvent,
-    ) -> Result<(), NotTaken> {
+    /// Takes a carrier's report. Detached: it runs to its end even when the carrier's connection drops.
+    pub async fn report(self: &Arc<Self>, claim: Claim, reported: CarrierEvent) -> Result<(), NotTaken> {
         let exchange = Arc::clone(self);
-        let told = tokio::spawn(async move { exchange.take_report(call, token, carrier, reported).await });
+        let told = tokio::spawn(async move { exchange.take_report(&claim, reported).await });
         told.await.unwrap_or_else(|_| {
             event::panicked("progress", "a carrier's event");
             Err(NotTaken::NotDurable(CommitError::Failed("an internal error".to_owned())))
         })
     }
 
-    async fn take_report(
-        &self,
-        call: CallId,
-        token: u128,
-        carrier: Option<CarrierId>,
-        reported: CarrierEvent,
-    ) -> Result<(), NotTaken> {
+    async fn take_report(&self, claim: &Claim, reported: CarrierEvent) -> Result<(), NotTaken> {
+        let call = claim.call;
         let slot = self.recorder.reserve().map_err(NotTaken::NotDurable)?;
         let now = self.clock.now();
         let joined = self.state.calls.with(call, |live| {
-            let mut aftermath = self.join(call, live, token, carrier.as_ref(), &reported, now)?;
+            let mut aftermath = self.join(claim, live, &reported, now)?;
             let written = slot.commit(std::mem::take(&mut aftermath.rows));
             Ok((aftermath, live.campaign.clone(), written))
         });
@@ -96,24 +129,24 @@ impl Exchange {
 
     fn join(
         &self,
-        id: CallId,
+        claim: &Claim,
         live: &mut Live,
-        token: u128,
-        carrier: Option<&CarrierId>,
         reported: &CarrierEvent,
         now: Timestamp,
     ) -> Result<Aftermath, NotTaken> {
-        if !same(live.token, token) {
-            return Err(NotTaken::Unknown);
+        claim.admit(live)?;
+        let id = claim.call;
+        let CallEvent { at, kind, .. } = reported.event;
+        let of_a_leg = !matches!(kind, EventKind::CallEnded { .. } | EventKind::Noted);
+        let last = live.offered.last().map(|offered| offered.attempt).filter(|_| of_a_leg);
+        let attempt = reported.event.attempt.or(last);
+        if of_a_leg && attempt.is_none() {
+            return Err(NotTaken::NoAttempt);
         }
-        if carrier.is_some_and(|carrier| *carrier != live.key.carrier) {
-            return Err(NotTaken::OtherCarrier);
-        }
-        let CallEvent { attempt, at, .. } = reported.event;
         if attempt.is_some_and(|attempt| !live.call.has_attempt(attempt)) {
             return Err(NotTaken::NoAttempt);
         }
-        let effects = live.call.on_event(&reported.event, now);
+        let effects = live.call.on_event(&CallEvent { attempt, ..reported.event.clone() }, now);
         let mut aftermath = self.run(id, live, effects, now);
         aftermath.rows.insert(
             0,
@@ -155,43 +188,44 @@ impl Exchange {
     }
 
     /// Runs the machine's effects on the call itself and gathers what they mean outside it.
-    fn run(&self, id: CallId, live: &mut Live, effects: Vec<Effect>, now: Timestamp) -> Aftermath {
+    pub(super) fn run(&self, id: CallId, live: &mut Live, effects: Vec<Effect>, now: Timestamp) -> Aftermath {
         let mut aftermath = Aftermath::default();
-        let settled = effects.iter().any(|effect| matches!(effect, Effect::Settle { .. }));
         for effect in effects {
             match effect {
                 Effect::FreeSlots { attempt } => {
-                    if let Some(offered) = offered(live, attempt) {
-                        aftermath.changes.extend(offered.hold.free_slots());
+                    if let Some(taker) = taker(live, attempt) {
+                        aftermath.changes.extend(taker.hold.free_slots());
                     }
                 }
                 Effect::Expire { attempt } => {
-                    if let Some(offered) = offered(live, attempt) {
-                        aftermath.changes.extend(offered.hold.expire());
+                    if let Some(taker) = taker(live, attempt) {
+                        aftermath.changes.extend(taker.hold.expire());
                     }
                     aftermath.expired = true;
-                    let end = lost_end(now);
-                    ended(id, live, attempt, &end, None, now, &mut aftermath);
+                    attempt_ended(id, live, attempt, lost_end(now), None, now, &mut aftermath);
                 }
                 Effect::Settle { attempt, end } => {
-                    let settlement = offered(live, attempt).map(|offered| {
-                        let settlement = settle(&offered.terms, &end);
-                        let hold = &mut offered.hold;
+                    let other_billed = live.billed().is_some();
+                    let settlement = taker(live, attempt).map(|taker| {
+                        let settlement = settle(&taker.terms, &end, other_billed);
+                        let hold = &mut taker.hold;
                         aftermath.changes.extend(if settlement.billable { hold.post() } else { hold.void() });
                         settlement
                     });
-                    ended(id, live, attempt, &end, settlement, now, &mut aftermath);
+                    attempt_ended(id, live, attempt, end, settlement, now, &mut aftermath);
+                }
+                Effect::Over => {
+                    live.over_since = Some(now);
+                    live.rest = None;
+                    call_ended(id, live, now, &mut aftermath);
                 }
             }
-        }
-        if live.call.is_over() && (settled || live.over_since.is_none()) {
-            live.over_since = Some(now);
         }
         aftermath
     }
 
     /// Moves capacity and tells what happened. Runs after the call's lock is released.
-    fn follow(&self, id: CallId, campaign: Option<&CampaignId>, aftermath: Aftermath) {
+    pub(super) fn follow(&self, id: CallId, campaign: Option<&CampaignId>, aftermath: Aftermath) {
         self.state.gauges.apply(aftermath.changes);
         if aftermath.expired {
             event::hold_expired(&id.to_string());
@@ -202,8 +236,8 @@ impl Exchange {
     }
 }
 
-fn offered(live: &mut Live, attempt: u32) -> Option<&mut Offered> {
-    live.offered.iter_mut().find(|offered| offered.attempt == attempt)
+fn taker(live: &mut Live, attempt: u32) -> Option<&mut Taker> {
+    live.offered.iter_mut().find(|offered| offered.attempt == attempt)?.taker.as_mut()
 }
 
 /// Equal in a time that does not depend on where two tokens differ.
@@ -223,75 +257,114 @@ fn lost_end(now: Timestamp) -> AttemptEnd {
     }
 }
 
-/// The rows of an end: how it ended, and the money if anybody owes any. `settlement` is `None` for an end that was
-/// lost, and for calls that went to the plan's own destination.
-fn ended(
+/// The end of one attempt: its row, and the money if anybody owes any. `settlement` is `None` for an end that was lost,
+/// and for the plan's own destination.
+fn attempt_ended(
     id: CallId,
     live: &mut Live,
     attempt: u32,
-    end: &AttemptEnd,
+    end: AttemptEnd,
     settlement: Option<Settlement>,
     now: Timestamp,
     aftermath: &mut Aftermath,
 ) {
-    let keys = CallKeys {
-        call_id: id,
-        at: live.at,
-        campaign: live.campaign.clone(),
-        publisher: live.publisher.clone(),
+    let (keys, test) = (keys(id, live), live.test);
+    let Some(offered) = live.offered.iter_mut().find(|offered| offered.attempt == attempt) else { return };
+    offered.end = Some((end, settlement));
+    aftermath.rows.push(Row::Attempt(Box::new(attempt_row(&keys, test, offered, now))));
+    if let (Some(settlement), Some(taker)) = (&settlement, &offered.taker) {
+        aftermath.rows.extend(ledger(&keys, attempt, taker, settlement, now));
+    }
+}
+
+/// The end of the call, or what is now known of it: that of the attempt that was billed, else of the last one.
+fn call_ended(id: CallId, live: &mut Live, now: Timestamp, aftermath: &mut Aftermath) {
+    let Some(decisive) = live.billed().or(live.offered.last()) else { return };
+    let Some(end) = end_facts(decisive, now) else { return };
+    let settlement = decisive.end.as_ref().and_then(|(_, settlement)| *settlement);
+    let counts = match live.test {
+        true => EndCounts::default(),
+        false => EndCounts {
+            ended: 1,
+            connected: i64::from(end.connected),
+            billable: i64::from(end.billable),
+            talk_ms: i64::try_from(end.talk_ms).unwrap_or(i64::MAX),
+        },
     };
-    let who = live.offered.iter().find(|offered| offered.attempt == attempt);
-    let reason = match (&settlement, who) {
+    let before = live.counted.unwrap_or_default();
+    if live.counted.is_none() || counts != before {
+        let (revenue, payout) = settlement.map_or((Money::ZERO, Money::ZERO), |s| (s.revenue, s.payout));
+        let talk = end.connected.then(|| Duration::from_millis(end.talk_ms));
+        aftermath.ends.push(End { reason: end.reason, talk, revenue, payout });
+    }
+    aftermath.rows.push(Row::Ended(Box::new(EndedRow {
+        keys: keys(id, live),
+        target: decisive.taker.as_ref().map(|taker| taker.target.clone()),
+        buyer: decisive.taker.as_ref().map(|taker| taker.buyer.clone()),
+        end,
+        counts: counts.less(before),
+    })));
+    live.counted = Some(counts);
+}
+
+/// What came of the call so far, in a word.
+pub(super) fn outcome(live: &Live, now: Timestamp) -> Reason {
+    let decisive = live.billed().or(live.offered.last());
+    decisive.and_then(|offered| end_facts(offered, now)).map_or(Reason::NoTaker, |end| end.reason)
+}
+
+fn keys(id: CallId, live: &Live) -> CallKeys {
+    CallKeys { call_id: id, at: live.at, campaign: live.campaign.clone(), publisher: live.publisher.clone() }
+}
+
+/// How an attempt ended, as records have it; `None` while it goes on.
+fn end_facts(offered: &Offered, now: Timestamp) -> Option<EndFacts> {
+    let (end, settlement) = offered.end.as_ref()?;
+    let reason = match (settlement, &offered.taker) {
         (Some(settlement), _) => settlement.reason,
         (None, Some(_)) => Reason::Unresolved,
         (None, None) => Reason::NoTaker,
     };
-    let billable = settlement.is_some_and(|s| s.billable);
-    let (revenue, payout) = settlement.map_or((Money::ZERO, Money::ZERO), |s| (s.revenue, s.payout));
-    let first = !live.end_counted;
-    live.end_counted = true;
-    aftermath.rows.push(Row::Ended(Box::new(EndedRow {
-        keys: keys.clone(),
-        target: who.map(|offered| offered.target.clone()),
-        buyer: who.map(|offered| offered.buyer.clone()),
+    Some(EndFacts {
         ended_at: now,
         reason,
         connected: end.connected,
         talk_ms: end.talk_ms,
         talk_source: end.talk_source.as_str(),
         ended_by: end.ended_by.as_str(),
-        billable,
+        billable: settlement.is_some_and(|s| s.billable),
         payable: settlement.is_some_and(|s| s.payable),
         negative_margin: settlement.is_some_and(|s| s.margin.micros() < 0),
-        counts: if live.test {
-            EndCounts::default()
-        } else {
-            EndCounts {
-                ended: i64::from(first),
-                connected: i64::from(end.connected),
-                billable: i64::from(billable),
-                talk_ms: i64::try_from(end.talk_ms).unwrap_or(i64::MAX),
-            }
-        },
-    })));
-    if let (Some(settlement), Some(offered)) = (&settlement, who) {
-        aftermath.rows.extend(ledger(&keys, offered, settlement, now));
-    }
-    if first || billable {
-        let talk = end.connected.then(|| Duration::from_millis(end.talk_ms));
-        aftermath.ends.push(End { reason, talk, revenue, payout });
+    })
+}
+
+/// An attempt as records have it.
+pub(super) fn attempt_row(keys: &CallKeys, test: bool, offered: &Offered, now: Timestamp) -> AttemptRow {
+    AttemptRow {
+        keys: keys.clone(),
+        attempt: offered.attempt,
+        step: offered.step,
+        test,
+        offered_at: offered.at,
+        basis: offered.basis,
+        reason: offered.why,
+        target: offered.taker.as_ref().map(|taker| taker.target.clone()),
+        buyer: offered.taker.as_ref().map(|taker| taker.buyer.clone()),
+        price: offered.taker.as_ref().map(|taker| taker.terms.price),
+        catalog: offered.catalog.clone(),
+        end: end_facts(offered, now),
     }
 }
 
-fn ledger(keys: &CallKeys, offered: &Offered, settlement: &Settlement, now: Timestamp) -> Vec<Row> {
+fn ledger(keys: &CallKeys, attempt: u32, taker: &Taker, settlement: &Settlement, now: Timestamp) -> Vec<Row> {
     let row = |entry: crate::billing::ledger::Entry| {
         Row::Ledger(LedgerRow {
             keys: keys.clone(),
-            buyer: offered.buyer.clone(),
-            target: offered.target.clone(),
-            group: format!("attempt/{}", offered.attempt),
+            buyer: taker.buyer.clone(),
+            target: taker.target.clone(),
+            group: format!("attempt/{attempt}"),
             kind: entry.kind.as_str(),
-            account: account(entry.kind, keys, offered),
+            account: account(entry.kind, keys, taker),
             amount: entry.amount,
             booked_at: now,
         })
@@ -299,10 +372,10 @@ fn ledger(keys: &CallKeys, offered: &Offered, settlement: &Settlement, now: Time
     entries(settlement).into_iter().map(row).collect()
 }
 
-fn account(kind: crate::billing::ledger::Kind, keys: &CallKeys, offered: &Offered) -> String {
+fn account(kind: crate::billing::ledger::Kind, keys: &CallKeys, taker: &Taker) -> String {
     use crate::billing::ledger::Kind;
     match (kind, &keys.publisher) {
-        (Kind::Revenue, _) => format!("buyer:{}", offered.buyer),
+        (Kind::Revenue, _) => format!("buyer:{}", taker.buyer),
         (Kind::Payout, Some(publisher)) => format!("publisher:{publisher}"),
         (Kind::Payout, None) | (Kind::Margin, _) => "exchange".to_owned(),
     }

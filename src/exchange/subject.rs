@@ -8,7 +8,8 @@ use crate::carrier::CarrierRequest;
 use crate::domain::area_codes::area_code;
 use crate::domain::catalog::Secret;
 use crate::domain::{
-    Address, Campaign, CampaignIx, Catalog, E164, Plan, PublisherIx, SetBy, Tags, Tail, TrackingNumber,
+    Address, Campaign, CampaignId, CampaignIx, Catalog, E164, Plan, PublisherIx, SetBy, Tags, Tail,
+    TrackingNumber,
 };
 use crate::runtime::hex;
 
@@ -64,6 +65,12 @@ impl<'a> Subject<'a> {
             let _ = tags.add(key, value.clone(), SetBy::Number);
         }
         Subject { line, plan: catalog.plan(plan), area_code: area, state, geo_source, tags }
+    }
+
+    /// The same if the number still belongs to this campaign; else a call to a number that nobody configured.
+    pub(super) fn still(self, catalog: &Catalog, campaign: Option<&CampaignId>) -> Subject<'a> {
+        let same = self.campaign(catalog).is_some_and(|now| Some(&now.id) == campaign);
+        Subject { line: self.line.filter(|_| same), ..self }
     }
 
     /// The campaign, unless the number is unknown.

@@ -5,18 +5,20 @@
 
 use std::time::Duration;
 
-use crate::auction::bid::clean_note;
+use crate::auction::bid::{NoBid, clean_note};
 use crate::domain::caller::PERSONAL_TAGS;
-use crate::domain::{Catalog, Money, PingId, Plan, Reason, Tags, TargetIx};
+use crate::domain::{Catalog, Money, PingId, PlanId, Reason, Tags, TargetIx};
 use crate::ping::Late;
 use crate::records::row::{CallKeys, OutcomeRow, TrailRow};
 
-/// One target of the plan.
+/// One target that may be given the call.
 #[derive(Debug)]
 struct Line {
     target: TargetIx,
     row: OutcomeRow,
     open: bool,
+    /// The auction's end did not depend on its ping.
+    not_needed: bool,
 }
 
 /// The record of one step.
@@ -27,17 +29,16 @@ pub(super) struct Trail {
 }
 
 impl Trail {
-    /// Every target of the plan, all open.
+    /// All these targets open. `about` is the step, whether it is a test call's, and the seed of its draws.
     pub(super) fn open(
         keys: CallKeys,
-        test: bool,
+        about: (u32, bool, u64),
         catalog: &Catalog,
-        plan: &Plan,
-        seed: u64,
+        plan: &PlanId,
+        targets: Vec<TargetIx>,
         tags: &Tags,
     ) -> Trail {
-        let mut targets = Vec::new();
-        plan.root.targets(&mut targets);
+        let (step, test, seed) = about;
         let line = |target: TargetIx| {
             let configured = catalog.target(target);
             let row = OutcomeRow {
@@ -49,18 +50,18 @@ impl Trail {
                 latency_us: None,
                 note: None,
             };
-            Line { target, row, open: true }
+            Line { target, row, open: true, not_needed: false }
         };
         let row = TrailRow {
             keys,
-            step: 1,
+            step,
             is_final: true,
             test,
             seed,
             close: "no_auction",
             asked_us: 0,
             closed_us: 0,
-            plan: plan.id.to_string(),
+            plan: plan.to_string(),
             tags: tags
                 .iter()
                 .map(|tag| (clean_note(&tag.key), shown(&tag.key, tag.value.as_text())))
@@ -131,20 +132,26 @@ impl Trail {
         self.row.closed_us = closed.as_micros() as u64;
     }
 
+    /// The auction ended without the target's ping, which is out: whatever comes of it, that is its outcome.
+    pub(super) fn not_needed(&mut self, target: TargetIx) {
+        if let Some(line) = self.line(target) {
+            line.not_needed = true;
+        }
+    }
+
     /// A ping that was out gets its final outcome.
     pub(super) fn resolve(&mut self, target: TargetIx, late: Late) {
         if let Some(line) = self.line(target).filter(|line| line.row.reason == Reason::Pending) {
-            line.row.reason = late.reason;
-            line.row.amount = late.amount;
             line.row.latency_us = late.latency.map(|latency| latency.as_micros() as u64);
-            line.row.note = late.note;
+            let NoBid { reason, amount, note } = late.outcome(!line.not_needed);
+            (line.row.reason, line.row.amount, line.row.note) = (reason, amount, note);
         }
     }
 
     /// Nothing came of a ping that was out.
     pub(super) fn time_out(&mut self, target: TargetIx) {
         if let Some(line) = self.line(target).filter(|line| line.row.reason == Reason::Pending) {
-            line.row.reason = Reason::Timeout;
+            line.row.reason = if line.not_needed { Reason::NotNeeded } else { Reason::Timeout };
         }
     }
 

@@ -12,21 +12,28 @@ use super::Served;
 use super::reply::{Answer, body, json};
 use crate::auction::bid::clean_note;
 use crate::carrier::generic::{self, CarrierFault};
+use crate::domain::catalog::CarrierDialect;
 use crate::domain::{CallId, CarrierIx, Catalog};
-use crate::exchange::progress::NotTaken;
+use crate::exchange::Asking;
+use crate::exchange::progress::{Claim, NotTaken};
 use crate::listener::bearer;
 use crate::problem::{Code, Fault, Problem};
 use crate::runtime::same_digest;
+use crate::state::calls::CallKey;
 
 /// `POST /v1/route`. The decision is a task of the exchange: dropping this request does not end it.
 pub(super) async fn route(served: &Served, request: Request<Incoming>) -> Result<Answer, Problem> {
     let exchange = &served.worker.exchange;
     let in_force = exchange.in_force.load_full();
-    let carrier = carrier(&in_force.snapshot.catalog, &request)?.ok_or_else(no_key)?;
+    let catalog = &in_force.snapshot.catalog;
+    let carrier = carrier(catalog, &request)?.ok_or_else(no_key)?;
+    if catalog.carrier(carrier).dialect != CarrierDialect::Generic {
+        return Err(Problem::new(Code::Forbidden, "The carrier of this key speaks another dialect."));
+    }
     let body = body(request.into_body(), served.limits).await?;
     let arrived = exchange.clock.now();
     let asked = generic::request(&body).map_err(invalid)?;
-    match served.worker.decide(in_force, carrier, asked, arrived).await {
+    match served.worker.decide(in_force, carrier, asked, Asking::Open, arrived).await {
         Some(answer) => Ok(json(answer.body.clone())),
         None => Err(Problem::new(Code::Unavailable, "No room for another call; use the number's fallback.")),
     }
@@ -44,23 +51,96 @@ pub(super) async fn event(
     let in_force = exchange.in_force.load_full();
     let catalog = &in_force.snapshot.catalog;
     let carrier = carrier(catalog, &request)?.map(|ix| catalog.carrier(ix).id.clone());
-    let unknown =
-        || Problem::new(Code::NotFound, "No such call is in progress or ended less than 10 minutes ago.");
+    let unknown = || not_taken(&NotTaken::Unknown);
     let call = CallId::parse(call).ok_or_else(unknown)?;
     let token = parse_token(token).ok_or_else(unknown)?;
     let body = body(request.into_body(), served.limits).await?;
     let reported = generic::event(&body).map_err(invalid)?;
-    match Arc::clone(exchange).report(call, token, carrier, reported).await {
+    let claim = Claim { call, token: Some(token), carrier: carrier.clone(), carrier_call_id: None };
+    match Arc::clone(exchange).report(claim, reported.clone()).await {
         Ok(()) => Ok(json(Bytes::from_static(b"{}"))),
-        Err(NotTaken::Unknown) => Err(unknown()),
-        Err(NotTaken::OtherCarrier) => Err(Problem::new(Code::Forbidden, "The call is another carrier's.")),
-        Err(NotTaken::NoAttempt) => {
-            Err(Problem::invalid(vec![Fault::new("attempt", None, "an attempt that an answer handed out")]))
+        Err(why) => {
+            if why == NotTaken::Unknown {
+                exchange.keep_unknown(carrier.as_ref(), &call.to_string(), &reported);
+            }
+            Err(not_taken(&why))
         }
-        Err(NotTaken::NotDurable(_)) => Err(Problem::new(
+    }
+}
+
+/// `POST /v1/events`: a report of a carrier that knows the call by its own name only, a call record say.
+pub(super) async fn record(served: &Served, request: Request<Incoming>) -> Result<Answer, Problem> {
+    let exchange = &served.worker.exchange;
+    let in_force = exchange.in_force.load_full();
+    let catalog = &in_force.snapshot.catalog;
+    let carrier = carrier(catalog, &request)?.ok_or_else(no_key)?;
+    let carrier = catalog.carrier(carrier).id.clone();
+    let body = body(request.into_body(), served.limits).await?;
+    let (carrier_call_id, reported) = generic::record(&body).map_err(invalid)?;
+    let key = CallKey { carrier: carrier.clone(), carrier_call_id: carrier_call_id.clone() };
+    let taken = match exchange.state.calls.find(&key).await {
+        Some(call) => {
+            let claim = Claim { call, token: None, carrier: Some(carrier.clone()), carrier_call_id: None };
+            Arc::clone(exchange).report(claim, reported.clone()).await
+        }
+        None => Err(NotTaken::Unknown),
+    };
+    match taken {
+        Ok(()) => Ok(json(Bytes::from_static(b"{}"))),
+        Err(why) => {
+            if why == NotTaken::Unknown {
+                exchange.keep_unknown(Some(&carrier), &carrier_call_id, &reported);
+            }
+            Err(not_taken(&why))
+        }
+    }
+}
+
+/// `POST` to the `next` URL of an answer: the attempts of that answer are over, what now? Admitted as an event is. The step
+/// is a task of the exchange: dropping this request does not end it.
+pub(super) async fn next(
+    served: &Served,
+    request: Request<Incoming>,
+    call: &str,
+    token: &str,
+) -> Result<Answer, Problem> {
+    let exchange = &served.worker.exchange;
+    let in_force = exchange.in_force.load_full();
+    let catalog = &in_force.snapshot.catalog;
+    let carrier = carrier(catalog, &request)?.map(|ix| catalog.carrier(ix).id.clone());
+    let unknown = || not_taken(&NotTaken::Unknown);
+    let call = CallId::parse(call).ok_or_else(unknown)?;
+    let token = parse_token(token).ok_or_else(unknown)?;
+    let body = body(request.into_body(), served.limits).await?;
+    let arrived = exchange.clock.now();
+    let report = generic::next(&body, arrived).map_err(invalid)?;
+    let claim = Claim { call, token: Some(token), carrier, carrier_call_id: None };
+    let answered = served.worker.next(claim, report, Asking::Open, arrived).await;
+    answered.map(|answer| json(answer.body.clone())).map_err(|why| not_taken(&why))
+}
+
+pub(super) fn not_taken(why: &NotTaken) -> Problem {
+    match why {
+        // Who does not know one is not told the other.
+        NotTaken::Unknown | NotTaken::WrongToken => {
+            Problem::new(Code::NotFound, "No such call is in progress or ended less than 10 minutes ago.")
+        }
+        NotTaken::OtherCarrier => Problem::new(Code::Forbidden, "The call is another carrier's."),
+        NotTaken::NoAttempt => {
+            Problem::invalid(vec![Fault::new("attempt", None, "an attempt that an answer handed out")])
+        }
+        NotTaken::NoStep => {
+            Problem::invalid(vec![Fault::new("step", None, "the step of an answer that was given")])
+        }
+        NotTaken::NoEnd(attempt) => {
+            let what = format!("nothing of attempt {attempt}");
+            let allowed = "{attempt, cause, ended_by, talk_ms} of each attempt whose end was not reported";
+            Problem::invalid(vec![Fault::new("attempts", Some(&what), allowed)])
+        }
+        NotTaken::NotDurable(_) => Problem::new(
             Code::Unavailable,
-            "The event is not known to be on disk yet: send it again with the same event_id.",
-        )),
+            "What you reported is not known to be on disk yet: send the same again.",
+        ),
     }
 }
 
@@ -74,7 +154,7 @@ fn carrier(catalog: &Catalog, request: &Request<Incoming>) -> Result<Option<Carr
     // Every carrier is looked at: the time says nothing about whose key it is, or how close a guess was.
     let mut found = None;
     for (at, carrier) in catalog.carriers.iter().enumerate() {
-        if same_digest(&digest, &carrier.key_digest) {
+        if carrier.key_digest.is_some_and(|own| same_digest(&digest, &own)) {
             found = Some(CarrierIx(at as u32));
         }
     }
@@ -87,13 +167,13 @@ fn no_key() -> Problem {
     Problem::new(Code::Unauthorized, "Send the carrier's key as `Authorization: Bearer <key>`.")
 }
 
-fn parse_token(text: &str) -> Option<u128> {
+pub(super) fn parse_token(text: &str) -> Option<u128> {
     let plain = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     u128::from_str_radix(text, 16).ok().filter(|_| plain)
 }
 
 /// Values are shown without what could be a phone number: a caller's may have come in any field.
-fn invalid(faults: Vec<CarrierFault>) -> Problem {
+pub(super) fn invalid(faults: Vec<CarrierFault>) -> Problem {
     let fault = |fault: CarrierFault| {
         let value = fault.value.map(|value| clean_note(&value));
         Fault::new(&fault.at, value.as_deref(), fault.allowed)

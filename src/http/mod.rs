@@ -2,6 +2,7 @@
 
 mod api;
 mod reply;
+mod twilio;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -126,12 +127,17 @@ async fn answer(served: &Served, request: Request<Incoming>) -> Answer {
         (&Method::POST, ["v1", "calls", call, "events", token]) => {
             api::event(served, request, call, token).await
         }
-        (_, ["v1", "route"] | ["v1", "calls", _, "events", _]) => {
+        (&Method::POST, ["v1", "calls", call, "next", token]) => {
+            api::next(served, request, call, token).await
+        }
+        (&Method::POST, ["v1", "events"]) => api::record(served, request).await,
+        (_, ["twilio", route @ ..]) => twilio::answer(served, request, route).await,
+        (_, ["v1", "route" | "events"] | ["v1", "calls", _, "events" | "next", _]) => {
             Err(Problem::new(Code::MethodNotAllowed, "Use POST."))
         }
         _ => Err(Problem::new(
             Code::NotFound,
-            "Call traffic is POST /v1/route and the events URL of its answers.",
+            "Call traffic is POST /v1/route, the events and next URLs of its answers, POST /v1/events, and /twilio/voice.",
         )),
     };
     done.unwrap_or_else(|problem| reply::problem(&problem))

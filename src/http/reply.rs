@@ -7,6 +7,7 @@ use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, W
 use hyper::{Response, StatusCode};
 
 use super::Limits;
+use crate::carrier::twilio::twiml;
 use crate::problem::{Code, Problem};
 use crate::telemetry::event;
 
@@ -17,6 +18,20 @@ pub type Answer = Response<Full<Bytes>>;
 pub fn json(body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+/// 200 with a document of Twilio's.
+pub fn xml(body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(twiml::CONTENT_TYPE));
+    answer
+}
+
+/// 204: taken, and there is nothing to say.
+pub fn nothing() -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::new()));
+    *answer.status_mut() = StatusCode::NO_CONTENT;
     answer
 }
 

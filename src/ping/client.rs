@@ -312,7 +312,7 @@ impl Pool {
                 self.close_the_longest_idle();
             }
         }
-        Err(Failure::noted(Reason::Connect, "as many connections as pings may have"))
+        Err(Failure::ours(Reason::Connect, "as many connections as pings may have"))
     }
 
     fn close_the_longest_idle(&self) {

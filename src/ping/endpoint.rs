@@ -1,4 +1,4 @@
-//! Bid endpoints as the workers share them: where their names point, whom they must prove to be, how they answer.
+//! Bid endpoints as the workers share them: where their names point and whom they must prove to be.
 //!
 //! Names are resolved in the background and never inside an auction. A name that stops resolving keeps its last good
 //! addresses for an hour. Connections are not here: each worker has its own, in `client`.
@@ -16,7 +16,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::egress::may_reach;
-use super::health::Health;
+use super::health::Register;
 use crate::domain::catalog::Endpoint as Configured;
 use crate::domain::{BuyerId, Catalog, Timestamp};
 use crate::runtime::Clock;
@@ -67,8 +67,6 @@ pub struct Endpoint {
     pub(super) serial: usize,
     /// Whose it is.
     pub buyer: BuyerId,
-    /// How it answers.
-    pub health: Health,
     host: String,
     port: u16,
     trust: Option<Trust>,
@@ -155,6 +153,8 @@ impl Endpoint {
 /// Every endpoint that some catalog in use names.
 #[derive(Debug)]
 pub struct Endpoints {
+    /// How the targets behind them have been answering.
+    pub health: Register,
     known: Mutex<HashMap<Key, Weak<Endpoint>>>,
     public: Arc<ClientConfig>,
     clock: Clock,
@@ -183,6 +183,7 @@ impl Endpoints {
     pub fn new(clock: Clock, allow_private: bool) -> Endpoints {
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         Endpoints {
+            health: Register::default(),
             known: Mutex::default(),
             public: Arc::new(client_config(roots)),
             clock,
@@ -196,7 +197,7 @@ impl Endpoints {
     }
 
     /// The shared sides of a catalog's endpoints, by target; `None` for fixed prices. One that another catalog in use
-    /// names too stays the same, with its health and connections. Fails when an authority file is of no use.
+    /// names too stays the same, with its connections. Fails when an authority file is of no use.
     pub fn prepare(&self, catalog: &Catalog) -> Result<Vec<Option<Arc<Endpoint>>>, TrustError> {
         let mut known = self.lock();
         known.retain(|_, endpoint| endpoint.strong_count() > 0);
@@ -248,7 +249,6 @@ impl Endpoints {
         let endpoint = Endpoint {
             serial: self.serials.fetch_add(1, Ordering::Relaxed),
             buyer: key.buyer.clone(),
-            health: Health::default(),
             host: key.host.clone(),
             port: key.port,
             trust: if key.tls { Some(self.trust(key)?) } else { None },

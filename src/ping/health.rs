@@ -1,29 +1,243 @@
-//! How an endpoint has been answering lately, shared by all workers: five misses mean five, not five per worker.
+//! How each target has been answering lately, and so whether auctions wait for it. Shared by all workers: five misses
+//! mean five, not five per worker.
 //!
-//! Observed only: nobody is skipped for it yet.
+//! A target that missed five pings in a row is only probed: asked now and then, without anybody waiting. Its first
+//! complete reply in time brings it back. What counts as a miss is decided where pings are, in `ping`; who is asked
+//! and for how long, in `exchange` and `auction`.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-/// The record of one endpoint.
-#[derive(Debug, Default)]
+use crate::domain::{BuyerId, Catalog, Target, TargetId, Timestamp};
+use crate::telemetry::event;
+
+/// Misses in a row after which a target is no longer waited for.
+pub const MISSES_MAX: u32 = 5;
+/// Least time between two probes of one target, over all workers.
+pub const PROBE_EVERY: Duration = Duration::from_millis(250);
+
+/// The record of one target.
+#[derive(Debug)]
 pub struct Health {
+    buyer: BuyerId,
+    target: TargetId,
     misses_in_a_row: AtomicU32,
+    /// When the last complete reply in time was read; 0 before the first.
+    answered_at: AtomicI64,
+    /// When the last probe was claimed.
+    probed_at: AtomicI64,
 }
 
 impl Health {
-    /// A complete reply came in time.
-    pub fn hit(&self) {
-        self.misses_in_a_row.store(0, Ordering::Relaxed);
+    fn new(buyer: BuyerId, target: TargetId) -> Health {
+        Health {
+            buyer,
+            target,
+            misses_in_a_row: AtomicU32::new(0),
+            answered_at: AtomicI64::new(0),
+            probed_at: AtomicI64::new(0),
+        }
     }
 
-    /// None came in time, or none at all.
-    pub fn miss(&self) {
+    /// A complete reply came in time, at `read`: whatever was missed before is forgotten.
+    pub fn hit(&self, read: Timestamp) {
+        self.answered_at.fetch_max(read.micros(), Ordering::Relaxed);
+        let missed = self.misses_in_a_row.swap(0, Ordering::Relaxed);
+        if missed >= MISSES_MAX {
+            event::responsive_again(&self.buyer, &self.target, missed);
+        }
+    }
+
+    /// The ping asked at `asked` got no complete reply in time. One that was asked before the last answer says nothing
+    /// of the time since: it does not count.
+    pub fn miss(&self, asked: Timestamp) {
+        if asked.micros() <= self.answered_at.load(Ordering::Relaxed) {
+            return;
+        }
         // Saturating: at the top it stays there.
-        let _ = self.misses_in_a_row.try_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_add(1));
+        let one_more = |misses: u32| misses.checked_add(1);
+        let before = self.misses_in_a_row.try_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        if before == Ok(MISSES_MAX - 1) {
+            event::unresponsive(&self.buyer, &self.target, MISSES_MAX);
+        }
     }
 
     /// Pings since the last reply in time.
     pub fn misses_in_a_row(&self) -> u32 {
         self.misses_in_a_row.load(Ordering::Relaxed)
+    }
+
+    /// Whether auctions wait for it.
+    pub fn is_waited_for(&self) -> bool {
+        self.misses_in_a_row() < MISSES_MAX
+    }
+
+    /// Claims the probe that is due, for one of all who ask.
+    pub fn claim_probe(&self, now: Timestamp) -> bool {
+        let is_due = |last: i64| (last <= now.before(PROBE_EVERY).micros()).then_some(now.micros());
+        self.probed_at.try_update(Ordering::Relaxed, Ordering::Relaxed, is_due).is_ok()
+    }
+}
+
+/// What makes a target the same after a reload: its id and where it is asked.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key {
+    target: TargetId,
+    tls: bool,
+    host: String,
+    port: u16,
+    path: String,
+}
+
+impl Key {
+    fn of(target: &Target) -> Option<Key> {
+        let at = target.endpoint()?;
+        let (host, path) = (at.host.clone(), at.path.clone());
+        Some(Key { target: target.id.clone(), tls: at.tls, host, port: at.port, path })
+    }
+}
+
+/// The records of all targets that the catalog in force asks.
+#[derive(Debug, Default)]
+pub struct Register(Mutex<HashMap<Key, Arc<Health>>>);
+
+impl Register {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Health>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The records of a catalog's targets, by target; `None` for fixed prices. A target that is asked where it was asked
+    /// before keeps its record; the others begin as if they had answered.
+    pub fn prepare(&self, catalog: &Catalog) -> Vec<Option<Arc<Health>>> {
+        let mut known = self.lock();
+        let mut kept = HashMap::new();
+        let mut prepared = Vec::with_capacity(catalog.targets.len());
+        for target in &catalog.targets {
+            let Some(key) = Key::of(target) else {
+                prepared.push(None);
+                continue;
+            };
+            let buyer = catalog.buyer(target.buyer).id.clone();
+            let health = known.remove(&key).filter(|health| health.buyer == buyer);
+            let health = health.unwrap_or_else(|| Arc::new(Health::new(buyer, target.id.clone())));
+            kept.insert(key, Arc::clone(&health));
+            prepared.push(Some(health));
+        }
+        // Nobody asks these any more: their last word must not stay on the page as an alarm.
+        known.values().for_each(|gone| event::target_unresponsive(&gone.buyer, &gone.target, false));
+        for health in kept.values() {
+            event::target_unresponsive(&health.buyer, &health.target, !health.is_waited_for());
+        }
+        *known = kept;
+        prepared
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: &str) -> Timestamp {
+        Timestamp::from_micros(1_000_000_000).after(Duration::from_millis(ms.parse().expect("milliseconds")))
+    }
+
+    /// Rows of events at milliseconds: `miss <asked>`, `hit <read>`, `probe <now>`; after `=>` what is so then: `waited` or
+    /// `sidelined` with the misses in a row, or for a probe whether it was claimed.
+    fn check(table: &str) {
+        for case in table.split("\n\n") {
+            let health =
+                Health::new(BuyerId::parse("acme").expect("an id"), TargetId::parse("bid").expect("an id"));
+            let rows = case.lines().map(|line| line.split('#').next().unwrap_or_default());
+            for row in rows.filter(|row| !row.trim().is_empty()) {
+                let (happened, expected) = row.split_once("=>").unwrap_or((row, ""));
+                let words: Vec<&str> = happened.split_whitespace().collect();
+                let mut came = String::new();
+                match words[..] {
+                    ["miss", asked] => health.miss(at(asked)),
+                    ["misses", count, asked] => {
+                        (0..count.parse().expect("a number")).for_each(|_: u32| health.miss(at(asked)));
+                    }
+                    ["hit", read] => health.hit(at(read)),
+                    ["probe", now] => {
+                        came = if health.claim_probe(at(now)) { "claimed " } else { "refused " }.into()
+                    }
+                    _ => panic!("no such event: {row}"),
+                }
+                came += if health.is_waited_for() { "waited" } else { "sidelined" };
+                came += &format!(" {}", health.misses_in_a_row());
+                if !expected.is_empty() {
+                    assert_eq!(
+                        came,
+                        expected.split_whitespace().collect::<Vec<_>>().join(" "),
+                        "{row} in:\n{case}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn five_misses_in_a_row_and_the_first_answer_back() {
+        check(
+            "misses 4 10    => waited 4
+             miss 20        => sidelined 5
+             misses 2 30    => sidelined 7
+             hit 400        => waited 0
+             misses 4 410   => waited 4        # back means five again
+             miss 420       => sidelined 5
+
+             misses 4 10    => waited 4        # in a row
+             hit 20         => waited 0
+             misses 4 30    => waited 4",
+        );
+    }
+
+    #[test]
+    fn a_miss_asked_before_the_last_answer_does_not_count() {
+        check(
+            "misses 5 10    => sidelined 5     # pings that were out when it healed
+             hit 900        => waited 0
+             misses 9 899   => waited 0
+             misses 9 900   => waited 0
+             misses 5 901   => sidelined 5
+
+             hit 900        => waited 0        # answers read out of order
+             hit 300        => waited 0
+             misses 5 600   => waited 0",
+        );
+    }
+
+    #[test]
+    fn a_probe_is_claimed_every_quarter_of_a_second() {
+        check(
+            "probe 0        => claimed waited 0
+             probe 0        => refused waited 0
+             probe 249      => refused waited 0
+             probe 250      => claimed waited 0   # from the last one claimed
+             probe 499      => refused waited 0
+             probe 10000    => claimed waited 0
+             probe 10100    => refused waited 0",
+        );
+    }
+
+    #[test]
+    fn a_probe_is_claimed_by_one_of_many() {
+        let health =
+            Health::new(BuyerId::parse("acme").expect("an id"), TargetId::parse("bid").expect("an id"));
+        let claims = |now: Timestamp| {
+            std::thread::scope(|scope| {
+                let asking: Vec<_> = (0..8).map(|_| scope.spawn(|| health.claim_probe(now))).collect();
+                asking
+                    .into_iter()
+                    .map(|one| one.join().is_ok_and(|claimed| claimed))
+                    .filter(|claimed| *claimed)
+                    .count()
+            })
+        };
+        for ms in ["0", "250", "500"] {
+            assert_eq!(claims(at(ms)), 1, "at {ms} ms");
+        }
     }
 }

@@ -1,16 +1,18 @@
 //! Asking buyers over the network: parallel pings, and the one `select!` that owns the deadline.
 //!
-//! What a ping says and what a reply means is in `bidder`; who wins is in `auction`. Here is only the asking: when it
-//! starts, when it ends, and what becomes of what is still out then.
+//! What a ping says and what a reply means is in `bidder`; who wins, and whether waiting is of use, in `auction`. Here
+//! is only the asking: when it starts, when it ends, what becomes of what is still out then, and what that says of a
+//! target's health.
 
 pub mod client;
 pub mod egress;
 pub mod endpoint;
 pub mod health;
+mod outstanding;
 mod wire;
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -21,15 +23,17 @@ use futures_util::stream::FuturesUnordered;
 use http_body_util::Full;
 use hyper::Request;
 
-use crate::auction::bid::{NoBid, Reply};
+use crate::auction::bid::Reply;
 use crate::auction::{Auction, Progress};
 use crate::bidder::reply::{Terms, read};
-use crate::domain::{Money, PingId, Reason, TargetIx, Timestamp};
+use crate::domain::{PingId, Reason, TargetIx, Timestamp};
 use crate::runtime::Clock;
 use crate::snapshot::Snapshot;
 use crate::telemetry::event;
 use client::Pool;
 use endpoint::Endpoint;
+use health::Health;
+pub use outstanding::{Late, Outstanding};
 
 /// One question, ready to be sent.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ pub struct Ask {
     pub ping: PingId,
     /// Where it goes.
     pub endpoint: Arc<Endpoint>,
+    /// Where it is booked whether a reply came in time.
+    pub health: Arc<Health>,
     /// What it says.
     pub request: Request<Full<Bytes>>,
 }
@@ -60,8 +66,10 @@ struct Answered {
 /// How waiting for replies ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Close {
-    /// Everybody asked has answered.
+    /// Everybody who was waited for has answered.
     AllReplied,
+    /// Nobody who was still out could have come first.
+    Early,
     /// The deadline came first.
     Deadline,
 }
@@ -71,71 +79,23 @@ impl Close {
     pub const fn as_str(self) -> &'static str {
         match self {
             Close::AllReplied => "all_replied",
+            Close::Early => "early",
             Close::Deadline => "deadline",
         }
     }
 }
 
-/// An auction's pings when it closed.
-#[derive(Debug)]
-pub struct Gathered {
-    /// How it ended.
-    pub close: Close,
-    /// Reply times of those who answered, by entrant.
-    pub latencies: Vec<(usize, Duration)>,
-    /// When the last ping was written; `None` when none was.
-    pub last_written: Option<Timestamp>,
-    /// Every ping found a connection waiting: the time to the last one is ours alone.
-    pub all_warm: bool,
-    /// What is still out.
-    pub outstanding: Outstanding,
-}
-
 type Asking = Pin<Box<dyn Future<Output = Answered> + Send>>;
 
-/// Pings whose auction is over. Dropping them closes their connections; `finish` gives them their linger.
-pub struct Outstanding {
+/// The pings of one auction. Dropping them closes the connections of those that are out.
+pub struct Asked {
+    pinger: Pinger,
     pings: FuturesUnordered<Asking>,
-    /// Read to its end between the close and the moment the timer told of it.
+    closes: Timestamp,
+    /// Read to its end between the deadline and the moment the timer told of it.
     just_missed: Option<Answered>,
-    lingering: Arc<AtomicUsize>,
-    granted: usize,
-    linger: Duration,
-}
-
-/// What became of a ping that was out when its auction closed.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Late {
-    /// Position among the auction's entrants.
-    pub entrant: usize,
-    /// `late` for a complete reply; the failure's own reason where nobody could be asked at all; else `timeout`.
-    pub reason: Reason,
-    /// The amount that came too late.
-    pub amount: Option<Money>,
-    /// From ping written to reply read, of complete replies.
-    pub latency: Option<Duration>,
-    /// What went wrong instead.
-    pub note: Option<String>,
-}
-
-impl Late {
-    fn of(answered: Answered) -> Late {
-        let Answered { entrant, latency, reply, .. } = answered;
-        let (amount, failure) = match reply {
-            Reply::Bid(bid) => (Some(bid.amount), None),
-            Reply::NoBid(NoBid { reason, amount, note }) => (amount, Some((reason, note))),
-        };
-        match (latency, failure) {
-            (Some(_), _) => Late { entrant, reason: Reason::Late, amount, latency, note: None },
-            (None, Some((reason @ (Reason::Connect | Reason::Tls | Reason::Dns), note))) => {
-                Late { entrant, reason, amount: None, latency, note }
-            }
-            (None, failure) => {
-                let note = failure.and_then(|(reason, note)| note.or(Some(reason.to_string())));
-                Late { entrant, reason: Reason::Timeout, amount: None, latency, note }
-            }
-        }
-    }
+    written: Arc<Written>,
+    latencies: Vec<(usize, Duration)>,
 }
 
 /// How a worker asks.
@@ -160,73 +120,78 @@ impl Pinger {
         self.lingering.load(Ordering::Relaxed)
     }
 
-    /// Asks everybody at once and hands each reply to the auction, until all have answered or it is `closes`.
-    pub async fn gather(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        asks: Vec<Ask>,
-        auction: &mut Auction,
-        closes: Timestamp,
-    ) -> Gathered {
+    /// Asks everybody at once; the pings leave with the first `gather`.
+    pub fn ask(&self, snapshot: &Arc<Snapshot>, asks: Vec<Ask>, closes: Timestamp) -> Asked {
         let written = Arc::new(Written::default());
-        let mut pings: FuturesUnordered<Asking> = asks
+        let latencies = Vec::with_capacity(asks.len());
+        let pings = asks
             .into_iter()
             .map(|one| {
                 let (snapshot, mark) = (Arc::clone(snapshot), Arc::clone(&written));
                 Box::pin(ask(self.clone(), snapshot, one, closes, mark)) as Asking
             })
             .collect();
-        let mut deadline = std::pin::pin!(self.clock.sleep_until(closes));
-        let mut latencies = Vec::with_capacity(pings.len());
-        let mut just_missed = None;
-        let close = loop {
+        Asked { pinger: self.clone(), pings, closes, just_missed: None, written, latencies }
+    }
+}
+
+impl Asked {
+    /// Hands each reply to the auction until it is settled or its deadline has come. To be called again when the winner
+    /// could not be held.
+    pub async fn gather(&mut self, auction: &mut Auction) -> Close {
+        let clock = self.pinger.clock.clone();
+        let mut deadline = pin!(clock.sleep_until(self.closes));
+        loop {
+            let is_settled = self.pings.is_empty() || auction.progress(clock.now()) == Progress::Settled;
             tokio::select! {
-                // The deadline first: once it has come, nothing that is read counts, however much is ready.
+                // The deadline first: once it has come, nothing that is read counts, however much is ready. Replies that
+                // are there before the end, so that a settled auction still takes them, and its pings have left.
                 biased;
-                () = &mut deadline => break Close::Deadline,
-                answered = pings.next() => match answered {
-                    None => break Close::AllReplied,
-                    Some(answered) if answered.read >= closes => {
-                        just_missed = Some(answered);
-                        break Close::Deadline;
+                () = &mut deadline => return Close::Deadline,
+                Some(answered) = self.pings.next() => {
+                    if answered.read >= self.closes {
+                        self.just_missed = Some(answered);
+                        return Close::Deadline;
                     }
-                    Some(Answered { entrant, latency, reply, read }) => {
-                        latencies.extend(latency.map(|latency| (entrant, latency)));
-                        if auction.on_reply(entrant, reply, read) == Progress::Settled {
-                            break Close::AllReplied;
-                        }
-                    }
-                },
+                    let Answered { entrant, latency, reply, read } = answered;
+                    self.latencies.extend(latency.map(|latency| (entrant, latency)));
+                    auction.on_reply(entrant, reply, read);
+                }
+                () = std::future::ready(()), if is_settled => {
+                    let is_early = !self.pings.is_empty() && auction.awaited().next().is_some();
+                    return if is_early { Close::Early } else { Close::AllReplied };
+                }
             }
-        };
-        let last_written = match written.last.load(Ordering::Relaxed) {
-            0 => None,
-            micros => Some(Timestamp::from_micros(micros)),
-        };
-        let all_warm = !written.cold.load(Ordering::Relaxed);
-        Gathered {
-            close,
-            latencies,
-            last_written,
-            all_warm,
-            outstanding: self.outstanding(pings, just_missed),
         }
     }
 
-    /// All of an auction's outstanding pings linger, or none: half an explanation helps nobody.
-    fn outstanding(&self, pings: FuturesUnordered<Asking>, just_missed: Option<Answered>) -> Outstanding {
-        let wanted = pings.len();
-        let room = |now: usize| Some(now + wanted).filter(|then| *then <= self.lingering_max);
-        let granted = self.lingering.try_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok();
-        let lingering = Arc::clone(&self.lingering);
-        let mut outstanding =
-            Outstanding { pings, just_missed, lingering, granted: wanted, linger: self.linger };
-        if !granted {
-            event::linger_overflow(wanted);
-            outstanding.granted = 0;
-            outstanding.pings.clear();
+    /// Reply times of those who answered, by entrant.
+    pub fn latencies(&self) -> &[(usize, Duration)] {
+        &self.latencies
+    }
+
+    /// When the last ping was written; `None` when none was.
+    pub fn last_written(&self) -> Option<Timestamp> {
+        match self.written.last.load(Ordering::Relaxed) {
+            0 => None,
+            micros => Some(Timestamp::from_micros(micros)),
         }
-        outstanding
+    }
+
+    /// Every ping found a connection waiting: the time to the last one is ours alone.
+    pub fn all_warm(&self) -> bool {
+        !self.written.cold.load(Ordering::Relaxed)
+    }
+
+    /// Lets go of what is out.
+    pub fn release(self) -> Outstanding {
+        Outstanding::of(self)
+    }
+}
+
+impl std::fmt::Debug for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Asked({})", self.pings.len())
     }
 }
 
@@ -238,22 +203,37 @@ async fn ask(
     closes: Timestamp,
     written: Arc<Written>,
 ) -> Answered {
-    let mut watched = Watched { endpoint: Arc::clone(&ask.endpoint), hit: false };
+    let clock = pinger.clock.clone();
+    let mut watched = Watched::new(&ask, clock.clone(), closes);
     let mark = |at: Timestamp, warm: bool| {
         written.last.fetch_max(at.micros(), Ordering::Relaxed);
         written.cold.fetch_or(!warm, Ordering::Relaxed);
     };
-    let answer = pinger.pool.exchange(&ask.endpoint, ask.request, closes, mark).await;
+    let mut exchange = pin!(pinger.pool.exchange(&ask.endpoint, ask.request, closes, mark));
+    let answer = tokio::select! {
+        // A reply that is there when the deadline comes was read when it was read.
+        biased;
+        answer = &mut exchange => answer,
+        () = clock.sleep_until(closes) => {
+            watched.missed();
+            exchange.await
+        }
+    };
     match answer {
         Ok(mut received) => {
             let latency = received.read.since(received.written);
             event::ping_replied(&ask.endpoint.buyer, latency);
-            watched.hit = received.read < closes;
+            watched.answered(received.read);
             let reply = judge(&snapshot, ask.target, ask.ping, &mut received);
             Answered { entrant: ask.entrant, latency: Some(latency), reply, read: received.read }
         }
-        Err(wire::Failure(reply)) => {
-            Answered { entrant: ask.entrant, latency: None, reply, read: pinger.clock.now() }
+        Err(wire::Failure { reply, is_ours }) => {
+            if is_ours {
+                watched.says_nothing()
+            } else {
+                watched.missed()
+            }
+            Answered { entrant: ask.entrant, latency: None, reply, read: clock.now() }
         }
     }
 }
@@ -279,44 +259,46 @@ struct Written {
     cold: AtomicBool,
 }
 
-/// Books a miss unless a reply came in time; an abandoned ping is one too.
+/// Books once, by the deadline, whether a complete reply came. Whatever the auction did: a ping that failed is a miss at
+/// once, one without a reply when the deadline passes, and one that was dropped before it, or could not be sent for want
+/// of something of ours, says nothing.
 struct Watched {
-    endpoint: Arc<Endpoint>,
-    hit: bool,
+    health: Arc<Health>,
+    clock: Clock,
+    asked: Timestamp,
+    closes: Timestamp,
+    is_booked: bool,
+}
+
+impl Watched {
+    fn new(ask: &Ask, clock: Clock, closes: Timestamp) -> Watched {
+        let asked = clock.now();
+        Watched { health: Arc::clone(&ask.health), clock, asked, closes, is_booked: false }
+    }
+
+    fn answered(&mut self, read: Timestamp) {
+        if read >= self.closes {
+            self.missed();
+        } else if !std::mem::replace(&mut self.is_booked, true) {
+            self.health.hit(read);
+        }
+    }
+
+    fn says_nothing(&mut self) {
+        self.is_booked = true;
+    }
+
+    fn missed(&mut self) {
+        if !std::mem::replace(&mut self.is_booked, true) {
+            self.health.miss(self.asked);
+        }
+    }
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        if self.hit { self.endpoint.health.hit() } else { self.endpoint.health.miss() }
-    }
-}
-
-impl Outstanding {
-    /// Whether nothing is out.
-    pub fn is_empty(&self) -> bool {
-        self.pings.is_empty() && self.just_missed.is_none()
-    }
-
-    /// Waits out the linger: complete replies are returned and their connections kept, the others are closed. Who is
-    /// not among the returned ended in `timeout`.
-    pub async fn finish(mut self) -> Vec<Late> {
-        let mut late: Vec<Late> = self.just_missed.take().map(Late::of).into_iter().collect();
-        let until = tokio::time::Instant::now() + self.linger;
-        while let Ok(Some(answered)) = tokio::time::timeout_at(until, self.pings.next()).await {
-            late.push(Late::of(answered));
+        if self.clock.now() >= self.closes {
+            self.missed();
         }
-        late
-    }
-}
-
-impl Drop for Outstanding {
-    fn drop(&mut self) {
-        self.lingering.fetch_sub(self.granted, Ordering::Relaxed);
-    }
-}
-
-impl std::fmt::Debug for Outstanding {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Outstanding({})", self.pings.len())
     }
 }

@@ -32,11 +32,20 @@ const READ_MAX: usize = 96 * 1024;
 
 /// What a request failed with.
 #[derive(Debug)]
-pub(super) struct Failure(pub(super) Reply);
+pub(super) struct Failure {
+    pub(super) reply: Reply,
+    /// It failed for want of something of ours: it says nothing of the endpoint.
+    pub(super) is_ours: bool,
+}
 
 impl Failure {
     pub(super) fn noted(reason: Reason, note: &str) -> Failure {
-        Failure(Reply::noted(reason, note))
+        Failure { reply: Reply::noted(reason, note), is_ours: false }
+    }
+
+    /// A failure of our own.
+    pub(super) fn ours(reason: Reason, note: &str) -> Failure {
+        Failure { reply: Reply::noted(reason, note), is_ours: true }
     }
 }
 
@@ -123,7 +132,7 @@ pub(super) fn failure(error: &hyper::Error) -> Failure {
     } else if error.is_user() || !is_about_the_connection(error) {
         Failure::noted(Reason::Protocol, &error.to_string())
     } else {
-        Failure(Reply::none(Reason::Disconnected))
+        Failure { reply: Reply::none(Reason::Disconnected), is_ours: false }
     }
 }
 

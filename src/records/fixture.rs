@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::row::{
-    CallKeys, CatalogRow, DecidedRow, EndCounts, EndedRow, EventRow, LedgerRow, OutcomeRow, Row, TrailRow,
+    AttemptRow, CallKeys, CatalogRow, DecidedRow, EndCounts, EndFacts, EndedRow, EventRow, LedgerRow,
+    OutcomeRow, Row, TrailRow,
 };
 use super::sqlite::Store;
 use crate::domain::{
@@ -152,11 +153,9 @@ pub fn event(n: u64, event_id: &str) -> EventRow {
     }
 }
 
-pub fn ended(n: u64) -> EndedRow {
-    EndedRow {
-        keys: keys(n),
-        target: Some(target("acme-1")),
-        buyer: Some(buyer("acme")),
+/// Talked for 91 s and billed.
+pub fn billed() -> EndFacts {
+    EndFacts {
         ended_at: Timestamp::from_micros(NINE.micros() + 96_000_000),
         reason: Reason::Billable,
         connected: true,
@@ -166,7 +165,62 @@ pub fn ended(n: u64) -> EndedRow {
         billable: true,
         payable: true,
         negative_margin: false,
+    }
+}
+
+/// Nobody was connected.
+pub fn unconnected(reason: Reason) -> EndFacts {
+    EndFacts {
+        ended_at: Timestamp::from_micros(NINE.micros() + 12_000_000),
+        reason,
+        connected: false,
+        talk_ms: 0,
+        talk_source: "none",
+        ended_by: "target",
+        billable: false,
+        payable: false,
+        negative_margin: false,
+    }
+}
+
+pub fn ended(n: u64) -> EndedRow {
+    EndedRow {
+        keys: keys(n),
+        target: Some(target("acme-1")),
+        buyer: Some(buyer("acme")),
+        end: billed(),
         counts: EndCounts { ended: 1, connected: 1, billable: 1, talk_ms: 91_000 },
+    }
+}
+
+/// The attempt of `decided(n)`, handed out 41.7 ms after the arrival.
+pub fn attempt(n: u64, end: Option<EndFacts>) -> AttemptRow {
+    AttemptRow {
+        keys: keys(n),
+        attempt: 1,
+        step: 1,
+        test: false,
+        offered_at: Timestamp::from_micros(keys(n).at.micros() + 41_700),
+        basis: "auction",
+        reason: Reason::Won,
+        target: Some(target("acme-1")),
+        buyer: Some(buyer("acme")),
+        price: Some(money("25.50")),
+        catalog: "d1".to_owned(),
+        end,
+    }
+}
+
+/// A second attempt, on `bolt-1` at 20.00, 12.3 s after the arrival.
+pub fn second_attempt(n: u64, end: Option<EndFacts>) -> AttemptRow {
+    AttemptRow {
+        attempt: 2,
+        step: 2,
+        offered_at: Timestamp::from_micros(keys(n).at.micros() + 12_300_000),
+        target: Some(target("bolt-1")),
+        buyer: Some(buyer("bolt")),
+        price: Some(money("20")),
+        ..attempt(n, end)
     }
 }
 
@@ -198,9 +252,24 @@ pub fn whole_call(n: u64) -> Vec<Row> {
         Row::Decided(Box::new(decided(n))),
         Row::Trail(Box::new(trail(n, false))),
         Row::Trail(Box::new(trail(n, true))),
+        Row::Attempt(Box::new(attempt(n, None))),
         Row::Event(Box::new(event(n, "e1"))),
     ];
     rows.extend(entries(n).into_iter().map(Row::Ledger));
+    rows.push(Row::Attempt(Box::new(attempt(n, Some(billed())))));
     rows.push(Row::Ended(Box::new(ended(n))));
     rows
+}
+
+/// `acme-1` is busy, then `bolt-1` takes the call and is billed.
+pub fn two_attempts(n: u64) -> Vec<Row> {
+    let end = EndedRow { target: Some(target("bolt-1")), buyer: Some(buyer("bolt")), ..ended(n) };
+    vec![
+        Row::Decided(Box::new(decided(n))),
+        Row::Attempt(Box::new(attempt(n, None))),
+        Row::Attempt(Box::new(attempt(n, Some(unconnected(Reason::Busy))))),
+        Row::Attempt(Box::new(second_attempt(n, None))),
+        Row::Attempt(Box::new(second_attempt(n, Some(billed())))),
+        Row::Ended(Box::new(end)),
+    ]
 }

@@ -3,9 +3,12 @@
 //! Rows are facts that have happened; each is applied once. No column name and no SQL here, and no caller's number:
 //! callers appear masked and as a token keyed for this deployment.
 
+use crate::domain::change::Noted;
 use crate::domain::{
     BuyerId, CallId, CampaignId, CarrierId, Money, PingId, PublisherId, Reason, TargetId, Timestamp,
 };
+
+pub use crate::domain::EndCounts;
 
 /// One fact for the store.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,12 +19,16 @@ pub enum Row {
     Trail(Box<TrailRow>),
     /// A carrier's event was taken.
     Event(Box<EventRow>),
+    /// An attempt was handed out, or its end became known.
+    Attempt(Box<AttemptRow>),
     /// A call ended, or what was known of its end changed.
     Ended(Box<EndedRow>),
     /// Money moved.
     Ledger(LedgerRow),
     /// The text of a catalog, once per digest.
     Catalog(CatalogRow),
+    /// Something was changed at run time, or taken back.
+    Change(Box<Noted>),
 }
 
 /// Who and what a call is about: part of every row that must stand alone.
@@ -91,7 +98,7 @@ pub struct TrailRow {
     pub test: bool,
     /// Seed of the draws of this step.
     pub seed: u64,
-    /// How waiting ended: `no_auction all_replied deadline`.
+    /// How waiting ended: `no_auction all_replied early deadline`.
     pub close: &'static str,
     /// From the request read to the last ping written, in microseconds.
     pub asked_us: u64,
@@ -143,18 +150,41 @@ pub struct EventRow {
     pub detail: String,
 }
 
-/// The end of a call, as far as it is known.
+/// One try at one target. Written when it is handed out, and again, whole, when its end is known or changes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct EndedRow {
+pub struct AttemptRow {
     /// Who and what.
     pub keys: CallKeys,
-    /// Who took it.
+    /// Its number within the call.
+    pub attempt: u32,
+    /// The step that handed it out.
+    pub step: u32,
+    /// Never billed.
+    pub test: bool,
+    /// When it was handed out: its cap windows are those of this moment.
+    pub offered_at: Timestamp,
+    /// `auction static quote redial terminal`.
+    pub basis: &'static str,
+    /// Why it was handed out.
+    pub reason: Reason,
+    /// The target; `None` for the plan's own last destination.
     pub target: Option<TargetId>,
     /// Its buyer.
     pub buyer: Option<BuyerId>,
+    /// The price held.
+    pub price: Option<Money>,
+    /// Digest of the catalog it was handed out by.
+    pub catalog: String,
+    /// Its end, as far as it is known.
+    pub end: Option<EndFacts>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndFacts {
     /// When, by our clock.
     pub ended_at: Timestamp,
-    /// How it ended: `billable`, or why not.
+    /// `billable`, or why not.
     pub reason: Reason,
     /// Whether target and caller were connected.
     pub connected: bool,
@@ -170,21 +200,21 @@ pub struct EndedRow {
     pub payable: bool,
     /// What is left came out below zero although the campaign allows it.
     pub negative_margin: bool,
-    /// What this row adds to the hourly counts: +1 for the first end of a call, 0 for what was counted before.
-    pub counts: EndCounts,
 }
 
-/// What an end adds to the hourly roll-up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EndCounts {
-    /// Calls ended.
-    pub ended: i64,
-    /// Calls connected.
-    pub connected: i64,
-    /// Calls billable.
-    pub billable: i64,
-    /// Milliseconds talked.
-    pub talk_ms: i64,
+/// The end of a call, as far as it is known: that of the attempt that decided it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndedRow {
+    /// Who and what.
+    pub keys: CallKeys,
+    /// Who took it.
+    pub target: Option<TargetId>,
+    /// Its buyer.
+    pub buyer: Option<BuyerId>,
+    /// How it ended.
+    pub end: EndFacts,
+    /// What this row adds to the hourly counts: what the end counts for, less what an earlier one of the call did.
+    pub counts: EndCounts,
 }
 
 /// One entry of the append-only ledger. The entries of one group (`call_id`, `group`) sum to zero.

@@ -13,6 +13,7 @@ use super::packed::UnpackError;
 use super::row::Row;
 
 mod apply;
+mod lines;
 mod read;
 mod schema;
 #[cfg(test)]
@@ -77,6 +78,13 @@ pub enum StoreError {
         known = schema::VERSION
     )]
     TooNew { path: PathBuf, found: i64 },
+    /// A store of the past, and nobody who may write to it.
+    #[error(
+        "the store {path:?} has schema version {found}, this binary reads {known}: start `outcry serve` of this \
+         version once with this configuration, it upgrades the store in place",
+        known = schema::VERSION
+    )]
+    TooOld { path: PathBuf, found: i64 },
     /// Connection settings.
     #[error("cannot set up the store {path:?}")]
     Settings { path: PathBuf, source: rusqlite::Error },
@@ -88,6 +96,13 @@ pub enum StoreError {
     /// The tables.
     #[error("cannot create the tables of the store {path:?}")]
     Create { path: PathBuf, source: rusqlite::Error },
+    /// The step from an older version.
+    #[error(
+        "cannot upgrade the store {path:?} from schema version {found} to {known}; it is as it was: see that its disk \
+         has as much room again as the store takes, and start again",
+        known = schema::VERSION
+    )]
+    Upgrade { path: PathBuf, found: i64, source: rusqlite::Error },
     /// A batch out of order.
     #[error("batch {got} came where {expected} is next: a batch is missing")]
     Gap { expected: u64, got: u64 },
@@ -126,9 +141,11 @@ impl StoreError {
             | StoreError::Open { .. }
             | StoreError::NotAStore { .. }
             | StoreError::TooNew { .. }
+            | StoreError::TooOld { .. }
             | StoreError::Settings { .. }
             | StoreError::NoWal { .. }
             | StoreError::Create { .. }
+            | StoreError::Upgrade { .. }
             | StoreError::Gap { .. }
             | StoreError::Read { .. }
             | StoreError::Unpack { .. } => false,
@@ -137,7 +154,8 @@ impl StoreError {
 }
 
 impl Store {
-    /// Opens the store for writing, creating file, folder and tables where they are missing.
+    /// Opens the store for writing, creating file, folder and tables where they are missing and upgrading those of an
+    /// older version.
     pub fn open(path: &Path) -> Result<Store, StoreError> {
         let lock = lock_beside(path)?;
         let mut conn =

@@ -3,6 +3,7 @@
 //! Slugs are text here, because the catalog that knew them may be gone, and reasons are codes, because a newer binary
 //! may have written ones this one does not know. How they are shown is in `report`.
 
+use crate::domain::change::{Change, Entity, Key, Origin, Value};
 use crate::domain::{CallId, Money, PingId, Timestamp};
 
 /// A call as far as the store knows it.
@@ -20,6 +21,8 @@ pub struct StoredCall {
     pub decision: Option<StoredDecision>,
     /// Its end, when known.
     pub end: Option<StoredEnd>,
+    /// How many attempts it has had.
+    pub attempts: u32,
     /// What its ledger entries sum to.
     pub money: StoredMoney,
 }
@@ -53,6 +56,34 @@ pub struct StoredDecision {
 pub struct StoredEnd {
     pub target: Option<String>,
     pub buyer: Option<String>,
+    pub facts: StoredEndFacts,
+}
+
+/// One try at one target; the fields are those of `row::AttemptRow`.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "documented where they are written")]
+pub struct StoredAttempt {
+    pub call_id: CallId,
+    pub attempt: u32,
+    pub at: Timestamp,
+    pub campaign: Option<String>,
+    pub publisher: Option<String>,
+    pub step: u32,
+    pub test: bool,
+    pub offered_at: Timestamp,
+    pub basis: String,
+    pub reason: u16,
+    pub target: Option<String>,
+    pub buyer: Option<String>,
+    pub price: Option<Money>,
+    pub catalog: String,
+    pub end: Option<StoredEndFacts>,
+}
+
+/// How an attempt ended; the fields are those of `row::EndFacts`.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "documented where they are written")]
+pub struct StoredEndFacts {
     pub ended_at: Timestamp,
     pub reason: u16,
     pub connected: bool,
@@ -148,6 +179,8 @@ pub struct StoredWhole {
     pub call: Option<StoredCall>,
     /// Its steps, in order.
     pub trails: Vec<StoredTrail>,
+    /// Its attempts, in order.
+    pub attempts: Vec<StoredAttempt>,
     /// Its events, in the order they were received.
     pub events: Vec<StoredEvent>,
     /// Its ledger entries, in the order they were booked.
@@ -183,18 +216,18 @@ pub struct StoredPnl {
     pub money: StoredMoney,
 }
 
-/// Units of daily caps that calls of one quarter of an hour have used.
+/// Units of daily caps that attempts of one quarter of an hour have used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredUse {
     /// Slug of the buyer.
     pub buyer: String,
     /// Slug of its target.
     pub target: String,
-    /// Start of the quarter of an hour in which the calls arrived; the days of every time zone begin at one.
+    /// Start of the quarter of an hour in which they were handed out; the days of every time zone begin at one.
     pub quarter: Timestamp,
-    /// Calls that were billable.
+    /// Attempts that were billable.
     pub posted: u32,
-    /// Calls whose end is not known: in progress when the exchange ended, or never reported.
+    /// Attempts whose end is not known: in progress when the exchange ended, or never reported.
     pub unresolved: u32,
 }
 
@@ -258,8 +291,40 @@ pub struct StoredTotals {
     pub steps: i64,
     /// Steps with outcomes still pending.
     pub pending_steps: i64,
+    /// Attempts.
+    pub attempts: i64,
     /// Carrier events.
     pub events: i64,
     /// Ledger entries.
     pub entries: i64,
+}
+
+/// One entry of the history of changes; the fields are those of `domain::change::Noted`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "documented where they are written")]
+pub struct StoredChange {
+    /// Its place in the order of the store.
+    pub seq: i64,
+    pub at: Timestamp,
+    pub entity: String,
+    pub id: String,
+    pub key: String,
+    pub happened: String,
+    pub value: Option<String>,
+    pub file: String,
+    pub actor: String,
+    pub by: Option<String>,
+}
+
+impl StoredChange {
+    /// The change it laid; `None` if it laid none, or one this version does not know.
+    pub fn change(&self) -> Option<Change> {
+        let key = Key::parse(&self.key)?;
+        Some(Change {
+            entity: Entity::parse(&self.entity, &self.id)?,
+            value: Value::parse(key, self.value.as_deref()?)?,
+            file: Value::parse(key, &self.file)?,
+            origin: Origin { actor: self.actor.clone(), by: self.by.clone(), at: self.at },
+        })
+    }
 }

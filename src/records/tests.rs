@@ -90,7 +90,7 @@ async fn a_commit_returns_when_another_connection_can_read_it() {
         assert_eq!(whole.entries.len(), 3);
     }
     let counters = bench.recorder.counters();
-    assert_eq!((counters.committed, counters.queued, counters.batches), (180, 0, 20));
+    assert_eq!((counters.committed, counters.queued, counters.batches), (220, 0, 20));
     let (_, _, faults) = bench.finish();
     assert_eq!(faults, [""; 0]);
 }

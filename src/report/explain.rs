@@ -1,19 +1,20 @@
 //! One call from its arrival to the last entry of its ledger: why it went where it went, and who owes what.
 //!
-//! As a document for programs and as a text for a person. It repeats what was recorded and judges nothing again; to
-//! decide the call anew is the business of `replay`.
+//! The document for programs; `text` makes one for a person of it. It repeats what was recorded and judges nothing
+//! again; to decide the call anew is the business of `replay`.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::print::{Cell, Column, Style, aligned, clean};
-use super::rows::{EntryRow, OutcomeRow, StepRow, meaning, ms, reason};
-use crate::domain::{CallId, Money, Reason, Timestamp};
+use super::rows::{EntryRow, StepRow, meaning, ms, reason};
+use crate::domain::{CallId, Money, Timestamp};
 use crate::records::sqlite::{Reader, StoreError};
-use crate::records::stored::{StoredDecision, StoredEnd, StoredEntry, StoredEvent, StoredMoney, StoredWhole};
+use crate::records::stored::{
+    StoredAttempt, StoredDecision, StoredEnd, StoredEndFacts, StoredEntry, StoredEvent, StoredMoney,
+    StoredWhole,
+};
 
 /// Everything known of one call.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -31,9 +32,11 @@ pub struct Explained {
     pub decision: Option<ExplainedDecision>,
     /// Its steps, in order.
     pub steps: Vec<StepRow>,
+    /// Its attempts, in the order they were handed out.
+    pub attempts: Vec<ExplainedAttempt>,
     /// Its events, in the order they were received.
     pub events: Vec<ExplainedEvent>,
-    /// Its end, when known.
+    /// Its end, when known: that of the attempt that decided it.
     pub end: Option<ExplainedEnd>,
     /// Its money.
     pub ledger: ExplainedLedger,
@@ -80,6 +83,37 @@ pub struct ExplainedDecision {
     pub catalog: String,
 }
 
+/// One try at one target.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct ExplainedAttempt {
+    /// Its number within the call.
+    pub attempt: u32,
+    /// The step that handed it out.
+    pub step: u32,
+    /// The target; none for the plan's own last destination.
+    pub target: Option<String>,
+    /// Its buyer.
+    pub buyer: Option<String>,
+    /// The price held.
+    #[schema(example = "25.50")]
+    pub price: Option<String>,
+    /// `auction static quote redial terminal`.
+    pub basis: String,
+    /// Why it was handed out.
+    #[schema(example = "won")]
+    pub reason: String,
+    /// What the reason means.
+    pub meaning: String,
+    /// When it was handed out: the days of its caps are those of this moment.
+    pub offered_at: String,
+    /// From the arrival of the call to the attempt handed out, in milliseconds.
+    pub offered_after_ms: f64,
+    /// Digest of the catalog it was handed out by.
+    pub catalog: String,
+    /// Its end; none while it is in progress, or when the exchange ended before it.
+    pub end: Option<ExplainedFacts>,
+}
+
 /// A carrier's event.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ExplainedEvent {
@@ -107,6 +141,14 @@ pub struct ExplainedEnd {
     pub target: Option<String>,
     /// Its buyer.
     pub buyer: Option<String>,
+    /// How it ended.
+    #[serde(flatten)]
+    pub facts: ExplainedFacts,
+}
+
+/// How a call or an attempt ended.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct ExplainedFacts {
     /// When, by our clock.
     pub ended_at: String,
     /// `billable`, or why not.
@@ -149,14 +191,16 @@ pub struct ExplainedLedger {
 
 /// Reads the whole story of a call; `None` when the store has nothing of it.
 pub fn explain(reader: &Reader, call_id: CallId) -> Result<Option<Explained>, StoreError> {
-    let StoredWhole { call, trails, events, entries } = reader.whole(call_id)?;
-    if call.is_none() && trails.is_empty() && events.is_empty() && entries.is_empty() {
+    let StoredWhole { call, trails, attempts, events, entries } = reader.whole(call_id)?;
+    let is_unknown = call.is_none() && trails.is_empty() && attempts.is_empty();
+    if is_unknown && events.is_empty() && entries.is_empty() {
         return Ok(None);
     }
     let whose = call
         .as_ref()
         .map(|call| (call.at, &call.campaign, &call.publisher))
         .or_else(|| trails.first().map(|trail| (trail.at, &trail.campaign, &trail.publisher)))
+        .or_else(|| attempts.first().map(|attempt| (attempt.at, &attempt.campaign, &attempt.publisher)))
         .or_else(|| entries.first().map(|entry| (entry.at, &entry.campaign, &entry.publisher)));
     let at = whose.map(|(at, ..)| at);
     let campaign = whose.and_then(|(_, campaign, _)| campaign.clone());
@@ -171,6 +215,7 @@ pub fn explain(reader: &Reader, call_id: CallId) -> Result<Option<Explained>, St
         publisher,
         decision,
         steps: trails.into_iter().map(StepRow::from).collect(),
+        attempts: attempts.into_iter().map(ExplainedAttempt::from).collect(),
         events: events.into_iter().map(|event| explained_event(event, at)).collect(),
         end,
         ledger: explained_ledger(entries, money),
@@ -187,9 +232,8 @@ fn sums(entries: &[StoredEntry]) -> StoredMoney {
 }
 
 fn explained_event(event: StoredEvent, arrival: Option<Timestamp>) -> ExplainedEvent {
-    let after = |arrival| u64::try_from(event.received.since(arrival).as_micros()).unwrap_or(u64::MAX);
     ExplainedEvent {
-        after_ms: arrival.map(|arrival| ms(after(arrival))),
+        after_ms: arrival.map(|arrival| after_ms(arrival, event.received)),
         event_id: event.event_id,
         kind: event.kind,
         attempt: event.attempt,
@@ -197,6 +241,11 @@ fn explained_event(event: StoredEvent, arrival: Option<Timestamp>) -> ExplainedE
         received: event.received.to_string(),
         detail: event.detail,
     }
+}
+
+/// From the arrival of the call to a moment of it, in milliseconds.
+fn after_ms(arrival: Timestamp, at: Timestamp) -> f64 {
+    ms(u64::try_from(at.since(arrival).as_micros()).unwrap_or(u64::MAX))
 }
 
 fn explained_ledger(entries: Vec<StoredEntry>, money: StoredMoney) -> ExplainedLedger {
@@ -240,270 +289,44 @@ impl From<StoredDecision> for ExplainedDecision {
     }
 }
 
+impl From<StoredAttempt> for ExplainedAttempt {
+    fn from(attempt: StoredAttempt) -> ExplainedAttempt {
+        ExplainedAttempt {
+            attempt: attempt.attempt,
+            step: attempt.step,
+            target: attempt.target,
+            buyer: attempt.buyer,
+            price: attempt.price.map(|price| price.to_string()),
+            basis: attempt.basis,
+            reason: reason(attempt.reason),
+            meaning: meaning(attempt.reason),
+            offered_at: attempt.offered_at.to_string(),
+            offered_after_ms: after_ms(attempt.at, attempt.offered_at),
+            catalog: attempt.catalog,
+            end: attempt.end.map(ExplainedFacts::from),
+        }
+    }
+}
+
 impl From<StoredEnd> for ExplainedEnd {
     fn from(end: StoredEnd) -> ExplainedEnd {
-        ExplainedEnd {
-            target: end.target,
-            buyer: end.buyer,
-            ended_at: end.ended_at.to_string(),
-            reason: reason(end.reason),
-            meaning: meaning(end.reason),
-            connected: end.connected,
-            talk_ms: end.talk_ms,
-            talk_source: end.talk_source,
-            ended_by: end.ended_by,
-            billable: end.billable,
-            payable: end.payable,
-            negative_margin: end.negative_margin,
-        }
+        ExplainedEnd { target: end.target, buyer: end.buyer, facts: ExplainedFacts::from(end.facts) }
     }
 }
 
-impl Explained {
-    /// The story for a person at a terminal.
-    pub fn text(&self, style: Style) -> String {
-        let mut page = Page { text: String::new(), style };
-        page.call(self);
-        match &self.decision {
-            Some(decision) => page.decision(decision),
-            None => page.section("DECISION", "not recorded"),
-        }
-        for step in &self.steps {
-            page.step(step);
-        }
-        page.events(&self.events);
-        match &self.end {
-            Some(end) => page.end(end),
-            None => page.section("END", "not known yet"),
-        }
-        page.ledger(&self.ledger);
-        page.text
-    }
-}
-
-struct Page {
-    text: String,
-    style: Style,
-}
-
-impl Page {
-    fn section(&mut self, title: &str, summary: &str) {
-        let gap = if self.text.is_empty() { "" } else { "\n" };
-        let line = format!("{gap}{}  {}", self.style.heading(title), clean(summary));
-        self.line(&line);
-    }
-
-    fn say(&mut self, text: &str) {
-        self.line(&format!("  {}", clean(text)));
-    }
-
-    fn line(&mut self, text: &str) {
-        writeln!(self.text, "{text}").expect("a string takes any text");
-    }
-
-    /// Names and values, the values below each other.
-    fn facts(&mut self, facts: &[(&str, String)]) {
-        let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        for (name, value) in facts {
-            self.say(&format!("{name:width$}  {value}"));
+impl From<StoredEndFacts> for ExplainedFacts {
+    fn from(facts: StoredEndFacts) -> ExplainedFacts {
+        ExplainedFacts {
+            ended_at: facts.ended_at.to_string(),
+            reason: reason(facts.reason),
+            meaning: meaning(facts.reason),
+            connected: facts.connected,
+            talk_ms: facts.talk_ms,
+            talk_source: facts.talk_source,
+            ended_by: facts.ended_by,
+            billable: facts.billable,
+            payable: facts.payable,
+            negative_margin: facts.negative_margin,
         }
     }
-
-    fn table(&mut self, columns: &[Column], rows: Vec<Vec<Cell>>) {
-        for (at, line) in aligned(columns, rows).iter().enumerate() {
-            let line = if at == 0 { self.style.heading(line) } else { line.clone() };
-            self.line(&format!("  {line}"));
-        }
-    }
-
-    fn call(&mut self, call: &Explained) {
-        self.section("CALL", &format!("{}, arrived {}", call.call_id, word(&call.at)));
-        let mut facts = vec![("campaign", word(&call.campaign)), ("publisher", word(&call.publisher))];
-        if let Some(decision) = &call.decision {
-            facts.push(("number", decision.number.clone()));
-            facts.push(("sub-id", word(&decision.sub_id)));
-            facts.push(("caller", format!("{}, state {}", decision.caller, word(&decision.state))));
-            facts.push(("carrier", format!("{}, its call {}", decision.carrier, decision.carrier_call_id)));
-            facts.push(("catalog", decision.catalog.clone()));
-            if decision.test {
-                facts.push(("test", "yes: never billed".to_owned()));
-            }
-        }
-        self.facts(&facts);
-    }
-
-    fn decision(&mut self, decision: &ExplainedDecision) {
-        let mut summary = format!("{} by {}", decision.action, decision.basis);
-        if let (Some(target), Some(buyer)) = (&decision.target, &decision.buyer) {
-            write!(summary, ": {target} of {buyer}").expect("a string takes any text");
-        }
-        if let Some(price) = &decision.price {
-            write!(summary, " at {price}").expect("a string takes any text");
-        }
-        self.section("DECISION", &summary);
-        self.facts(&[
-            ("reason", format!("{}: {}", decision.reason, decision.meaning)),
-            (
-                "took",
-                match decision.overhead_in_ms {
-                    Some(own) => {
-                        format!("{:.1} ms, {own:.1} ms of it not waiting for buyers", decision.decided_in_ms)
-                    }
-                    None => {
-                        format!("{:.1} ms, connections to buyers opened included", decision.decided_in_ms)
-                    }
-                },
-            ),
-        ]);
-    }
-
-    fn step(&mut self, step: &StepRow) {
-        let state = if step.is_final { "" } else { ", outcomes still pending" };
-        let summary = format!("plan {}, {} targets, {}{state}", step.plan, step.outcomes.len(), step.close);
-        self.section(&format!("STEP {}", step.step), &summary);
-        let mut facts = vec![
-            ("asked", format!("after {:.1} ms", step.asked_in_ms)),
-            ("closed", format!("after {:.1} ms", step.closed_in_ms)),
-            ("seed", step.seed.clone()),
-        ];
-        if !step.tags.is_empty() {
-            let tags: Vec<String> = step.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            facts.push(("tags", tags.join(" ")));
-        }
-        self.facts(&facts);
-        let verdict = format!("  {}", self.style.winner(&clean(&verdict(&step.outcomes))));
-        self.line(&verdict);
-        let columns = [
-            Column::text("target"),
-            Column::text("buyer"),
-            Column::text("reason"),
-            Column::number("amount"),
-            Column::number("latency ms"),
-            Column::text("why"),
-        ];
-        let rows = step.outcomes.iter().map(|outcome| {
-            let note = outcome.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
-            vec![
-                Cell::of(&outcome.target),
-                Cell::of(&outcome.buyer),
-                Cell::of(&outcome.reason),
-                Cell::from(&outcome.amount),
-                Cell::tenths(outcome.latency_ms),
-                Cell::of(format!("{}{note}", outcome.meaning)),
-            ]
-        });
-        self.table(&columns, rows.collect());
-    }
-
-    fn events(&mut self, events: &[ExplainedEvent]) {
-        let summary = if events.is_empty() { "none yet".to_owned() } else { format!("{}", events.len()) };
-        self.section("EVENTS", &summary);
-        if events.is_empty() {
-            return;
-        }
-        let columns = [
-            Column::number("after ms"),
-            Column::text("type"),
-            Column::number("attempt"),
-            Column::text("carrier's time"),
-            Column::text("event id"),
-            Column::text("detail"),
-        ];
-        let rows = events.iter().map(|event| {
-            vec![
-                Cell::tenths(event.after_ms),
-                Cell::of(&event.kind),
-                Cell::from(&event.attempt),
-                Cell::from(&event.at),
-                Cell::of(&event.event_id),
-                Cell::of(&event.detail),
-            ]
-        });
-        self.table(&columns, rows.collect());
-    }
-
-    fn end(&mut self, end: &ExplainedEnd) {
-        self.section("END", &format!("{}: {}", end.reason, end.meaning));
-        let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
-        let taken_by = match (&end.target, &end.buyer) {
-            (Some(target), Some(buyer)) => format!("{target} of {buyer}"),
-            _ => "nobody".to_owned(),
-        };
-        let mut facts = vec![
-            ("ended", format!("{} by {}", end.ended_at, end.ended_by)),
-            ("taken by", taken_by),
-            ("connected", yes(end.connected)),
-            (
-                "talk",
-                format!("{}.{:03} s, from {}", end.talk_ms / 1_000, end.talk_ms % 1_000, end.talk_source),
-            ),
-            ("billable", yes(end.billable)),
-            ("payable", yes(end.payable)),
-        ];
-        if end.negative_margin {
-            facts.push(("margin", "below zero, as the campaign allows".to_owned()));
-        }
-        self.facts(&facts);
-    }
-
-    fn ledger(&mut self, ledger: &ExplainedLedger) {
-        if ledger.entries.is_empty() {
-            return self.section("LEDGER", "no entries");
-        }
-        let balance = if ledger.is_balanced { "balanced" } else { "DOES NOT BALANCE: report this" };
-        self.section(
-            "LEDGER",
-            &format!(
-                "revenue {}, payout {}, margin {}; {balance}",
-                ledger.revenue, ledger.payout, ledger.margin
-            ),
-        );
-        let columns = [
-            Column::text("group"),
-            Column::text("kind"),
-            Column::text("account"),
-            Column::number("amount"),
-            Column::text("booked at"),
-        ];
-        let mut rows: Vec<Vec<Cell>> = Vec::with_capacity(ledger.entries.len() + 1);
-        for entry in &ledger.entries {
-            rows.push(vec![
-                Cell::of(&entry.group),
-                Cell::of(&entry.kind),
-                Cell::of(&entry.account),
-                Cell::of(&entry.amount),
-                Cell::of(&entry.booked_at),
-            ]);
-        }
-        rows.push(vec![Cell::of("sum"), Cell::of(""), Cell::of(""), Cell::of(&ledger.sum), Cell::of("")]);
-        self.table(&columns, rows);
-    }
-}
-
-/// Who won the step, and over whom: one sentence above the table that has every target's reason.
-pub(super) fn verdict(outcomes: &[OutcomeRow]) -> String {
-    let won = [Reason::Won, Reason::Static].map(Reason::as_str);
-    let Some(winner) = outcomes.iter().find(|outcome| won.contains(&outcome.reason.as_str())) else {
-        return "no target won this step".to_owned();
-    };
-    let price = winner.amount.as_ref().map(|amount| format!(" with {amount}")).unwrap_or_default();
-    let beaten = [Reason::Outbid, Reason::TieLost, Reason::LowerTier].map(Reason::as_str);
-    let mut offers: Vec<&OutcomeRow> =
-        outcomes.iter().filter(|outcome| beaten.contains(&outcome.reason.as_str())).collect();
-    offers.sort_by_key(|outcome| {
-        std::cmp::Reverse(outcome.amount.as_deref().and_then(|amount| Money::parse(amount).ok()))
-    });
-    let Some(next) = offers.first() else {
-        return format!("{} won{price}: no other offer stood", winner.target);
-    };
-    let amount = next.amount.as_ref().map(|amount| format!(" with {amount}")).unwrap_or_default();
-    let others = if offers.len() == 1 { "1 other offer" } else { &format!("{} other offers", offers.len()) };
-    format!(
-        "{} won{price} over {others}, the highest {}{amount} ({})",
-        winner.target, next.target, next.reason
-    )
-}
-
-fn word(value: &Option<String>) -> String {
-    value.clone().unwrap_or_else(|| "-".to_owned())
 }

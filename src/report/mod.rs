@@ -11,13 +11,19 @@ use crate::domain::{CallId, Timestamp};
 use crate::records::sqlite::{Reader, StoreError};
 use crate::records::stored::{CallQuery, StoredPnl};
 
+mod changes;
 mod explain;
 mod print;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod text;
 
-pub use explain::{Explained, ExplainedDecision, ExplainedEnd, ExplainedEvent, ExplainedLedger, explain};
+pub use changes::{Changes, EntityValues, NotedPage, NotedRow, Shown, ValueRow, changes, history, values};
+pub use explain::{
+    Explained, ExplainedAttempt, ExplainedDecision, ExplainedEnd, ExplainedEvent, ExplainedFacts,
+    ExplainedLedger, explain,
+};
 pub use print::{Cell, Column, Format, Printed, Style, print};
 pub use rows::{By, CallPage, CallRow, EntryPage, EntryRow, OutcomeRow, Pnl, PnlRow, StepPage, StepRow};
 

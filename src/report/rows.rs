@@ -117,6 +117,8 @@ pub struct CallRow {
     pub target: Option<String>,
     /// Its buyer.
     pub buyer: Option<String>,
+    /// How many attempts it has had.
+    pub attempts: u32,
     /// The price held at the first decision.
     #[schema(example = "25.50")]
     pub price: Option<String>,
@@ -173,7 +175,7 @@ pub struct StepRow {
     pub plan: String,
     /// `false` while an outcome is still `pending`.
     pub is_final: bool,
-    /// How waiting ended: `no_auction all_replied deadline`.
+    /// How waiting ended: `no_auction all_replied early deadline`.
     pub close: String,
     /// From the request read to the last ping written, in milliseconds.
     pub asked_in_ms: f64,
@@ -316,7 +318,7 @@ impl From<StoredPnl> for PnlRow {
 
 impl From<StoredCall> for CallRow {
     fn from(call: StoredCall) -> CallRow {
-        let StoredCall { call_id, at, campaign, publisher, decision, end, money } = call;
+        let StoredCall { call_id, at, campaign, publisher, decision, end, attempts, money } = call;
         let mut row = CallRow {
             call_id: call_id.to_string(),
             at: at.to_string(),
@@ -334,6 +336,7 @@ impl From<StoredCall> for CallRow {
             reason: None,
             target: None,
             buyer: None,
+            attempts,
             price: None,
             decided_in_ms: None,
             ended_at: None,
@@ -364,13 +367,13 @@ impl From<StoredCall> for CallRow {
             row.decided_in_ms = Some(ms(decision.decided_us));
         }
         if let Some(end) = end {
-            row.ended_at = Some(end.ended_at.to_string());
-            row.end_reason = Some(reason(end.reason));
-            row.connected = Some(end.connected);
-            row.talk_ms = Some(end.talk_ms);
-            row.ended_by = Some(end.ended_by);
-            row.billable = Some(end.billable);
-            row.payable = Some(end.payable);
+            row.ended_at = Some(end.facts.ended_at.to_string());
+            row.end_reason = Some(reason(end.facts.reason));
+            row.connected = Some(end.facts.connected);
+            row.talk_ms = Some(end.facts.talk_ms);
+            row.ended_by = Some(end.facts.ended_by);
+            row.billable = Some(end.facts.billable);
+            row.payable = Some(end.facts.payable);
             if end.target.is_some() {
                 row.target = end.target;
                 row.buyer = end.buyer;
@@ -481,6 +484,7 @@ impl Printed for CallRow {
         Column::text("reason"),
         Column::text("target"),
         Column::text("buyer").not_in_tables(),
+        Column::number("attempts"),
         Column::number("price"),
         Column::number("decided_in_ms").not_in_tables(),
         Column::text("ended_at").not_in_tables(),
@@ -513,6 +517,7 @@ impl Printed for CallRow {
             Cell::from(&self.reason),
             Cell::from(&self.target),
             Cell::from(&self.buyer),
+            Cell::of(self.attempts),
             Cell::from(&self.price),
             Cell::tenths(self.decided_in_ms),
             Cell::from(&self.ended_at),

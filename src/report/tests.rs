@@ -3,9 +3,10 @@
 use super::*;
 use crate::domain::{Money, Reason};
 use crate::records::fixture::{
-    Folder, NINE, buyer, call_id, decided, ended, entries, event, money, target, trail, whole_call, write,
+    Folder, NINE, attempt, buyer, call_id, decided, ended, entries, event, money, second_attempt, target,
+    trail, two_attempts, unconnected, whole_call, write,
 };
-use crate::records::row::{EndCounts, LedgerRow, Row};
+use crate::records::row::{AttemptRow, EndCounts, EndFacts, LedgerRow, Row};
 use crate::records::stored::StoredMoney;
 
 /// Three calls: one billed, one too short and sold to another buyer, one of an unknown number.
@@ -19,12 +20,14 @@ fn small_store(folder: &Folder) -> Reader {
     short.carrier_call_id = "CA\x1b[31m".to_owned();
     end.buyer = short.buyer.clone();
     end.target = short.target.clone();
-    end.reason = Reason::TooShort;
-    end.talk_ms = 29_000;
-    end.billable = false;
-    end.payable = false;
+    end.end.reason = Reason::TooShort;
+    end.end.talk_ms = 29_000;
+    end.end.billable = false;
+    end.end.payable = false;
     end.counts = EndCounts { ended: 1, connected: 1, billable: 0, talk_ms: 29_000 };
-    rows.extend([Row::Decided(Box::new(short)), Row::Ended(Box::new(end))]);
+    let tried = second_attempt(3_601, Some(end.end.clone()));
+    let tried = AttemptRow { attempt: 1, step: 1, ..tried };
+    rows.extend([Row::Decided(Box::new(short)), Row::Attempt(Box::new(tried)), Row::Ended(Box::new(end))]);
     let mut unknown = decided(9);
     unknown.keys.campaign = None;
     unknown.keys.publisher = None;
@@ -144,10 +147,10 @@ fn calls_as_a_table_and_as_csv() {
     assert_eq!(
         cut,
         [
-            "at                        call_id                     campaign  publisher  caller        reason          target  price  end        talk_ms  revenue  payout  margin",
-            "2026-11-20T10:00:01.000Z  01J0000000E0080000000003GH  auto-us   p7         +1512*****23  won             bolt-1  20.00  too_short    29000     0.00    0.00    0.00",
-            "2026-11-20T09:00:09.000Z  01J0000000E008000000000009  -         -          +1512*****23  unknown_number  -           -  -                -     0.00    0.00    0.00",
-            "2026-11-20T09:00:01.000Z  01J0000000E008000000000001  auto-us   p7         +1512*****23  won             acme-1  25.50  billable     91000    25.50   15.00   10.50",
+            "at                        call_id                     campaign  publisher  caller        reason          target  attempts  price  end        talk_ms  revenue  payout  margin",
+            "2026-11-20T10:00:01.000Z  01J0000000E0080000000003GH  auto-us   p7         +1512*****23  won             bolt-1         1  20.00  too_short    29000     0.00    0.00    0.00",
+            "2026-11-20T09:00:09.000Z  01J0000000E008000000000009  -         -          +1512*****23  unknown_number  -              0      -  -                -     0.00    0.00    0.00",
+            "2026-11-20T09:00:01.000Z  01J0000000E008000000000001  auto-us   p7         +1512*****23  won             acme-1         1  25.50  billable     91000    25.50   15.00   10.50",
         ]
     );
     let csv = printed(Format::Csv, &page.calls[..1], None);
@@ -155,9 +158,9 @@ fn calls_as_a_table_and_as_csv() {
         csv,
         "\
 at,call_id,campaign,publisher,carrier,carrier_call_id,test,number,sub_id,caller,state,basis,action,reason,target,\
-buyer,price,decided_in_ms,ended_at,end_reason,connected,talk_ms,ended_by,billable,payable,revenue,payout,margin
+buyer,attempts,price,decided_in_ms,ended_at,end_reason,connected,talk_ms,ended_by,billable,payable,revenue,payout,margin
 2026-11-20T10:00:01.000Z,01J0000000E0080000000003GH,auto-us,p7,tw,CA\x1b[31m,false,'+18005550100,\
-\"'=HYPERLINK(\"\"x\"\"),1\",'+1512*****23,TX,auction,dial,won,bolt-1,bolt,20.00,41.7,2026-11-20T09:01:36.000Z,\
+\"'=HYPERLINK(\"\"x\"\"),1\",'+1512*****23,TX,auction,dial,won,bolt-1,bolt,1,20.00,41.7,2026-11-20T09:01:36.000Z,\
 too_short,true,29000,caller,false,false,0.00,0.00,0.00
 "
     );
@@ -322,6 +325,10 @@ STEP 1  plan main, 3 targets, all_replied
   bolt-1  bolt   outbid   20.00        38.0  A better effective score won.
   core-1  core   cap          -           -  A daily billable cap has no unit left. (50 of 50)
 
+ATTEMPTS  1
+  attempt  step  target  buyer  price  offered as    after ms  end       talk s  ended by  billable  what happened
+        1     1  acme-1  acme   25.50  auction: won      41.7  billable  91.000  caller    yes       The buyer owes for the call.
+
 EVENTS  1
   after ms  type   attempt  carrier's time            event id  detail
    94250.0  ended        1  2026-11-20T09:01:35.000Z  e1        normal, talk 91000 ms, by caller
@@ -355,6 +362,59 @@ LEDGER  revenue 25.50, payout 15.00, margin 10.50; balanced
 }
 
 #[test]
+fn every_attempt_is_explained_in_one_line() {
+    let folder = Folder::new("attempts");
+    let mut store = folder.open();
+    write(&mut store, &two_attempts(1));
+    let own = AttemptRow {
+        attempt: 3,
+        step: 3,
+        basis: "terminal",
+        reason: Reason::NoTaker,
+        target: None,
+        buyer: None,
+        price: None,
+        ..second_attempt(2, None)
+    };
+    let recovered = [
+        attempt(2, Some(EndFacts { connected: true, talk_ms: 4_000, ..unconnected(Reason::TooShort) })),
+        second_attempt(2, Some(EndFacts { ended_by: "carrier", ..unconnected(Reason::NoAnswer) })),
+        own,
+    ];
+    write(&mut store, &recovered.map(|row| Row::Attempt(Box::new(row))));
+    let reader = Reader::open(&folder.file()).expect("a reader");
+    let section = |n| {
+        let text = explain(&reader, call_id(n)).expect("read").expect("known").text(Style::Plain);
+        let from = text.find("ATTEMPTS").expect("the section");
+        text[from..].split("\n\n").next().map(str::to_owned).expect("its lines")
+    };
+    assert_eq!(
+        section(1),
+        "\
+ATTEMPTS  2
+  attempt  step  target  buyer  price  offered as    after ms  end       talk s  ended by  billable  what happened
+        1     1  acme-1  acme   25.50  auction: won      41.7  busy       0.000  target    no        The destination was busy.
+        2     2  bolt-1  bolt   20.00  auction: won   12300.0  billable  91.000  caller    yes       The buyer owes for the call."
+    );
+    assert_eq!(
+        section(2),
+        "\
+ATTEMPTS  3
+  attempt  step  target  buyer  price  offered as          after ms  end        talk s  ended by  billable  what happened
+        1     1  acme-1  acme   25.50  auction: won            41.7  too_short   4.000  target    no        Talk time below the minimum duration.
+        2     2  bolt-1  bolt   20.00  auction: won         12300.0  no_answer   0.000  carrier   no        Nobody answered within the ring time.
+        3     3  -       -          -  terminal: no_taker   12300.0  -               -  -         -         Its end is not known yet."
+    );
+    let page = calls(&reader, &CallQuery::default(), 1).expect("calls");
+    assert_eq!((page.calls[0].attempts, page.calls[0].target.as_deref()), (2, Some("bolt-1")));
+    let text = explain(&reader, call_id(2)).expect("read").expect("known").text(Style::Plain);
+    assert!(
+        text.starts_with("CALL  01J0000000E008000000000002, arrived 2026-11-20T09:00:02.000Z\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_call_explained_to_a_program() {
     let folder = Folder::new("explain-json");
     let reader = small_store(&folder);
@@ -373,6 +433,16 @@ fn a_call_explained_to_a_program() {
         "ended_by": "caller", "billable": true, "payable": true, "negative_margin": false
     });
     assert_eq!(json["end"], end);
+    let attempt = serde_json::json!({
+        "attempt": 1, "step": 1, "target": "acme-1", "buyer": "acme", "price": "25.50", "basis": "auction",
+        "reason": "won", "meaning": "Took the call.", "offered_at": "2026-11-20T09:00:01.041Z",
+        "offered_after_ms": 41.7, "catalog": "d1", "end": {
+            "ended_at": "2026-11-20T09:01:36.000Z", "reason": "billable", "meaning": "The buyer owes for the call.",
+            "connected": true, "talk_ms": 91_000, "talk_source": "carrier", "ended_by": "caller", "billable": true,
+            "payable": true, "negative_margin": false
+        }
+    });
+    assert_eq!(json["attempts"], serde_json::json!([attempt]));
     let event = serde_json::json!({
         "event_id": "e1", "type": "ended", "attempt": 1, "at": "2026-11-20T09:01:35.000Z",
         "received": "2026-11-20T09:01:35.250Z", "after_ms": 94_250.0, "detail": "normal, talk 91000 ms, by caller"
@@ -405,14 +475,18 @@ fn half_a_call_is_explained_as_far_as_it_goes() {
         text(2)
     );
     assert!(text(2).contains("  acme-1 won with 25.50: no other offer stood\n"), "{}", text(2));
-    assert!(text(2).contains("\nEVENTS  none yet\n\nEND  not known yet\n"), "{}", text(2));
+    assert!(text(2).contains("\nATTEMPTS  none\n\nEVENTS  none yet\n\nEND  not known yet\n"), "{}", text(2));
     assert!(
         text(3).contains("LEDGER  revenue 25.50, payout 14.99, margin 0.00; DOES NOT BALANCE: report this\n"),
         "{}",
         text(3)
     );
     assert!(text(3).starts_with("CALL  01J0000000E008000000000003, arrived 2026-11-20T09:00:03.000Z\n"));
-    assert!(text(4).contains("\nDECISION  not recorded\n\nEVENTS  none yet\n\nEND  billable"), "{}", text(4));
+    assert!(
+        text(4).contains("\nDECISION  not recorded\n\nATTEMPTS  none\n\nEVENTS  none yet\n\nEND  billable"),
+        "{}",
+        text(4)
+    );
 }
 
 #[test]
@@ -459,6 +533,6 @@ fn the_winner_is_named_over_whom_it_beat() {
         ),
     ];
     for (outcomes, sentence) in table {
-        assert_eq!(super::explain::verdict(&outcomes), sentence);
+        assert_eq!(super::text::verdict(&outcomes), sentence);
     }
 }

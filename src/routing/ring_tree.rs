@@ -16,6 +16,17 @@ pub enum Step<'a> {
     Dial(TargetIx),
 }
 
+impl<'a> Step<'a> {
+    /// The step that a single node is; `None` for nodes with an order of their own.
+    pub fn of(node: &'a Node) -> Option<Step<'a>> {
+        match node {
+            Node::Auction(auction) => Some(Step::Auction(auction)),
+            Node::Target(target) => Some(Step::Dial(*target)),
+            Node::Sequential(_) | Node::Weighted(_) => None,
+        }
+    }
+}
+
 /// The steps of the plan for this seed.
 pub fn walk(plan: &Plan, seed: u64) -> Vec<Step<'_>> {
     let mut steps = Vec::new();

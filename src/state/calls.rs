@@ -14,10 +14,14 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use tokio::sync::watch;
 
-use crate::billing::Terms;
+use super::rest::Rest;
+use crate::billing::{Settlement, Terms};
 use crate::call::Call;
 use crate::capacity::hold::Hold;
-use crate::domain::{BuyerId, CallId, CampaignId, CarrierId, PublisherId, Tail, TargetId, Timestamp};
+use crate::domain::{
+    AttemptEnd, BuyerId, CallId, CampaignId, CarrierId, EndCounts, PublisherId, Reason, Tail, TargetId,
+    Timestamp,
+};
 
 /// A decision's key: every carrier is a namespace of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -39,7 +43,8 @@ pub struct Answer {
     pub about: u64,
 }
 
-type Waiting = watch::Receiver<Option<Arc<Answer>>>;
+/// Where a decision in progress will be told.
+pub type Waiting = watch::Receiver<Option<Arc<Answer>>>;
 
 #[derive(Debug)]
 enum Slot {
@@ -60,16 +65,35 @@ pub enum Begin {
     Full,
 }
 
-/// An attempt that was handed out, with what settling it needs.
+/// An attempt that was handed out.
 #[derive(Clone, Debug)]
 pub struct Offered {
     /// Its number.
     pub attempt: u32,
+    /// The step that handed it out.
+    pub step: u32,
+    /// When.
+    pub at: Timestamp,
+    /// What the answer rested on.
+    pub basis: &'static str,
+    /// Why.
+    pub why: Reason,
+    /// Digest of the catalog it was handed out by.
+    pub catalog: String,
+    /// Who takes it; `None` for the plan's own last destination.
+    pub taker: Option<Taker>,
+    /// How it ended, and what that is worth to its taker.
+    pub end: Option<(AttemptEnd, Option<Settlement>)>,
+}
+
+/// A target that was given a call, with what settling it needs.
+#[derive(Clone, Debug)]
+pub struct Taker {
     /// The target.
     pub target: TargetId,
     /// Its buyer.
     pub buyer: BuyerId,
-    /// Terms frozen at the decision.
+    /// Terms frozen when it was handed out.
     pub terms: Terms,
     /// Its capacity.
     pub hold: Hold,
@@ -78,6 +102,8 @@ pub struct Offered {
 /// A decided call until it is forgotten.
 #[derive(Debug)]
 pub struct Live {
+    /// Its id.
+    pub id: CallId,
     /// Its key, to forget the answer with it.
     pub key: CallKey,
     /// Its arrival.
@@ -90,18 +116,40 @@ pub struct Live {
     pub caller: Option<Tail>,
     /// Never billed, in no count.
     pub test: bool,
-    /// What its `events` URL carries.
+    /// What its URLs carry.
     pub token: u128,
     /// The state machine.
     pub call: Call,
-    /// Attempts that hold capacity.
+    /// Its attempts.
     pub offered: Vec<Offered>,
+    /// What further steps are taken by; `None` once nothing can follow, and while a step is being taken.
+    pub rest: Option<Box<Rest>>,
+    /// The answers after the first one.
+    pub steps: Vec<Step>,
+    /// The last of them was a goodbye: whatever is asked next hears it again.
+    pub said_goodbye: bool,
     /// When it was over, by the last thing that settled it.
     pub over_since: Option<Timestamp>,
     /// When the sweep looks at it next.
     pub looked_at: Option<Timestamp>,
-    /// Its end was written once: what follows is a correction.
-    pub end_counted: bool,
+    /// What its end counts for so far, once it was written: what follows is a correction.
+    pub counted: Option<EndCounts>,
+}
+
+/// An answer after the first one.
+#[derive(Debug)]
+pub enum Step {
+    /// It is being decided.
+    Deciding(Waiting),
+    /// All requests for this step get it.
+    Decided(Arc<Answer>),
+}
+
+impl Live {
+    /// The attempt that was billed, if one was.
+    pub fn billed(&self) -> Option<&Offered> {
+        self.offered.iter().find(|o| matches!(&o.end, Some((_, Some(settlement))) if settlement.billable))
+    }
 }
 
 /// Answers kept for repeats, for each call that may be in progress.
@@ -154,6 +202,34 @@ impl Calls {
                 slot.insert(Slot::Deciding(waiting));
                 Begin::First(Ticket { calls: Arc::clone(self), key: key.clone(), tell, finished: false })
             }
+        }
+    }
+
+    /// The call a carrier knows by this name; waits for its decision if that is being taken.
+    pub async fn find(&self, key: &CallKey) -> Option<CallId> {
+        let waiting = match self.by_key.get(key)?.value() {
+            Slot::Decided(answer) => return Some(answer.call_id),
+            Slot::Deciding(waiting) => waiting.clone(),
+        };
+        wait(waiting).await.map(|answer| answer.call_id)
+    }
+
+    /// Whether the call's answer of this step is known, or being decided.
+    pub fn has_answer(&self, id: CallId, step: u32) -> bool {
+        self.live.get(&id).is_some_and(|live| step as usize <= live.steps.len() + 1)
+    }
+
+    /// The answer that was given for a step of a call.
+    pub fn answer(&self, key: &CallKey, id: CallId, step: u32) -> Option<Arc<Answer>> {
+        if step <= 1 {
+            return match self.by_key.get(key)?.value() {
+                Slot::Decided(answer) => Some(Arc::clone(answer)),
+                Slot::Deciding(_) => None,
+            };
+        }
+        match self.live.get(&id)?.steps.get(step as usize - 2)? {
+            Step::Decided(answer) => Some(Arc::clone(answer)),
+            Step::Deciding(_) => None,
         }
     }
 
@@ -292,12 +368,16 @@ pub async fn wait(mut waiting: Waiting) -> Option<Arc<Answer>> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::call::Recovery;
 
     fn live(n: u32, over: bool) -> (CallId, Live) {
         let key =
             CallKey { carrier: CarrierId::parse("sw").expect("a slug"), carrier_call_id: format!("CA{n}") };
         let live = Live {
+            id: CallId::from_bits(u128::from(n)),
             key,
             at: Timestamp::default(),
             campaign: None,
@@ -305,11 +385,19 @@ mod tests {
             caller: None,
             test: false,
             token: 0,
-            call: Call::new(),
+            call: Call::new(Recovery {
+                early_hangup: Duration::ZERO,
+                attempts: 1,
+                ring_budget: Duration::ZERO,
+                next_within: Duration::ZERO,
+            }),
             offered: Vec::new(),
+            rest: None,
+            steps: Vec::new(),
+            said_goodbye: false,
             over_since: over.then(Timestamp::default),
             looked_at: None,
-            end_counted: over,
+            counted: None,
         };
         (CallId::from_bits(u128::from(n)), live)
     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use metrics::{counter, gauge, histogram};
 
 use super::names as name;
-use crate::domain::{BuyerId, CampaignId, Money, Reason};
+use crate::domain::change::{Dropped, Happened, Noted};
+use crate::domain::{BuyerId, CampaignId, Money, Reason, TargetId};
 
 fn campaign_label(campaign: Option<&CampaignId>) -> String {
     campaign.map_or_else(|| "none".to_owned(), ToString::to_string)
@@ -29,6 +30,13 @@ pub fn decision_made(
     if let Some(own) = own {
         histogram!(name::OVERHEAD_SECONDS).record(own);
     }
+}
+
+/// A step after the first was taken: what the carrier was told to do, and why.
+pub fn step_taken(campaign: Option<&CampaignId>, action: &'static str, reason: Reason) {
+    let campaign = campaign_label(campaign);
+    counter!(name::STEPS, "campaign" => campaign, "action" => action, "reason" => reason.as_str())
+        .increment(1);
 }
 
 /// A request got an earlier decision: `waited`, `known` or `conflict`.
@@ -56,6 +64,31 @@ pub fn linger_overflow(pings: usize) {
     counter!(name::LINGER_OVERFLOW).increment(pings as u64);
 }
 
+/// Whether a target is only probed; told at each start and reload and at every change.
+pub fn target_unresponsive(buyer: &BuyerId, target: &TargetId, is_so: bool) {
+    gauge!(name::UNRESPONSIVE, "buyer" => buyer.to_string(), "target" => target.to_string())
+        .set(f64::from(u8::from(is_so)));
+}
+
+/// Auctions stopped waiting for a target.
+pub fn unresponsive(buyer: &BuyerId, target: &TargetId, misses: u32) {
+    target_unresponsive(buyer, target, true);
+    counter!(name::UNRESPONSIVE_CHANGES, "buyer" => buyer.to_string(), "change" => "sidelined").increment(1);
+    tracing::warn!(
+        buyer.id = %buyer,
+        target.id = %target,
+        misses,
+        "a target answers no ping in time: it is only probed now, and not waited for"
+    );
+}
+
+/// Auctions wait for a target again.
+pub fn responsive_again(buyer: &BuyerId, target: &TargetId, misses: u32) {
+    target_unresponsive(buyer, target, false);
+    counter!(name::UNRESPONSIVE_CHANGES, "buyer" => buyer.to_string(), "change" => "back").increment(1);
+    tracing::info!(buyer.id = %buyer, target.id = %target, misses, "a target answers in time again: it is waited for");
+}
+
 /// A name could not be resolved; the last good addresses stay in use for an hour.
 pub fn resolve_failed(host: &str, error: &str, is_first: bool) {
     counter!(name::RESOLVE_FAILURES).increment(1);
@@ -67,6 +100,17 @@ pub fn resolve_failed(host: &str, error: &str, is_first: bool) {
 /// A name that could not be resolved can be again.
 pub fn resolved_again(host: &str) {
     tracing::info!(endpoint.host = host, "a bid endpoint's name can be resolved again");
+}
+
+/// Twilio asked a number's fallback URL: something of ours failed it.
+pub fn fallback_asked(error: Option<u32>) {
+    counter!(name::FALLBACKS).increment(1);
+    tracing::warn!(twilio.error = error, "Twilio asked the fallback URL");
+}
+
+/// A report about a call nobody knows was refused and kept for the operator.
+pub fn report_unknown(kind: &'static str) {
+    counter!(name::UNKNOWN_REPORTS, "type" => kind).increment(1);
 }
 
 /// A carrier's event was taken.
@@ -114,7 +158,7 @@ pub fn listener_connections(listener: &'static str, open: usize) {
 }
 
 /// Where fences stand: every place `panicked` is told of.
-pub const FENCES: [&str; 5] = ["prepare", "decide", "finish", "progress", "sweep"];
+pub const FENCES: [&str; 6] = ["prepare", "decide", "finish", "step", "progress", "sweep"];
 
 /// A fence caught a bug.
 pub fn panicked(place: &'static str, what: &str) {
@@ -147,6 +191,38 @@ pub fn reloaded(digest: &str, changes: &[String], at_seconds: i64) {
         tracing::info!(change = change.as_str(), "catalog changed");
     }
     tracing::info!(catalog.digest = digest, changes = changes.len(), "catalog reloaded");
+}
+
+/// Something was changed at run time, or taken back.
+pub fn changed(noted: &Noted) {
+    let value = noted.happened.value().map_or_else(|| noted.file.to_string(), |value| value.to_string());
+    tracing::info!(
+        entity = noted.entity.to_string(),
+        key = noted.key.as_str(),
+        value,
+        file = noted.file.to_string(),
+        actor = noted.origin.actor.as_str(),
+        by = noted.origin.by.as_deref().unwrap_or(""),
+        "{}",
+        match noted.happened {
+            Happened::Set(_) => "changed at run time",
+            Happened::TakenBack | Happened::FileWon => "a change was taken back: the file's value counts",
+        }
+    );
+}
+
+/// A change at run time was overtaken by an edit of its file.
+pub fn change_dropped(dropped: &Dropped) {
+    let change = &dropped.change;
+    tracing::warn!(
+        entity = change.entity.to_string(),
+        key = change.value.key().as_str(),
+        value = change.value.to_string(),
+        file = dropped.file.to_string(),
+        file_before = change.file.to_string(),
+        actor = change.origin.actor.as_str(),
+        "a change at run time is over: its file was edited since and wins"
+    );
 }
 
 /// A reload found other settings than those in force: they are for the next start.

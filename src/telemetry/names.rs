@@ -54,6 +54,7 @@ metrics_table! {
     DECISIONS "outcry_decisions_total" Counter ["campaign", "basis", "reason"] &[], "Decisions by what the answer rests on and why.";
     DECISION_SECONDS "outcry_decision_duration_seconds" Histogram [] DECISION, "Request read to answer ready.";
     OVERHEAD_SECONDS "outcry_engine_overhead_seconds" Histogram [] OVERHEAD, "Our own share of a decision with pings: request read to last ping written, plus end of the auction to answer ready.";
+    STEPS "outcry_steps_total" Counter ["campaign", "action", "reason"] &[], "Steps after the first of a call, by what the carrier was told to do and why.";
     REPEATS "outcry_repeats_total" Counter ["kind"] &[], "Requests answered with the decision of an earlier one: waited, known, conflict.";
     OUTCOMES "outcry_outcomes_total" Counter ["buyer", "reason"] &[], "How each target of each decision ended, by buyer.";
     PING_SECONDS "outcry_ping_duration_seconds" Histogram ["buyer"] DECISION, "Ping written to reply read, late ones included.";
@@ -61,8 +62,12 @@ metrics_table! {
     CONNECTIONS "outcry_ping_connections" Gauge [] &[], "Connections to bid endpoints open now.";
     LINGERING "outcry_ping_lingering" Gauge [] &[], "Pings whose late reply is still waited for.";
     LINGER_OVERFLOW "outcry_ping_linger_overflow_total" Counter [] &[], "Outstanding pings closed at once because the linger set was full.";
+    UNRESPONSIVE "outcry_target_unresponsive" Gauge ["buyer", "target"] &[], "1 while a target that missed five pings in a row is only probed and not waited for, else 0.";
+    UNRESPONSIVE_CHANGES "outcry_target_unresponsive_changes_total" Counter ["buyer", "change"] &[], "Targets that auctions stopped waiting for (`sidelined`) and wait for again (`back`).";
     RESOLVE_FAILURES "outcry_ping_resolve_failures_total" Counter [] &[], "Background look-ups of bid endpoints' names that failed.";
     EVENTS "outcry_events_total" Counter ["type"] &[], "Carrier events taken.";
+    FALLBACKS "outcry_fallbacks_total" Counter [] &[], "Requests to the fallback URL: the carrier could not use an answer of ours, or got none.";
+    UNKNOWN_REPORTS "outcry_unknown_reports_total" Counter ["type"] &[], "Reports about calls nobody knows: refused, the newest kept for `GET /api/v1/unknown-reports`.";
     CALLS_ENDED "outcry_calls_ended_total" Counter ["campaign", "reason"] &[], "Calls ended, by what came of them.";
     TALK_SECONDS "outcry_talk_duration_seconds" Histogram [] TALK, "Talk time of connected calls.";
     CALLS_ACTIVE "outcry_calls_active" Gauge [] &[], "Calls decided and not over.";

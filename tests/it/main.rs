@@ -15,3 +15,4 @@ mod first_call;
 mod lifecycle;
 mod pings;
 mod tidy;
+mod twilio;

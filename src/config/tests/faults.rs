@@ -5,11 +5,11 @@ use std::fs;
 use super::*;
 
 #[test]
-fn twelve_faults_give_twelve_problems() {
+fn fifteen_faults_give_fifteen_problems() {
     let problems =
         load_with(Path::new("tests/fixtures/catalog/faults/outcry.toml"), &env).expect_err("faults");
     let text = rendered(&problems);
-    assert_eq!(problems.len(), 12, "{text}");
+    assert_eq!(problems.len(), 15, "{text}");
     let golden = fs::read_to_string("tests/fixtures/catalog/faults/expected.txt").unwrap_or_default();
     assert!(text == golden, "this is not what expected.txt says:\n{text}");
 }
@@ -146,6 +146,64 @@ fn one_line_changed_gives_one_problem() {
     }
     let long = with("hangup = \"busy\"", &format!("message = \"{}\"", "x".repeat(501)));
     assert_eq!(market(&long).expect_err("too long").len(), 1);
+}
+
+#[test]
+fn one_line_of_a_signing_carrier_changed_gives_one_problem() {
+    let list = "[\"env:TWILIO\"]";
+    let rows = [
+        ("\"twilio\"", "\"twillio\"", "carrier.tw.dialect: \"twillio\" is unknown (twilio?)"),
+        ("public_url = \"https://calls.example.com\"\n", "", "carrier.tw.public_url: is missing"),
+        (
+            "https://calls",
+            "http://calls",
+            "carrier.tw.public_url: is plain HTTP to a host that is not loopback",
+        ),
+        (
+            "https://calls",
+            "http://127.0.0.1.calls",
+            "carrier.tw.public_url: is plain HTTP to a host that is not loopback",
+        ),
+        (".com\"", ".com/\"", "carrier.tw.public_url: \"https://calls.example.com/\" does not fit"),
+        ("https://calls", "calls", "carrier.tw.public_url: \"calls.example.com\" does not fit"),
+        ("secrets = [\"env:TWILIO\"]\n", "", "carrier.tw.secrets: is missing"),
+        (list, "[]", "carrier.tw.secrets: has 0 secrets"),
+        (list, "[1, 2, 3, 4, 5]", "carrier.tw.secrets: has 5 secrets"),
+        (list, "\"env:TWILIO\"", "carrier.tw.secrets: is a string"),
+        (list, "[1]", "carrier.tw.secrets[0]: is an integer"),
+        (
+            list,
+            "[\"hunter2hunter2hunter2hunter2\"]",
+            "carrier.tw.secrets[0]: is a literal secret, which must not stand in a file",
+        ),
+        (list, "[\"env:NOT_SET\"]", "carrier.tw.secrets[0]: the environment variable NOT_SET is not set"),
+        (list, "[\"env:SHORT\"]", "carrier.tw.secrets[0]: holds no usable secret"),
+        (list, "[\"env:TWILIO\", \"env:TWILIO\"]", "carrier.tw.secrets[1]: is a secret that stands twice"),
+        (list, "[{}]", "carrier.tw.secrets[0].secret_file: is missing"),
+        ("secrets", "secret", "carrier.tw.secret: unknown key (secrets?)"),
+        (
+            "[carrier.tw]",
+            "[carrier.tx]\ndialect = \"twilio\"\npublic_url = \"https://x.example\"\nsecrets = [\"env:ACME\", \"env:TWILIO\"]\n[carrier.tw]",
+            "carrier.tx: has a secret of carrier tw",
+        ),
+    ];
+    for (old, new, expected) in rows {
+        assert!(TWILIO.contains(old), "{old}");
+        let problems = market(&format!("{MARKET}{}", TWILIO.replacen(old, new, 1))).expect_err(new);
+        assert_eq!(problems.iter().map(brief).collect::<Vec<_>>(), [expected], "{new}");
+        assert!(!rendered(&problems).contains("hunter2"));
+    }
+    let generic =
+        with("[campaign.auto]", "public_url = \"https://x.example\"\nsecrets = []\n[campaign.auto]");
+    assert_eq!(
+        market(&generic).expect_err("of no use").iter().map(brief).collect::<Vec<_>>(),
+        [
+            "carrier.switch.public_url: is of no use to the generic dialect",
+            "carrier.switch.secrets: is of no use to the generic dialect"
+        ]
+    );
+    let keyless = with("key_digest", "dialect = \"generic\"\n#");
+    assert_eq!(brief(&market(&keyless).expect_err("no key")[0]), "carrier.switch.key_digest: is missing");
 }
 
 #[test]

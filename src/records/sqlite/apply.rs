@@ -8,9 +8,12 @@ use std::collections::{BTreeMap, HashMap};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::{Applied, StoreError};
+use crate::domain::change::Noted;
 use crate::domain::{CallId, Money, Timestamp};
 use crate::records::packed;
-use crate::records::row::{CallKeys, CatalogRow, DecidedRow, EndedRow, EventRow, LedgerRow, Row, TrailRow};
+use crate::records::row::{
+    AttemptRow, CallKeys, CatalogRow, DecidedRow, EndedRow, EventRow, LedgerRow, Row, TrailRow,
+};
 
 /// Hours are stored as their number since the epoch.
 pub(super) const MICROS_PER_HOUR: i64 = 3_600_000_000;
@@ -107,9 +110,11 @@ impl Writing<'_> {
                 self.trail(row, &doc)
             }
             Row::Event(row) => self.event(row),
+            Row::Attempt(row) => self.attempt(row),
             Row::Ended(row) => self.ended(row),
             Row::Ledger(row) => self.ledger(row),
             Row::Catalog(row) => self.catalog(row),
+            Row::Change(row) => self.change(row),
         };
         let is_new = written.map_err(|source| StoreError::Write { source })?;
         self.repeated += u64::from(!is_new);
@@ -212,9 +217,63 @@ impl Writing<'_> {
         Ok(added == 1)
     }
 
+    /// The attempt as it is known now. One without an end is older news than one with an end.
+    fn attempt(&mut self, row: &AttemptRow) -> rusqlite::Result<bool> {
+        let place = self.place(&row.keys)?;
+        let (buyer, target) = self.who(row.buyer.as_ref(), row.target.as_ref())?;
+        let catalog = self.words.number(self.tx, &row.catalog)?;
+        let end = row.end.as_ref();
+        let changed = self
+            .tx
+            .prepare_cached(
+                "INSERT INTO attempt (call_id, attempt, at, campaign, publisher, step, test, offered_at, basis,
+                   reason, target, buyer, price, catalog, ended_at, end_reason, connected, talk_ms, talk_source,
+                   ended_by, billable, payable, negative_margin)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
+                   ?21, ?22, ?23)
+                 ON CONFLICT (call_id, attempt) DO UPDATE SET ended_at = excluded.ended_at,
+                   end_reason = excluded.end_reason, connected = excluded.connected, talk_ms = excluded.talk_ms,
+                   talk_source = excluded.talk_source, ended_by = excluded.ended_by, billable = excluded.billable,
+                   payable = excluded.payable, negative_margin = excluded.negative_margin
+                 WHERE excluded.ended_at IS NOT NULL
+                   AND (ended_at, end_reason, connected, talk_ms, talk_source, ended_by, billable, payable,
+                     negative_margin)
+                   IS NOT (excluded.ended_at, excluded.end_reason, excluded.connected, excluded.talk_ms,
+                     excluded.talk_source, excluded.ended_by, excluded.billable, excluded.payable,
+                     excluded.negative_margin)",
+            )?
+            .execute(params![
+                id(row.keys.call_id),
+                row.attempt,
+                row.keys.at.micros(),
+                place.campaign,
+                place.publisher,
+                row.step,
+                row.test,
+                row.offered_at.micros(),
+                row.basis,
+                row.reason.code(),
+                target,
+                buyer,
+                row.price.map(Money::micros),
+                catalog,
+                end.map(|end| end.ended_at.micros()),
+                end.map(|end| end.reason.code()),
+                end.map(|end| end.connected),
+                end.map(|end| int(end.talk_ms)),
+                end.map(|end| end.talk_source),
+                end.map(|end| end.ended_by),
+                end.map(|end| end.billable),
+                end.map(|end| end.payable),
+                end.map(|end| end.negative_margin),
+            ])?;
+        Ok(changed == 1)
+    }
+
     /// The end of the call; one that says what is stored already adds nothing, counts included.
     fn ended(&mut self, row: &EndedRow) -> rusqlite::Result<bool> {
         let place = self.place(&row.keys)?;
+        let end = &row.end;
         let (buyer, target) = self.who(row.buyer.as_ref(), row.target.as_ref())?;
         let changed = self
             .tx
@@ -238,17 +297,17 @@ impl Writing<'_> {
                 row.keys.at.micros(),
                 place.campaign,
                 place.publisher,
-                row.ended_at.micros(),
+                end.ended_at.micros(),
                 target,
                 buyer,
-                row.reason.code(),
-                row.connected,
-                int(row.talk_ms),
-                row.talk_source,
-                row.ended_by,
-                row.billable,
-                row.payable,
-                row.negative_margin,
+                end.reason.code(),
+                end.connected,
+                int(end.talk_ms),
+                end.talk_source,
+                end.ended_by,
+                end.billable,
+                end.payable,
+                end.negative_margin,
             ])?;
         let counts = row.counts;
         if changed == 1 {
@@ -315,6 +374,27 @@ impl Writing<'_> {
                 "INSERT INTO catalog (digest, text, since) VALUES (?1, ?2, ?3) ON CONFLICT (digest) DO NOTHING",
             )?
             .execute(params![row.digest, row.text, row.since.micros()])?;
+        Ok(added == 1)
+    }
+
+    fn change(&mut self, row: &Noted) -> rusqlite::Result<bool> {
+        let added = self
+            .tx
+            .prepare_cached(
+                "INSERT INTO change (at, entity, id, item, happened, value, file_value, actor, asked_by)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (entity, id, item, at) DO NOTHING",
+            )?
+            .execute(params![
+                row.origin.at.micros(),
+                row.entity.kind(),
+                row.entity.id(),
+                row.key.as_str(),
+                row.happened.as_str(),
+                row.happened.value().map(|value| value.to_string()),
+                row.file.to_string(),
+                row.origin.actor,
+                row.origin.by,
+            ])?;
         Ok(added == 1)
     }
 

@@ -5,17 +5,19 @@
 
 use std::path::Path;
 
-use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row as Line, ToSql, params};
 
 use super::apply::MICROS_PER_HOUR;
+use super::lines::{
+    ATTEMPT_COLUMNS, CALL_COLUMNS, ENTRY_COLUMNS, EVENT_COLUMNS, attempt, call, call_id, entry, event, key,
+    moment, money,
+};
 use super::{StoreError, open_read_only};
-use crate::domain::{CallId, Money, Reason, Timestamp};
+use crate::domain::{CallId, Reason, Timestamp};
 use crate::records::packed;
 use crate::records::stored::{
-    CallQuery, PnlKey, StoredCall, StoredCatalog, StoredDecision, StoredEnd, StoredEntry, StoredEvent,
-    StoredImbalance, StoredMoney, StoredPnl, StoredReasonCount, StoredTotals, StoredTrail, StoredUse,
-    StoredWhole,
+    CallQuery, PnlKey, StoredCall, StoredCatalog, StoredChange, StoredEntry, StoredImbalance, StoredMoney,
+    StoredPnl, StoredReasonCount, StoredTotals, StoredTrail, StoredUse, StoredWhole,
 };
 
 /// A reader of the embedded store.
@@ -24,23 +26,7 @@ pub struct Reader {
     conn: Connection,
 }
 
-const CALL_COLUMNS: &str = "
-  c.call_id, c.at, (SELECT text FROM word WHERE id = c.campaign), (SELECT text FROM word WHERE id = c.publisher),
-  c.decided, (SELECT text FROM word WHERE id = c.carrier), c.carrier_call_id, c.test, c.number, c.sub_id, c.caller,
-  c.caller_token, c.state, c.basis, c.action, c.reason, (SELECT text FROM word WHERE id = c.target),
-  (SELECT text FROM word WHERE id = c.buyer), c.price, c.decided_us, c.overhead_us,
-  (SELECT text FROM word WHERE id = c.catalog), c.ended_at, (SELECT text FROM word WHERE id = c.end_target),
-  (SELECT text FROM word WHERE id = c.end_buyer), c.end_reason, c.connected, c.talk_ms, c.talk_source, c.ended_by,
-  c.billable, c.payable, c.negative_margin,
-  (SELECT coalesce(sum(amount), 0) FROM ledger_entry l WHERE l.call_id = c.call_id AND l.kind = 'revenue'),
-  (SELECT coalesce(sum(amount), 0) FROM ledger_entry l WHERE l.call_id = c.call_id AND l.kind = 'payout'),
-  (SELECT coalesce(sum(amount), 0) FROM ledger_entry l WHERE l.call_id = c.call_id AND l.kind = 'margin')";
-
-const ENTRY_COLUMNS: &str = "
-  e.seq, e.call_id, e.at, (SELECT text FROM word WHERE id = e.campaign),
-  (SELECT text FROM word WHERE id = e.publisher), (SELECT text FROM word WHERE id = e.buyer),
-  (SELECT text FROM word WHERE id = e.target), e.grp, e.kind, (SELECT text FROM word WHERE id = e.account), e.amount,
-  e.booked_at";
+const CHANGE_COLUMNS: &str = "seq, at, entity, id, item, happened, value, file_value, actor, asked_by";
 
 impl Reader {
     /// Opens the store that is at `path`; it is never created here.
@@ -123,17 +109,14 @@ impl Reader {
             "SELECT seq, call_id, step, is_final, doc FROM trail WHERE call_id = ?1 ORDER BY step",
             params![key(call_id)],
         )?;
-        let events = self.list(
-            "the events of a call",
-            "SELECT call_id, event_id, attempt, kind, at, received, detail FROM event
-             WHERE call_id = ?1 ORDER BY received, seq",
-            params![key(call_id)],
-            event,
-        )?;
+        let sql = format!("SELECT {ATTEMPT_COLUMNS} FROM attempt a WHERE a.call_id = ?1 ORDER BY a.attempt");
+        let attempts = self.list("the attempts of a call", &sql, params![key(call_id)], attempt)?;
+        let sql = format!("SELECT {EVENT_COLUMNS} FROM event WHERE call_id = ?1 ORDER BY received, seq");
+        let events = self.list("the events of a call", &sql, params![key(call_id)], event)?;
         let sql = format!("SELECT {ENTRY_COLUMNS} FROM ledger_entry e WHERE e.call_id = ?1 ORDER BY e.seq");
         let entries = self.list("the ledger of a call", &sql, params![key(call_id)], entry)?;
         snapshot.finish().map_err(|source| StoreError::Read { what, source })?;
-        Ok(StoredWhole { call: found.into_iter().next(), trails, events, entries })
+        Ok(StoredWhole { call: found.into_iter().next(), trails, attempts, events, entries })
     }
 
     /// Final steps after a place in the order of the store, oldest first.
@@ -180,15 +163,15 @@ impl Reader {
         )
     }
 
-    /// What calls that arrived at `since` or later use of daily caps.
+    /// What attempts handed out at `since` or later use of daily caps.
     pub fn uses(&self, since: Timestamp) -> Result<Vec<StoredUse>, StoreError> {
         self.list(
             "the use of caps",
-            "SELECT b.text, t.text, c.at / 900000000 * 900000000 AS quarter,
-               total(c.billable), total(c.ended_at IS NULL OR c.end_reason = ?2)
-             FROM call c JOIN word b ON b.id = c.buyer JOIN word t ON t.id = c.target
-             WHERE c.at >= ?1 AND c.test = 0 AND c.action = 'dial' AND c.target > 0
-             GROUP BY c.buyer, c.target, quarter",
+            "SELECT b.text, t.text, a.offered_at / 900000000 * 900000000 AS quarter,
+               total(a.billable), total(a.ended_at IS NULL OR a.end_reason = ?2)
+             FROM attempt a JOIN word b ON b.id = a.buyer JOIN word t ON t.id = a.target
+             WHERE a.offered_at >= ?1 AND a.test = 0 AND a.target > 0
+             GROUP BY a.buyer, a.target, quarter",
             params![since.micros(), Reason::Unresolved.code()],
             |line| {
                 Ok(StoredUse {
@@ -221,7 +204,7 @@ impl Reader {
                 "SELECT (SELECT value FROM meta WHERE key = 'batch_no'), (SELECT count(*) FROM call),
                    (SELECT count(*) FROM call WHERE ended_at IS NOT NULL),
                    (SELECT count(*) FROM trail WHERE is_final = 1), (SELECT count(*) FROM trail WHERE is_final = 0),
-                   (SELECT count(*) FROM event), (SELECT count(*) FROM ledger_entry)",
+                   (SELECT count(*) FROM attempt), (SELECT count(*) FROM event), (SELECT count(*) FROM ledger_entry)",
                 (),
                 |line| {
                     Ok(StoredTotals {
@@ -230,8 +213,9 @@ impl Reader {
                         ended: line.get(2)?,
                         steps: line.get(3)?,
                         pending_steps: line.get(4)?,
-                        events: line.get(5)?,
-                        entries: line.get(6)?,
+                        attempts: line.get(5)?,
+                        events: line.get(6)?,
+                        entries: line.get(7)?,
                     })
                 },
             )
@@ -246,6 +230,22 @@ impl Reader {
             })
             .optional()
             .map_err(|source| StoreError::Read { what: "a catalog", source })
+    }
+
+    /// What is laid over the files, in the order in which it was changed: of every entity and key the last entry, where
+    /// that laid a value.
+    pub fn changes_laid(&self) -> Result<Vec<StoredChange>, StoreError> {
+        let sql = format!(
+            "SELECT {CHANGE_COLUMNS} FROM change
+             WHERE seq IN (SELECT max(seq) FROM change GROUP BY entity, id, item) AND happened = 'set' ORDER BY seq"
+        );
+        self.list("the changes", &sql, params![], change)
+    }
+
+    /// The history of changes after a place in the order of the store, oldest first.
+    pub fn changes_after(&self, seq: i64, limit: usize) -> Result<Vec<StoredChange>, StoreError> {
+        let sql = format!("SELECT {CHANGE_COLUMNS} FROM change WHERE seq > ?1 ORDER BY seq LIMIT ?2");
+        self.list("the history of changes", &sql, params![seq, rows(limit)], change)
     }
 
     #[cfg(test)]
@@ -280,117 +280,19 @@ impl Reader {
     }
 }
 
-fn call(line: &Line<'_>) -> rusqlite::Result<StoredCall> {
-    let decided: bool = line.get(4)?;
-    let ended: Option<i64> = line.get(22)?;
-    Ok(StoredCall {
-        call_id: call_id(line, 0)?,
-        at: moment(line, 1)?,
-        campaign: text(line, 2)?,
-        publisher: text(line, 3)?,
-        decision: decided.then(|| decision(line)).transpose()?,
-        end: ended.map(|at| end(line, Timestamp::from_micros(at))).transpose()?,
-        money: StoredMoney {
-            revenue: money(line, 33)?,
-            payout: money(line, 34)?.negated(),
-            margin: money(line, 35)?.negated(),
-        },
-    })
-}
-
-fn decision(line: &Line<'_>) -> rusqlite::Result<StoredDecision> {
-    Ok(StoredDecision {
-        carrier: line.get(5)?,
-        carrier_call_id: line.get(6)?,
-        test: line.get(7)?,
-        number: line.get(8)?,
-        sub_id: line.get(9)?,
-        caller: line.get(10)?,
-        caller_token: line.get::<_, Option<i64>>(11)?.map(|token| token as u64),
-        state: line.get(12)?,
-        basis: line.get(13)?,
-        action: line.get(14)?,
-        reason: line.get(15)?,
-        target: text(line, 16)?,
-        buyer: text(line, 17)?,
-        price: line.get::<_, Option<i64>>(18)?.map(Money::from_micros),
-        decided_us: count(line, 19)?,
-        overhead_us: line.get::<_, Option<i64>>(20)?.and_then(|us| u64::try_from(us).ok()),
-        catalog: line.get(21)?,
-    })
-}
-
-fn end(line: &Line<'_>, ended_at: Timestamp) -> rusqlite::Result<StoredEnd> {
-    Ok(StoredEnd {
-        ended_at,
-        target: text(line, 23)?,
-        buyer: text(line, 24)?,
-        reason: line.get(25)?,
-        connected: line.get(26)?,
-        talk_ms: count(line, 27)?,
-        talk_source: line.get(28)?,
-        ended_by: line.get(29)?,
-        billable: line.get(30)?,
-        payable: line.get(31)?,
-        negative_margin: line.get(32)?,
-    })
-}
-
-fn event(line: &Line<'_>) -> rusqlite::Result<StoredEvent> {
-    Ok(StoredEvent {
-        call_id: call_id(line, 0)?,
-        event_id: line.get(1)?,
-        attempt: Some(line.get(2)?).filter(|attempt| *attempt != 0),
-        kind: line.get(3)?,
-        at: line.get::<_, Option<i64>>(4)?.map(Timestamp::from_micros),
-        received: moment(line, 5)?,
-        detail: line.get(6)?,
-    })
-}
-
-fn entry(line: &Line<'_>) -> rusqlite::Result<StoredEntry> {
-    Ok(StoredEntry {
+fn change(line: &Line<'_>) -> rusqlite::Result<StoredChange> {
+    Ok(StoredChange {
         seq: line.get(0)?,
-        call_id: call_id(line, 1)?,
-        at: moment(line, 2)?,
-        campaign: text(line, 3)?,
-        publisher: text(line, 4)?,
-        buyer: line.get(5)?,
-        target: line.get(6)?,
-        group: line.get(7)?,
-        kind: line.get(8)?,
-        account: line.get(9)?,
-        amount: money(line, 10)?,
-        booked_at: moment(line, 11)?,
+        at: moment(line, 1)?,
+        entity: line.get(2)?,
+        id: line.get(3)?,
+        key: line.get(4)?,
+        happened: line.get(5)?,
+        value: line.get(6)?,
+        file: line.get(7)?,
+        actor: line.get(8)?,
+        by: line.get(9)?,
     })
-}
-
-fn key(call_id: CallId) -> [u8; 16] {
-    call_id.bits().to_be_bytes()
-}
-
-fn call_id(line: &Line<'_>, column: usize) -> rusqlite::Result<CallId> {
-    let bytes: [u8; 16] = line.get(column)?;
-    Ok(CallId::from_bits(u128::from_be_bytes(bytes)))
-}
-
-fn moment(line: &Line<'_>, column: usize) -> rusqlite::Result<Timestamp> {
-    line.get(column).map(Timestamp::from_micros)
-}
-
-fn money(line: &Line<'_>, column: usize) -> rusqlite::Result<Money> {
-    line.get(column).map(Money::from_micros)
-}
-
-/// Word 0 is "none".
-fn text(line: &Line<'_>, column: usize) -> rusqlite::Result<Option<String>> {
-    Ok(line.get::<_, Option<String>>(column)?.filter(|text| !text.is_empty()))
-}
-
-fn count(line: &Line<'_>, column: usize) -> rusqlite::Result<u64> {
-    let value: i64 = line.get(column)?;
-    u64::try_from(value)
-        .map_err(|why| rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, Box::new(why)))
 }
 
 fn rows(limit: usize) -> i64 {

@@ -287,10 +287,17 @@ fn the_description_names_every_path() {
     assert!(described["openapi"].as_str().unwrap().starts_with("3."));
     let paths: BTreeSet<&str> = described["paths"].as_object().unwrap().keys().map(String::as_str).collect();
     let served = [
+        "/api/v1/buyers/{id}",
         "/api/v1/calls",
         "/api/v1/calls/{call_id}",
+        "/api/v1/campaigns/{id}",
+        "/api/v1/changes",
+        "/api/v1/changes/history",
         "/api/v1/ledger",
         "/api/v1/outcomes",
+        "/api/v1/reload",
+        "/api/v1/targets/{id}",
+        "/api/v1/unknown-reports",
         "/healthz",
         "/metrics",
         "/readyz",

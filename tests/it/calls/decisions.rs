@@ -93,7 +93,9 @@ fn a_higher_tier_wins_until_takeover() {
         let bidders = bidders([("acme", bid("30.00")), ("bolt", bid(second))]);
         let takeover = if takeover { ", takeover = \"50.00\"" } else { "" };
         let root = format!("{{ auction = [\"acme\", \"bolt\"]{takeover} }}");
-        let exchange = start(&bidders, &root, None, &[("acme", "tier = 1"), ("bolt", "tier = 2")]);
+        // Both are heard to the end: which of them comes first is not what is asked here.
+        let waits = Some("early_close = false\npayout = { fixed = \"1.00\" }");
+        let exchange = start(&bidders, &root, waits, &[("acme", "tier = 1"), ("bolt", "tier = 2")]);
         let answer = exchange.decide(&ask("CA1"));
         let lost = if winner == "acme" { ["won", "lower_tier"] } else { ["outbid", "won"] };
         assert_eq!(reasons(&exchange, &answer, ["acme", "bolt"]), lost, "{second}{takeover}");

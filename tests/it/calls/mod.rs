@@ -5,3 +5,4 @@ mod decisions;
 mod events;
 mod money;
 mod privacy;
+mod reroutes;

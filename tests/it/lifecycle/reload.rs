@@ -103,8 +103,8 @@ fn an_auction_in_flight_ends_by_the_catalog_it_began_with() {
         let endpoint = |name: &str| format!("endpoint = {{ url = \"{}\" }}", bidders.url(name));
         Market::new(r#"{ auction = ["slow", "next"] }"#)
             .patient()
-            .buyer("slow", lines)
-            .target("slow", "slow", &format!("address = \"{address}\"\n{}", endpoint("slow")))
+            .buyer("slow", "")
+            .target("slow", "slow", &format!("address = \"{address}\"\n{lines}{}", endpoint("slow")))
             .buyer("next", "")
             .target("next", "next", &endpoint("next"))
     };
@@ -115,7 +115,7 @@ fn an_auction_in_flight_ends_by_the_catalog_it_began_with() {
         let (answer, is_open) = std::thread::scope(|scope| {
             let asking = scope.spawn(|| exchange.decide(&ask(&format!("CA{pings}"))));
             eventually("the slow bidder is asked", || (bidders.stats("slow").pings > pings).then_some(()));
-            with("paused = true\n", "+15125550902").write_catalog(exchange.folder.path());
+            with("not_states = [\"TX\"]\n", "+15125550902").write_catalog(exchange.folder.path());
             reload(&exchange, "done");
             let is_open = bidders.stats("slow").replies == pings;
             (asking.join().unwrap(), is_open)
@@ -133,7 +133,7 @@ fn an_auction_in_flight_ends_by_the_catalog_it_began_with() {
         (&json!("won"), &json!("+15125550901"))
     );
     let after = exchange.decide(&ask("CA-after"));
-    assert_eq!(exchange.outcome(id(&after), "slow").0, "buyer_paused");
+    assert_eq!(exchange.outcome(id(&after), "slow").0, "geo");
     assert_eq!(exchange.outcome(id(&after), "next").0, "won");
     let catalog = |answer: &Value| exchange.explained(id(answer))["decision"]["catalog"].clone();
     assert_ne!(catalog(&in_flight), catalog(&after));

@@ -7,7 +7,7 @@ use load::bidders::{Behaviour, Bidders, Latency, NoBidForm, Script};
 use load::raw::{Hostile, bid_with, hostile};
 use serde_json::Value;
 
-use super::{bidder, call, call_to, decided_in_ms, hang_up, one_worker, outcome};
+use super::{bidder, bids, call, call_to, decided_in_ms, hang_up, one_worker, outcome};
 use crate::support::{Exchange, Market, PATIENCE};
 
 /// Long, so that a busy machine does not make the healthy buyer late.
@@ -159,6 +159,9 @@ fn ambiguous_framing_is_no_bid_and_ends_the_connection() {
         .bidder("healthy", &bidders.url("healthy"));
     let exchange = Exchange::start_as(&market, &one_worker());
     for (name, expected, behaviour) in table {
+        // A whole reply in between: who sends five in a row that are not read to their end is not asked any more.
+        bidders.set("odd", bids(5, 2_550));
+        hang_up(&exchange, &call(&exchange));
         bidders.set("odd", behaviour);
         for round in 0..3 {
             let before = bidders.stats("odd");

@@ -1,12 +1,14 @@
 //! Buyers on the wire: what they are told, what is believed of what they say, and what none of them can do to a call.
 
 mod contract;
+mod early;
 mod egress;
 mod hostile;
 mod late;
 mod limits;
 mod pool;
 mod tls;
+mod unresponsive;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -113,8 +113,15 @@ impl Market {
         )
     }
 
-    /// Writes settings and catalog. `settings` is added to those every test has.
+    /// Writes settings and catalog. `settings` is added to those every test has. A call whose attempt failed is over at
+    /// once unless they say how long the next step is waited for.
     pub fn write(&self, folder: &Path, settings: &str) {
+        let at_once = "[calls]\nnext_within_s = 0\n";
+        let settings = match (settings.contains("next_within_s"), settings.contains("[calls]\n")) {
+            (true, _) => settings.to_owned(),
+            (false, true) => settings.replace("[calls]\n", at_once),
+            (false, false) => format!("{settings}\n{at_once}"),
+        };
         self.write_as(folder, &format!("{SETTINGS}{settings}\n"));
     }
 

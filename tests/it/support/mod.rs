@@ -6,6 +6,7 @@
 pub mod bids;
 pub mod http;
 pub mod market;
+pub mod twilio;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -61,6 +62,12 @@ impl Drop for Folder {
 /// `outcry` with these arguments, run to its end.
 pub fn outcry(args: &[&str]) -> std::process::Output {
     Command::new(env!("CARGO_BIN_EXE_outcry")).args(args).output().unwrap()
+}
+
+/// Path and query of an absolute URL.
+pub fn path_of(url: &str) -> String {
+    let path = url.split_once("://").unwrap().1;
+    path[path.find('/').unwrap()..].to_owned()
 }
 
 /// A running exchange.
@@ -162,9 +169,29 @@ impl Exchange {
 
     /// The path of an answer's events URL.
     pub fn events_path(answer: &Value) -> String {
-        let url = answer["events"].as_str().expect("an events URL");
-        let path = url.split_once("://").unwrap().1;
-        path[path.find('/').unwrap()..].to_owned()
+        path_of(answer["events"].as_str().expect("an events URL"))
+    }
+
+    /// Asks for the step after this answer, whose attempt ended so.
+    pub fn next(&self, answer: &Value, end: Value) -> Answer {
+        let mut told = json!({"attempt": answer["targets"][0]["attempt"]});
+        told.as_object_mut().unwrap().extend(end.as_object().unwrap().clone());
+        let body = json!({"step": answer["step"], "result": "attempts_ended", "attempts": [told],
+            "at": "2026-11-20T09:00:30.000Z"});
+        self.next_as(answer, &body)
+    }
+
+    /// `POST` to an answer's `next` URL.
+    pub fn next_as(&self, answer: &Value, body: &Value) -> Answer {
+        let path = path_of(answer["next"].as_str().expect("a next URL"));
+        request(&self.traffic, "POST", &path, None, body.to_string().as_bytes())
+    }
+
+    /// The step after this answer, which must be given.
+    pub fn go_on(&self, answer: &Value, end: Value) -> Value {
+        let next = self.next(answer, end);
+        assert_eq!(next.status, 200, "{}", next.text());
+        next.json()
     }
 
     /// Routes a call that must be answered; its document.

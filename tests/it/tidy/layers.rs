@@ -24,6 +24,7 @@ const MODULES: &[(&str, u8)] = &[
     ("records", 3),
     ("report", 3),
     ("state", 3),
+    ("client", 4),
     ("exchange", 4),
     ("admin", 5),
     ("http", 5),
@@ -60,7 +61,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("billing", &[]),
     ("call", &[]),
     ("capacity", &[]),
-    ("carrier", &["serde", "serde_json"]),
+    ("carrier", &["base64", "hmac", "quick_xml", "serde", "serde_json", "sha1", "sha2"]),
     ("routing", &[]),
 ];
 

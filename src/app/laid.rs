@@ -1,0 +1,94 @@
+//! The catalog of the files as they are, the changes laid over it, and the one catalog in force that both make.
+//!
+//! Values only: the office commits what is to be kept and swaps what is to be in force.
+
+use sha2::{Digest, Sha256};
+
+use crate::domain::Catalog;
+use crate::domain::Timestamp;
+use crate::domain::change::{self, Asked, Change, Dropped, NoStep, Noted};
+use crate::records::row::{CatalogRow, Row};
+use crate::records::stored::StoredChange;
+use crate::runtime::hex;
+
+/// Files and changes.
+#[derive(Clone, Debug)]
+pub(super) struct Laid {
+    files: Catalog,
+    /// What the digest of the files was taken over.
+    text: String,
+    /// Changes, in the order they were made.
+    pub(super) changes: Vec<Change>,
+    /// When the last entry of the history was made: each has a moment of its own.
+    last: Timestamp,
+}
+
+/// Files and changes as they will be, and what the history says of the way there.
+#[derive(Clone, Debug)]
+pub(super) struct Next {
+    pub(super) laid: Laid,
+    pub(super) noted: Vec<Noted>,
+    /// Changes that an edit of a file has overtaken.
+    pub(super) dropped: Vec<Dropped>,
+}
+
+impl Laid {
+    /// The files, and what the store knows to be laid over them. What a later version has written is left alone.
+    pub(super) fn at_start(files: Catalog, text: String, stored: &[StoredChange], now: Timestamp) -> Next {
+        let mut changes = Vec::new();
+        for stored in stored {
+            match stored.change() {
+                Some(change) => changes.push(change),
+                None => {
+                    tracing::warn!(seq = stored.seq, "a change in the store is not known to this version")
+                }
+            }
+        }
+        let last = stored.iter().map(|stored| stored.at).max().unwrap_or_default();
+        let empty = Catalog { digest: String::new(), ..files.clone() };
+        Laid { files: empty, text: String::new(), changes, last }.over(files, text, now)
+    }
+
+    /// The same changes over files that were read anew.
+    pub(super) fn over(&self, files: Catalog, text: String, now: Timestamp) -> Next {
+        let at = self.moment(now);
+        let (_, dropped) = change::lay(files.clone(), &self.changes);
+        let step = change::without(&self.changes, &dropped, at);
+        Next { laid: Laid { files, text, changes: step.changes, last: at }, noted: step.noted, dropped }
+    }
+
+    /// What was asked, done.
+    pub(super) fn with(&self, asked: &Asked, now: Timestamp) -> Result<Next, NoStep> {
+        let at = self.moment(now);
+        let step = change::step(&self.files, &self.changes, asked, at)?;
+        let laid = Laid { changes: step.changes, last: at, ..self.clone() };
+        Ok(Next { laid, noted: step.noted, dropped: Vec::new() })
+    }
+
+    fn moment(&self, now: Timestamp) -> Timestamp {
+        now.max(Timestamp::from_micros(self.last.micros() + 1))
+    }
+
+    /// The digest of the files' text.
+    pub(super) fn files_digest(&self) -> &str {
+        &self.files.digest
+    }
+
+    /// The catalog in force, and the text its digest is taken over: that of the files, and below it the changes.
+    pub(super) fn in_force(&self) -> (Catalog, String) {
+        let (catalog, _) = change::lay(self.files.clone(), &self.changes);
+        let section = change::text(&self.files, &self.changes);
+        if section.is_empty() {
+            return (catalog, self.text.clone());
+        }
+        let text = format!("{}{section}", self.text);
+        (Catalog { digest: hex(&Sha256::digest(text.as_bytes())), ..catalog }, text)
+    }
+}
+
+/// What is written when this comes into force: the history, and the text calls will name by its digest.
+pub(super) fn rows(noted: &[Noted], digest: &str, text: String, since: Timestamp) -> Vec<Row> {
+    let mut rows: Vec<Row> = noted.iter().map(|noted| Row::Change(Box::new(noted.clone()))).collect();
+    rows.push(Row::Catalog(CatalogRow { digest: digest.to_owned(), text, since }));
+    rows
+}

@@ -1,0 +1,257 @@
+//! One attempt of a call: what is known of its leg, and when that is enough to judge its end.
+//!
+//! What follows for the call is in the module above.
+
+use std::time::Duration;
+
+use super::event::{CallEvent, Effect, EventKind};
+use super::{Kind, Patience};
+use crate::domain::{AttemptEnd, Cause, EndedBy, TalkSource, Timestamp};
+
+#[derive(Clone, Debug)]
+pub(super) struct Attempt {
+    pub(super) number: u32,
+    kind: Kind,
+    ringing: Option<Timestamp>,
+    answered: Option<Timestamp>,
+    bridged: Option<Timestamp>,
+    end: Option<End>,
+    /// How long it rang, by our clock; `None` while it may.
+    rang: Option<Duration>,
+    slots_free: bool,
+    expired: bool,
+    settled: Option<AttemptEnd>,
+    patience: Patience,
+    offered: Timestamp,
+    expires: Timestamp,
+    judge_at: Option<Timestamp>,
+}
+
+/// An end as reported; an inferred one gives way to a reported one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct End {
+    at: Timestamp,
+    cause: Cause,
+    ended_by: EndedBy,
+    talk_ms: Option<u64>,
+    inferred: bool,
+}
+
+/// What an end is known to be.
+enum Judged {
+    /// Known well enough.
+    End(AttemptEnd),
+    /// Whether they talked may still be reported.
+    Waiting,
+    /// They may have talked, and nobody proved it in time.
+    Unproven,
+}
+
+impl Attempt {
+    pub(super) fn new(number: u32, kind: Kind, patience: Patience, now: Timestamp) -> Attempt {
+        Attempt {
+            number,
+            kind,
+            ringing: None,
+            answered: None,
+            bridged: None,
+            end: None,
+            rang: None,
+            slots_free: false,
+            expired: false,
+            settled: None,
+            offered: now,
+            expires: now.after(patience.unanswered),
+            patience,
+            judge_at: None,
+        }
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(super) fn settled(&self) -> Option<&AttemptEnd> {
+        self.settled.as_ref()
+    }
+
+    /// Whether it is settled or was given up.
+    pub(super) fn is_over(&self) -> bool {
+        self.settled.is_some() || self.expired
+    }
+
+    pub(super) fn has_end(&self) -> bool {
+        self.settled.is_some() || self.end.is_some_and(|end| !end.inferred)
+    }
+
+    /// How long it rang: what was given it, while nobody said anything.
+    pub(super) fn rang(&self) -> Duration {
+        self.rang.unwrap_or(self.patience.unanswered)
+    }
+
+    pub(super) fn news_until(&self) -> Option<Timestamp> {
+        let lost = self.expired && self.settled.is_none();
+        lost.then(|| self.expires.max(self.offered.after(self.patience.answered)))
+    }
+
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        match (self.settled.is_some(), self.end.is_some(), self.expired) {
+            (true, ..) | (_, false, true) => None,
+            (_, true, _) => self.judge_at,
+            (_, false, false) => Some(self.expires),
+        }
+    }
+
+    pub(super) fn on_event(&mut self, event: &CallEvent, now: Timestamp, effects: &mut Vec<Effect>) {
+        if self.settled.is_none() {
+            self.join(event, now);
+            self.conclude(now, effects);
+        }
+    }
+
+    /// Judges an end that is known by what is known of it.
+    pub(super) fn stop_waiting(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if self.settled.is_none() && self.end.is_some() {
+            self.judge_at = Some(self.judge_at.map_or(now, |judge_at| judge_at.min(now)));
+            self.conclude(now, effects);
+        }
+    }
+
+    /// Joins a report with what is known; commutative and idempotent until the attempt is settled.
+    fn join(&mut self, event: &CallEvent, now: Timestamp) {
+        let earliest = |known: Option<Timestamp>| Some(known.map_or(event.at, |known| known.min(event.at)));
+        // Only what is news prolongs the wait for an end: a repeated report would hold the slot for ever.
+        let news = match event.kind {
+            EventKind::Answered => self.answered.is_none() && self.bridged.is_none(),
+            EventKind::Bridged => self.bridged.is_none(),
+            EventKind::Ringing
+            | EventKind::Ended { .. }
+            | EventKind::LegOver { .. }
+            | EventKind::CallEnded { .. }
+            | EventKind::Noted => false,
+        };
+        match event.kind {
+            EventKind::Ringing => self.ringing = earliest(self.ringing),
+            EventKind::Answered => self.answered = earliest(self.answered),
+            EventKind::Bridged => self.bridged = earliest(self.bridged),
+            EventKind::Ended { cause, ended_by, talk_ms } => {
+                self.join_end(End { at: event.at, cause, ended_by, talk_ms, inferred: false }, now);
+            }
+            EventKind::LegOver { cause } => {
+                let ended_by = EndedBy::Unknown;
+                self.join_end(End { at: event.at, cause, ended_by, talk_ms: None, inferred: true }, now);
+            }
+            EventKind::CallEnded { cause, ended_by } => {
+                self.join_end(End { at: event.at, cause, ended_by, talk_ms: None, inferred: true }, now);
+            }
+            EventKind::Noted => {}
+        }
+        if !matches!(event.kind, EventKind::Ringing | EventKind::Noted) {
+            let talked = match event.kind {
+                EventKind::Ended { talk_ms, .. } => Duration::from_millis(talk_ms.unwrap_or(0)),
+                _ => Duration::ZERO,
+            };
+            self.rang.get_or_insert(now.since(self.offered).saturating_sub(talked));
+        }
+        if news {
+            self.expires = self.expires.max(now.after(self.patience.answered));
+        }
+    }
+
+    /// A reported end beats an inferred one, one with a talk time beats one without, then the earlier one counts.
+    fn join_end(&mut self, new: End, now: Timestamp) {
+        let rank =
+            |end: &End| (end.inferred, end.talk_ms.is_none(), end.at, end.talk_ms, end.cause, end.ended_by);
+        if self.end.is_none_or(|known| rank(&new) < rank(&known)) {
+            self.end = Some(new);
+        }
+        self.judge_at.get_or_insert(now.after(self.patience.late_events));
+    }
+
+    /// Says what follows from what is known at `now`.
+    pub(super) fn conclude(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let Some(end) = self.end else {
+            if self.expires <= now {
+                self.expire(effects);
+            }
+            return;
+        };
+        let waited = self.judge_at.is_some_and(|judge_at| judge_at <= now);
+        match self.judged(end, waited) {
+            Judged::End(end) => {
+                self.free(effects);
+                self.settled = Some(end);
+                effects.push(Effect::Settle { attempt: self.number, end });
+            }
+            Judged::Waiting => self.free(effects),
+            Judged::Unproven => {
+                self.judge_at = None;
+                self.expire(effects);
+            }
+        }
+    }
+
+    fn free(&mut self, effects: &mut Vec<Effect>) {
+        if !self.slots_free {
+            self.slots_free = true;
+            effects.push(Effect::FreeSlots { attempt: self.number });
+        }
+    }
+
+    fn expire(&mut self, effects: &mut Vec<Effect>) {
+        if !self.expired {
+            self.expired = true;
+            self.slots_free = true;
+            effects.push(Effect::Expire { attempt: self.number });
+        }
+    }
+
+    /// The end, if it is known well enough: with a talk time, with a cause that excludes one, with both times of it, or
+    /// after waiting long enough.
+    fn judged(&self, end: End, waited: bool) -> Judged {
+        let never_connected = |talk_source| AttemptEnd {
+            cause: end.cause,
+            ended_by: end.ended_by,
+            connected: false,
+            talk_ms: 0,
+            talk_source,
+            at: end.at,
+        };
+        let talked = |talk_ms: u64, talk_source| AttemptEnd {
+            connected: talk_ms > 0,
+            talk_ms,
+            ..never_connected(talk_source)
+        };
+        let if_waited = |end: AttemptEnd| if waited { Judged::End(end) } else { Judged::Waiting };
+        // Nobody talks longer than a leg may last, whatever a carrier's clock says.
+        let longest = self.patience.answered;
+        let since = |start: Timestamp| (end.at.since(start).min(longest).as_micros() / 1_000) as u64;
+        if let Some(talk_ms) = end.talk_ms {
+            return Judged::End(talked(talk_ms, TalkSource::Carrier));
+        }
+        // Of a cause other than these two nobody talked; a failure may have ended a talk.
+        let may_have_talked = matches!(end.cause, Cause::Normal | Cause::Failed);
+        let is_told = !end.inferred && end.cause != Cause::Normal;
+        if is_told && (!may_have_talked || self.kind == Kind::ProvenTarget) {
+            return Judged::End(never_connected(TalkSource::None));
+        }
+        if self.kind == Kind::ProvenTarget {
+            let talked_maybe = may_have_talked && (self.answered.is_some() || !end.inferred);
+            return match waited {
+                true if talked_maybe => Judged::Unproven,
+                _ => if_waited(never_connected(TalkSource::None)),
+            };
+        }
+        if end.cause == Cause::Failed && self.bridged.is_none() && !end.inferred {
+            return if_waited(never_connected(TalkSource::None));
+        }
+        match (self.bridged, self.answered) {
+            (Some(bridged), _) if !end.inferred => {
+                Judged::End(talked(since(bridged), TalkSource::EventTimes))
+            }
+            (Some(bridged), _) => if_waited(talked(since(bridged), TalkSource::EventTimes)),
+            (None, Some(answered)) => if_waited(talked(since(answered), TalkSource::Derived)),
+            (None, None) => if_waited(never_connected(TalkSource::None)),
+        }
+    }
+}

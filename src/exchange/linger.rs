@@ -1,0 +1,161 @@
+//! Pings that are out when their step is decided: each gets its outcome, and a bid that came in time after an early end
+//! joins the offers for the call's later attempts.
+//!
+//! What a late reply is worth is said by `ping`, who comes before whom by the auction itself, asked again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::decide::Ctx;
+use super::trail::Trail;
+use super::{InForce, Worker};
+use crate::auction::Auction;
+use crate::domain::{CallId, TargetIx, Timestamp};
+use crate::ping::Outstanding;
+use crate::records::row::Row;
+use crate::state::rest::{STANDING_MAX, Standing};
+use crate::telemetry::event;
+
+/// The pings of a step that are out when it is decided.
+pub(super) struct StillOut {
+    outstanding: Outstanding,
+    /// The target of each entrant.
+    members: Vec<TargetIx>,
+    joining: Option<Joining>,
+}
+
+/// The auction whose winner was handed out.
+struct Joining {
+    auction: Auction,
+    closes: Timestamp,
+    /// Where its entrants stand among all members.
+    first: usize,
+    count: usize,
+}
+
+impl StillOut {
+    /// Of one auction; `closes` if its winner was handed out.
+    pub(super) fn of(
+        outstanding: Outstanding,
+        members: Vec<TargetIx>,
+        auction: Auction,
+        closes: Option<Timestamp>,
+    ) -> StillOut {
+        let count = members.len();
+        StillOut {
+            outstanding,
+            members,
+            joining: closes.map(|closes| Joining { auction, closes, first: 0, count }),
+        }
+    }
+
+    /// A later auction of the same step adds its pings.
+    pub(super) fn merge(into: &mut Option<StillOut>, more: Option<StillOut>) {
+        let Some(more) = more.filter(|more| !more.outstanding.is_empty()) else { return };
+        match into {
+            None => *into = Some(more),
+            Some(all) => {
+                let first = all.members.len();
+                all.outstanding.join(more.outstanding, first);
+                all.members.extend(more.members);
+                all.joining = more.joining.map(|joining| Joining { first, ..joining });
+            }
+        }
+    }
+}
+
+/// The step that a late bid may still help.
+struct Helped {
+    in_force: Arc<InForce>,
+    call: CallId,
+    step: u32,
+}
+
+impl Worker {
+    /// Hands in rows and the outcomes so far, and sees to it that every ping that is out gets its own.
+    pub(super) fn record(
+        self: &Arc<Self>,
+        ctx: &Ctx,
+        mut rows: Vec<Row>,
+        mut trail: Trail,
+        out: Option<StillOut>,
+    ) {
+        rows.push(Row::Trail(Box::new(trail.row())));
+        self.exchange.recorder.push(rows);
+        let pending = trail.pending();
+        count_outcomes(&trail, |target| !pending.contains(&target));
+        match out {
+            _ if pending.is_empty() => {}
+            Some(out) => {
+                let (worker, call, step) = (Arc::clone(self), ctx.call_id, ctx.step);
+                let helped = Helped { in_force: Arc::clone(&ctx.in_force), call, step };
+                tokio::spawn(async move { worker.linger(out, trail, &pending, &helped).await });
+            }
+            None => {
+                // Nobody's reply can come any more.
+                pending.iter().for_each(|target| trail.time_out(*target));
+                self.record_final(&trail, &pending);
+            }
+        }
+    }
+
+    /// Waits for late replies, then writes the outcomes that were pending.
+    async fn linger(
+        self: Arc<Self>,
+        mut out: StillOut,
+        mut trail: Trail,
+        pending: &[TargetIx],
+        helped: &Helped,
+    ) {
+        while let Some(late) = out.outstanding.next().await {
+            let target = out.members[late.entrant];
+            if let Some(joining) = out.joining.as_mut().filter(|joining| {
+                late.in_time && (joining.first..joining.first + joining.count).contains(&late.entrant)
+            }) {
+                let read = joining.closes.before(Duration::from_micros(1));
+                joining.auction.on_reply(late.entrant - joining.first, late.reply.clone(), read);
+                self.join(joining, &out.members, helped);
+            }
+            trail.resolve(target, late);
+        }
+        for target in pending {
+            trail.time_out(*target);
+        }
+        self.record_final(&trail, pending);
+    }
+
+    /// What stands for the next step of the call, ranked with what came.
+    fn join(&self, joining: &Joining, members: &[TargetIx], helped: &Helped) {
+        let ranking = joining.auction.ranking(self.exchange.clock.now());
+        let catalog = &helped.in_force.snapshot.catalog;
+        self.exchange.state.calls.with(helped.call, |live| {
+            let is_latest = live.steps.len() as u32 + 1 == helped.step;
+            let Some(rest) = live.rest.as_mut().filter(|_| is_latest) else { return };
+            let offered = &live.offered;
+            let standing = ranking.ranked.into_iter().map(|ranked| {
+                let target = catalog.target(members[joining.first + ranked.entrant]).id.clone();
+                Standing { target, ranked, basis: "auction" }
+            });
+            let is_new = |standing: &Standing| {
+                !offered.iter().any(|o| o.taker.as_ref().is_some_and(|taker| taker.target == standing.target))
+            };
+            rest.standing = standing.filter(is_new).take(STANDING_MAX).collect();
+        });
+    }
+
+    fn record_final(&self, trail: &Trail, pending: &[TargetIx]) {
+        count_outcomes(trail, |target| pending.contains(&target));
+        self.exchange.recorder.push(vec![Row::Trail(Box::new(trail.row()))]);
+    }
+}
+
+fn count_outcomes(trail: &Trail, counted: impl Fn(TargetIx) -> bool) {
+    if trail.is_test() {
+        return;
+    }
+    for (target, outcome) in trail.targets().into_iter().zip(trail.outcomes()) {
+        if counted(target) {
+            event::outcome(&outcome.buyer, outcome.reason);
+        }
+    }
+}

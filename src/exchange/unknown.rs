@@ -1,0 +1,89 @@
+//! Reports about calls nobody knows, kept for the operator: the newest ones, with what they said. Nothing is done about
+//! them here.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use super::Exchange;
+use crate::auction::bid::clean_note;
+use crate::carrier::generic::CarrierEvent;
+use crate::domain::{CarrierId, Timestamp};
+use crate::telemetry::event;
+
+impl Exchange {
+    /// Keeps a report about a call nobody knows.
+    pub fn keep_unknown(&self, carrier: Option<&CarrierId>, call: &str, event: &CarrierEvent) {
+        self.unknown.keep(UnknownReport {
+            received: self.clock.now(),
+            carrier: carrier.map(ToString::to_string),
+            call: call.to_owned(),
+            kind: event.kind,
+            detail: event.detail.clone(),
+        });
+    }
+}
+
+/// Reports kept.
+const KEPT: usize = 1_000;
+
+/// A report about an unknown call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownReport {
+    /// When it came.
+    pub received: Timestamp,
+    /// The carrier, where it showed who it is.
+    pub carrier: Option<String>,
+    /// The call as the report names it, without what could be a phone number.
+    pub call: String,
+    /// What it said happened.
+    pub kind: &'static str,
+    /// Cause, talk time and originator as text.
+    pub detail: String,
+}
+
+/// The newest reports about unknown calls.
+#[derive(Debug, Default)]
+pub struct UnknownReports {
+    kept: Mutex<VecDeque<UnknownReport>>,
+}
+
+impl UnknownReports {
+    /// One more; the oldest goes when there are too many.
+    pub fn keep(&self, report: UnknownReport) {
+        event::report_unknown(report.kind);
+        let report = UnknownReport { call: clean_note(&report.call), ..report };
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(report);
+    }
+
+    /// All of them, the newest first.
+    pub fn list(&self) -> Vec<UnknownReport> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_are_kept_and_no_number_is() {
+        let reports = UnknownReports::default();
+        for n in 0..KEPT + 5 {
+            reports.keep(UnknownReport {
+                received: Timestamp::default(),
+                carrier: None,
+                call: format!("{n} +15125550123"),
+                kind: "ended",
+                detail: String::new(),
+            });
+        }
+        let kept = reports.list();
+        assert_eq!(kept.len(), KEPT);
+        assert!(kept[0].call.starts_with("1004 ") && kept[KEPT - 1].call.starts_with("5 "));
+        assert!(kept.iter().all(|report| !report.call.contains("5550123")));
+    }
+}

@@ -1,0 +1,358 @@
+//! Twilio's requests: admitted by their signature, translated by `carrier::twilio`, decided by the exchange as any other.
+//!
+//! Whatever is admitted gets a document to act on. A caller hears our apology rather than the carrier's, and what only
+//! reports is told when it is on disk.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::CONTENT_TYPE;
+use hyper::{Method, Request};
+
+use super::Served;
+use super::api::{invalid, not_taken, parse_token};
+use super::reply::{Answer, body, nothing, xml};
+use crate::call::event::{CallEvent, EventKind};
+use crate::carrier::generic::{CarrierEvent, CarrierFault};
+use crate::carrier::twilio::form::Form;
+use crate::carrier::twilio::signature::{SETTINGS_HEADER, SIGNATURE_HEADER, Signed, verify};
+use crate::carrier::twilio::{self, LegKind, twiml};
+use crate::carrier::{CallerLeg, StepEnd, StepReport};
+use crate::domain::catalog::CarrierDialect;
+use crate::domain::{CallId, CarrierIx, Cause, EndedBy, Timestamp};
+use crate::exchange::progress::{Claim, NotTaken};
+use crate::exchange::{Asking, InForce};
+use crate::problem::{Code, Problem};
+use crate::state::calls::CallKey;
+
+/// A request that one of our Twilio carriers signed.
+struct Admitted {
+    in_force: Arc<InForce>,
+    carrier: CarrierIx,
+    form: Form,
+    token: Option<u128>,
+    /// Its last byte was read.
+    arrived: Timestamp,
+}
+
+impl Admitted {
+    fn key(&self, call_sid: &str) -> CallKey {
+        let carrier = self.in_force.snapshot.catalog.carrier(self.carrier).id.clone();
+        CallKey { carrier, carrier_call_id: call_sid.to_owned() }
+    }
+
+    /// The claim to a call whose URL we made: it carries the call's token.
+    fn claim(&self, call: &str, call_sid: &str) -> Result<Claim, Problem> {
+        let call = CallId::parse(call).ok_or_else(|| not_taken(&NotTaken::Unknown))?;
+        let token = self.token.ok_or_else(foreign)?;
+        let CallKey { carrier, carrier_call_id } = self.key(call_sid);
+        Ok(Claim { call, token: Some(token), carrier: Some(carrier), carrier_call_id: Some(carrier_call_id) })
+    }
+}
+
+/// The routes under `/twilio`.
+pub(super) async fn answer(
+    served: &Served,
+    request: Request<Incoming>,
+    route: &[&str],
+) -> Result<Answer, Problem> {
+    if !matches!(*request.method(), Method::GET | Method::POST) {
+        return Err(Problem::new(Code::MethodNotAllowed, "Use POST or GET."));
+    }
+    match route {
+        ["voice"] => voice(served, admit(served, request).await?).await,
+        ["dial", call, step] => dial(served, admit(served, request).await?, call, step).await,
+        ["leg", call, attempt] => leg(served, admit(served, request).await?, call, attempt).await,
+        ["status"] => status(served, admit(served, request).await?).await,
+        ["fallback"] => fallback(served, admit(served, request).await?).await,
+        ["done", call] => done(served, admit(served, request).await?, call).await,
+        _ => Err(Problem::new(
+            Code::NotFound,
+            "Twilio is answered at /twilio/voice, /twilio/fallback and /twilio/status, and the URLs of documents.",
+        )),
+    }
+}
+
+/// Reads the request and looks for the carrier whose secret signed it.
+async fn admit(served: &Served, request: Request<Incoming>) -> Result<Admitted, Problem> {
+    let exchange = &served.worker.exchange;
+    let (parts, incoming) = request.into_parts();
+    let body = body(incoming, served.limits).await?;
+    let arrived = exchange.clock.now();
+    let in_force = exchange.in_force.load_full();
+    let path_and_query = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let header = |name: &str| parts.headers.get(name).map(|value| value.as_bytes());
+    let signed = |public_url| Signed {
+        is_get: parts.method == Method::GET,
+        public_url,
+        path_and_query,
+        content_type: parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()),
+        body: &body,
+        signature: header(SIGNATURE_HEADER),
+        settings: header(SETTINGS_HEADER),
+    };
+    let carriers = in_force.snapshot.catalog.carriers.iter().enumerate();
+    let mut twilio = carriers.filter(|(_, carrier)| carrier.dialect == CarrierDialect::Twilio);
+    let signer = twilio.find_map(|(at, carrier)| {
+        let signed = signed(carrier.public_url.as_deref()?);
+        verify(&signed, &carrier.secrets).then_some((CarrierIx(at as u32), signed))
+    });
+    let Some((carrier, signed)) = signer else {
+        return Err(Problem::new(
+            Code::Forbidden,
+            "The request is not signed by a configured Twilio carrier: see `public_url` and `secrets`.",
+        ));
+    };
+    let form = signed.form().map_err(|error| {
+        let allowed = "at most 200 parameters in UTF-8";
+        invalid(vec![CarrierFault { at: format!("body: {error}"), value: None, allowed }])
+    })?;
+    let query = Form::parse(parts.uri.query().unwrap_or("").as_bytes()).unwrap_or_default();
+    let token = query.get("token").and_then(parse_token);
+    Ok(Admitted { carrier, form, token, arrived, in_force: Arc::clone(&in_force) })
+}
+
+/// A call rings: where to?
+async fn voice(served: &Served, admitted: Admitted) -> Result<Answer, Problem> {
+    let asked = twilio::request(&admitted.form).map_err(invalid)?;
+    let Admitted { in_force, carrier, arrived, .. } = admitted;
+    match served.worker.decide(in_force, carrier, asked, Asking::Open, arrived).await {
+        Some(answer) => Ok(xml(answer.body.clone())),
+        None => Err(Problem::new(Code::Unavailable, "No room for another call; use the number's fallback.")),
+    }
+}
+
+/// A `Dial` is over: what now?
+async fn dial(served: &Served, admitted: Admitted, call: &str, step: &str) -> Result<Answer, Problem> {
+    let step = number(step)?;
+    let report = twilio::dial(&admitted.form).map_err(invalid)?;
+    let claim = admitted.claim(call, &report.call_sid)?;
+    next(served, &admitted, claim, &report, step).await
+}
+
+async fn next(
+    served: &Served,
+    admitted: &Admitted,
+    claim: Claim,
+    report: &twilio::DialReport,
+    step: u32,
+) -> Result<Answer, Problem> {
+    let twilio::LegReport { cause, ended_by, talk_ms } = report.end;
+    let kind = EventKind::Ended { cause, ended_by, talk_ms };
+    let event = CallEvent { attempt: None, at: admitted.arrived, kind };
+    let talk = talk_ms.map(|ms| format!(", talk {ms} ms")).unwrap_or_default();
+    let detail = format!("{}, by {}{talk}", cause.as_str(), ended_by.as_str());
+    let ends = vec![StepEnd { attempt: None, event, detail }];
+    let report = StepReport { step, caller: report.caller, ends };
+    let gone = report.caller == CallerLeg::Gone;
+    match served.worker.next(claim, report, Asking::Open, admitted.arrived).await {
+        Ok(answer) => Ok(xml(answer.body.clone())),
+        Err(refused @ (NotTaken::WrongToken | NotTaken::OtherCarrier)) => Err(forbidden(&refused)),
+        Err(refused @ (NotTaken::NoStep | NotTaken::NoAttempt | NotTaken::NoEnd(_))) => {
+            Err(not_taken(&refused))
+        }
+        // Nobody would hear of it, and nobody asks again: the caller gets an end at least.
+        Err(NotTaken::Unknown | NotTaken::NotDurable(_)) if gone => Ok(xml(twiml::empty().into())),
+        Err(NotTaken::Unknown) => Ok(xml(twiml::hangup().into())),
+        Err(NotTaken::NotDurable(_)) => Ok(xml(twiml::sorry().into())),
+    }
+}
+
+/// News of a leg.
+async fn leg(served: &Served, admitted: Admitted, call: &str, attempt: &str) -> Result<Answer, Problem> {
+    let attempt = number(attempt)?;
+    let told = twilio::leg(&admitted.form).map_err(invalid)?;
+    let claim = admitted.claim(call, &told.parent_sid)?;
+    let (kind, what, cause) = match told.kind {
+        LegKind::Ringing => ("ringing", EventKind::Ringing, None),
+        LegKind::Answered => ("answered", EventKind::Answered, None),
+        LegKind::Over(cause) => ("leg_over", EventKind::LegOver { cause }, Some(cause)),
+        LegKind::Noted => ("noted", EventKind::Noted, None),
+    };
+    let mut detail: Vec<String> = cause.map(|cause| cause.as_str().to_owned()).into_iter().collect();
+    detail.extend(told.duration_s.map(|s| format!("leg of {s} s")));
+    let at = told.at.unwrap_or(admitted.arrived);
+    let event = CallEvent { attempt: Some(attempt), at, kind: what };
+    report(served, claim, CarrierEvent { event_id: told.event_id, kind, event, detail: detail.join(", ") })
+        .await
+}
+
+/// News of the caller's own call: of use where it is over and nobody said so.
+async fn status(served: &Served, admitted: Admitted) -> Result<Answer, Problem> {
+    let told = twilio::status(&admitted.form).map_err(invalid)?;
+    let key = admitted.key(&told.call_sid);
+    let ended = EventKind::CallEnded { cause: Cause::Normal, ended_by: EndedBy::Caller };
+    let (kind, what) = if told.is_over { ("call_ended", ended) } else { ("noted", EventKind::Noted) };
+    let event = CallEvent { attempt: None, at: told.at.unwrap_or(admitted.arrived), kind: what };
+    let event_id = format!("status:{kind}");
+    let event = CarrierEvent { event_id, kind, event, detail: String::new() };
+    let exchange = &served.worker.exchange;
+    let CallKey { carrier, carrier_call_id } = key.clone();
+    match exchange.state.calls.find(&key).await {
+        Some(call) => {
+            let id = Some(carrier_call_id);
+            let claim = Claim { call, token: None, carrier: Some(carrier), carrier_call_id: id };
+            report(served, claim, event).await
+        }
+        None => {
+            exchange.keep_unknown(Some(&carrier), &carrier_call_id, &event);
+            Err(not_taken(&NotTaken::Unknown))
+        }
+    }
+}
+
+/// The voice webhook or a document failed, says Twilio. A call that has a decision keeps it, unless that is what failed.
+async fn fallback(served: &Served, admitted: Admitted) -> Result<Answer, Problem> {
+    let asked = twilio::fallback(&admitted.form).map_err(invalid)?;
+    let failed = Failed::of(asked.error_url.as_deref());
+    let key = admitted.key(&asked.request.carrier_call_id);
+    crate::telemetry::event::fallback_asked(asked.error_code);
+    let exchange = &served.worker.exchange;
+    let Some(call) = exchange.state.calls.find(&key).await else {
+        let (in_force, carrier) = (Arc::clone(&admitted.in_force), admitted.carrier);
+        let decided =
+            served.worker.decide(in_force, carrier, asked.request, Asking::Fallback, admitted.arrived);
+        return match decided.await {
+            Some(answer) => Ok(xml(answer.body.clone())),
+            None => Ok(xml(twiml::sorry().into())),
+        };
+    };
+    let claim = Claim {
+        call,
+        token: None,
+        carrier: Some(key.carrier.clone()),
+        carrier_call_id: Some(key.carrier_call_id.clone()),
+    };
+    if let Failed::After(step) = failed
+        && !asked.unusable
+        && !exchange.state.calls.has_answer(call, step + 1)
+    {
+        // What the `Dial` came to was never told us. Where this request tells it, it is as good as that one.
+        let report = twilio::dial(&admitted.form).map_err(invalid)?;
+        return match admitted.form.get("DialCallStatus") {
+            Some(_) => next(served, &admitted, claim, &report, step).await,
+            None => Ok(xml(twiml::sorry().into())),
+        };
+    }
+    let step = failed.step();
+    if asked.unusable {
+        return instead(served, &admitted, claim, asked.request.caller, step).await;
+    }
+    match exchange.state.calls.answer(&key, call, step) {
+        Some(answer) => Ok(xml(answer.body.clone())),
+        None => Ok(xml(twiml::sorry().into())),
+    }
+}
+
+/// The document of this step was of no use: its attempt is given up, and the static answer takes its place.
+async fn instead(
+    served: &Served,
+    admitted: &Admitted,
+    claim: Claim,
+    caller: CallerLeg,
+    step: u32,
+) -> Result<Answer, Problem> {
+    let kind = EventKind::Ended { cause: Cause::Failed, ended_by: EndedBy::Exchange, talk_ms: None };
+    let event = CallEvent { attempt: None, at: admitted.arrived, kind };
+    let detail = "the document was of no use to the carrier".to_owned();
+    let report = StepReport { step, caller, ends: vec![StepEnd { attempt: None, event, detail }] };
+    match served.worker.next(claim, report, Asking::Fallback, admitted.arrived).await {
+        Ok(answer) => Ok(xml(answer.body.clone())),
+        Err(_) => Ok(xml(twiml::sorry().into())),
+    }
+}
+
+/// A message was left.
+async fn done(served: &Served, admitted: Admitted, call: &str) -> Result<Answer, Problem> {
+    let call_sid = admitted.form.get("CallSid").unwrap_or("").to_owned();
+    let claim = admitted.claim(call, &call_sid)?;
+    let event = CallEvent { attempt: None, at: admitted.arrived, kind: EventKind::Noted };
+    let seconds = admitted.form.get("RecordingDuration").unwrap_or("0");
+    let detail = format!("message of {} s", seconds.parse::<u32>().unwrap_or(0));
+    let event = CarrierEvent { event_id: "done".to_owned(), kind: "recording", event, detail };
+    match report(served, claim, event).await {
+        Err(problem) if problem.status == 403 => Err(problem),
+        _ => Ok(xml(twiml::hangup().into())),
+    }
+}
+
+async fn report(served: &Served, claim: Claim, event: CarrierEvent) -> Result<Answer, Problem> {
+    let exchange = &served.worker.exchange;
+    let (carrier, call) = (claim.carrier.clone(), claim.call);
+    match Arc::clone(exchange).report(claim, event.clone()).await {
+        Ok(()) => Ok(nothing()),
+        Err(NotTaken::Unknown) => {
+            exchange.keep_unknown(carrier.as_ref(), &call.to_string(), &event);
+            Err(not_taken(&NotTaken::Unknown))
+        }
+        Err(refused @ (NotTaken::WrongToken | NotTaken::OtherCarrier)) => Err(forbidden(&refused)),
+        Err(refused) => Err(not_taken(&refused)),
+    }
+}
+
+/// Which document failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failed {
+    /// The first one, or nobody says which.
+    First,
+    /// The one that a `Dial` of this step asked for.
+    After(u32),
+}
+
+impl Failed {
+    fn of(error_url: Option<&str>) -> Failed {
+        let path = error_url.and_then(|url| url.split(['?', '#']).next()).unwrap_or("");
+        let mut segments = path.rsplit('/');
+        let (step, _, dial) = (segments.next(), segments.next(), segments.next());
+        match (dial, step.and_then(|step| step.parse().ok())) {
+            (Some("dial"), Some(step)) if step > 0 => Failed::After(step),
+            _ => Failed::First,
+        }
+    }
+
+    fn step(self) -> u32 {
+        match self {
+            Failed::First => 1,
+            Failed::After(step) => step.saturating_add(1),
+        }
+    }
+}
+
+fn number(text: &str) -> Result<u32, Problem> {
+    text.parse().map_err(|_| not_taken(&NotTaken::NoStep))
+}
+
+fn foreign() -> Problem {
+    forbidden(&NotTaken::WrongToken)
+}
+
+/// To a carrier that is known by its signature, a token or a call of somebody else is forbidden, not unknown.
+fn forbidden(why: &NotTaken) -> Problem {
+    let what = match why {
+        NotTaken::WrongToken => "The URL does not carry the call's token.",
+        _ => "The call is another carrier's, or goes by another CallSid.",
+    };
+    Problem::new(Code::Forbidden, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_failed_document_is_told_by_its_url() {
+        let call = "00000000000000000000000007";
+        let table = [
+            (None, Failed::First),
+            (Some("https://x.example/twilio/voice"), Failed::First),
+            (Some(&*format!("https://x.example/twilio/dial/{call}/2?token=0a#rt=4000")), Failed::After(2)),
+            (Some(&*format!("https://x.example/a/twilio/dial/{call}/0?token=0a")), Failed::First),
+            (Some("https://x.example/twilio/dial/2"), Failed::First),
+            (Some("nonsense"), Failed::First),
+        ];
+        for (url, expected) in table {
+            assert_eq!(Failed::of(url), expected, "{url:?}");
+        }
+        assert_eq!((Failed::First.step(), Failed::After(2).step()), (1, 3));
+    }
+}

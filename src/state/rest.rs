@@ -1,0 +1,57 @@
+//! What the next steps of a call are taken by: plain values with slugs, since a call never holds the catalog it was
+//! decided by. Whether they still hold is asked of the catalog in force when a step is taken, in `exchange`.
+
+use std::sync::Arc;
+
+use crate::auction::rank::Ranked;
+use crate::carrier::CarrierRequest;
+use crate::domain::{Money, Payout, PlanId, TargetId, Terminal};
+
+/// Bids kept for later attempts of one call; the lowest are let go.
+pub const STANDING_MAX: usize = 16;
+
+/// What is left of a decision.
+#[derive(Clone, Debug)]
+pub struct Rest {
+    /// What the carrier asked.
+    pub request: Arc<CarrierRequest>,
+    /// The plan that is walked.
+    pub plan: PlanId,
+    /// Its last action.
+    pub terminal: Terminal,
+    /// What the publisher was promised; `None` for calls to unknown numbers.
+    pub payout: Option<Payout>,
+    /// Seed of its draws.
+    pub seed: u64,
+    /// Offers that were beaten by the one handed out, best first.
+    pub standing: Vec<Standing>,
+    /// The rest of the walk, each step with its place in the whole one, which draws are seeded by.
+    pub walk: Vec<(usize, Ahead)>,
+}
+
+/// An offer that lost and may still be taken.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Whose.
+    pub target: TargetId,
+    /// Its terms, and its place in the order.
+    pub ranked: Ranked,
+    /// What an answer by it rests on: `auction` or `static`.
+    pub basis: &'static str,
+}
+
+/// One step of a walk that was not taken yet.
+#[derive(Clone, Debug)]
+pub enum Ahead {
+    /// Offer the call to this static target.
+    Dial(TargetId),
+    /// Ask these at once.
+    Auction {
+        /// Who takes part.
+        members: Vec<TargetId>,
+        /// Lowest price it accepts.
+        floor: Money,
+        /// What competes with the highest tier.
+        takeover: Option<Money>,
+    },
+}
