@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::decide::{Ctx, Decided, Prepared, Taken};
+use super::decide::{Ctx, Prepared};
 use super::progress::attempt_row;
+use super::story::{Decided, Taken};
 use super::subject::{kept, record_token};
 use super::{Rules, Worker};
 use crate::billing::Terms;
@@ -78,7 +79,7 @@ impl Worker {
         let mut live = self.live(ctx, Some(&prepared), Some(rest));
         let mut rows = Vec::new();
         if is_dial(&reply.action) {
-            let patience = self.patience(ctx, taken.as_ref().map(|taken| taken.target));
+            let patience = self.patience(ctx, &prepared, taken.as_ref().map(|taken| taken.target));
             let offered = self.offered(ctx, &prepared, taken, &reply, now);
             rows.push(Row::Attempt(Box::new(attempt_row(&prepared.trail.keys(), live.test, &offered, now))));
             live.call.offer(ctx.attempt, self.kind(ctx, &offered), patience, now);
@@ -154,7 +155,7 @@ impl Worker {
         Live {
             id: ctx.call_id,
             key: ctx.key(),
-            at: ctx.arrived,
+            at: ctx.call_at,
             campaign: campaign.map(|campaign| campaign.id.clone()),
             publisher: line.map(|line| catalog.publisher(line.publisher).id.clone()),
             caller: ctx.request.tail,
@@ -195,9 +196,9 @@ impl Worker {
         };
         Rest {
             request: Arc::clone(&ctx.request),
-            plan: prepared.plan.clone(),
+            plan: prepared.way.plan.clone(),
             terminal: prepared.subject.plan.terminal.clone(),
-            payout: prepared.promised.or_else(|| {
+            payout: prepared.way.promised.or_else(|| {
                 let line = prepared.subject.line?;
                 Some(*catalog.payout(line.publisher, line.campaign))
             }),
@@ -205,7 +206,10 @@ impl Worker {
             standing: standing
                 .map(|(ix, ranked, basis)| Standing { target: id(ix), ranked: ranked.clone(), basis })
                 .collect(),
-            walk: prepared.walk[decided.walked..].iter().map(|(place, step)| (*place, ahead(step))).collect(),
+            walk: prepared.way.walk[decided.walked..]
+                .iter()
+                .map(|(place, step)| (*place, ahead(step)))
+                .collect(),
         }
     }
 
@@ -219,11 +223,12 @@ impl Worker {
         now: Timestamp,
     ) -> Offered {
         let catalog = &ctx.in_force.snapshot.catalog;
+        let at = taken.as_ref().map_or(now, |taken| taken.held.at);
         let taker = taken.map(|taken| {
             let target = catalog.target(taken.target);
             let line =
                 prepared.subject.line.expect("a call to an unknown number is never offered to a target");
-            let payout = prepared.promised.unwrap_or(*catalog.payout(line.publisher, line.campaign));
+            let payout = prepared.way.promised.unwrap_or(*catalog.payout(line.publisher, line.campaign));
             Taker {
                 target: target.id.clone(),
                 buyer: catalog.buyer(target.buyer).id.clone(),
@@ -234,13 +239,13 @@ impl Worker {
                     money_step: ctx.in_force.snapshot.money_step,
                     test: ctx.request.test,
                 },
-                hold: taken.guard.keep(),
+                hold: taken.held.guard.keep(),
             }
         });
         Offered {
             attempt: ctx.attempt,
             step: ctx.step,
-            at: now,
+            at,
             basis: reply.basis,
             why: reply.reason,
             catalog: catalog.digest.clone(),
@@ -259,10 +264,12 @@ impl Worker {
     }
 
     /// How long what is waited for with an attempt that rings so long.
-    pub(super) fn patience(&self, ctx: &Ctx, taken: Option<TargetIx>) -> Patience {
+    pub(super) fn patience(&self, ctx: &Ctx, prepared: &Prepared<'_>, taken: Option<TargetIx>) -> Patience {
         let late_events = self.exchange.rules.late_events;
         let (ring, talk) = match taken {
-            Some(target) => (ring(ctx, target), ctx.in_force.snapshot.catalog.target(target).max_talk),
+            Some(target) => {
+                (ring(ctx, prepared, target), ctx.in_force.snapshot.catalog.target(target).max_talk)
+            }
             None => (TERMINAL_RING, TERMINAL_TALK),
         };
         Patience { late_events, unanswered: ring + UNANSWERED_SLACK, answered: talk + ANSWERED_SLACK }
@@ -285,9 +292,9 @@ fn action(ctx: &Ctx, prepared: &Prepared<'_>, taken: Option<&Taken>, rules: &Rul
         Some(taken) => {
             let target = catalog.target(taken.target);
             let address = taken.offer.destination.clone().unwrap_or_else(|| target.address.clone());
-            dial(address, "buyer", ring(ctx, taken.target))
+            dial(address, "buyer", ring(ctx, prepared, taken.target))
         }
-        None => match prepared.terminal {
+        None => match prepared.way.terminal {
             Terminal::Dial(address) => dial(address.clone(), "terminal", TERMINAL_RING),
             Terminal::Voicemail(greeting) => Action::Voicemail(greeting.clone()),
             Terminal::Message(text) => Action::Message(text.clone()),
@@ -297,8 +304,10 @@ fn action(ctx: &Ctx, prepared: &Prepared<'_>, taken: Option<&Taken>, rules: &Rul
 }
 
 /// How long the target rings: its own time, within what is left of the call's budget.
-fn ring(ctx: &Ctx, target: TargetIx) -> Duration {
-    ctx.in_force.snapshot.catalog.target(target).ring.min(ctx.ring)
+fn ring(ctx: &Ctx, prepared: &Prepared<'_>, target: TargetIx) -> Duration {
+    let catalog = &ctx.in_force.snapshot.catalog;
+    let budget = prepared.subject.campaign(catalog).map_or(Duration::MAX, |campaign| campaign.ring_budget);
+    catalog.target(target).ring.min(ctx.ring).min(budget)
 }
 
 pub(super) fn is_dial(action: &Action) -> bool {

@@ -8,23 +8,16 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-
-use super::ask::{Asking, Bars, Run, entrant, fixed_offer};
-use super::linger::StillOut;
-use super::since::{PAUSED_SINCE, Refused, paused_since, same_target};
+use super::ask::{Asking, Bars, entrant, fixed_offer};
+use super::story::claims;
 use super::subject::Subject;
 use super::trail::Trail;
 use super::{Deciding, InForce, Worker};
 use crate::auction::bid::clean_note;
-use crate::auction::rank::Ranked;
 use crate::auction::{Auction, Offer, accept};
 use crate::billing::min_price;
-use crate::capacity::{Basis, CapKey, Claim, Entity, NO_LIMIT};
 use crate::carrier::{CallerLeg, CarrierRequest};
-use crate::domain::catalog::Limits;
 use crate::domain::draw::mix;
-use crate::domain::schedule::day_window;
 use crate::domain::{
     CallId, Carrier, CarrierIx, Money, Payout, PlanId, Reason, TargetIx, Terminal, Timestamp,
 };
@@ -32,7 +25,6 @@ use crate::records::row::CallKeys;
 use crate::routing::ring_tree::{Step, walk};
 use crate::routing::{Facts, Verdict, screen};
 use crate::state::calls::{Answer, Begin, CallKey, Ticket, wait};
-use crate::state::capacity::HoldGuard;
 use crate::telemetry::event;
 
 /// Kept free between the end of an auction and the carrier's ceiling, for holding and answering.
@@ -48,8 +40,10 @@ pub(super) struct Ctx {
     pub(super) request: Arc<CarrierRequest>,
     /// Where the caller is.
     pub(super) caller: CallerLeg,
-    /// The last byte of the request was read: T0.
+    /// The last byte of the request for this step was read: T0.
     pub(super) arrived: Timestamp,
+    /// The same of the call's first request.
+    pub(super) call_at: Timestamp,
     pub(super) call_id: CallId,
     pub(super) seed: u64,
     pub(super) about: u64,
@@ -91,15 +85,6 @@ impl Ctx {
     }
 }
 
-/// Who takes the call.
-pub(super) struct Taken {
-    pub(super) target: TargetIx,
-    pub(super) offer: Offer,
-    pub(super) guard: HoldGuard,
-    pub(super) basis: &'static str,
-    pub(super) reason: Reason,
-}
-
 /// What a step walks: the whole plan, or what earlier steps left of it.
 pub(super) struct Way<'a> {
     /// Targets that may be given the call, in the order of the plan.
@@ -118,38 +103,13 @@ pub(super) struct Way<'a> {
 pub(super) struct Prepared<'a> {
     pub(super) subject: Subject<'a>,
     /// What is walked.
-    pub(super) walk: Vec<(usize, Step<'a>)>,
-    /// What the publisher was promised earlier.
-    pub(super) promised: Option<Payout>,
-    /// What happens when nobody takes the call.
-    pub(super) terminal: &'a Terminal,
-    /// The plan's name.
-    pub(super) plan: &'a PlanId,
+    pub(super) way: Way<'a>,
     pub(super) trail: Trail,
     pub(super) bars: Bars,
     /// What would be tried, in order, if nobody could be asked: by step of the walk.
     pub(super) static_answer: Vec<(usize, TargetIx, Offer)>,
     /// Why the whole call goes to the terminal action without trying anybody.
     pub(super) barred: Option<Reason>,
-}
-
-/// A decision.
-pub(super) struct Decided {
-    pub(super) taken: Option<Taken>,
-    /// Why nobody took it.
-    pub(super) reason: Reason,
-    /// How many steps of the walk are done with.
-    pub(super) walked: usize,
-    /// Offers that the one taken has beaten, best first.
-    pub(super) beaten: Vec<(TargetIx, Ranked, &'static str)>,
-    /// Pings that are out.
-    pub(super) out: Option<StillOut>,
-    /// Ours alone: until the last ping was written, and from the event that ended the auction.
-    pub(super) own_before: Duration,
-    pub(super) own_since: Timestamp,
-    pub(super) pinged: bool,
-    /// No connection had to be opened for it: only then its own share is a measurement.
-    pub(super) measured: bool,
 }
 
 impl Worker {
@@ -184,6 +144,7 @@ impl Worker {
                         caller: request.caller,
                         request: Arc::new(request.clone()),
                         arrived,
+                        call_at: arrived,
                         call_id: self.exchange.entropy.call_id(arrived),
                         seed: self.exchange.entropy.bits(),
                         about,
@@ -233,37 +194,22 @@ impl Worker {
         }
     }
 
-    /// The story behind its fence.
-    pub(super) async fn settled_story(
-        &self,
-        ctx: &Ctx,
-        prepared: &mut Prepared<'_>,
-        standing: Vec<(TargetIx, Ranked, &'static str)>,
-    ) -> Decided {
-        let story = AssertUnwindSafe(self.story(ctx, prepared, standing)).catch_unwind().await;
-        story.unwrap_or_else(|_| {
-            event::panicked("decide", "the static answer stands in");
-            self.stand_in(ctx, prepared)
-        })
-    }
-
     /// Everything that can be known without asking anybody.
     pub(super) fn prepare<'a>(&self, ctx: &'a Ctx, subject: Subject<'a>, way: Way<'a>) -> Prepared<'a> {
         let snapshot = &ctx.in_force.snapshot;
         let catalog = &snapshot.catalog;
         let campaign = subject.campaign(catalog);
-        let Way { targets, walk, promised, terminal, plan } = way;
         let keys = CallKeys {
             call_id: ctx.call_id,
-            at: ctx.arrived,
+            at: ctx.call_at,
             campaign: campaign.map(|campaign| campaign.id.clone()),
             publisher: subject.line.map(|line| catalog.publisher(line.publisher).id.clone()),
         };
         let about = (ctx.step, ctx.request.test, ctx.seed);
-        let mut trail = Trail::open(keys, about, catalog, plan, targets, &subject.tags);
+        let mut trail = Trail::open(keys, about, catalog, way.plan, &way.targets, &subject.tags);
         let bars = match (campaign, subject.line) {
             (Some(campaign), Some(line)) => {
-                let payout = promised.unwrap_or(*catalog.payout(line.publisher, line.campaign));
+                let payout = way.promised.unwrap_or(*catalog.payout(line.publisher, line.campaign));
                 Bars { floor: campaign.floor, min_price: min_price(&payout, campaign.min_margin) }
             }
             _ => Bars { floor: Money::ZERO, min_price: Money::ZERO },
@@ -278,11 +224,11 @@ impl Worker {
                 trail.close(target, reason, None, None);
             }
             let static_answer = Vec::new();
-            return Prepared { subject, walk, promised, terminal, plan, trail, bars, static_answer, barred };
+            return Prepared { subject, way, trail, bars, static_answer, barred };
         }
         self.screen(ctx, &subject, &mut trail);
-        let static_answer = self.static_answer(ctx, &walk, bars, &mut trail);
-        Prepared { subject, walk, promised, terminal, plan, trail, bars, static_answer, barred }
+        let static_answer = self.static_answer(ctx, &way.walk, bars, &mut trail);
+        Prepared { subject, way, trail, bars, static_answer, barred }
     }
 
     /// Refuses every target that may not take the call: first by what the catalog says, then by capacity.
@@ -348,209 +294,6 @@ impl Worker {
         }
         answer
     }
-
-    /// Tries the offers that stand from an earlier step, then walks on: auctions ask, static targets are tried, the first
-    /// that can be held takes the call.
-    async fn story(
-        &self,
-        ctx: &Ctx,
-        prepared: &mut Prepared<'_>,
-        standing: Vec<(TargetIx, Ranked, &'static str)>,
-    ) -> Decided {
-        let mut decided = Decided {
-            taken: None,
-            reason: prepared.barred.unwrap_or(Reason::NoTaker),
-            walked: 0,
-            beaten: Vec::new(),
-            out: None,
-            own_before: Duration::ZERO,
-            own_since: ctx.arrived,
-            pinged: false,
-            measured: true,
-        };
-        if prepared.barred.is_some() {
-            return decided;
-        }
-        self.try_standing(ctx, prepared, standing, &mut decided);
-        if decided.taken.is_some() {
-            return decided;
-        }
-        let slot = Arc::clone(&self.exchange.slots).try_acquire_owned();
-        let asking = if slot.is_ok() { ctx.asking } else { Asking::Overload };
-        for (at, step) in prepared.walk.clone() {
-            decided.walked += 1;
-            decided.taken = match step {
-                Step::Dial(_) => self.try_static(ctx, prepared, |step| step == at),
-                Step::Auction(node) => {
-                    let (subject, bars) = (&prepared.subject, prepared.bars);
-                    let run = self.auction(ctx, subject, bars, &mut prepared.trail, (at, node), asking);
-                    self.try_ranked(ctx, &prepared.subject, &mut prepared.trail, run, &mut decided).await
-                }
-            };
-            if decided.taken.is_some() {
-                break;
-            }
-        }
-        decided
-    }
-
-    /// Splits the time so far into ours and the buyers': an auction that asked nobody was all ours, and of one that had
-    /// to open connections nobody can say.
-    fn note_run(run: &Run, decided: &mut Decided) {
-        if !run.has_asked() {
-            return;
-        }
-        let written = run.written();
-        if let Some(written) = written {
-            decided.own_before += written.last.since(decided.own_since);
-        }
-        decided.measured &= written.is_some_and(|written| written.all_warm);
-        decided.own_since = run.closed;
-        decided.pinged = true;
-    }
-
-    /// Tries the static answer's targets of the chosen steps, in order.
-    fn try_static(
-        &self,
-        ctx: &Ctx,
-        prepared: &mut Prepared<'_>,
-        chosen: impl Fn(usize) -> bool,
-    ) -> Option<Taken> {
-        for (step, target, offer) in prepared.static_answer.clone() {
-            if !chosen(step) || !prepared.trail.is_open(target) {
-                continue;
-            }
-            match self.hold(ctx, &prepared.subject, target) {
-                Ok(guard) => {
-                    prepared.trail.close(target, Reason::Won, Some(offer.price), None);
-                    return Some(Taken { target, offer, guard, basis: "static", reason: Reason::Static });
-                }
-                Err(refused) => {
-                    prepared.trail.close(target, refused.reason, Some(offer.price), Some(refused.note));
-                }
-            }
-        }
-        None
-    }
-
-    /// Tries the offers that an earlier step left standing, in their order, as far as they hold now.
-    fn try_standing(
-        &self,
-        ctx: &Ctx,
-        prepared: &mut Prepared<'_>,
-        standing: Vec<(TargetIx, Ranked, &'static str)>,
-        decided: &mut Decided,
-    ) {
-        let handed_out_until = ctx.arrived.after(self.exchange.rules.dial_guard);
-        for (target, ranked, basis) in standing {
-            let price = Some(ranked.offer.price);
-            if !prepared.trail.is_open(target) {
-                continue;
-            }
-            if ranked.offer.expires.is_some_and(|expires| expires < handed_out_until) {
-                prepared.trail.close(target, Reason::Expired, price, None);
-                continue;
-            }
-            if decided.taken.is_some() {
-                decided.beaten.push((target, ranked, basis));
-                continue;
-            }
-            match self.hold(ctx, &prepared.subject, target) {
-                Ok(guard) => {
-                    prepared.trail.close(target, Reason::Won, price, None);
-                    let reason = if basis == "auction" { Reason::Won } else { Reason::Static };
-                    decided.taken = Some(Taken { target, offer: ranked.offer, guard, basis, reason });
-                }
-                Err(refused) => prepared.trail.close(target, refused.reason, price, Some(refused.note)),
-            }
-        }
-        for (target, ranked, _) in &decided.beaten {
-            prepared.trail.close(*target, Reason::Outbid, Some(ranked.offer.price), None);
-        }
-    }
-
-    /// Runs the auction to its end: as soon as it is settled, who comes first is held. Who cannot be is struck, and the
-    /// auction goes on without it, with the bids that came meanwhile. Who comes after the winner lost to it.
-    async fn try_ranked(
-        &self,
-        ctx: &Ctx,
-        subject: &Subject<'_>,
-        trail: &mut Trail,
-        mut run: Run,
-        decided: &mut Decided,
-    ) -> Option<Taken> {
-        let (taken, unplaced) = loop {
-            let ranking = run.settle(&self.exchange.clock).await;
-            let Some((first, rest)) = ranking.ranked.split_first() else {
-                if run.may_go_on() {
-                    continue;
-                }
-                break (None, ranking.unplaced);
-            };
-            let (target, price) = (run.target(first.entrant), Some(first.offer.price));
-            match self.hold(ctx, subject, target) {
-                Ok(guard) => {
-                    trail.close(target, Reason::Won, price, None);
-                    let (basis, reason) =
-                        if run.has_bids { ("auction", Reason::Won) } else { ("static", Reason::Static) };
-                    for lost in rest {
-                        let reason = lost.lost_to(first);
-                        trail.close(run.target(lost.entrant), reason, Some(lost.offer.price), None);
-                        decided.beaten.push((run.target(lost.entrant), lost.clone(), basis));
-                    }
-                    let offer = first.offer.clone();
-                    break (Some(Taken { target, offer, guard, basis, reason }), ranking.unplaced);
-                }
-                Err(refused) => {
-                    trail.close(target, refused.reason, price, Some(refused.note));
-                    run.strike(first.entrant);
-                }
-            }
-        };
-        Self::note_run(&run, decided);
-        StillOut::merge(&mut decided.out, run.end(ctx, trail, unplaced, taken.is_some()));
-        taken
-    }
-
-    /// Holds what the target takes now, in the windows of now; a test call takes nothing. The decision keeps its terms,
-    /// but a catalog that came into force since is heard: who was paused meanwhile gets no call, and its limits count.
-    fn hold(&self, ctx: &Ctx, subject: &Subject<'_>, target: TargetIx) -> Result<HoldGuard, Refused> {
-        let now = self.exchange.clock.now();
-        let current = self.exchange.in_force.load();
-        let is_same = Arc::ptr_eq(&current, &ctx.in_force);
-        if !is_same && let Some(reason) = paused_since(ctx, subject, target, &current) {
-            return Err(Refused { reason, note: PAUSED_SINCE.to_owned() });
-        }
-        let claims = match (ctx.request.test, is_same) {
-            (true, _) => Vec::new(),
-            (false, true) => claims(&ctx.in_force, target, now),
-            (false, false) => match same_target(ctx, target, &current) {
-                Some(there) => claims(&current, there, now),
-                None => claims(&ctx.in_force, target, now),
-            },
-        };
-        let taken = self.exchange.state.gauges.hold(self.exchange.entropy.hold_id(now), &claims);
-        taken.map_err(|key| Refused { reason: Reason::HoldLost, note: key.to_string() })
-    }
-
-    /// What answers when the story failed: the static answer, held like any other.
-    fn stand_in(&self, ctx: &Ctx, prepared: &mut Prepared<'_>) -> Decided {
-        let taken = self.try_static(ctx, prepared, |_| true);
-        for target in prepared.trail.targets() {
-            prepared.trail.close(target, Reason::InternalError, None, None);
-        }
-        Decided {
-            taken: taken.map(|taken| Taken { reason: Reason::InternalError, ..taken }),
-            reason: Reason::InternalError,
-            walked: prepared.walk.len(),
-            beaten: Vec::new(),
-            out: None,
-            own_before: Duration::ZERO,
-            own_since: ctx.arrived,
-            pinged: false,
-            measured: true,
-        }
-    }
 }
 
 /// What a repeat must be about too.
@@ -558,26 +301,4 @@ fn about(request: &CarrierRequest) -> u64 {
     let mut hasher = DefaultHasher::new();
     (request.to.reveal(), request.from.map(|from| from.digits())).hash(&mut hasher);
     hasher.finish()
-}
-
-/// What handing a call to this target now takes, in the order in which capacity is taken. What has no limit is counted
-/// too: one that a reload sets must know what is in progress and what the day has had.
-fn claims(in_force: &InForce, ix: TargetIx, now: Timestamp) -> Vec<Claim> {
-    let catalog = &in_force.snapshot.catalog;
-    let target = catalog.target(ix);
-    let buyer = catalog.buyer(target.buyer);
-    let day = day_window(&buyer.zone, now).start;
-    let mut claims = Vec::new();
-    let mut add = |entity: Entity, limits: &Limits| {
-        let mut claim = |basis, window, limit: Option<u32>| {
-            let key = CapKey { entity: entity.clone(), basis, window };
-            claims.push(Claim { key, limit: limit.unwrap_or(NO_LIMIT) });
-        };
-        claim(Basis::Concurrency, Timestamp::default(), limits.concurrency);
-        claim(Basis::BillableDay, day, limits.daily_billable);
-    };
-    add(Entity::Buyer(buyer.id.clone()), &buyer.limits);
-    add(Entity::Target(target.id.clone()), &target.limits);
-    claims.sort();
-    claims
 }

@@ -13,11 +13,11 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 
 use super::answer::is_dial;
-use super::decide::{Ctx, Decided, Way};
+use super::decide::{Ctx, Prepared, Way};
 use super::progress::{Aftermath, Claim, NotTaken, attempt_row, outcome};
+use super::story::{Beaten, Decided};
 use super::subject::Subject;
-use super::{Asking, Deciding, Worker};
-use crate::auction::rank::Ranked;
+use super::{Asking, Deciding, InForce, Worker};
 use crate::call::Onward;
 use crate::call::event::CallEvent;
 use crate::carrier::{Action, CallerLeg, CarrierReply, StepReport};
@@ -51,6 +51,7 @@ type Written = futures_util::future::BoxFuture<'static, Result<(), CommitError>>
 struct Job {
     call: CallId,
     carrier: CarrierIx,
+    call_at: Timestamp,
     token: u128,
     asking: Asking,
     caller: CallerLeg,
@@ -112,6 +113,13 @@ impl Worker {
             let carrier =
                 in_force.snapshot.catalog.carrier_named(&live.key.carrier).ok_or(NotTaken::Unknown)?;
             if let Some(begun) = known(live, report)? {
+                let begun = match begun {
+                    // What the first to hear it had to wait for, this one has to as well.
+                    Begun::Known(answer, _) if live.said_goodbye => {
+                        Begun::Known(answer, Some(Box::pin(slot.commit(Vec::new()))))
+                    }
+                    begun => begun,
+                };
                 return Ok((begun, Aftermath::default(), live.campaign.clone()));
             }
             let mut aftermath = self.take_ends(claim.call, live, report, now)?;
@@ -125,6 +133,7 @@ impl Worker {
                     job = Some(Job {
                         call: claim.call,
                         carrier,
+                        call_at: live.at,
                         token: live.token,
                         asking,
                         caller: report.caller,
@@ -239,7 +248,7 @@ impl Worker {
     }
 
     /// Takes the step behind its fence, and tells everybody who waits.
-    async fn take_step(self: Arc<Self>, in_force: Arc<super::InForce>, job: Job, arrived: Timestamp) {
+    async fn take_step(self: Arc<Self>, in_force: Arc<InForce>, job: Job, arrived: Timestamp) {
         let (call, step) = (job.call, job.step);
         let story =
             AssertUnwindSafe(Arc::clone(&self).step_story(in_force, job, arrived)).catch_unwind().await;
@@ -265,9 +274,22 @@ impl Worker {
         }
     }
 
-    async fn step_story(self: Arc<Self>, in_force: Arc<super::InForce>, job: Job, arrived: Timestamp) {
-        let Job { call, carrier, token, asking, caller, step, attempt, onward, tried, campaign, rest, tell } =
-            job;
+    async fn step_story(self: Arc<Self>, in_force: Arc<InForce>, job: Job, arrived: Timestamp) {
+        let Job {
+            call,
+            carrier,
+            call_at,
+            token,
+            asking,
+            caller,
+            step,
+            attempt,
+            onward,
+            tried,
+            campaign,
+            rest,
+            tell,
+        } = job;
         let ring = match onward {
             Onward::Attempt { ring } => ring,
             Onward::Terminal | Onward::Finished => Duration::ZERO,
@@ -279,6 +301,7 @@ impl Worker {
             request: Arc::clone(&rest.request),
             caller,
             arrived,
+            call_at,
             call_id: call,
             seed,
             about: 0,
@@ -310,7 +333,7 @@ impl Worker {
     fn finish_step(
         self: &Arc<Self>,
         ctx: &Ctx,
-        prepared: super::decide::Prepared<'_>,
+        prepared: Prepared<'_>,
         mut decided: Decided,
         tell: &watch::Sender<Option<Arc<Answer>>>,
     ) {
@@ -320,7 +343,7 @@ impl Worker {
         reply.decided_us = now.since(ctx.arrived).as_micros() as u64;
         let mut taken = decided.taken.take();
         let rest = self.rest(ctx, &prepared, &decided);
-        let patience = self.patience(ctx, taken.as_ref().map(|taken| taken.target));
+        let patience = self.patience(ctx, &prepared, taken.as_ref().map(|taken| taken.target));
         let mut rows = Vec::new();
         let told = exchange.state.calls.with(ctx.call_id, |live| {
             let mut aftermath = Aftermath::default();
@@ -380,7 +403,7 @@ fn known(live: &Live, report: &StepReport) -> Result<Option<Begun>, NotTaken> {
 /// What is left of a decision, in terms of the catalog in force now.
 struct Left {
     targets: Vec<TargetIx>,
-    standing: Vec<(TargetIx, Ranked, &'static str)>,
+    standing: Vec<Beaten>,
     walk: Vec<(usize, Node)>,
 }
 

@@ -35,7 +35,7 @@ impl Trail {
         about: (u32, bool, u64),
         catalog: &Catalog,
         plan: &PlanId,
-        targets: Vec<TargetIx>,
+        targets: &[TargetIx],
         tags: &Tags,
     ) -> Trail {
         let (step, test, seed) = about;
@@ -68,7 +68,7 @@ impl Trail {
                 .collect(),
             outcomes: Vec::new(),
         };
-        Trail { row, lines: targets.into_iter().map(line).collect() }
+        Trail { row, lines: targets.iter().copied().map(line).collect() }
     }
 
     /// Who and what it is about.

@@ -1,8 +1,9 @@
 //! What follows an attempt that came to nothing: the next step, to whom, at whose terms, and when nothing does.
 
+use load::bidders::Behaviour;
 use serde_json::{Value, json};
 
-use crate::support::bids::{bid, bidders, no_bid};
+use crate::support::bids::{bid, bid_after, bidders, no_bid};
 use crate::support::market::{CALLER, NUMBER};
 use crate::support::{Exchange, Market, eventually, request};
 
@@ -141,9 +142,8 @@ fn the_same_step_again_gets_the_same_bytes() {
         "the plan's end"
     );
     assert_eq!(exchange.ledger(id(&first)), []);
-    let explained = exchange.explained(id(&first));
-    assert_eq!(explained["attempts"].as_array().unwrap().len(), 3);
-    assert_eq!(explained["end"]["reason"], "busy");
+    assert_eq!(exchange.end(id(&first))["reason"], "busy");
+    assert_eq!(exchange.explained(id(&first))["attempts"].as_array().unwrap().len(), 3);
     exchange.finish();
 }
 
@@ -386,5 +386,64 @@ fn a_call_record_settles_what_was_lost_and_only_once() {
     assert_eq!(kept["reports"][0]["carrier"], "sw");
     assert!(!kept.to_string().contains("5550123"), "{kept}");
     assert_eq!(exchange.metric("outcry_unknown_reports_total", "ended"), 2.0);
+    exchange.finish();
+}
+
+#[test]
+fn a_bid_that_came_after_an_early_end_serves_the_next_attempt() {
+    let market =
+        bidders([("quick", bid("50")), ("slow", bid_after(150, "40")), ("dear", bid_after(150, "44"))]);
+    let mut plan = Market::new(r#"{ auction = ["quick", "slow", "dear"] }"#).patient();
+    for (n, (name, most)) in [("quick", "60"), ("slow", "45"), ("dear", "45")].into_iter().enumerate() {
+        let endpoint = format!("{{ url = \"{}\", max_bid = \"{most}.00\" }}", market.url(name));
+        let lines = format!("address = \"+1512555090{n}\"\nendpoint = {endpoint}");
+        plan = plan.buyer(name, "").target(name, name, &lines);
+    }
+    let exchange = Exchange::start_with(&plan, WAITING);
+    let first = exchange.decide(&ask("CA1"));
+    assert_eq!(dialled(&first), "+15125550900");
+    // Both bids have come once their outcome is final.
+    let explained = exchange.explained(id(&first));
+    assert_eq!(explained["steps"][0]["close"], "early");
+    let (reason, row) = exchange.outcome(id(&first), "slow");
+    assert_eq!((reason.as_str(), &row["amount"]), ("not_needed", &json!("40.00")));
+    let second = exchange.go_on(&first, busy());
+    assert_eq!(
+        (dialled(&second), &second["basis"]),
+        ("+15125550902", &json!("auction")),
+        "the better of the two"
+    );
+    let third = exchange.go_on(&second, busy());
+    assert_eq!(dialled(&third), "+15125550901");
+    exchange.go_on(&third, json!({"cause": "normal", "ended_by": "target", "talk_ms": 90_000}));
+    assert_eq!(exchange.ledger(id(&first))[0], ("buyer:slow".to_owned(), "40.00".to_owned()));
+    exchange.finish();
+}
+
+#[test]
+fn a_bid_that_died_meanwhile_is_skipped() {
+    // Its life is 6 s; the guard asks for 5 s when it is handed out, so a step 2 s later finds it dead.
+    let short =
+        Behaviour::Fixed { latency_ms: 2, body: r#"{"ping_id":"$PING_ID","bid":"40","ttl_s":6}"#.to_owned() };
+    let market = bidders([("best", bid("50")), ("short", short), ("long", bid("30"))]);
+    let mut plan = Market::new(r#"{ auction = ["best", "short", "long"] }"#)
+        .patient()
+        .campaign("early_close = false\npayout = { fixed = \"5.00\" }\ndeadline_ms = 900");
+    for (n, name) in ["best", "short", "long"].into_iter().enumerate() {
+        let lines = format!("address = \"+1512555090{n}\"\nendpoint = {{ url = \"{}\" }}", market.url(name));
+        plan = plan.buyer(name, "").target(name, name, &lines);
+    }
+    let exchange = Exchange::start_with(&plan, WAITING);
+    let first = exchange.decide(&ask("CA1"));
+    let decided = std::time::Instant::now();
+    eventually("the bid is too old", || (decided.elapsed().as_millis() > 1_500).then_some(()));
+    let second = exchange.go_on(&first, busy());
+    assert_eq!(dialled(&second), "+15125550902");
+    // What is said to the last word is on disk, and so is what was said before.
+    exchange.go_on(&second, json!({"cause": "cancelled", "ended_by": "caller"}));
+    let explained = exchange.explained(id(&first));
+    let outcomes = explained["steps"][1]["outcomes"].as_array().unwrap();
+    let words: Vec<&str> = outcomes.iter().map(|row| row["reason"].as_str().unwrap()).collect();
+    assert_eq!(words, ["expired", "won"]);
     exchange.finish();
 }

@@ -1,0 +1,303 @@
+//! The story of one step: what stands is tried, then the plan is walked, until somebody's capacity is held.
+//!
+//! Auctions are opened and asked in `ask`; who may take part was settled in `decide`. Whatever happens here, a bug
+//! included, ends with something to answer.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use super::ask::Run;
+use super::decide::{Ctx, Prepared};
+use super::linger::StillOut;
+use super::since::{PAUSED_SINCE, Refused, paused_since, same_target};
+use super::subject::Subject;
+use super::trail::Trail;
+use super::{Asking, InForce, Worker};
+use crate::auction::Offer;
+use crate::auction::rank::Ranked;
+use crate::capacity::{Basis, CapKey, Claim, Entity, NO_LIMIT};
+use crate::domain::catalog::Limits;
+use crate::domain::schedule::day_window;
+use crate::domain::{Reason, TargetIx, Timestamp};
+use crate::routing::ring_tree::Step;
+use crate::state::capacity::HoldGuard;
+use crate::telemetry::event;
+
+/// An offer that was beaten, and what an answer by it rests on.
+pub(super) type Beaten = (TargetIx, Ranked, &'static str);
+
+/// Capacity for one attempt; its cap windows are those of `at`.
+pub(super) struct Held {
+    pub(super) guard: HoldGuard,
+    pub(super) at: Timestamp,
+}
+
+/// Who takes the call.
+pub(super) struct Taken {
+    pub(super) target: TargetIx,
+    pub(super) offer: Offer,
+    pub(super) held: Held,
+    pub(super) basis: &'static str,
+    pub(super) reason: Reason,
+}
+
+/// A decision.
+pub(super) struct Decided {
+    pub(super) taken: Option<Taken>,
+    /// Why nobody took it.
+    pub(super) reason: Reason,
+    /// How many steps of the walk are done with.
+    pub(super) walked: usize,
+    /// Offers that the one taken has beaten, best first.
+    pub(super) beaten: Vec<Beaten>,
+    /// Pings that are out.
+    pub(super) out: Option<StillOut>,
+    /// Ours alone: until the last ping was written, and from the event that ended the auction.
+    pub(super) own_before: Duration,
+    pub(super) own_since: Timestamp,
+    pub(super) pinged: bool,
+    /// No connection had to be opened for it: only then its own share is a measurement.
+    pub(super) measured: bool,
+}
+
+impl Worker {
+    /// The story behind its fence.
+    pub(super) async fn settled_story(
+        &self,
+        ctx: &Ctx,
+        prepared: &mut Prepared<'_>,
+        standing: Vec<Beaten>,
+    ) -> Decided {
+        let story = AssertUnwindSafe(self.story(ctx, prepared, standing)).catch_unwind().await;
+        story.unwrap_or_else(|_| {
+            event::panicked("decide", "the static answer stands in");
+            self.stand_in(ctx, prepared)
+        })
+    }
+
+    /// Tries the offers that stand from an earlier step, then walks on: auctions ask, static targets are tried, the first
+    /// that can be held takes the call.
+    async fn story(&self, ctx: &Ctx, prepared: &mut Prepared<'_>, standing: Vec<Beaten>) -> Decided {
+        let mut decided = Decided {
+            taken: None,
+            reason: prepared.barred.unwrap_or(Reason::NoTaker),
+            walked: 0,
+            beaten: Vec::new(),
+            out: None,
+            own_before: Duration::ZERO,
+            own_since: ctx.arrived,
+            pinged: false,
+            measured: true,
+        };
+        if prepared.barred.is_some() {
+            return decided;
+        }
+        self.try_standing(ctx, prepared, standing, &mut decided);
+        if decided.taken.is_some() {
+            return decided;
+        }
+        let slot = Arc::clone(&self.exchange.slots).try_acquire_owned();
+        let asking = if slot.is_ok() { ctx.asking } else { Asking::Overload };
+        for (at, step) in prepared.way.walk.clone() {
+            decided.walked += 1;
+            decided.taken = match step {
+                Step::Dial(_) => self.try_static(ctx, prepared, |step| step == at),
+                Step::Auction(node) => {
+                    let (subject, bars) = (&prepared.subject, prepared.bars);
+                    let run = self.auction(ctx, subject, bars, &mut prepared.trail, (at, node), asking);
+                    self.try_ranked(ctx, &prepared.subject, &mut prepared.trail, run, &mut decided).await
+                }
+            };
+            if decided.taken.is_some() {
+                break;
+            }
+        }
+        decided
+    }
+
+    /// Splits the time so far into ours and the buyers': an auction that asked nobody was all ours, and of one that had
+    /// to open connections nobody can say.
+    fn note_run(run: &Run, decided: &mut Decided) {
+        if !run.has_asked() {
+            return;
+        }
+        let written = run.written();
+        if let Some(written) = written {
+            decided.own_before += written.last.since(decided.own_since);
+        }
+        decided.measured &= written.is_some_and(|written| written.all_warm);
+        decided.own_since = run.closed;
+        decided.pinged = true;
+    }
+
+    /// Tries the static answer's targets of the chosen steps, in order.
+    fn try_static(
+        &self,
+        ctx: &Ctx,
+        prepared: &mut Prepared<'_>,
+        chosen: impl Fn(usize) -> bool,
+    ) -> Option<Taken> {
+        for (step, target, offer) in prepared.static_answer.clone() {
+            if !chosen(step) || !prepared.trail.is_open(target) {
+                continue;
+            }
+            match self.hold(ctx, &prepared.subject, target) {
+                Ok(held) => {
+                    prepared.trail.close(target, Reason::Won, Some(offer.price), None);
+                    return Some(Taken { target, offer, held, basis: "static", reason: Reason::Static });
+                }
+                Err(refused) => {
+                    prepared.trail.close(target, refused.reason, Some(offer.price), Some(refused.note));
+                }
+            }
+        }
+        None
+    }
+
+    /// Tries the offers that an earlier step left standing, in their order, as far as they hold now.
+    fn try_standing(
+        &self,
+        ctx: &Ctx,
+        prepared: &mut Prepared<'_>,
+        standing: Vec<Beaten>,
+        decided: &mut Decided,
+    ) {
+        let handed_out_until = ctx.arrived.after(self.exchange.rules.dial_guard);
+        for (target, ranked, basis) in standing {
+            let price = Some(ranked.offer.price);
+            if !prepared.trail.is_open(target) {
+                continue;
+            }
+            if ranked.offer.expires.is_some_and(|expires| expires < handed_out_until) {
+                prepared.trail.close(target, Reason::Expired, price, None);
+                continue;
+            }
+            if decided.taken.is_some() {
+                decided.beaten.push((target, ranked, basis));
+                continue;
+            }
+            match self.hold(ctx, &prepared.subject, target) {
+                Ok(held) => {
+                    prepared.trail.close(target, Reason::Won, price, None);
+                    let reason = if basis == "auction" { Reason::Won } else { Reason::Static };
+                    decided.taken = Some(Taken { target, offer: ranked.offer, held, basis, reason });
+                }
+                Err(refused) => prepared.trail.close(target, refused.reason, price, Some(refused.note)),
+            }
+        }
+        for (target, ranked, _) in &decided.beaten {
+            prepared.trail.close(*target, Reason::Outbid, Some(ranked.offer.price), None);
+        }
+    }
+
+    /// Runs the auction to its end: as soon as it is settled, who comes first is held. Who cannot be is struck, and the
+    /// auction goes on without it, with the bids that came meanwhile. Who comes after the winner lost to it.
+    async fn try_ranked(
+        &self,
+        ctx: &Ctx,
+        subject: &Subject<'_>,
+        trail: &mut Trail,
+        mut run: Run,
+        decided: &mut Decided,
+    ) -> Option<Taken> {
+        let (taken, unplaced) = loop {
+            let ranking = run.settle(&self.exchange.clock).await;
+            let Some((first, rest)) = ranking.ranked.split_first() else {
+                if run.may_go_on() {
+                    continue;
+                }
+                break (None, ranking.unplaced);
+            };
+            let (target, price) = (run.target(first.entrant), Some(first.offer.price));
+            match self.hold(ctx, subject, target) {
+                Ok(held) => {
+                    trail.close(target, Reason::Won, price, None);
+                    let (basis, reason) =
+                        if run.has_bids { ("auction", Reason::Won) } else { ("static", Reason::Static) };
+                    for lost in rest {
+                        let reason = lost.lost_to(first);
+                        trail.close(run.target(lost.entrant), reason, Some(lost.offer.price), None);
+                        decided.beaten.push((run.target(lost.entrant), lost.clone(), basis));
+                    }
+                    let offer = first.offer.clone();
+                    break (Some(Taken { target, offer, held, basis, reason }), ranking.unplaced);
+                }
+                Err(refused) => {
+                    trail.close(target, refused.reason, price, Some(refused.note));
+                    run.strike(first.entrant);
+                }
+            }
+        };
+        Self::note_run(&run, decided);
+        StillOut::merge(&mut decided.out, run.end(ctx, trail, unplaced, taken.is_some()));
+        taken
+    }
+
+    /// Holds what the target takes now, in the windows of now; a test call takes nothing. The decision keeps its terms,
+    /// but a catalog that came into force since is heard: who was paused meanwhile gets no call, and its limits count.
+    fn hold(&self, ctx: &Ctx, subject: &Subject<'_>, target: TargetIx) -> Result<Held, Refused> {
+        let now = self.exchange.clock.now();
+        let current = self.exchange.in_force.load();
+        let is_same = Arc::ptr_eq(&current, &ctx.in_force);
+        if !is_same && let Some(reason) = paused_since(ctx, subject, target, &current) {
+            return Err(Refused { reason, note: PAUSED_SINCE.to_owned() });
+        }
+        let claims = match (ctx.request.test, is_same) {
+            (true, _) => Vec::new(),
+            (false, true) => claims(&ctx.in_force, target, now),
+            (false, false) => match same_target(ctx, target, &current) {
+                Some(there) => claims(&current, there, now),
+                None => claims(&ctx.in_force, target, now),
+            },
+        };
+        let taken = self.exchange.state.gauges.hold(self.exchange.entropy.hold_id(now), &claims);
+        match taken {
+            Ok(guard) => Ok(Held { guard, at: now }),
+            Err(key) => Err(Refused { reason: Reason::HoldLost, note: key.to_string() }),
+        }
+    }
+
+    /// What answers when the story failed: the static answer, held like any other.
+    fn stand_in(&self, ctx: &Ctx, prepared: &mut Prepared<'_>) -> Decided {
+        let taken = self.try_static(ctx, prepared, |_| true);
+        for target in prepared.trail.targets() {
+            prepared.trail.close(target, Reason::InternalError, None, None);
+        }
+        Decided {
+            taken: taken.map(|taken| Taken { reason: Reason::InternalError, ..taken }),
+            reason: Reason::InternalError,
+            walked: prepared.way.walk.len(),
+            beaten: Vec::new(),
+            out: None,
+            own_before: Duration::ZERO,
+            own_since: ctx.arrived,
+            pinged: false,
+            measured: true,
+        }
+    }
+}
+
+/// What handing a call to this target now takes, in the order in which capacity is taken. What has no limit is counted
+/// too: one that a reload sets must know what is in progress and what the day has had.
+pub(super) fn claims(in_force: &InForce, ix: TargetIx, now: Timestamp) -> Vec<Claim> {
+    let catalog = &in_force.snapshot.catalog;
+    let target = catalog.target(ix);
+    let buyer = catalog.buyer(target.buyer);
+    let day = day_window(&buyer.zone, now).start;
+    let mut claims = Vec::new();
+    let mut add = |entity: Entity, limits: &Limits| {
+        let mut claim = |basis, window, limit: Option<u32>| {
+            let key = CapKey { entity: entity.clone(), basis, window };
+            claims.push(Claim { key, limit: limit.unwrap_or(NO_LIMIT) });
+        };
+        claim(Basis::Concurrency, Timestamp::default(), limits.concurrency);
+        claim(Basis::BillableDay, day, limits.daily_billable);
+    };
+    add(Entity::Buyer(buyer.id.clone()), &buyer.limits);
+    add(Entity::Target(target.id.clone()), &target.limits);
+    claims.sort();
+    claims
+}
