@@ -4,8 +4,8 @@
 #   tests/run.sh          the gate
 #   tests/run.sh --deep   also what is slow: the tests in release and again and again, a demo that is audited, full benches
 #
-# Needs Rust, a C compiler and Python 3 with venv. What else it needs it installs, saying so; what it cannot install fails by name. It stops
-# itself after 60 minutes, naming the step.
+# Needs Rust and a C compiler. What else it needs it installs, saying so (Python 3 by the system's packages, and its
+# packages into target/); what it cannot install fails by name. It stops itself after 60 minutes, naming the step.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -62,6 +62,15 @@ component() {
   fi
 }
 
+# Packages of the system, where that is Debian or a child of it and we may; whoever needs them says what is missing.
+system_packages() {
+  local as_root=
+  command -v apt-get >/dev/null 2>&1 || return
+  [ "$(id -u)" -eq 0 ] || as_root="sudo -n"
+  echo "installing the system's packages $*"
+  { $as_root apt-get update && $as_root apt-get install --yes --no-install-recommends "$@"; } >"$log" 2>&1 || cat "$log" >&2
+}
+
 # A Python with the packages that judge our answers, in a folder of its own.
 python_tools() {
   local folder=target/tools/python
@@ -73,9 +82,13 @@ wanted = [line.strip().split("==") for line in open(sys.argv[1]) if line.strip()
 sys.exit(any(version(name) != number for name, number in wanted))
 EOF
   echo "installing $(tr '\n' ' ' <tests/tools/requirements.txt)for Python into $folder"
-  command -v python3 >/dev/null 2>&1 || missing python3 "some tests ask other programs' libraries about our answers"
   rm -rf "$folder"
-  timeout 60 python3 -m venv "$folder" >"$log" 2>&1 || { cat "$log" >&2; missing "python3-venv" "python3 -m venv failed"; }
+  if ! timeout 60 python3 -m venv "$folder" >"$log" 2>&1; then
+    system_packages python3 python3-venv
+    rm -rf "$folder"
+    timeout 60 python3 -m venv "$folder" >"$log" 2>&1 \
+      || { cat "$log" >&2; missing "python3 with venv" "some tests ask other programs' libraries about our answers"; }
+  fi
   timeout 300 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/tools/requirements.txt \
     >"$log" 2>&1 || { cat "$log" >&2; missing "a package of tests/tools/requirements.txt" "pip could not install it"; }
 }

@@ -18,6 +18,9 @@ const TALK_MAX_MS: u64 = 86_400_000;
 const STEPS_MAX: u64 = 100;
 /// Most attempts reported at once.
 const ENDS_MAX: usize = 16;
+const TALK: &str = "whole milliseconds, at most a day";
+const ATTEMPT: &str = "the number of the attempt, as the answer named it";
+const STEP: &str = "the step of the answer that was carried out: 1 for the first";
 const CAUSES: &str = "normal busy no_answer rejected failed cancelled";
 const ENDERS: &str = "caller target carrier exchange unknown";
 
@@ -98,8 +101,8 @@ fn event_of(mut read: Reader<'_>, names_attempt: bool) -> Result<CarrierEvent, F
     let at = read.time("at");
     let cause = read.word("cause", Cause::parse, CAUSES);
     let ended_by = read.word("ended_by", EndedBy::parse, ENDERS);
-    let talk_ms = read.count("talk_ms", TALK_MAX_MS);
-    let attempt = read.count("attempt", 100).map(|n| n as u32);
+    let talk_ms = read.count("talk_ms", TALK_MAX_MS, TALK);
+    let attempt = read.count("attempt", 100, ATTEMPT).map(|n| n as u32);
     let by = ended_by.unwrap_or(EndedBy::Unknown);
     let leg = ["ringing", "answered", "bridged", "ended"];
     let (kind, what) = match read.required("type").as_deref() {
@@ -129,7 +132,7 @@ fn event_of(mut read: Reader<'_>, names_attempt: bool) -> Result<CarrierEvent, F
         }
     };
     if names_attempt && leg.contains(&kind) && attempt.is_none() {
-        read.fault("attempt", None, "the number of the attempt, as the answer named it");
+        read.fault("attempt", None, ATTEMPT);
     }
     if !read.faults.is_empty() {
         return Err(read.faults);
@@ -142,9 +145,9 @@ fn event_of(mut read: Reader<'_>, names_attempt: bool) -> Result<CarrierEvent, F
 pub fn next(body: &[u8], now: Timestamp) -> Result<StepReport, Faults> {
     let object = object(body)?;
     let mut read = Reader { object: &object, faults: Vec::new() };
-    let step = read.count("step", STEPS_MAX).map(|step| step as u32);
+    let step = read.count("step", STEPS_MAX, STEP).map(|step| step as u32);
     if read.get("step").is_none() {
-        read.fault("step", None, "the step of the answer that was carried out: 1 for the first");
+        read.fault("step", None, STEP);
     }
     let results = ["attempts_ended", "digits", "no_input", "played", "recorded"];
     let result = read.required("result");
@@ -178,12 +181,12 @@ fn ends(object: &Map<String, Value>, at: Timestamp, faults: &mut Faults) -> Vec<
             continue;
         };
         let mut read = Reader { object, faults: Vec::new() };
-        let attempt = read.count("attempt", 100).map(|n| n as u32);
+        let attempt = read.count("attempt", 100, ATTEMPT).map(|n| n as u32);
         let cause = read.word("cause", Cause::parse, CAUSES);
         let ended_by = read.word("ended_by", EndedBy::parse, ENDERS);
-        let talk_ms = read.count("talk_ms", TALK_MAX_MS);
+        let talk_ms = read.count("talk_ms", TALK_MAX_MS, TALK);
         if read.get("attempt").is_none() {
-            read.fault("attempt", None, "the number of the attempt, as the answer named it");
+            read.fault("attempt", None, ATTEMPT);
         }
         if read.get("cause").is_none() {
             read.fault("cause", None, CAUSES);
@@ -337,11 +340,11 @@ impl<'a> Reader<'a> {
         word
     }
 
-    fn count(&mut self, key: &str, most: u64) -> Option<u64> {
+    fn count(&mut self, key: &str, most: u64, allowed: &'static str) -> Option<u64> {
         let value = self.get(key)?;
         let count = value.as_u64().filter(|count| *count <= most);
         if count.is_none() {
-            self.fault(key, Some(value.to_string()), "a whole number, not negative, talk_ms at most a day");
+            self.fault(key, Some(value.to_string()), allowed);
         }
         count
     }

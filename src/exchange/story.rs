@@ -166,6 +166,7 @@ impl Worker {
         decided: &mut Decided,
     ) {
         let handed_out_until = ctx.arrived.after(self.exchange.rules.dial_guard);
+        let mut first: Option<Ranked> = None;
         for (target, ranked, basis) in standing {
             let price = Some(ranked.offer.price);
             if !prepared.trail.is_open(target) {
@@ -175,7 +176,8 @@ impl Worker {
                 prepared.trail.close(target, Reason::Expired, price, None);
                 continue;
             }
-            if decided.taken.is_some() {
+            if let Some(first) = &first {
+                prepared.trail.close(target, ranked.lost_to(first), price, None);
                 decided.beaten.push((target, ranked, basis));
                 continue;
             }
@@ -183,13 +185,12 @@ impl Worker {
                 Ok(held) => {
                     prepared.trail.close(target, Reason::Won, price, None);
                     let reason = if basis == "auction" { Reason::Won } else { Reason::Static };
-                    decided.taken = Some(Taken { target, offer: ranked.offer, held, basis, reason });
+                    let offer = ranked.offer.clone();
+                    decided.taken = Some(Taken { target, offer, held, basis, reason });
+                    first = Some(ranked);
                 }
                 Err(refused) => prepared.trail.close(target, refused.reason, price, Some(refused.note)),
             }
-        }
-        for (target, ranked, _) in &decided.beaten {
-            prepared.trail.close(*target, Reason::Outbid, Some(ranked.offer.price), None);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::bids::{bid, bidders};
+use crate::support::bids::{bid, bid_after, bidders};
 use crate::support::market::{CALLER, NUMBER};
 use crate::support::{Exchange, Market};
 
@@ -151,6 +151,51 @@ fn calls_at_once_never_pass_a_cap() {
     dialled.iter().for_each(|answer| exchange.talk(answer, 120_000));
     assert_eq!(exchange.metric("outcry_revenue_micros_total", ""), 100_000_000.0);
     assert_eq!(exchange.decide(&ask("CA-last"))["reason"], "no_taker");
+    exchange.finish();
+}
+
+#[test]
+fn a_thousand_calls_at_once_share_one_last_unit() {
+    // Scenario 5 on one node: a cap of 100, 99 of it used, and every decision is still open when the others begin.
+    let market = bidders([("acme", bid_after(400, "50.00"))]);
+    let plan = Market::new(r#"{ sequential = [{ auction = ["acme"] }, "rest"] }"#)
+        .patient()
+        .buyer("acme", "daily_billable = 100")
+        .target("acme", "acme", &format!("endpoint = {{ url = \"{}\" }}", market.url("acme")))
+        .buyer("others", "")
+        .target("rest", "others", "address = \"+15125550909\"\nprice = \"20.00\"");
+    let exchange = Exchange::start(&plan);
+    let decide_all = |prefix: &str, calls: usize| -> Vec<Value> {
+        std::thread::scope(|scope| {
+            let place = |n: usize| {
+                let (exchange, id) = (&exchange, format!("{prefix}{n}"));
+                let thread = std::thread::Builder::new().stack_size(128 * 1024);
+                thread.spawn_scoped(scope, move || exchange.decide(&ask(&id))).unwrap()
+            };
+            let threads: Vec<_> = (0..calls).map(place).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        })
+    };
+    let is_acme = |answer: &&Value| answer["targets"][0]["address"] == "+15125550900";
+    let used = decide_all("used", 99);
+    assert!(used.iter().all(|answer| is_acme(&answer)));
+    let end = json!({"cause": "normal", "ended_by": "caller", "talk_ms": 90_000});
+    used.iter().for_each(|answer| exchange.report(answer, "ended", 90_000, end.clone()));
+
+    let raced = decide_all("raced", 1_000);
+    let won: Vec<&Value> = raced.iter().filter(is_acme).collect();
+    assert_eq!(won.len(), 1);
+    let elsewhere = raced.iter().filter(|answer| answer["targets"][0]["address"] == "+15125550909").count();
+    assert_eq!(elsewhere, 999, "every other call goes to somebody else");
+    exchange.report(won[0], "ended", 90_000, end.clone());
+    let revenue = exchange.metric("outcry_revenue_micros_total", "");
+    assert_eq!(revenue, 100.0 * 50_000_000.0);
+    let cap = exchange.decide(&ask("after"));
+    assert_eq!(exchange.outcome(id(&cap), "acme").0, "cap");
+    let gone = json!({"cause": "cancelled", "ended_by": "caller"});
+    for answer in raced.iter().chain([&cap]).filter(|answer| !is_acme(answer)) {
+        exchange.report(answer, "ended", 1_000, gone.clone());
+    }
     exchange.finish();
 }
 

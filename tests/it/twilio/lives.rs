@@ -347,7 +347,10 @@ fn the_fallback_keeps_a_decision_that_was_taken() {
     let instead = fallback("CA1", "12100", &voice);
     assert_eq!(dialled(&instead), "+15125550909");
     assert_eq!(fallback("CA1", "12100", &voice), instead);
-    let attempts = exchange.explained(&carrier.call_of(&first))["attempts"].clone();
+    let attempts = eventually("the first attempt has its end", || {
+        let attempts = exchange.explained(&carrier.call_of(&first))["attempts"].clone();
+        attempts[0]["end"].is_object().then_some(attempts)
+    });
     assert_eq!(
         (&attempts[0]["end"]["reason"], &attempts[0]["end"]["ended_by"]),
         (&json!("failed"), &json!("exchange"))
