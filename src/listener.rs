@@ -170,7 +170,8 @@ pub async fn serve<S, B>(
     }
 }
 
-async fn converse<I, S, B>(stream: I, manners: &Manners, shutdown: &Shutdown, service: S)
+/// Serves one connection in the clear to its end, over whatever carries its bytes.
+pub async fn converse<I, S, B>(stream: I, manners: &Manners, shutdown: &Shutdown, service: S)
 where
     I: AsyncRead + AsyncWrite + Unpin,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,

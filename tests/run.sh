@@ -2,7 +2,8 @@
 # Everything that must hold before a change lands: format, lints, all tests, docs, the shipped configuration.
 #
 #   tests/run.sh          the gate
-#   tests/run.sh --deep   also what is slow: the tests in release and again and again, a demo that is audited, full benches
+#   tests/run.sh --deep   also what is slow: the tests in release and again and again, a hundred thousand further simulated
+#                         calls, bugs planted on purpose, a demo that is audited, full benches
 #
 # Needs Rust and a C compiler. What else it needs it installs, saying so (Python 3 by the system's packages, and its
 # packages into target/); what it cannot install fails by name. It stops itself after 60 minutes, naming the step.
@@ -119,6 +120,12 @@ if [ "$deep" = yes ]; then
   for round in 1 2 3 4 5; do
     step "deep: whole exchange, round $round of 5" cargo test --release --locked --test it
   done
+  # A hundred thousand calls of worlds that the gate does not go through, in the build that carriers meet.
+  step "deep: simulation, other worlds"  env SIM_FIRST=1001 SIM_SEEDS=50 \
+    cargo test --release --locked --test it sim::every_promise -- --nocapture
+  cat "$log"
+  step "deep: planted bugs are found"    tests/planted.sh
+  cat "$log"
   demo=$(mktemp -d)
   trap 'rm -rf "$log" "$demo"' EXIT
   step "deep: a demo of 30 s"           target/release/outcry demo --for 30s --port 0 --folder "$demo/market"

@@ -33,6 +33,7 @@ use crate::listener::{self, Door, Manners};
 use crate::ping::Pinger;
 use crate::ping::client::{self, Pool};
 use crate::ping::endpoint::{Endpoint, Endpoints, TrustError};
+use crate::ping::wire::Reach;
 use crate::records::{COMMIT_WAIT, Recorder, Writer, sqlite};
 use crate::runtime::{Clock, Entropy, Shutdown, hex, random_bytes, run_here};
 use crate::snapshot::Snapshot;
@@ -302,7 +303,7 @@ fn start_workers(
     for n in 0..count {
         let limits =
             client::Limits { connections: pings.connections, idle: pings.idle, connect: pings.connect };
-        let pool = Arc::new(Pool::new(limits, Arc::clone(open), exchange.clock.clone()));
+        let pool = Arc::new(Pool::new(limits, Arc::clone(open), Reach::Network, exchange.clock.clone()));
         // The setting bounds the whole exchange; each worker has its part of it.
         let lingering = pings.lingering.div_ceil(count);
         let pinger = Pinger::new(pool, exchange.clock.clone(), pings.linger, lingering);

@@ -49,6 +49,14 @@ impl StillOut {
         }
     }
 
+    /// Waits for `other`, a later auction of the same step, without losing sight of the pings of earlier ones.
+    pub(super) async fn during<T>(out: &mut Option<StillOut>, other: impl Future<Output = T>) -> T {
+        match out {
+            Some(out) => out.outstanding.during(other).await,
+            None => other.await,
+        }
+    }
+
     /// A later auction of the same step adds its pings.
     pub(super) fn merge(into: &mut Option<StillOut>, more: Option<StillOut>) {
         let Some(more) = more.filter(|more| !more.outstanding.is_empty()) else { return };

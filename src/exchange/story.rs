@@ -205,7 +205,8 @@ impl Worker {
         decided: &mut Decided,
     ) -> Option<Taken> {
         let (taken, unplaced) = loop {
-            let ranking = run.settle(&self.exchange.clock).await;
+            let settled = run.settle(&self.exchange.clock);
+            let ranking = StillOut::during(&mut decided.out, settled).await;
             let Some((first, rest)) = ranking.ranked.split_first() else {
                 if run.may_go_on() {
                     continue;

@@ -4,7 +4,6 @@ mod api;
 mod reply;
 mod twilio;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,6 +11,7 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -110,12 +110,15 @@ pub async fn run(served: Served, mut arriving: mpsc::Receiver<HandedOn>) {
 async fn connection(served: Served, handed_on: HandedOn) {
     let HandedOn { stream, entered, counted } = handed_on;
     let Ok(stream) = TcpStream::from_std(stream) else { return };
-    let service = service_fn(|request| {
-        let served = &served;
-        async move { Ok::<_, Infallible>(answer(served, request).await) }
-    });
+    let service = service_fn(async |request| Ok(answer(&served, request).await));
     listener::serve(stream, served.tls.as_ref(), &served.manners, &served.shutdown, service).await;
     drop((entered, counted));
+}
+
+/// Serves one connection in the clear over whatever carries its bytes: a proxy's stream, or a pipe in memory.
+pub async fn converse(served: Served, stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let service = service_fn(async |request| Ok(answer(&served, request).await));
+    listener::converse(stream, &served.manners, &served.shutdown, service).await;
 }
 
 /// The route table.

@@ -3,7 +3,7 @@
 //! A connection comes back only when a reply was read to its end, so none is ever reused while it owes one. Dropping the
 //! future of a request closes its connection (hyper does so); whoever wants to keep it keeps the future.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use hyper::client::conn::http1;
 use hyper::{Request, Response, StatusCode};
 
 use super::endpoint::{Endpoint, NoAddress};
-use super::wire::{Failure, check_framing, collect, connect, failure, is_closed};
+use super::wire::{Failure, Reach, check_framing, collect, connect, failure, is_closed};
 use crate::domain::{Reason, Timestamp};
 use crate::runtime::Clock;
 use crate::telemetry::event;
@@ -40,9 +40,11 @@ pub struct Limits {
 /// The connections of one worker.
 #[derive(Debug)]
 pub struct Pool {
-    by_endpoint: Mutex<HashMap<usize, Shelf>>,
+    /// By serial: what is opened or closed first must not depend on a hash.
+    by_endpoint: Mutex<BTreeMap<usize, Shelf>>,
     open: Arc<AtomicUsize>,
     limits: Limits,
+    reach: Reach,
     clock: Clock,
 }
 
@@ -166,8 +168,8 @@ pub(super) struct Received {
 
 impl Pool {
     /// Empty. `open` counts the connections of all workers.
-    pub fn new(limits: Limits, open: Arc<AtomicUsize>, clock: Clock) -> Pool {
-        Pool { by_endpoint: Mutex::new(HashMap::new()), open, limits, clock }
+    pub fn new(limits: Limits, open: Arc<AtomicUsize>, reach: Reach, clock: Clock) -> Pool {
+        Pool { by_endpoint: Mutex::new(BTreeMap::new()), open, limits, reach, clock }
     }
 
     /// Sends a request and reads the reply to its end. Not sent when no connection is up before `until`. A connection
@@ -231,7 +233,7 @@ impl Pool {
         Ok(Received { status: status.as_u16(), body, written, read: self.clock.now() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<usize, Shelf>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Shelf>> {
         self.by_endpoint.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -289,10 +291,11 @@ impl Pool {
             NoAddress::Unknown => Failure::noted(Reason::Dns, "the name does not resolve"),
             NoAddress::Refused => Failure::noted(Reason::Dns, "the address is closed to pings"),
         })?;
-        let sender = match tokio::time::timeout(self.limits.connect, connect(endpoint, address)).await {
-            Ok(connected) => connected,
-            Err(_) => Err(Failure::noted(Reason::Connect, "no connection in time")),
-        };
+        let sender =
+            match tokio::time::timeout(self.limits.connect, connect(&self.reach, endpoint, address)).await {
+                Ok(connected) => connected,
+                Err(_) => Err(Failure::noted(Reason::Connect, "no connection in time")),
+            };
         endpoint.connected(sender.is_ok());
         let (sender, read) = sender?;
         event::connection_opened(&endpoint.buyer, when.as_str());

@@ -9,7 +9,7 @@ pub mod egress;
 pub mod endpoint;
 pub mod health;
 mod outstanding;
-mod wire;
+pub mod wire;
 
 use std::future::Future;
 use std::pin::{Pin, pin};

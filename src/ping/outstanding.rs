@@ -115,6 +115,20 @@ impl Outstanding {
         Some(Late { entrant, reply, latency, in_time: latency.is_some() && read < self.closes })
     }
 
+    /// Goes on reading while something else is waited for, so that a reply is timed when it comes and not when somebody
+    /// looks, and its connection serves again.
+    pub async fn during<T>(&mut self, other: impl Future<Output = T>) -> T {
+        let mut other = std::pin::pin!(other);
+        loop {
+            tokio::select! {
+                // What is waited for first: it owns the deadline.
+                biased;
+                done = &mut other => return done,
+                Some(answered) = self.pings.next() => self.just_missed.push(answered),
+            }
+        }
+    }
+
     /// Waits out the linger: complete replies are returned and their connections kept, the others are closed. Who is
     /// not among the returned ended in `timeout`.
     pub async fn finish(mut self) -> Vec<Late> {

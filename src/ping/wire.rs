@@ -2,7 +2,8 @@
 //!
 //! Which connection is used when is in `client`; what a reply means is in `bidder`.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +14,7 @@ use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -29,6 +30,45 @@ pub const BODY_MAX: usize = 16 * 1024;
 /// Most bytes read for one reply, framing and informational responses included: a peer that floods is cut off long
 /// before it costs anybody time.
 const READ_MAX: usize = 96 * 1024;
+
+/// How addresses are reached.
+#[derive(Clone)]
+pub enum Reach {
+    /// Over the network.
+    Network,
+    /// Through pipes within this process, for a market that is simulated: no socket, no TLS.
+    Memory(Dial),
+}
+
+/// Makes the pipe to an address; whoever made it answers at its other end.
+pub type Dial = Arc<dyn Fn(SocketAddr) -> Dialled + Send + Sync>;
+/// A pipe on its way.
+pub type Dialled = Pin<Box<dyn Future<Output = std::io::Result<DuplexStream>> + Send>>;
+
+impl std::fmt::Debug for Reach {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Reach::Network => "Network",
+            Reach::Memory(_) => "Memory",
+        })
+    }
+}
+
+impl Reach {
+    async fn transport(&self, endpoint: &Endpoint, address: SocketAddr) -> Result<Transport, Failure> {
+        let refused = |error: std::io::Error| Failure::noted(Reason::Connect, &error.kind().to_string());
+        let tcp = match self {
+            Reach::Network => TcpStream::connect(address).await.map_err(refused)?,
+            Reach::Memory(dial) => return dial(address).await.map(Transport::Memory).map_err(refused),
+        };
+        // A ping is one small write that must not wait for company; without the option it is only slower.
+        let _ = tcp.set_nodelay(true);
+        let Some(trust) = endpoint.trust() else { return Ok(Transport::Tcp(tcp)) };
+        let handshake = TlsConnector::from(Arc::clone(&trust.config)).connect(trust.name.clone(), tcp);
+        let tls = handshake.await.map_err(|error| Failure::noted(Reason::Tls, &error.to_string()))?;
+        Ok(Transport::Tls(Box::new(tls)))
+    }
+}
 
 /// What a request failed with.
 #[derive(Debug)]
@@ -50,22 +90,11 @@ impl Failure {
 }
 
 pub(super) async fn connect(
+    reach: &Reach,
     endpoint: &Endpoint,
-    address: std::net::SocketAddr,
+    address: SocketAddr,
 ) -> Result<(http1::SendRequest<Full<Bytes>>, Arc<AtomicUsize>), Failure> {
-    let tcp = TcpStream::connect(address)
-        .await
-        .map_err(|error| Failure::noted(Reason::Connect, &error.kind().to_string()))?;
-    // A ping is one small write that must not wait for company; without the option it is only slower.
-    let _ = tcp.set_nodelay(true);
-    let transport = match endpoint.trust() {
-        None => Transport::Tcp(tcp),
-        Some(trust) => {
-            let handshake = TlsConnector::from(Arc::clone(&trust.config)).connect(trust.name.clone(), tcp);
-            let tls = handshake.await.map_err(|error| Failure::noted(Reason::Tls, &error.to_string()))?;
-            Transport::Tls(Box::new(tls))
-        }
-    };
+    let transport = reach.transport(endpoint, address).await?;
     let read = Arc::new(AtomicUsize::new(0));
     let stream = Stream { transport, read: Arc::clone(&read) };
     let mut builder = http1::Builder::new();
@@ -154,6 +183,7 @@ struct Stream {
 enum Transport {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    Memory(DuplexStream),
 }
 
 /// The error of a peer that sent more than any reply may have.
@@ -172,6 +202,7 @@ impl AsyncRead for Stream {
         let polled = match &mut this.transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Transport::Memory(stream) => Pin::new(stream).poll_read(cx, buf),
         };
         let more = buf.filled().len() - before;
         if this.read.fetch_add(more, Ordering::Relaxed) + more > READ_MAX {
@@ -186,6 +217,7 @@ impl AsyncWrite for Stream {
         match &mut self.get_mut().transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Transport::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Transport::Memory(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -193,6 +225,7 @@ impl AsyncWrite for Stream {
         match &mut self.get_mut().transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::Memory(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -200,6 +233,7 @@ impl AsyncWrite for Stream {
         match &mut self.get_mut().transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 pub(crate) mod fixture;
 mod packed;
 pub mod row;
+mod rows;
 pub mod sqlite;
 pub mod stored;
 #[cfg(test)]
@@ -26,6 +27,7 @@ mod writer;
 use row::Row;
 
 pub use packed::UnpackError;
+pub use rows::{Handed, Rows};
 
 /// Longest a commit waits for its transaction.
 pub const COMMIT_WAIT: Duration = Duration::from_secs(5);
@@ -97,6 +99,16 @@ struct Tally {
     failing: AtomicBool,
 }
 
+impl Tally {
+    /// A transaction of so many rows is on disk.
+    fn written(&self, rows: u64) {
+        self.queued.fetch_sub(rows, Ordering::Relaxed);
+        self.committed.fetch_add(rows, Ordering::Relaxed);
+        self.batches.fetch_add(1, Ordering::Relaxed);
+        self.failing.store(false, Ordering::Relaxed);
+    }
+}
+
 /// What the recorder has done since its start, in rows unless it says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counters {
@@ -145,19 +157,32 @@ impl Recorder {
         pace: Pace,
         on_fault: impl Fn(&str) + Send + 'static,
     ) -> (Recorder, Writer) {
-        let queue = queue.max(1);
-        let (send, receive) = mpsc::channel(queue);
-        let tally = Arc::new(Tally::default());
+        let (recorder, receive) = Recorder::open(queue, pace.commit_wait);
         let closing = Arc::new(Notify::new());
         let thread = {
-            let (tally, closing) = (Arc::clone(&tally), Arc::clone(&closing));
+            let (tally, closing) = (Arc::clone(&recorder.tally), Arc::clone(&closing));
             std::thread::Builder::new()
                 .name("records".to_owned())
                 .spawn(move || writer::run(store, receive, &closing, pace, &tally, &on_fault))
                 .expect("the system can start one thread")
         };
-        let reserve = queue / RESERVE_PART;
-        (Recorder { queue: send, reserve, commit_wait: pace.commit_wait, tally }, Writer { thread, closing })
+        (recorder, Writer { thread, closing })
+    }
+
+    /// Hands every row to whoever asks, with no thread and no store: time and order are the caller's. `queue` is as
+    /// for `start`.
+    pub fn to_rows(queue: usize) -> (Recorder, Rows) {
+        let (recorder, items) = Recorder::open(queue, PACE.commit_wait);
+        let rows = Rows { items, tally: Arc::clone(&recorder.tally) };
+        (recorder, rows)
+    }
+
+    fn open(queue: usize, commit_wait: Duration) -> (Recorder, mpsc::Receiver<Item>) {
+        let queue = queue.max(1);
+        let (send, receive) = mpsc::channel(queue);
+        let recorder =
+            Recorder { queue: send, reserve: queue / RESERVE_PART, commit_wait, tally: Arc::default() };
+        (recorder, receive)
     }
 
     /// Hands in rows and goes on at once. When the queue is full (but for the part kept for commits) or closed they

@@ -342,3 +342,24 @@ fn garbage_is_refused_without_a_panic() {
     huge.extend([0xff; 64]);
     assert!(unpack(&huge).is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn rows_for_whoever_asks_keep_their_order_and_are_acknowledged_when_it_pleases() {
+    let (recorder, mut rows) = Recorder::to_rows(8);
+    recorder.push(vec![Row::Event(Box::new(event(1, "pushed")))]);
+    let mut written = std::pin::pin!(
+        recorder.reserve().expect("room").commit(vec![Row::Event(Box::new(event(1, "kept")))])
+    );
+    let first = rows.next().await.expect("what was pushed");
+    assert!(matches!(&first.rows()[0], Row::Event(row) if row.event_id == "pushed"));
+    first.written();
+    let second = rows.next().await.expect("what was committed");
+    let early = tokio::time::timeout(Duration::from_secs(1), &mut written).await;
+    assert!(early.is_err(), "nobody said that it is on disk");
+    second.written();
+    assert_eq!(written.await, Ok(()));
+    let never = recorder.reserve().expect("room").commit(Vec::new());
+    assert_eq!(never.await, Err(CommitError::TimedOut), "a disk that says nothing for five seconds");
+    let counters = recorder.counters();
+    assert_eq!((counters.committed, counters.queued, counters.batches, counters.dropped), (2, 0, 2, 0));
+}

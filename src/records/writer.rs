@@ -196,10 +196,7 @@ impl Writing<'_> {
         let number = self.store.next_batch();
         match self.store.apply(number, rows) {
             Ok(Applied::Now { conflicts, .. }) => {
-                self.tally.queued.fetch_sub(rows.len() as u64, Ordering::Relaxed);
-                self.tally.committed.fetch_add(rows.len() as u64, Ordering::Relaxed);
-                self.tally.batches.fetch_add(1, Ordering::Relaxed);
-                self.tally.failing.store(false, Ordering::Relaxed);
+                self.tally.written(rows.len() as u64);
                 self.faults.written(conflicts);
                 Ok(())
             }

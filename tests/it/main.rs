@@ -14,5 +14,6 @@ mod calls;
 mod first_call;
 mod lifecycle;
 mod pings;
+mod sim;
 mod tidy;
 mod twilio;

@@ -1,0 +1,279 @@
+//! The market of every simulated world: three carriers, three campaigns, six buyers whose caps are soon used up.
+//!
+//! Read once from text by the real loader; what a world changes of it is an edit of the value, as a reload is a new one.
+
+use std::fmt;
+use std::fmt::Write;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use load::chance::Chance;
+use outcry::domain::catalog::Pricing;
+use outcry::domain::{Catalog, Money, Payout};
+use sha2::{Digest, Sha256};
+
+use crate::support::Folder;
+
+/// Carriers: id, key, ceiling in milliseconds.
+pub const CARRIERS: [(&str, &str, u64); 3] =
+    [("sw-a", "key-of-sw-a", 1_000), ("sw-b", "key-of-sw-b", 800), ("sw-c", "key-of-sw-c", 1_500)];
+/// Tracking numbers; the last belongs to nobody.
+pub const NUMBERS: [&str; 7] = [
+    "+18005550100",
+    "+18005550101",
+    "+18005550102",
+    "+18005550103",
+    "+18005550104",
+    "+18005550105",
+    "+18005550199",
+];
+/// Where test calls are sent.
+pub const TEST_ADDRESS: &str = "+18005550999";
+/// Targets with an endpoint: target, buyer, place of its endpoint, further lines.
+const BIDDERS: [(&str, &str, u8, &str); 13] = [
+    ("ant-auto", "ant", 1, "multiplier = \"105%\"\n"),
+    ("ant-home", "ant", 1, "concurrency = 4\n"),
+    ("bee-auto", "bee", 2, "daily_billable = 90\n"),
+    ("bee-legal", "bee", 3, "min_duration_s = 30\n"),
+    ("cat-auto", "cat", 4, "tier = 2\n"),
+    ("cat-home", "cat", 5, "floor = \"20.00\"\n"),
+    ("dog-auto", "dog", 6, "priority = 50\n"),
+    ("dog-legal", "dog", 6, "tier = 2\nconcurrency = 3\n"),
+    ("eel-home", "eel", 7, "states = [\"TX\", \"CA\", \"NY\"]\n"),
+    ("eel-legal", "eel", 8, "min_duration_s = 60\n"),
+    ("fox-auto", "fox", 9, "weight = 3\n"),
+    ("fox-home", "fox", 9, "tier = 2\nweight = 2\n"),
+    ("fox-legal", "fox", 9, "concurrency = 4\ndaily_billable = 80\n"),
+];
+/// Buyers and their lines.
+const BUYERS: [(&str, &str); 6] = [
+    ("ant", "zone = \"America/Chicago\"\nconcurrency = 16\ndaily_billable = 240\n"),
+    (
+        "bee",
+        "zone = \"America/New_York\"\nconcurrency = 20\ndisclosure = \"full\"\npersonal_tags = [\"zip\"]\n",
+    ),
+    ("cat", "zone = \"America/Denver\"\ndaily_billable = 180\ndisclosure = \"none\"\n"),
+    ("dog", "zone = \"America/Los_Angeles\"\nconcurrency = 12\nshow_floor = true\n"),
+    ("eel", "zone = \"UTC\"\nconcurrency = 10\ndaily_billable = 140\n"),
+    ("fox", "zone = \"America/Chicago\"\n"),
+];
+/// Targets with a fixed price: target, buyer, price, further lines.
+const FIXED: [(&str, &str, &str, &str); 6] = [
+    ("ant-phone", "ant", "24.00", "concurrency = 3\n"),
+    ("cat-phone", "cat", "21.00", "daily_billable = 60\n"),
+    ("dog-phone", "dog", "30.00", "concurrency = 2\nmin_duration_s = 10\n"),
+    ("eel-phone", "eel", "19.50", "not_states = [\"NY\"]\n"),
+    ("fox-phone", "fox", "18.00", "concurrency = 6\n"),
+    ("fox-late", "fox", "16.00", "daily_billable = 150\n"),
+];
+
+const CAMPAIGNS: &str = r#"
+[campaign.auto]
+vertical = "auto"
+plan = "auto"
+deadline_ms = 400
+floor = "12.00"
+payout = { fixed = "9.00" }
+min_margin = "1.00"
+ping_tags = ["n", "zip"]
+
+[campaign.home]
+vertical = "home"
+plan = "home"
+deadline_ms = 300
+payout = { share = "60%" }
+ping_tags = ["n"]
+
+[campaign.legal]
+vertical = "legal"
+plan = "legal"
+deadline_ms = 700
+floor = "15.00"
+payout = { fixed = "17.00" }
+negative_margin = "allow_and_flag"
+recovery_s = 8
+ping_tags = ["n", "case"]
+
+[publisher.pub-a]
+name = "Pub A"
+zone = "America/New_York"
+payouts = { auto = { fixed = "11.50" } }
+
+[publisher.pub-b]
+name = "Pub B"
+zone = "America/Denver"
+payouts = { home = { share = "62.5%" } }
+
+[plan.auto]
+root = { sequential = [
+  { auction = ["ant-auto", "bee-auto", "cat-auto", "dog-auto", "fox-auto", "fox-phone"], floor = "12.50", takeover = "55.00" },
+  { weighted = [{ weight = 3, node = "ant-phone" }, { weight = 1, node = "cat-phone" }] },
+] }
+terminal = { voicemail = "Please leave your name." }
+
+[plan.home]
+root = { sequential = [
+  { auction = ["ant-home", "cat-home"] },
+  { auction = ["eel-home", "fox-home", "eel-phone"] },
+  "fox-late",
+] }
+terminal = { dial = "+16025550160" }
+
+[plan.legal]
+root = { sequential = ["dog-phone", { auction = ["bee-legal", "dog-legal", "eel-legal", "fox-legal"] }] }
+terminal = { hangup = "busy" }
+
+[plan.nobody]
+terminal = { message = "Nobody is here." }
+"#;
+
+fn text() -> String {
+    let mut text = "default_plan = \"nobody\"\n".to_owned();
+    for (id, key, ceiling) in CARRIERS {
+        let digest: String =
+            Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        writeln!(text, "[carrier.{id}]\nkey_digest = \"sha256:{digest}\"\nceiling_ms = {ceiling}").unwrap();
+    }
+    text.push_str(CAMPAIGNS);
+    for (at, number) in NUMBERS[..6].iter().enumerate() {
+        let campaign = ["auto", "home", "legal"][at % 3];
+        let publisher = ["pub-a", "pub-b"][at / 3];
+        writeln!(
+            text,
+            "[[number]]\nnumber = \"{number}\"\ncampaign = \"{campaign}\"\npublisher = \"{publisher}\""
+        )
+        .unwrap();
+    }
+    for (id, lines) in BUYERS {
+        writeln!(text, "[buyer.{id}]\nname = \"{id}\"\n{lines}").unwrap();
+    }
+    let common = "ring_s = 20\nmax_talk_s = 300";
+    for (at, (id, buyer, place, lines)) in BIDDERS.iter().enumerate() {
+        let endpoint = format!(
+            "{{ url = \"http://10.0.0.{place}:80/{id}\", max_bid = \"80.00\", max_min_duration_s = 120, \
+             destinations = [\"+1512*\"] }}"
+        );
+        let min = if lines.contains("min_duration_s") { "" } else { "min_duration_s = 90\n" };
+        writeln!(
+            text,
+            "[target.{id}]\nbuyer = \"{buyer}\"\naddress = \"+151255501{at:02}\"\nendpoint = {endpoint}\n{min}{lines}{common}"
+        )
+        .unwrap();
+    }
+    for (at, (id, buyer, price, lines)) in FIXED.iter().enumerate() {
+        writeln!(
+            text,
+            "[target.{id}]\nbuyer = \"{buyer}\"\naddress = \"+130355502{at:02}\"\nprice = \"{price}\"\n{lines}{common}"
+        )
+        .unwrap();
+    }
+    text
+}
+
+/// The market before anything is changed.
+pub fn base() -> &'static Catalog {
+    static BASE: OnceLock<Catalog> = OnceLock::new();
+    BASE.get_or_init(|| {
+        let folder = Folder::new();
+        std::fs::write(folder.path().join("outcry.toml"), "[pings]\nallow_private_addresses = true\n")
+            .unwrap();
+        std::fs::write(folder.path().join("catalog/market.toml"), text()).unwrap();
+        let loaded = outcry::config::load(&folder.path().join("outcry.toml"));
+        loaded
+            .unwrap_or_else(|faults| panic!("{}", faults.iter().map(|f| f.to_string()).collect::<String>()))
+            .catalog
+    })
+}
+
+/// Addresses of bid endpoints, by their last byte.
+pub fn places() -> u8 {
+    BIDDERS.iter().map(|(_, _, place, _)| *place).max().unwrap_or(0)
+}
+
+/// One change of the market, as an operator makes it in a file before a reload.
+#[derive(Clone, Copy, Debug)]
+pub enum Edit {
+    /// A buyer's limits.
+    BuyerLimits { buyer: usize, concurrency: Option<u32>, daily_billable: Option<u32> },
+    /// A target's limits.
+    TargetLimits { target: usize, concurrency: Option<u32>, daily_billable: Option<u32> },
+    /// Pauses a target or lets it go on.
+    TargetPaused(usize, bool),
+    /// Pauses a buyer or lets it go on.
+    BuyerPaused(usize, bool),
+    /// Pauses a campaign or lets it go on.
+    CampaignPaused(usize, bool),
+    /// The price of a fixed target, in cents.
+    Price(usize, i64),
+    /// What a campaign pays, in cents.
+    Payout(usize, i64),
+    /// A campaign's deadline, in milliseconds.
+    Deadline(usize, u64),
+}
+
+impl Edit {
+    /// Some change of this market.
+    pub fn draw(chance: &mut Chance) -> Edit {
+        let base = base();
+        let mut one = |of: usize| chance.between(0, of as u64 - 1) as usize;
+        let (buyer, target, campaign) = (one(base.buyers.len()), one(base.targets.len()), one(3));
+        let fixed: Vec<usize> =
+            (0..base.targets.len()).filter(|at| base.targets[*at].endpoint().is_none()).collect();
+        let priced = fixed[one(fixed.len())];
+        let mut limit = |low, high| (!chance.hits(1_500)).then(|| chance.between(low, high) as u32);
+        let (few, many) = (limit(1, 20), limit(20, 400));
+        match chance.between(0, 11) {
+            0..=2 => Edit::BuyerLimits { buyer, concurrency: few, daily_billable: many },
+            3 | 4 => Edit::TargetLimits { target, concurrency: few, daily_billable: many },
+            5 | 6 => Edit::TargetPaused(target, chance.hits(3_000)),
+            7 => Edit::BuyerPaused(buyer, chance.hits(2_000)),
+            8 => Edit::CampaignPaused(campaign, chance.hits(1_500)),
+            9 => Edit::Price(priced, chance.between(1_400, 4_000) as i64),
+            10 => Edit::Payout(campaign, chance.between(500, 1_800) as i64),
+            _ => Edit::Deadline(campaign, chance.between(60, 700)),
+        }
+    }
+
+    /// Makes it.
+    pub fn apply(self, catalog: &mut Catalog) {
+        let cents = |cents: i64| Money::from_micros(cents * 10_000);
+        match self {
+            Edit::BuyerLimits { buyer, concurrency, daily_billable } => {
+                catalog.buyers[buyer].limits.concurrency = concurrency;
+                catalog.buyers[buyer].limits.daily_billable = daily_billable;
+            }
+            Edit::TargetLimits { target, concurrency, daily_billable } => {
+                catalog.targets[target].limits.concurrency = concurrency;
+                catalog.targets[target].limits.daily_billable = daily_billable;
+            }
+            Edit::TargetPaused(target, paused) => catalog.targets[target].paused = paused,
+            Edit::BuyerPaused(buyer, paused) => catalog.buyers[buyer].paused = paused,
+            Edit::CampaignPaused(campaign, paused) => catalog.campaigns[campaign].paused = paused,
+            Edit::Price(target, price) => catalog.targets[target].pricing = Pricing::Fixed(cents(price)),
+            Edit::Payout(campaign, payout) => {
+                catalog.campaigns[campaign].payout = Payout::Fixed(cents(payout))
+            }
+            Edit::Deadline(campaign, ms) => catalog.campaigns[campaign].deadline = Duration::from_millis(ms),
+        }
+    }
+}
+
+impl fmt::Display for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let base = base();
+        match self {
+            Edit::BuyerLimits { buyer, concurrency, daily_billable } => {
+                write!(f, "{} concurrency {concurrency:?} daily {daily_billable:?}", base.buyers[*buyer].id)
+            }
+            Edit::TargetLimits { target, concurrency, daily_billable } => {
+                write!(f, "{} concurrency {concurrency:?} daily {daily_billable:?}", base.targets[*target].id)
+            }
+            Edit::TargetPaused(target, paused) => write!(f, "{} paused {paused}", base.targets[*target].id),
+            Edit::BuyerPaused(buyer, paused) => write!(f, "{} paused {paused}", base.buyers[*buyer].id),
+            Edit::CampaignPaused(at, paused) => write!(f, "{} paused {paused}", base.campaigns[*at].id),
+            Edit::Price(target, cents) => write!(f, "{} price {cents} cents", base.targets[*target].id),
+            Edit::Payout(at, cents) => write!(f, "{} pays {cents} cents", base.campaigns[*at].id),
+            Edit::Deadline(at, ms) => write!(f, "{} deadline {ms} ms", base.campaigns[*at].id),
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Puts one world together and plays its script: the exchange as `app` composes it, less its threads and sockets.
+//!
+//! One runtime, one worker. After every action, and after every slice of time between two, the model looks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use outcry::domain::catalog::Secret;
+use outcry::domain::{Address, Catalog, Money, Timestamp};
+use outcry::exchange::{Exchange, InForce, Rules, Worker};
+use outcry::http::{Limits, Served};
+use outcry::listener::Manners;
+use outcry::ping::Pinger;
+use outcry::ping::client::{self, Pool};
+use outcry::ping::endpoint::Endpoints;
+use outcry::ping::wire::Reach;
+use outcry::records::{Handed, Recorder, Rows};
+use outcry::runtime::{Clock, Entropy, Shutdown};
+use outcry::snapshot::Snapshot;
+use outcry::state::State;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::buyers::Buyers;
+use super::carriers::Carriers;
+use super::check::{Broken, Check, Counts, Promise, Times};
+use super::market::{TEST_ADDRESS, base};
+use super::world::{Action, Deed, Pace, call};
+
+/// Longest slice of time between two looks.
+const SLICE: Duration = Duration::from_secs(1);
+/// A world whose calls are not over by then, after its last action, does not come to rest.
+const TAIL: Duration = Duration::from_secs(16_000);
+/// Rows that may wait for the disk.
+const QUEUE: usize = 65_536;
+
+/// What came of a world.
+pub struct Outcome {
+    pub broken: Option<Broken>,
+    pub counts: Counts,
+    pub trace: Vec<String>,
+}
+
+/// Plays a script to its end, or to the first promise broken.
+pub fn play(seed: u64, script: &[(usize, Action)], is_traced: bool) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let stage = Stage::set(seed, is_traced);
+        stage.play(script).await;
+        let mut check = stage.check.lock().unwrap();
+        Outcome {
+            broken: check.broken().cloned(),
+            counts: check.counts.clone(),
+            trace: std::mem::take(&mut check.trace),
+        }
+    })
+}
+
+/// A world on its stage.
+struct Stage {
+    seed: u64,
+    exchange: Arc<Exchange>,
+    worker: Arc<Worker>,
+    endpoints: Endpoints,
+    check: Arc<Mutex<Check>>,
+    buyers: Arc<Buyers>,
+    carriers: Arc<Carriers>,
+    disk: Arc<Disk>,
+    catalog: Mutex<Catalog>,
+}
+
+impl Stage {
+    fn set(seed: u64, is_traced: bool) -> Stage {
+        // Days begin within the first hours of a world, in one zone after the other.
+        let start = Timestamp::parse("2026-11-20T04:40:00Z").expect("a time");
+        let clock = Clock::starting_at(start.after(Duration::from_secs(seed % 5 * 3_600)));
+        let times = Times {
+            late_events: Duration::from_secs(10),
+            linger: Duration::from_millis(1_000),
+            keep_ended: Duration::from_secs(90),
+        };
+        let check = Arc::new(Mutex::new(Check::new(clock.clone(), times, is_traced)));
+        let buyers = Buyers::new(seed, clock.clone(), Arc::clone(&check));
+        let shutdown = Shutdown::default();
+        let endpoints = Endpoints::new(clock.clone(), true);
+        let (recorder, rows) = Recorder::to_rows(QUEUE);
+        let disk = Disk::start(rows, seed, clock.clone(), Arc::clone(&check));
+        let rules = Rules {
+            public_base_url: "http://exchange".to_owned(),
+            // In some worlds so few that many calls get the static answer.
+            decisions: if seed.is_multiple_of(4) { 3 } else { 10_000 },
+            auction_fan_out: if seed.is_multiple_of(3) { 3 } else { 100 },
+            keep_ended: times.keep_ended,
+            late_events: times.late_events,
+            next_within: Duration::from_secs(8),
+            dial_guard: Duration::from_secs(5),
+            test_address: Address::parse(TEST_ADDRESS),
+            caller_key: Secret(vec![7; 32]),
+        };
+        let catalog = Catalog { digest: "sim-0".to_owned(), ..base().clone() };
+        check.lock().unwrap().in_force(&catalog);
+        let in_force = in_force(&endpoints, catalog.clone());
+        let state = State::new(100_000);
+        let entropy = Entropy::seeded(seed);
+        let exchange = Arc::new(Exchange::new(
+            in_force,
+            state,
+            recorder,
+            clock.clone(),
+            entropy,
+            rules,
+            shutdown.clone(),
+        ));
+        let limits = client::Limits {
+            connections: if seed.is_multiple_of(7) { 40 } else { 8_192 },
+            idle: Duration::from_secs(20),
+            connect: Duration::from_millis(1_000),
+        };
+        let dial = Arc::clone(&buyers);
+        let reach = Reach::Memory(Arc::new(move |address| dial.dial(address)));
+        let pool = Arc::new(Pool::new(limits, Arc::new(AtomicUsize::new(0)), reach, clock.clone()));
+        let pinger = Pinger::new(Arc::clone(&pool), clock.clone(), times.linger, 4_096);
+        let worker = Arc::new(Worker::new(Arc::clone(&exchange), pinger));
+        let served = Served {
+            worker: Arc::clone(&worker),
+            limits: Limits { body: Duration::from_secs(5), body_bytes: 65_536 },
+            manners: Manners {
+                name: "call_traffic",
+                head: Duration::from_secs(5),
+                request: Duration::from_secs(16),
+                idle: Duration::from_secs(75),
+            },
+            tls: None,
+            shutdown: shutdown.clone(),
+        };
+        let carriers = Carriers::new(served, clock, Arc::clone(&check));
+        let swept = Arc::clone(&exchange);
+        tokio::spawn(async move { swept.sweep(&shutdown).await });
+        tokio::spawn(async move {
+            loop {
+                sleep(Duration::from_secs(1)).await;
+                pool.upkeep();
+            }
+        });
+        Stage {
+            seed,
+            exchange,
+            worker,
+            endpoints,
+            check,
+            buyers,
+            carriers,
+            disk,
+            catalog: Mutex::new(catalog),
+        }
+    }
+
+    async fn play(&self, script: &[(usize, Action)]) {
+        let start = Instant::now();
+        let mut calls = BTreeSet::new();
+        let mut told = BTreeMap::new();
+        for (place, action) in script {
+            let at = start + Duration::from_millis(action.at_ms);
+            while at - Instant::now() > SLICE {
+                sleep(SLICE).await;
+                self.look();
+            }
+            sleep_until(at).await;
+            self.look();
+            if self.is_broken() {
+                return;
+            }
+            match &action.deed {
+                Deed::Call(n) => {
+                    calls.insert(*n);
+                    let plan = Arc::new(call(self.seed, *n));
+                    told.insert(*n, tokio::spawn(Arc::clone(&self.carriers).call(plan)));
+                }
+                Deed::Reload(edit) => {
+                    let mut catalog = self.catalog.lock().unwrap();
+                    edit.apply(&mut catalog);
+                    catalog.digest = format!("sim-{}", place + 1);
+                    self.check.lock().unwrap().in_force(&catalog);
+                    self.exchange.in_force.store(Arc::new(in_force(&self.endpoints, catalog.clone())));
+                }
+                Deed::Mood { place, mood, for_ms } => self.buyers.turn(*place, *mood, *for_ms),
+                Deed::Disk { pace, for_ms } => self.disk.turn(*pace, *for_ms),
+            }
+        }
+        let until = Instant::now() + TAIL;
+        while !self.is_at_rest() && Instant::now() < until {
+            sleep(SLICE).await;
+            self.look();
+            if self.is_broken() {
+                return;
+            }
+        }
+        // What is still on its way to a carrier or to a call that is over.
+        for _ in 0..200 {
+            sleep(SLICE).await;
+            self.look();
+        }
+        for (n, task) in told {
+            if let Err(error) = task.await {
+                self.check.lock().unwrap().broke(Promise::NoBug, format!("the carrier of call {n}: {error}"));
+            }
+        }
+        self.end(&calls);
+    }
+
+    fn look(&self) {
+        self.check.lock().unwrap().look(&self.exchange.state.gauges);
+    }
+
+    fn is_broken(&self) -> bool {
+        self.check.lock().unwrap().broken().is_some()
+    }
+
+    fn is_at_rest(&self) -> bool {
+        !self.worker.is_busy() && self.exchange.state.calls.in_progress() == 0
+    }
+
+    fn end(&self, calls: &BTreeSet<u32>) {
+        let mut check = self.check.lock().unwrap();
+        check.at_rest(&self.exchange.state.gauges, calls);
+        let records = self.exchange.recorder.counters();
+        let left = [
+            ("calls in progress", self.exchange.state.calls.in_progress() as u64),
+            ("pings that linger", self.worker.pinger.lingering() as u64),
+            ("connections to buyers", self.worker.pinger.pool.connections() as u64),
+            ("rows not written", records.queued),
+            ("rows lost", records.dropped),
+        ];
+        for (what, many) in left {
+            if many > 0 {
+                check.broke(Promise::AtRest, format!("{many} {what}"));
+            }
+        }
+    }
+}
+
+fn in_force(known: &Endpoints, catalog: Catalog) -> InForce {
+    let endpoints = known.prepare(&catalog).expect("endpoints without authorities of their own");
+    let step = Money::from_micros(10_000);
+    let (health, files) = (known.health.prepare(&catalog), catalog.digest.clone());
+    let snapshot = Arc::new(Snapshot::compile(catalog, "USD".to_owned(), step));
+    InForce { snapshot, endpoints, health, files, changes: Vec::new() }
+}
+
+/// The disk: shows every row to the model as it is handed in, and writes it when it pleases.
+struct Disk {
+    clock: Clock,
+    pace: Mutex<(Pace, Timestamp)>,
+}
+
+impl Disk {
+    fn start(mut rows: Rows, seed: u64, clock: Clock, check: Arc<Mutex<Check>>) -> Arc<Disk> {
+        let disk = Arc::new(Disk { pace: Mutex::new((Pace::Usual, clock.now())), clock });
+        let (hand_on, mut waiting) = mpsc::unbounded_channel::<Handed>();
+        tokio::spawn(async move {
+            while let Some(handed) = rows.next().await {
+                check.lock().unwrap().rows(handed.rows(), &|n| call(seed, n));
+                if hand_on.send(handed).is_err() {
+                    return;
+                }
+            }
+        });
+        let writer = Arc::clone(&disk);
+        tokio::spawn(async move {
+            while let Some(first) = waiting.recv().await {
+                writer.write().await;
+                first.written();
+                while let Ok(next) = waiting.try_recv() {
+                    next.written();
+                }
+            }
+        });
+        disk
+    }
+
+    fn turn(&self, pace: Pace, for_ms: u64) {
+        *self.pace.lock().unwrap() = (pace, self.clock.now().after(Duration::from_millis(for_ms)));
+    }
+
+    /// One transaction.
+    async fn write(&self) {
+        let now = self.clock.now();
+        let (pace, until) = *self.pace.lock().unwrap();
+        let took = match pace {
+            Pace::Slow if now < until => Duration::from_millis(700),
+            Pace::Stuck if now < until => until.since(now),
+            Pace::Usual | Pace::Slow | Pace::Stuck => Duration::from_millis(3),
+        };
+        sleep(took).await;
+    }
+}

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Plants one bug at a time and demands that the simulation finds it and names the promise it breaks.
+#
+#   tests/planted.sh            every bug of tests/planted
+#   tests/planted.sh late-bid   those whose name contains this
+#
+# A patch is named after its bug; the table below says which promise must be named. The sources are copied to a folder of
+# their own, so the working tree is never touched. A patch that no longer applies fails: bugs move with the code.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+# Worlds that each bug may take to be found, and their calls.
+seeds=8
+calls=1000
+
+promise_of() {
+  case "$1" in
+    hold-not-released)       echo AtRest Caps ;;
+    abandon-billed)          echo Money ;;
+    second-hold-on-retry)    echo SameBytes ;;
+    late-bid-wins)           echo LateBid ;;
+    connection-owes-a-reply) echo Owing ;;
+    ping-out-of-sight)       echo LateBid ;;
+    *) return 1 ;;
+  esac
+}
+
+command -v git >/dev/null 2>&1 || { echo "FAILED   git is missing: it applies the patches" >&2; exit 1; }
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+target=${CARGO_TARGET_DIR:-$PWD/target}/planted
+failed=0
+
+for patch in tests/planted/*.patch; do
+  bug=$(basename "$patch" .patch)
+  case "$bug" in *"${1:-}"*) ;; *) continue ;; esac
+  if ! promises=$(promise_of "$bug"); then
+    echo "FAILED   $bug: this script does not say which promise it breaks" >&2
+    failed=1
+    continue
+  fi
+  rm -rf "${copy:?}/tree"
+  mkdir "$copy/tree"
+  cp -R Cargo.toml Cargo.lock clippy.toml rustfmt.toml src tests load benches config grafana docs "$copy/tree"
+  if ! git -C "$copy/tree" apply --whitespace=nowarn "$PWD/$patch"; then
+    echo "FAILED   $bug: the patch no longer applies; plant the bug anew" >&2
+    failed=1
+    continue
+  fi
+  if ! CARGO_TARGET_DIR=$target cargo test --quiet --manifest-path "$copy/tree/Cargo.toml" --locked --test it \
+    --no-run >"$copy/log" 2>&1; then
+    tail -n 40 "$copy/log" >&2
+    echo "FAILED   $bug: what is planted does not compile" >&2
+    failed=1
+    continue
+  fi
+  if SIM_SEEDS=$seeds SIM_CALLS=$calls CARGO_TARGET_DIR=$target cargo test --quiet \
+    --manifest-path "$copy/tree/Cargo.toml" --locked --test it sim::every_promise >"$copy/log" 2>&1; then
+    echo "FAILED   $bug: nobody noticed" >&2
+    failed=1
+    continue
+  fi
+  said=$(grep -E "^seed [0-9]+: (${promises// /|}) broken" "$copy/log" | head -n 1 | cut -c 1-160)
+  if [ -z "$said" ]; then
+    tail -n 40 "$copy/log" >&2
+    echo "FAILED   $bug: no world names one of: $promises" >&2
+    failed=1
+    continue
+  fi
+  echo "found    $bug: $said"
+done
+exit "$failed"
