@@ -133,11 +133,6 @@ impl Call {
         self.attempts.iter().any(|attempt| attempt.number == number)
     }
 
-    /// Whether somebody reported the attempt's end.
-    pub fn has_end(&self, number: u32) -> bool {
-        self.attempts.iter().any(|attempt| attempt.number == number && attempt.has_end())
-    }
-
     /// Attempts that may be going on.
     pub fn open(&self) -> impl Iterator<Item = u32> {
         self.attempts.iter().filter(|a| !a.has_end() && !a.is_over()).map(|attempt| attempt.number)

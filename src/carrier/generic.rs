@@ -141,7 +141,7 @@ fn event_of(mut read: Reader<'_>, names_attempt: bool) -> Result<CarrierEvent, F
     Ok(CarrierEvent { event_id, kind, event, detail: detail(cause, ended_by, talk_ms) })
 }
 
-/// Reads a request for the next step. `now` stands in for a time the carrier does not tell.
+/// Reads a request for the next step. `now` stands in for a time the carrier does not tell, where no talk depends on it.
 pub fn next(body: &[u8], now: Timestamp) -> Result<StepReport, Faults> {
     let object = object(body)?;
     let mut read = Reader { object: &object, faults: Vec::new() };
@@ -154,14 +154,24 @@ pub fn next(body: &[u8], now: Timestamp) -> Result<StepReport, Faults> {
     if !result.as_deref().is_some_and(|word| results.contains(&word)) {
         read.fault("result", result, "attempts_ended digits no_input played recorded");
     }
-    let at = if object.contains_key("at") { read.time("at") } else { Some(now) };
+    let is_timed = read.get("at").is_some();
+    let at = if is_timed { read.time("at") } else { None };
     let mut faults = read.faults;
     let ends = ends(&object, at.unwrap_or(now), &mut faults);
+    if !is_timed && ends.iter().any(|end| needs_a_time(&end.event.kind)) {
+        let allowed = "the carrier's time in RFC 3339, or talk_ms of each attempt that may have been a talk";
+        faults.push(CarrierFault { at: "at".into(), value: None, allowed });
+    }
     if faults.is_empty() {
         Ok(StepReport { step: step.unwrap_or(0), caller: CallerLeg::Ringing, ends })
     } else {
         Err(faults)
     }
+}
+
+/// Whether the talk is the difference to this end's time, which must then be the carrier's and not ours.
+fn needs_a_time(kind: &EventKind) -> bool {
+    matches!(kind, EventKind::Ended { cause: Cause::Normal | Cause::Failed, talk_ms: None, .. })
 }
 
 fn ends(object: &Map<String, Value>, at: Timestamp, faults: &mut Faults) -> Vec<StepEnd> {

@@ -52,7 +52,7 @@ impl Worker {
             token: None,
             decided_us: now.since(ctx.arrived).as_micros() as u64,
         };
-        let mut live = self.live(ctx, None, None);
+        let mut live = self.live(ctx, None);
         // Its end is nobody's record: it counts for nothing.
         let _ = live.call.close(now);
         live.over_since = Some(now);
@@ -75,8 +75,7 @@ impl Worker {
         let mut reply = self.reply(ctx, &prepared, &decided, now);
         let taken = decided.taken.take();
         let mut row = decided_row(ctx, &prepared, taken.as_ref(), &reply, exchange.rules.caller_key.clone());
-        let rest = self.rest(ctx, &prepared, &decided);
-        let mut live = self.live(ctx, Some(&prepared), Some(rest));
+        let mut live = self.live(ctx, Some(&prepared));
         let mut rows = Vec::new();
         if is_dial(&reply.action) {
             let patience = self.patience(ctx, &prepared, taken.as_ref().map(|taken| taken.target));
@@ -84,6 +83,7 @@ impl Worker {
             rows.push(Row::Attempt(Box::new(attempt_row(&prepared.trail.keys(), live.test, &offered, now))));
             live.call.offer(ctx.attempt, self.kind(ctx, &offered), patience, now);
             live.offered.push(offered);
+            live.rest = Some(Box::new(self.rest(ctx, &prepared, &decided)));
         } else {
             let _ = live.call.close(now);
             live.over_since = Some(now);
@@ -148,7 +148,7 @@ impl Worker {
     }
 
     /// The call as it lives on in memory, without an attempt yet.
-    fn live(&self, ctx: &Ctx, prepared: Option<&Prepared<'_>>, rest: Option<Rest>) -> Live {
+    fn live(&self, ctx: &Ctx, prepared: Option<&Prepared<'_>>) -> Live {
         let catalog = &ctx.in_force.snapshot.catalog;
         let line = prepared.and_then(|prepared| prepared.subject.line);
         let campaign = line.map(|line| catalog.campaign(line.campaign));
@@ -163,7 +163,7 @@ impl Worker {
             token: ctx.token,
             call: Call::new(self.recovery(campaign)),
             offered: Vec::new(),
-            rest: rest.map(Box::new),
+            rest: None,
             steps: Vec::new(),
             said_goodbye: false,
             over_since: None,
@@ -197,14 +197,19 @@ impl Worker {
         Rest {
             request: Arc::clone(&ctx.request),
             plan: prepared.way.plan.clone(),
-            terminal: prepared.subject.plan.terminal.clone(),
+            terminal: prepared.way.terminal.clone(),
             payout: prepared.way.promised.or_else(|| {
                 let line = prepared.subject.line?;
                 Some(*catalog.payout(line.publisher, line.campaign))
             }),
             seed: ctx.seed,
             standing: standing
-                .map(|(ix, ranked, basis)| Standing { target: id(ix), ranked: ranked.clone(), basis })
+                .map(|(ix, ranked, basis)| Standing {
+                    target: id(ix),
+                    buyer: catalog.buyer(catalog.target(*ix).buyer).id.clone(),
+                    ranked: ranked.clone(),
+                    basis,
+                })
                 .collect(),
             walk: prepared.way.walk[decided.walked..]
                 .iter()

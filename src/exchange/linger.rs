@@ -141,8 +141,9 @@ impl Worker {
             let Some(rest) = live.rest.as_mut().filter(|_| is_latest) else { return };
             let offered = &live.offered;
             let standing = ranking.ranked.into_iter().map(|ranked| {
-                let target = catalog.target(members[joining.first + ranked.entrant]).id.clone();
-                Standing { target, ranked, basis: "auction" }
+                let target = catalog.target(members[joining.first + ranked.entrant]);
+                let buyer = catalog.buyer(target.buyer).id.clone();
+                Standing { target: target.id.clone(), buyer, ranked, basis: "auction" }
             });
             let is_new = |standing: &Standing| {
                 !offered.iter().any(|o| o.taker.as_ref().is_some_and(|taker| taker.target == standing.target))

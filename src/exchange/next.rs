@@ -201,7 +201,6 @@ impl Worker {
         }
         let mut effects = Vec::new();
         let mut rows = Vec::new();
-        ends.retain(|(attempt, _)| !live.call.has_end(*attempt));
         for (attempt, end) in ends {
             let told = CallEvent { attempt: Some(attempt), ..end.event.clone() };
             effects.extend(live.call.on_event(&told, now));
@@ -231,13 +230,15 @@ impl Worker {
         caller: CallerLeg,
         now: Timestamp,
     ) -> Arc<Answer> {
+        let reason = outcome(live, now);
+        event::step_taken(live.campaign.as_ref(), "hangup", reason);
         let reply = CarrierReply {
             call_id: live.id,
             caller,
             step,
             action: Action::Hangup(HangupCause::Normal),
             basis: "terminal",
-            reason: outcome(live, now),
+            reason,
             valid_until: now,
             max_talk_s: 0,
             token: Some(live.token),
@@ -262,7 +263,12 @@ impl Worker {
     fn give_up(&self, call: CallId, step: u32) {
         let now = self.exchange.clock.now();
         let closed = self.exchange.state.calls.with(call, |live| {
-            live.steps.truncate(step.saturating_sub(2) as usize);
+            let at = step.saturating_sub(2) as usize;
+            // An answer that is out stands, whatever went wrong after it.
+            if !matches!(live.steps.get(at), Some(calls::Step::Deciding(_))) {
+                return (Aftermath::default(), live.campaign.clone());
+            }
+            live.steps.truncate(at);
             let effects = live.call.close(now);
             let aftermath = self.exchange.run(call, live, effects, now);
             self.exchange.watch(call, live, now);
@@ -333,7 +339,7 @@ impl Worker {
     fn finish_step(
         self: &Arc<Self>,
         ctx: &Ctx,
-        prepared: Prepared<'_>,
+        mut prepared: Prepared<'_>,
         mut decided: Decided,
         tell: &watch::Sender<Option<Arc<Answer>>>,
     ) {
@@ -345,9 +351,12 @@ impl Worker {
         let rest = self.rest(ctx, &prepared, &decided);
         let patience = self.patience(ctx, &prepared, taken.as_ref().map(|taken| taken.target));
         let mut rows = Vec::new();
+        // The end of a call is not for the queue that may drop.
+        let slot = exchange.recorder.reserve().ok();
         let told = exchange.state.calls.with(ctx.call_id, |live| {
             let mut aftermath = Aftermath::default();
             let answer = if is_dial(&reply.action) && !live.call.is_caller_gone() {
+                event::step_taken(live.campaign.as_ref(), reply.action.as_str(), reply.reason);
                 let offered = self.offered(ctx, &prepared, taken.take(), &reply, now);
                 rows.push(Row::Attempt(Box::new(attempt_row(
                     &prepared.trail.keys(),
@@ -362,10 +371,15 @@ impl Worker {
             } else {
                 let effects = live.call.close(now);
                 aftermath = exchange.run(ctx.call_id, live, effects, now);
-                live.said_goodbye |= matches!(reply.action, Action::Hangup(_));
-                match live.call.is_caller_gone() {
-                    true => self.goodbye(live, ctx.carrier(), ctx.step, ctx.caller, now),
-                    false => self.answer(ctx.carrier(), &reply, ctx.about),
+                if let Some(slot) = slot.filter(|_| !aftermath.rows.is_empty()) {
+                    drop(slot.commit(std::mem::take(&mut aftermath.rows)));
+                }
+                if live.call.is_caller_gone() {
+                    self.goodbye(live, ctx.carrier(), ctx.step, ctx.caller, now)
+                } else {
+                    live.said_goodbye |= matches!(reply.action, Action::Hangup(_));
+                    event::step_taken(live.campaign.as_ref(), reply.action.as_str(), reply.reason);
+                    self.answer(ctx.carrier(), &reply, ctx.about)
                 }
             };
             if let Some(slot) = live.steps.get_mut(ctx.step as usize - 2) {
@@ -378,7 +392,10 @@ impl Worker {
         tell.send_replace(Some(answer));
         rows.append(&mut aftermath.rows);
         exchange.follow(ctx.call_id, campaign.as_ref(), aftermath);
-        event::step_taken(campaign.as_ref(), reply.action.as_str(), reply.reason);
+        // Who was chosen and not handed out, as the caller left meanwhile.
+        if let Some(taken) = taken.take() {
+            prepared.trail.withdraw(taken.target);
+        }
         self.record(ctx, rows, prepared.trail, decided.out);
     }
 }
@@ -419,8 +436,9 @@ impl Left {
             (!tried.contains(id)).then_some(TargetIx(at as u32))
         };
         for standing in &rest.standing {
-            left.standing
-                .extend(find(&standing.target).map(|ix| (ix, standing.ranked.clone(), standing.basis)));
+            let is_same_buyer = |ix: &TargetIx| catalog.buyer(catalog.target(*ix).buyer).id == standing.buyer;
+            let found = find(&standing.target).filter(is_same_buyer);
+            left.standing.extend(found.map(|ix| (ix, standing.ranked.clone(), standing.basis)));
         }
         left.targets.extend(left.standing.iter().map(|(ix, ..)| *ix));
         for (place, ahead) in &rest.walk {

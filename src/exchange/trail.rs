@@ -111,6 +111,13 @@ impl Trail {
         }
     }
 
+    /// The target that was chosen is not handed the call: its caller left first.
+    pub(super) fn withdraw(&mut self, target: TargetIx) {
+        if let Some(line) = self.line(target).filter(|line| line.row.reason == Reason::Won) {
+            line.row.reason = Reason::CallerAbandon;
+        }
+    }
+
     /// The target was asked.
     pub(super) fn asked(&mut self, target: TargetIx, ping: PingId) {
         if let Some(line) = self.line(target) {

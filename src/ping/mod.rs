@@ -93,7 +93,7 @@ pub struct Asked {
     pings: FuturesUnordered<Asking>,
     closes: Timestamp,
     /// Read to its end between the deadline and the moment the timer told of it.
-    just_missed: Option<Answered>,
+    just_missed: Vec<Answered>,
     written: Arc<Written>,
     latencies: Vec<(usize, Duration)>,
 }
@@ -131,7 +131,7 @@ impl Pinger {
                 Box::pin(ask(self.clone(), snapshot, one, closes, mark)) as Asking
             })
             .collect();
-        Asked { pinger: self.clone(), pings, closes, just_missed: None, written, latencies }
+        Asked { pinger: self.clone(), pings, closes, just_missed: Vec::new(), written, latencies }
     }
 }
 
@@ -150,7 +150,7 @@ impl Asked {
                 () = &mut deadline => return Close::Deadline,
                 Some(answered) = self.pings.next() => {
                     if answered.read >= self.closes {
-                        self.just_missed = Some(answered);
+                        self.just_missed.push(answered);
                         return Close::Deadline;
                     }
                     let Answered { entrant, latency, reply, read } = answered;

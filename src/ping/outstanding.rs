@@ -80,7 +80,7 @@ impl Outstanding {
         let until = pinger.clock.now().after(pinger.linger).max(closes);
         let mut outstanding = Outstanding {
             pings,
-            just_missed: just_missed.into_iter().collect(),
+            just_missed,
             closes,
             until,
             clock: pinger.clock,

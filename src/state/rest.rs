@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::auction::rank::Ranked;
 use crate::carrier::CarrierRequest;
-use crate::domain::{Money, Payout, PlanId, TargetId, Terminal};
+use crate::domain::{BuyerId, Money, Payout, PlanId, TargetId, Terminal};
 
 /// Bids kept for later attempts of one call; the lowest are let go.
 pub const STANDING_MAX: usize = 16;
@@ -34,6 +34,8 @@ pub struct Rest {
 pub struct Standing {
     /// Whose.
     pub target: TargetId,
+    /// Who pays: the offer is nobody else's, whoever has the target later.
+    pub buyer: BuyerId,
     /// Its terms, and its place in the order.
     pub ranked: Ranked,
     /// What an answer by it rests on: `auction` or `static`.

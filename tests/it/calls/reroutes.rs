@@ -236,6 +236,121 @@ fn at_most_one_attempt_is_billed() {
 }
 
 #[test]
+fn what_next_knows_better_than_the_event_before_it_counts() {
+    let exchange = Exchange::start_with(&ladder(PAYOUT), WAITING);
+    // Picked up by a whisper and never put through: the time since the answer is no talk.
+    let first = exchange.decide(&ask("CA1"));
+    exchange.report(&first, "answered", 0, json!({}));
+    exchange.report(&first, "ended", 100_000, json!({"cause": "normal", "ended_by": "target"}));
+    let second = exchange.go_on(&first, json!({"cause": "normal", "ended_by": "target", "talk_ms": 0}));
+    assert_eq!(dialled(&second), "+15125550901");
+    exchange.go_on(&second, json!({"cause": "cancelled", "ended_by": "caller"}));
+    assert_eq!(exchange.ledger(id(&first)), []);
+    // Who left is told by `next` only.
+    let first = exchange.decide(&ask("CA2"));
+    exchange.report(&first, "ended", 4_000, json!({"cause": "no_answer"}));
+    let last = exchange.go_on(&first, json!({"cause": "no_answer", "ended_by": "caller"}));
+    assert_eq!(last["action"], "hangup");
+    exchange.finish();
+}
+
+#[test]
+fn a_caller_who_leaves_while_a_step_is_decided_is_handed_to_nobody() {
+    let market = bidders([("slow", bid_after(400, "30"))]);
+    let plan = Market::new(r#"{ sequential = ["desk", { auction = ["slow"] }] }"#)
+        .patient()
+        .campaign(PAYOUT)
+        .buyer("acme", "")
+        .target("desk", "acme", "price = \"20.00\"")
+        .buyer("other", "concurrency = 1")
+        .target("slow", "other", &format!("endpoint = {{ url = \"{}\" }}", market.url("slow")));
+    let exchange = Exchange::start_with(&plan, WAITING);
+    let first = exchange.decide(&ask("CA1"));
+    let last = std::thread::scope(|scope| {
+        let step = scope.spawn(|| exchange.go_on(&first, busy()));
+        eventually("the second is asked", || (market.stats("slow").pings > 0).then_some(()));
+        exchange.report(&first, "call_ended", 4_000, json!({"cause": "cancelled", "ended_by": "caller"}));
+        step.join().unwrap()
+    });
+    assert_eq!(
+        (&last["action"], &last["step"], &last["reason"]),
+        (&json!("hangup"), &json!(2), &json!("busy"))
+    );
+    // A step is answered before it is explained.
+    let explained = eventually("the step is on disk", || {
+        Some(exchange.explained(id(&first))).filter(|explained| explained["steps"][1].is_object())
+    });
+    assert_eq!(explained["attempts"].as_array().unwrap().len(), 1);
+    assert_eq!(explained["steps"][1]["outcomes"][0]["reason"], "caller_abandon");
+    assert_eq!(exchange.metric("outcry_steps_total", "hangup"), 1.0);
+    assert_eq!(exchange.metric("outcry_steps_total", "dial"), 0.0);
+    exchange.finish();
+}
+
+#[test]
+fn an_offer_stands_for_the_buyer_that_made_it() {
+    let market = bidders([("best", bid("50")), ("sold", bid("40"))]);
+    let mut plan = Market::new(r#"{ auction = ["best", "sold"] }"#)
+        .campaign(&format!("{PAYOUT}\nearly_close = false"))
+        .patient();
+    for name in ["best", "sold"] {
+        let lines = format!("endpoint = {{ url = \"{}\" }}", market.url(name));
+        plan = plan.buyer(name, "").target(name, name, &lines);
+    }
+    let plan = plan.buyer("heir", "");
+    let exchange = Exchange::start_with(&plan, WAITING);
+    let first = exchange.decide(&ask("CA1"));
+    let sold = plan.text().replace("buyer = \"sold\"", "buyer = \"heir\"");
+    assert_ne!(sold, plan.text());
+    std::fs::write(exchange.folder.path().join("catalog/market.toml"), sold).unwrap();
+    exchange.signal("HUP");
+    eventually("the catalog is reloaded", || {
+        (exchange.metric("outcry_config_reloads_total", "done") == 1.0).then_some(())
+    });
+    let second = exchange.go_on(&first, busy());
+    assert_eq!(dialled(&second), "nobody", "what one buyer bid is not billed to another");
+    exchange.finish();
+}
+
+#[test]
+fn the_plans_end_is_that_of_the_decision_at_every_step() {
+    let market = ladder(PAYOUT);
+    let exchange = Exchange::start_with(&market, WAITING);
+    let first = exchange.decide(&ask("CA1"));
+    let moved = market.text().replace("busy", "rejected");
+    assert_ne!(moved, market.text());
+    std::fs::write(exchange.folder.path().join("catalog/market.toml"), moved).unwrap();
+    exchange.signal("HUP");
+    eventually("the catalog is reloaded", || {
+        (exchange.metric("outcry_config_reloads_total", "done") == 1.0).then_some(())
+    });
+    let second = exchange.go_on(&first, busy());
+    let third = exchange.go_on(&second, busy());
+    let last = exchange.go_on(&third, busy());
+    assert_eq!(last["hangup"]["cause"], "busy");
+    exchange.finish();
+}
+
+#[test]
+fn a_test_call_is_in_no_count_of_ends() {
+    let settings = "test_address = \"+15125550777\"\n";
+    let exchange = Exchange::start_with(&ladder(PAYOUT), &format!("[calls]\n{settings}"));
+    let mut test = ask("CA1");
+    test["test"] = json!(true);
+    let answer = exchange.decide(&test);
+    assert_eq!(answer["action"], "dial");
+    exchange.report(
+        &answer,
+        "ended",
+        95_000,
+        json!({"cause": "normal", "ended_by": "caller", "talk_ms": 95_000}),
+    );
+    assert_eq!(exchange.end(id(&answer))["reason"], "test");
+    assert_eq!(exchange.metric("outcry_calls_ended_total", ""), 0.0);
+    exchange.finish();
+}
+
+#[test]
 fn attempts_and_ringing_are_bounded() {
     let exchange =
         Exchange::start_with(&ladder(&format!("{PAYOUT}\nattempts = 2\nring_budget_s = 30")), WAITING);
@@ -317,6 +432,9 @@ fn what_next_cannot_use_is_refused_and_changes_nothing() {
         (with("step", json!(2)), "step"),
         (with("result", json!("done")), "result"),
         (with("at", json!("yesterday")), "at"),
+        // How long they talked would be by our clock.
+        (with("attempts", json!([{"attempt": 1, "cause": "normal", "ended_by": "caller"}])), "at"),
+        (with("attempts", json!([{"attempt": 1, "cause": "failed", "ended_by": "carrier"}])), "at"),
         (with("attempts", json!([])), "attempts"),
         (with("attempts", json!({})), "attempts"),
         (with("attempts", json!([{"attempt": 1}])), "attempts[0].cause"),
