@@ -138,6 +138,10 @@ impl Attempt {
                 self.join_end(End { at: event.at, cause, ended_by, talk_ms, inferred: false }, now);
             }
             EventKind::LegOver { cause } => {
+                // Only a leg that was answered ends like that, whether or not that was reported.
+                if cause == Cause::Normal {
+                    self.answered = earliest(self.answered);
+                }
                 let ended_by = EndedBy::Unknown;
                 self.join_end(End { at: event.at, cause, ended_by, talk_ms: None, inferred: true }, now);
             }

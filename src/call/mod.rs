@@ -40,7 +40,7 @@ pub struct Recovery {
     pub attempts: u32,
     /// Longest a caller hears ringing, over all attempts.
     pub ring_budget: Duration,
-    /// How long after an attempt the carrier may ask for the next step.
+    /// How long after an attempt the carrier may ask for the next step; zero is a carrier that never does.
     pub next_within: Duration,
 }
 
@@ -189,7 +189,8 @@ impl Call {
     /// What follows now that the attempts so far are over.
     pub fn onward(&self) -> Onward {
         let Some(last) = self.attempts.last() else { return Onward::Finished };
-        let goes_on = !self.caller_gone
+        let goes_on = !self.recovery.next_within.is_zero()
+            && !self.caller_gone
             && !self.closed
             && last.kind() != Kind::Terminal
             && last.settled().is_some_and(|end| may_go_on(end, self.recovery.early_hangup));

@@ -759,6 +759,12 @@ fn a_talk_is_proven_by_the_carriers_word_only() {
          98001  onward                                => finished
          98002  close                                 => over
 
+         # That it was answered got lost: a leg that is completed was.
+         0      offer 1 proven
+         98000  leg_over 1 normal                     => free 1
+         103000 tick                                  => expire 1, over
+         160000 ended 1 normal target talk 95000      => settle 1 normal target 95000 carrier, over
+
          # What was never answered needs no proof.
          0      offer 1 proven
          3000   call_ended cancelled caller           => free 1

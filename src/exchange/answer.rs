@@ -161,6 +161,7 @@ impl Worker {
             caller: ctx.request.tail,
             test: ctx.request.test,
             token: ctx.token,
+            signed: ctx.carrier().dialect == CarrierDialect::Twilio,
             call: Call::new(self.recovery(campaign)),
             offered: Vec::new(),
             rest: None,

@@ -23,7 +23,8 @@ use crate::call::event::CallEvent;
 use crate::carrier::{Action, CallerLeg, CarrierReply, StepReport};
 use crate::domain::plan::AuctionNode;
 use crate::domain::{
-    CallId, CampaignId, Carrier, CarrierIx, Catalog, HangupCause, Node, TargetId, TargetIx, Timestamp,
+    CallId, CampaignId, Carrier, CarrierIx, Catalog, HangupCause, Node, PublisherId, TargetId, TargetIx,
+    Timestamp,
 };
 use crate::records::CommitError;
 use crate::records::row::{EventRow, Row};
@@ -60,7 +61,7 @@ struct Job {
     attempt: u32,
     onward: Onward,
     tried: Vec<TargetId>,
-    campaign: Option<CampaignId>,
+    whose: (Option<CampaignId>, Option<PublisherId>),
     rest: Box<Rest>,
     tell: watch::Sender<Option<Arc<Answer>>>,
 }
@@ -75,7 +76,12 @@ impl Worker {
         arrived: Timestamp,
     ) -> Result<Arc<Answer>, NotTaken> {
         for _ in 0..TRIES {
-            let waiting = match self.begin_next(&claim, &report, asking, arrived)? {
+            let begin = AssertUnwindSafe(|| self.begin_next(&claim, &report, asking, arrived));
+            let begun = std::panic::catch_unwind(begin).unwrap_or_else(|_| {
+                event::panicked("step", "a request for the next step of a call");
+                Err(internal_error())
+            })?;
+            let waiting = match begun {
                 Begun::Known(answer, None) => return Ok(answer),
                 Begun::Known(answer, Some(written)) => {
                     return match written.await {
@@ -92,7 +98,7 @@ impl Worker {
                 return Ok(answer);
             }
         }
-        Err(NotTaken::NotDurable(CommitError::Failed("an internal error".to_owned())))
+        Err(internal_error())
     }
 
     /// Takes the report under the call's lock, and starts the step if something may follow.
@@ -141,7 +147,7 @@ impl Worker {
                         attempt: live.call.attempts() + 1,
                         onward,
                         tried: tried.collect(),
-                        campaign: live.campaign.clone(),
+                        whose: (live.campaign.clone(), live.publisher.clone()),
                         rest,
                         tell,
                     });
@@ -292,7 +298,7 @@ impl Worker {
             attempt,
             onward,
             tried,
-            campaign,
+            whose,
             rest,
             tell,
         } = job;
@@ -318,7 +324,7 @@ impl Worker {
             ring,
         };
         let catalog = &in_force.snapshot.catalog;
-        let subject = Subject::of(catalog, &ctx.request).still(catalog, campaign.as_ref());
+        let subject = Subject::of(catalog, &ctx.request).still(catalog, &whose);
         let mut left = Left::of(catalog, &rest, &tried, onward);
         if asking == Asking::Fallback {
             left.standing.retain(|(.., basis)| *basis == "static");
@@ -398,6 +404,10 @@ impl Worker {
         }
         self.record(ctx, rows, prepared.trail, decided.out);
     }
+}
+
+fn internal_error() -> NotTaken {
+    NotTaken::NotDurable(CommitError::Failed("an internal error".to_owned()))
 }
 
 /// The answer to a step that was asked for before.

@@ -37,7 +37,8 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Who speaks knows the call's token, and is its carrier, about that call, if it says so.
+    /// Who speaks knows the call's token, and is its carrier, about that call, if it says so. Where the carrier signs, only
+    /// who showed to be that carrier is heard: the token stands in its logs.
     pub(super) fn admit(&self, live: &Live) -> Result<(), NotTaken> {
         if self.token.is_some_and(|token| !same(live.token, token)) {
             return Err(NotTaken::WrongToken);
@@ -46,7 +47,7 @@ impl Claim {
         match &self.carrier {
             Some(carrier) if *carrier != live.key.carrier || other_call => Err(NotTaken::OtherCarrier),
             Some(_) => Ok(()),
-            None if self.token.is_some() => Ok(()),
+            None if self.token.is_some() && !live.signed => Ok(()),
             None => Err(NotTaken::WrongToken),
         }
     }

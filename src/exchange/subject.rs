@@ -8,8 +8,8 @@ use crate::carrier::CarrierRequest;
 use crate::domain::area_codes::area_code;
 use crate::domain::catalog::Secret;
 use crate::domain::{
-    Address, Campaign, CampaignId, CampaignIx, Catalog, E164, Plan, PublisherIx, SetBy, Tags, Tail,
-    TrackingNumber,
+    Address, Campaign, CampaignId, CampaignIx, Catalog, E164, Plan, PublisherId, PublisherIx, SetBy, Tags,
+    Tail, TrackingNumber,
 };
 use crate::runtime::hex;
 
@@ -67,9 +67,16 @@ impl<'a> Subject<'a> {
         Subject { line, plan: catalog.plan(plan), area_code: area, state, geo_source, tags }
     }
 
-    /// The same if the number still belongs to this campaign; else a call to a number that nobody configured.
-    pub(super) fn still(self, catalog: &Catalog, campaign: Option<&CampaignId>) -> Subject<'a> {
-        let same = self.campaign(catalog).is_some_and(|now| Some(&now.id) == campaign);
+    /// The same if the number still belongs to this campaign and publisher; else a call to a number that nobody configured.
+    pub(super) fn still(
+        self,
+        catalog: &Catalog,
+        whose: &(Option<CampaignId>, Option<PublisherId>),
+    ) -> Subject<'a> {
+        let now = self.line.map(|line| (catalog.campaign(line.campaign), catalog.publisher(line.publisher)));
+        let same = now.is_some_and(|(campaign, publisher)| {
+            (Some(&campaign.id), Some(&publisher.id)) == (whose.0.as_ref(), whose.1.as_ref())
+        });
         Subject { line: self.line.filter(|_| same), ..self }
     }
 

@@ -143,5 +143,6 @@ async fn answer(served: &Served, request: Request<Incoming>) -> Answer {
             "Call traffic is POST /v1/route, the events and next URLs of its answers, POST /v1/events, and /twilio/voice.",
         )),
     };
-    done.unwrap_or_else(|problem| reply::problem(&problem))
+    let methods = if segments.first() == Some(&"twilio") { twilio::METHODS } else { "POST" };
+    done.unwrap_or_else(|problem| reply::problem(&problem, methods))
 }

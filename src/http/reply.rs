@@ -35,8 +35,8 @@ pub fn nothing() -> Answer {
     answer
 }
 
-/// A problem document, counted.
-pub fn problem(problem: &Problem) -> Answer {
+/// A problem document, counted. `methods` are those that the path takes.
+pub fn problem(problem: &Problem, methods: &'static str) -> Answer {
     event::request_refused("call_traffic", problem.code);
     let mut answer = Response::new(Full::new(Bytes::from(problem.to_json())));
     *answer.status_mut() = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -44,7 +44,7 @@ pub fn problem(problem: &Problem) -> Answer {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     let more = match problem.status {
         401 => Some((WWW_AUTHENTICATE, "Bearer")),
-        405 => Some((ALLOW, "POST")),
+        405 => Some((ALLOW, methods)),
         503 => Some((RETRY_AFTER, "1")),
         _ => None,
     };

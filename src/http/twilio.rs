@@ -25,6 +25,9 @@ use crate::exchange::{Asking, InForce};
 use crate::problem::{Code, Problem};
 use crate::state::calls::CallKey;
 
+/// What every path under `/twilio` takes.
+pub(super) const METHODS: &str = "GET, POST";
+
 /// A request that one of our Twilio carriers signed.
 struct Admitted {
     in_force: Arc<InForce>,
@@ -137,25 +140,38 @@ async fn next(
     report: &twilio::DialReport,
     step: u32,
 ) -> Result<Answer, Problem> {
-    let twilio::LegReport { cause, ended_by, talk_ms } = report.end;
-    let kind = EventKind::Ended { cause, ended_by, talk_ms };
-    let event = CallEvent { attempt: None, at: admitted.arrived, kind };
-    let talk = talk_ms.map(|ms| format!(", talk {ms} ms")).unwrap_or_default();
-    let detail = format!("{}, by {}{talk}", cause.as_str(), ended_by.as_str());
-    let ends = vec![StepEnd { attempt: None, event, detail }];
-    let report = StepReport { step, caller: report.caller, ends };
-    let gone = report.caller == CallerLeg::Gone;
+    let (call, end) = (claim.call.to_string(), end_of(report, admitted.arrived));
+    let caller = report.caller;
+    let report = StepReport { step, caller, ends: vec![end.clone()] };
     match served.worker.next(claim, report, Asking::Open, admitted.arrived).await {
         Ok(answer) => Ok(xml(answer.body.clone())),
         Err(refused @ (NotTaken::WrongToken | NotTaken::OtherCarrier)) => Err(forbidden(&refused)),
         Err(refused @ (NotTaken::NoStep | NotTaken::NoAttempt | NotTaken::NoEnd(_))) => {
             Err(not_taken(&refused))
         }
-        // Nobody would hear of it, and nobody asks again: the caller gets an end at least.
-        Err(NotTaken::Unknown | NotTaken::NotDurable(_)) if gone => Ok(xml(twiml::empty().into())),
-        Err(NotTaken::Unknown) => Ok(xml(twiml::hangup().into())),
+        // Nobody would hear of a refusal, and nobody asks again: the caller gets an end at least.
+        Err(NotTaken::Unknown) => Ok(unknown(served, admitted, &call, end, caller)),
+        Err(NotTaken::NotDurable(_)) if caller == CallerLeg::Gone => Ok(xml(twiml::empty().into())),
         Err(NotTaken::NotDurable(_)) => Ok(xml(twiml::sorry().into())),
     }
+}
+
+/// How the attempt of a `Dial` ended.
+fn end_of(report: &twilio::DialReport, arrived: Timestamp) -> StepEnd {
+    let twilio::LegReport { cause, ended_by, talk_ms } = report.end;
+    let event = CallEvent { attempt: None, at: arrived, kind: EventKind::Ended { cause, ended_by, talk_ms } };
+    let talk = talk_ms.map(|ms| format!(", talk {ms} ms")).unwrap_or_default();
+    StepEnd { attempt: None, event, detail: format!("{}, by {}{talk}", cause.as_str(), ended_by.as_str()) }
+}
+
+/// The end of a `Dial` of a call that nobody knows any more, after a restart say: kept for the operator, since it may have
+/// been a talk.
+fn unknown(served: &Served, admitted: &Admitted, call: &str, end: StepEnd, caller: CallerLeg) -> Answer {
+    let StepEnd { event, detail, .. } = end;
+    let event = CarrierEvent { event_id: String::new(), kind: "ended", event, detail };
+    let carrier = &admitted.in_force.snapshot.catalog.carrier(admitted.carrier).id;
+    served.worker.exchange.keep_unknown(Some(carrier), call, &event);
+    xml(if caller == CallerLeg::Gone { twiml::empty() } else { twiml::hangup() }.into())
 }
 
 /// News of a leg.
@@ -208,7 +224,18 @@ async fn fallback(served: &Served, admitted: Admitted) -> Result<Answer, Problem
     let key = admitted.key(&asked.request.carrier_call_id);
     crate::telemetry::event::fallback_asked(asked.error_code);
     let exchange = &served.worker.exchange;
+    if failed == Failed::Done {
+        return Ok(xml(twiml::hangup().into()));
+    }
+    let told = admitted.form.get("DialCallStatus").is_some();
     let Some(call) = exchange.state.calls.find(&key).await else {
+        // It had a decision, before a restart say: who may have talked already is not sent to somebody else.
+        let dial = twilio::dial(&admitted.form).map_err(invalid)?;
+        let goes_on = failed == Failed::First || told && dial.end.cause != Cause::Normal;
+        if !goes_on || dial.caller == CallerLeg::Gone {
+            let end = end_of(&dial, admitted.arrived);
+            return Ok(unknown(served, &admitted, &key.carrier_call_id, end, dial.caller));
+        }
         let (in_force, carrier) = (Arc::clone(&admitted.in_force), admitted.carrier);
         let decided =
             served.worker.decide(in_force, carrier, asked.request, Asking::Fallback, admitted.arrived);
@@ -225,20 +252,20 @@ async fn fallback(served: &Served, admitted: Admitted) -> Result<Answer, Problem
     };
     if let Failed::After(step) = failed
         && !asked.unusable
-        && !exchange.state.calls.has_answer(call, step + 1)
+        && !exchange.state.calls.has_answer(call, failed.step())
     {
         // What the `Dial` came to was never told us. Where this request tells it, it is as good as that one.
         let report = twilio::dial(&admitted.form).map_err(invalid)?;
-        return match admitted.form.get("DialCallStatus") {
-            Some(_) => next(served, &admitted, claim, &report, step).await,
-            None => Ok(xml(twiml::sorry().into())),
+        return match told {
+            true => next(served, &admitted, claim, &report, step).await,
+            false => Ok(xml(twiml::sorry().into())),
         };
     }
     let step = failed.step();
     if asked.unusable {
         return instead(served, &admitted, claim, asked.request.caller, step).await;
     }
-    match exchange.state.calls.answer(&key, call, step) {
+    match exchange.state.calls.answer(&key, call, step).await {
         Some(answer) => Ok(xml(answer.body.clone())),
         None => Ok(xml(twiml::sorry().into())),
     }
@@ -297,22 +324,25 @@ enum Failed {
     First,
     /// The one that a `Dial` of this step asked for.
     After(u32),
+    /// The one after a message: nothing is to be done any more.
+    Done,
 }
 
 impl Failed {
     fn of(error_url: Option<&str>) -> Failed {
         let path = error_url.and_then(|url| url.split(['?', '#']).next()).unwrap_or("");
         let mut segments = path.rsplit('/');
-        let (step, _, dial) = (segments.next(), segments.next(), segments.next());
-        match (dial, step.and_then(|step| step.parse().ok())) {
+        let (last, before, dial) = (segments.next(), segments.next(), segments.next());
+        match (dial, last.and_then(|step| step.parse().ok())) {
             (Some("dial"), Some(step)) if step > 0 => Failed::After(step),
+            _ if before == Some("done") => Failed::Done,
             _ => Failed::First,
         }
     }
 
     fn step(self) -> u32 {
         match self {
-            Failed::First => 1,
+            Failed::First | Failed::Done => 1,
             Failed::After(step) => step.saturating_add(1),
         }
     }
@@ -348,6 +378,8 @@ mod tests {
             (Some(&*format!("https://x.example/twilio/dial/{call}/2?token=0a#rt=4000")), Failed::After(2)),
             (Some(&*format!("https://x.example/a/twilio/dial/{call}/0?token=0a")), Failed::First),
             (Some("https://x.example/twilio/dial/2"), Failed::First),
+            (Some(&*format!("https://x.example/twilio/done/{call}?token=0a")), Failed::Done),
+            (Some("https://x.example/done/twilio/voice"), Failed::First),
             (Some("nonsense"), Failed::First),
         ];
         for (url, expected) in table {

@@ -118,6 +118,8 @@ pub struct Live {
     pub test: bool,
     /// What its URLs carry.
     pub token: u128,
+    /// Its carrier signs what it sends: the token alone is nobody's permission.
+    pub signed: bool,
     /// The state machine.
     pub call: Call,
     /// Its attempts.
@@ -219,18 +221,20 @@ impl Calls {
         self.live.get(&id).is_some_and(|live| step as usize <= live.steps.len() + 1)
     }
 
-    /// The answer that was given for a step of a call.
-    pub fn answer(&self, key: &CallKey, id: CallId, step: u32) -> Option<Arc<Answer>> {
-        if step <= 1 {
-            return match self.by_key.get(key)?.value() {
-                Slot::Decided(answer) => Some(Arc::clone(answer)),
-                Slot::Deciding(_) => None,
-            };
-        }
-        match self.live.get(&id)?.steps.get(step as usize - 2)? {
-            Step::Decided(answer) => Some(Arc::clone(answer)),
-            Step::Deciding(_) => None,
-        }
+    /// The answer that was given for a step of a call; waits for it if it is being decided.
+    pub async fn answer(&self, key: &CallKey, id: CallId, step: u32) -> Option<Arc<Answer>> {
+        let waiting = if step <= 1 {
+            match self.by_key.get(key)?.value() {
+                Slot::Decided(answer) => return Some(Arc::clone(answer)),
+                Slot::Deciding(waiting) => waiting.clone(),
+            }
+        } else {
+            match self.live.get(&id)?.steps.get(step as usize - 2)? {
+                Step::Decided(answer) => return Some(Arc::clone(answer)),
+                Step::Deciding(waiting) => waiting.clone(),
+            }
+        };
+        wait(waiting).await
     }
 
     /// Whether there is room for one more answer, made if need be by forgetting the call that was over first.
@@ -385,6 +389,7 @@ mod tests {
             caller: None,
             test: false,
             token: 0,
+            signed: false,
             call: Call::new(Recovery {
                 early_hangup: Duration::ZERO,
                 attempts: 1,

@@ -68,7 +68,7 @@ metrics_table! {
     EVENTS "outcry_events_total" Counter ["type"] &[], "Carrier events taken.";
     FALLBACKS "outcry_fallbacks_total" Counter [] &[], "Requests to the fallback URL: the carrier could not use an answer of ours, or got none.";
     UNKNOWN_REPORTS "outcry_unknown_reports_total" Counter ["type"] &[], "Reports about calls nobody knows: refused, the newest kept for `GET /api/v1/unknown-reports`.";
-    CALLS_ENDED "outcry_calls_ended_total" Counter ["campaign", "reason"] &[], "Calls ended, by what came of them.";
+    CALLS_ENDED "outcry_calls_ended_total" Counter ["campaign", "reason"] &[], "Calls ended, by what came of them; one whose end was unresolved counts again when it is settled.";
     TALK_SECONDS "outcry_talk_duration_seconds" Histogram [] TALK, "Talk time of connected calls.";
     CALLS_ACTIVE "outcry_calls_active" Gauge [] &[], "Calls decided and not over.";
     CALLS_REMEMBERED "outcry_calls_remembered" Gauge [] &[], "Answers kept for repeats.";

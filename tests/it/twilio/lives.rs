@@ -10,13 +10,13 @@ use crate::support::market::{CALLER, NUMBER};
 use crate::support::twilio::Twilio;
 use crate::support::{Answer, Exchange, Folder, Market, eventually, path_of};
 
-const PUBLIC: &str = "https://calls.example.com";
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-const OTHER_TOKEN: &str = "fedcba9876543210fedcba9876543210";
-const SID: &str = "CA0123456789abcdef0123456789abcdef";
+pub(super) const PUBLIC: &str = "https://calls.example.com";
+pub(super) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub(super) const OTHER_TOKEN: &str = "fedcba9876543210fedcba9876543210";
+pub(super) const SID: &str = "CA0123456789abcdef0123456789abcdef";
 
 /// A market that two Twilio carriers send calls to.
-fn start(market: Market, settings: &str) -> Exchange {
+pub(super) fn start(market: Market, settings: &str) -> Exchange {
     let folder = Folder::new();
     let market = market.and(&format!(
         "[carrier.tw]\ndialect = \"twilio\"\npublic_url = \"{PUBLIC}\"\nsecrets = [{{ secret_file = \"tw.secret\" }}]\n\
@@ -31,7 +31,7 @@ fn start(market: Market, settings: &str) -> Exchange {
     Exchange::run(folder)
 }
 
-fn ladder() -> Market {
+pub(super) fn ladder() -> Market {
     let mut market = Market::new(r#"{ sequential = ["one", "two", "three"] }"#);
     for (n, name) in ["one", "two", "three"].into_iter().enumerate() {
         let lines = format!("address = \"+1512555090{n}\"\nprice = \"{}.00\"\nconcurrency = 1", 20 + n);
@@ -41,27 +41,32 @@ fn ladder() -> Market {
 }
 
 /// Twilio, as far as this number is concerned.
-struct Carrier<'a> {
-    exchange: &'a Exchange,
-    library: RefCell<Twilio>,
+pub(super) struct Carrier<'a> {
+    pub(super) exchange: &'a Exchange,
+    pub(super) library: RefCell<Twilio>,
 }
 
 impl<'a> Carrier<'a> {
-    fn of(exchange: &'a Exchange) -> Carrier<'a> {
+    pub(super) fn of(exchange: &'a Exchange) -> Carrier<'a> {
         Carrier { exchange, library: RefCell::new(Twilio::start()) }
     }
 
     /// Posts a form to a URL of ours, signed with this token.
-    fn post_as(&self, token: &str, url: &str, pairs: &[(&str, &str)]) -> Answer {
+    pub(super) fn post_as(&self, token: &str, url: &str, pairs: &[(&str, &str)]) -> Answer {
         let signature = self.library.borrow_mut().sign_form(url, pairs, token, "HMAC_SHA1");
         self.send(url, pairs, &signature)
     }
 
-    fn send(&self, url: &str, pairs: &[(&str, &str)], signature: &str) -> Answer {
+    pub(super) fn send(&self, url: &str, pairs: &[(&str, &str)], signature: &str) -> Answer {
+        crate::support::http::raw(&self.exchange.traffic, &self.sent(url, pairs, signature))
+    }
+
+    /// A request as it goes over the wire.
+    pub(super) fn sent(&self, url: &str, pairs: &[(&str, &str)], signature: &str) -> Vec<u8> {
         let body: Vec<String> =
             pairs.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
         let body = body.join("&");
-        let head = format!(
+        let sent = format!(
             "POST {} HTTP/1.1\r\nhost: {}\r\nx-twilio-signature: {signature}\r\n\
              content-type: application/x-www-form-urlencoded; charset=UTF-8\r\ncontent-length: {}\r\n\
              connection: close\r\n\r\n{body}",
@@ -69,11 +74,11 @@ impl<'a> Carrier<'a> {
             self.exchange.traffic,
             body.len()
         );
-        crate::support::http::raw(&self.exchange.traffic, head.as_bytes())
+        sent.into_bytes()
     }
 
     /// A request that must be answered with a document; its text.
-    fn ask(&self, url: &str, pairs: &[(&str, &str)]) -> String {
+    pub(super) fn ask(&self, url: &str, pairs: &[(&str, &str)]) -> String {
         let answer = self.post_as(TOKEN, url, pairs);
         assert_eq!(answer.status, 200, "{url}: {}", answer.text());
         assert_eq!(answer.header("content-type"), Some("text/xml; charset=utf-8"));
@@ -81,12 +86,12 @@ impl<'a> Carrier<'a> {
         answer.text()
     }
 
-    fn voice(&self, sid: &str) -> String {
+    pub(super) fn voice(&self, sid: &str) -> String {
         self.ask(&format!("{PUBLIC}/twilio/voice"), &incoming(sid, &[]))
     }
 
     /// The action of a document: the `Dial` came to this.
-    fn dial(&self, document: &str, sid: &str, parent: &str, more: &[(&str, &str)]) -> String {
+    pub(super) fn dial(&self, document: &str, sid: &str, parent: &str, more: &[(&str, &str)]) -> String {
         self.ask(
             &attribute(document, "action"),
             &[&[("CallSid", sid), ("CallStatus", parent)], more].concat(),
@@ -94,7 +99,7 @@ impl<'a> Carrier<'a> {
     }
 
     /// A leg's status callback.
-    fn leg(&self, document: &str, sid: &str, status: &str, more: &[(&str, &str)]) {
+    pub(super) fn leg(&self, document: &str, sid: &str, status: &str, more: &[(&str, &str)]) {
         let url = attribute(document, "statusCallback");
         let leg = format!("{sid}-leg");
         let pairs =
@@ -103,13 +108,13 @@ impl<'a> Carrier<'a> {
         assert_eq!(answer.status, 204, "{}", answer.text());
     }
 
-    fn call_of(&self, document: &str) -> String {
+    pub(super) fn call_of(&self, document: &str) -> String {
         attribute(document, "action").split('/').nth(5).unwrap().to_owned()
     }
 }
 
 /// The parameters of a captured request, for this call.
-fn incoming<'a>(sid: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+pub(super) fn incoming<'a>(sid: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let mut pairs = vec![
         ("AccountSid", "AC00000000000000000000000000000001"),
         ("ApiVersion", "2010-04-01"),
@@ -134,31 +139,31 @@ fn incoming<'a>(sid: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a 
     pairs
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     text.bytes().map(|b| if plain(b) { (b as char).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
-fn attribute(document: &str, name: &str) -> String {
+pub(super) fn attribute(document: &str, name: &str) -> String {
     let start = document.find(&format!("{name}=\"")).unwrap_or_else(|| panic!("no {name} in {document}"));
     let value = &document[start + name.len() + 2..];
     value[..value.find('"').unwrap()].replace("&amp;", "&")
 }
 
-fn dialled(document: &str) -> &str {
+pub(super) fn dialled(document: &str) -> &str {
     let start = document.find("\">+").map(|at| at + 2).unwrap_or_else(|| panic!("dials nobody: {document}"));
     document[start..].split('<').next().unwrap()
 }
 
-fn bridged(seconds: &str) -> [(&str, &str); 3] {
+pub(super) fn bridged(seconds: &str) -> [(&str, &str); 3] {
     [("DialCallStatus", "completed"), ("DialBridged", "true"), ("DialCallDuration", seconds)]
 }
 
-fn ended(document: &str) -> bool {
+pub(super) fn ended(document: &str) -> bool {
     document.ends_with("<Response><Hangup/></Response>")
 }
 
-fn nothing(document: &str) -> bool {
+pub(super) fn nothing(document: &str) -> bool {
     document.ends_with("<Response></Response>")
 }
 
@@ -202,6 +207,12 @@ fn a_call_goes_from_one_buyer_to_the_next_and_is_billed_once() {
     let ends: Vec<&Value> = explained["attempts"].as_array().unwrap().iter().map(|one| &one["end"]).collect();
     assert_eq!((&ends[0]["reason"], &ends[1]["reason"]), (&json!("no_answer"), &json!("billable")));
     assert_eq!(ends[1]["talk_ms"], 95_000);
+    let events = explained["events"].as_array().unwrap();
+    let over = events.iter().find(|event| event["type"] == "leg_over" && event["attempt"] == 2).unwrap();
+    assert_eq!(
+        (&over["at"], &over["detail"]),
+        (&json!("2026-11-21T09:02:00.000Z"), &json!("normal, leg of 97 s"))
+    );
     exchange.finish();
 }
 
@@ -216,6 +227,10 @@ fn only_a_bridged_dial_is_billed_and_who_ended_it_is_known() {
         ("completed", &bridged("90"), "billable", "caller", "nothing"),
         ("in-progress", &bridged("89"), "too_short", "target", "hangup"),
         ("completed", &bridged("6"), "too_short", "caller", "nothing"),
+        // They talked, and nobody says how long, or not so that it could be true.
+        ("in-progress", &bridged("")[..], "unresolved", "unknown", "hangup"),
+        ("completed", &bridged("-95"), "unresolved", "unknown", "nothing"),
+        ("in-progress", &bridged("86401"), "unresolved", "unknown", "hangup"),
         // Scenario 7: the caller is gone while it rings, whatever the leg says.
         (
             "completed",
@@ -239,11 +254,38 @@ fn only_a_bridged_dial_is_billed_and_who_ended_it_is_known() {
         let last = carrier.dial(&first, &sid, parent, dial);
         assert!(if *heard == "hangup" { ended(&last) } else { nothing(&last) }, "{n}: {last}");
         let call = carrier.call_of(&first);
+        assert_eq!(carrier.dial(&first, &sid, parent, dial), last, "{n}: the same question, the same bytes");
         let end = exchange.end(&call);
         assert_eq!((&end["reason"], &end["ended_by"]), (&json!(reason), &json!(by)), "{n}");
         assert_eq!(exchange.ledger(&call).is_empty(), *reason != "billable", "{n}");
         assert_eq!(exchange.explained(&call)["attempts"].as_array().unwrap().len(), 1, "{n}: no re-route");
     }
+    exchange.finish();
+}
+
+#[test]
+fn the_plans_own_destination_is_dialled_and_costs_nobody_anything() {
+    let plan = "root = \"one\"\nterminal = { dial = \"+15125550977\" }";
+    let exchange = start(ladder().plan(plan), "[calls]\nnext_within_s = 60\nlate_events_s = 0\n");
+    let carrier = Carrier::of(&exchange);
+    for (sid, parent, told, heard) in [
+        ("CA1", "in-progress", &bridged("300")[..], ended as fn(&str) -> bool),
+        ("CA2", "ringing", &[("DialCallStatus", "busy")], ended),
+        ("CA3", "completed", &[("DialCallStatus", "canceled")], nothing),
+    ] {
+        let first = carrier.voice(sid);
+        let last = carrier.dial(&first, sid, "ringing", &[("DialCallStatus", "no-answer")]);
+        assert_eq!(dialled(&last), "+15125550977");
+        carrier.leg(&last, sid, "in-progress", &[]);
+        let end = carrier.dial(&last, sid, parent, told);
+        assert!(heard(&end), "{sid}: {end}");
+        let call = carrier.call_of(&first);
+        let reason = exchange.end(&call)["reason"].clone();
+        assert_eq!((reason, exchange.ledger(&call)), (json!("no_taker"), vec![]), "{sid}");
+    }
+    // A number nobody configured.
+    let answer = carrier.ask(&format!("{PUBLIC}/twilio/voice"), &incoming("CA4", &[("To", "+18005559999")]));
+    assert!(answer.ends_with("<Response><Say>Nobody is here.</Say><Hangup/></Response>"), "{answer}");
     exchange.finish();
 }
 
@@ -347,14 +389,11 @@ fn the_fallback_keeps_a_decision_that_was_taken() {
     let instead = fallback("CA1", "12100", &voice);
     assert_eq!(dialled(&instead), "+15125550909");
     assert_eq!(fallback("CA1", "12100", &voice), instead);
-    let attempts = eventually("the first attempt has its end", || {
-        let attempts = exchange.explained(&carrier.call_of(&first))["attempts"].clone();
-        attempts[0]["end"].is_object().then_some(attempts)
+    let end = eventually("the end of the first attempt is in the store", || {
+        let end = exchange.explained(&carrier.call_of(&first))["attempts"][0]["end"].clone();
+        (!end.is_null()).then_some(end)
     });
-    assert_eq!(
-        (&attempts[0]["end"]["reason"], &attempts[0]["end"]["ended_by"]),
-        (&json!("failed"), &json!("exchange"))
-    );
+    assert_eq!((&end["reason"], &end["ended_by"]), (&json!("failed"), &json!("exchange")));
     // The action failed, and this request says what it would have said.
     let action = attribute(&fresh, "action");
     let more = [

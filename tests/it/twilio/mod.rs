@@ -2,4 +2,8 @@
 
 mod documents;
 mod lives;
+mod losses;
+mod mutations;
+mod privacy;
+mod shapes;
 mod signatures;
