@@ -133,6 +133,11 @@ impl Call {
         self.attempts.iter().any(|attempt| attempt.number == number)
     }
 
+    /// Whether an attempt has ended of which more may be heard.
+    pub fn awaits_news(&self) -> bool {
+        self.attempts.iter().any(|attempt| attempt.has_end() && attempt.settled().is_none())
+    }
+
     /// Attempts that may be going on.
     pub fn open(&self) -> impl Iterator<Item = u32> {
         self.attempts.iter().filter(|a| !a.has_end() && !a.is_over()).map(|attempt| attempt.number)

@@ -11,6 +11,7 @@ pub mod next;
 pub mod progress;
 pub mod restore;
 mod since;
+mod step;
 mod story;
 mod subject;
 pub mod sweep;

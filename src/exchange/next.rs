@@ -1,70 +1,45 @@
 //! The next step of a call: its attempts ended without a talk, and the caller is still there.
 //!
-//! The carrier says how the attempts of its last answer ended, which counts as their report; then what the decision left
-//! standing is tried, and after it the rest of the walk. Bids and terms are those of the decision; whether somebody may be
-//! given the call is asked of the catalog in force now. Like a decision a step is a task of the exchange: the same request
-//! again, on whatever worker, gets the same bytes.
+//! The carrier says how the attempts of its last answer ended, which counts as their report; whether anything may follow
+//! is said by the call's machine. Like a decision a step is a task of the exchange: the same request again, on whatever
+//! worker, gets the same bytes. What is tried in it is in `step`.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
-use super::answer::is_dial;
-use super::decide::{Ctx, Prepared, Way};
-use super::progress::{Aftermath, Claim, NotTaken, attempt_row, outcome};
-use super::story::{Beaten, Decided};
-use super::subject::Subject;
-use super::{Asking, Deciding, InForce, Worker};
+use super::progress::{Aftermath, Claim, NotTaken, outcome};
+use super::step::Job;
+use super::{Asking, Deciding, Worker};
 use crate::call::Onward;
-use crate::call::event::CallEvent;
+use crate::call::event::{CallEvent, EventKind};
 use crate::carrier::{Action, CallerLeg, CarrierReply, StepReport};
-use crate::domain::plan::AuctionNode;
-use crate::domain::{
-    CallId, CampaignId, Carrier, CarrierIx, Catalog, HangupCause, Node, PublisherId, TargetId, TargetIx,
-    Timestamp,
-};
+use crate::domain::{CallId, Carrier, Cause, HangupCause, Timestamp};
 use crate::records::CommitError;
 use crate::records::row::{EventRow, Row};
-use crate::routing::ring_tree::Step;
 use crate::state::calls::{self, Answer, Live, Waiting, wait};
-use crate::state::rest::{Ahead, Rest};
 use crate::telemetry::event;
 
 /// A step that was given up is begun again this often.
 const TRIES: usize = 3;
 
+/// Longest that a carrier which never asks twice is kept waiting for a disk.
+const A_MOMENT: Duration = Duration::from_secs(1);
+
 /// What a request for a step finds.
 enum Begun {
-    /// The answer is known; what it was written with may have to reach the disk first.
-    Known(Arc<Answer>, Option<Written>),
+    /// The answer is known; what it was written with may have to reach the disk first, for so long.
+    Known(Arc<Answer>, Option<(Written, Duration)>),
     /// Somebody else decides.
     Wait(Waiting),
     /// It is the first.
     First(Waiting),
 }
 
-type Written = futures_util::future::BoxFuture<'static, Result<(), CommitError>>;
-
-/// A step that is to be taken.
-struct Job {
-    call: CallId,
-    carrier: CarrierIx,
-    call_at: Timestamp,
-    token: u128,
-    asking: Asking,
-    caller: CallerLeg,
-    /// The step it becomes.
-    step: u32,
-    attempt: u32,
-    onward: Onward,
-    tried: Vec<TargetId>,
-    whose: (Option<CampaignId>, Option<PublisherId>),
-    rest: Box<Rest>,
-    tell: watch::Sender<Option<Arc<Answer>>>,
-}
+type Written = BoxFuture<'static, Result<(), CommitError>>;
 
 impl Worker {
     /// The answer to a carrier that asks for the step after `report.step`, read to its end at `arrived`.
@@ -83,10 +58,11 @@ impl Worker {
             })?;
             let waiting = match begun {
                 Begun::Known(answer, None) => return Ok(answer),
-                Begun::Known(answer, Some(written)) => {
-                    return match written.await {
-                        Ok(()) => Ok(answer),
-                        Err(error) => {
+                Begun::Known(answer, Some((written, patience))) => {
+                    return match tokio::time::timeout(patience, written).await {
+                        Ok(Ok(())) => Ok(answer),
+                        Err(_) => Ok(answer),
+                        Ok(Err(error)) => {
                             event::commit_failed(&claim.call.to_string(), &error.to_string());
                             Err(NotTaken::NotDurable(error))
                         }
@@ -110,7 +86,7 @@ impl Worker {
         arrived: Timestamp,
     ) -> Result<Begun, NotTaken> {
         let exchange = &self.exchange;
-        let slot = exchange.recorder.reserve().map_err(NotTaken::NotDurable)?;
+        let slot = exchange.recorder.reserve();
         let now = exchange.clock.now();
         let in_force = exchange.in_force.load_full();
         let mut job = None;
@@ -121,13 +97,29 @@ impl Worker {
             if let Some(begun) = known(live, report)? {
                 let begun = match begun {
                     // What the first to hear it had to wait for, this one has to as well.
-                    Begun::Known(answer, _) if live.said_goodbye => {
-                        Begun::Known(answer, Some(Box::pin(slot.commit(Vec::new()))))
+                    Begun::Known(answer, _) if live.said_goodbye && live.billed().is_some() => {
+                        let slot = slot.map_err(NotTaken::NotDurable)?;
+                        Begun::Known(answer, Some((Box::pin(slot.commit(Vec::new())), patience(live))))
                     }
                     begun => begun,
                 };
                 return Ok((begun, Aftermath::default(), live.campaign.clone()));
             }
+            // What may end in money needs its place on the way to the disk; a caller who is to hear the next target ring
+            // does not wait for a disk.
+            let slot = match slot {
+                Err(full) if may_be_a_talk(live, report) => return Err(NotTaken::NotDurable(full)),
+                slot => slot.ok(),
+            };
+            let hand_in = |rows: Vec<Row>| -> Option<Written> {
+                match slot {
+                    Some(slot) => Some(Box::pin(slot.commit(rows))),
+                    None => {
+                        exchange.recorder.push(rows);
+                        None
+                    }
+                }
+            };
             let mut aftermath = self.take_ends(claim.call, live, report, now)?;
             let (tell, waiting) = watch::channel(None);
             let onward = if live.billed().is_some() { Onward::Finished } else { live.call.onward() };
@@ -151,8 +143,7 @@ impl Worker {
                         rest,
                         tell,
                     });
-                    // What does not end in money need not be on disk before the next target rings.
-                    drop(slot.commit(std::mem::take(&mut aftermath.rows)));
+                    drop(hand_in(std::mem::take(&mut aftermath.rows)));
                     Begun::First(waiting)
                 }
                 _ => {
@@ -167,9 +158,10 @@ impl Worker {
                         now,
                     );
                     live.steps.push(calls::Step::Decided(Arc::clone(&answer)));
-                    let rows = std::mem::take(&mut aftermath.rows);
-                    let written: Written = Box::pin(slot.commit(rows));
-                    Begun::Known(answer, Some(written))
+                    let written = hand_in(std::mem::take(&mut aftermath.rows));
+                    // Where nothing was billed, nothing has to be safe before the goodbye is said.
+                    let written = written.filter(|_| live.billed().is_some());
+                    Begun::Known(answer, written.map(|written| (written, patience(live))))
                 }
             };
             exchange.watch(claim.call, live, now);
@@ -228,7 +220,7 @@ impl Worker {
     }
 
     /// What a call hears after which nothing follows.
-    fn goodbye(
+    pub(super) fn goodbye(
         &self,
         live: &mut Live,
         carrier: &Carrier,
@@ -253,161 +245,22 @@ impl Worker {
         live.said_goodbye = true;
         self.answer(carrier, &reply, 0)
     }
-
-    /// Takes the step behind its fence, and tells everybody who waits.
-    async fn take_step(self: Arc<Self>, in_force: Arc<InForce>, job: Job, arrived: Timestamp) {
-        let (call, step) = (job.call, job.step);
-        let story =
-            AssertUnwindSafe(Arc::clone(&self).step_story(in_force, job, arrived)).catch_unwind().await;
-        if story.is_err() {
-            event::panicked("step", "a step of a call; the carrier hears a goodbye when it asks again");
-            self.give_up(call, step);
-        }
-    }
-
-    /// After a bug: nothing follows, and the next request for the step hears so.
-    fn give_up(&self, call: CallId, step: u32) {
-        let now = self.exchange.clock.now();
-        let closed = self.exchange.state.calls.with(call, |live| {
-            let at = step.saturating_sub(2) as usize;
-            // An answer that is out stands, whatever went wrong after it.
-            if !matches!(live.steps.get(at), Some(calls::Step::Deciding(_))) {
-                return (Aftermath::default(), live.campaign.clone());
-            }
-            live.steps.truncate(at);
-            let effects = live.call.close(now);
-            let aftermath = self.exchange.run(call, live, effects, now);
-            self.exchange.watch(call, live, now);
-            (aftermath, live.campaign.clone())
-        });
-        if let Some((mut aftermath, campaign)) = closed {
-            self.exchange.recorder.push(std::mem::take(&mut aftermath.rows));
-            self.exchange.follow(call, campaign.as_ref(), aftermath);
-        }
-    }
-
-    async fn step_story(self: Arc<Self>, in_force: Arc<InForce>, job: Job, arrived: Timestamp) {
-        let Job {
-            call,
-            carrier,
-            call_at,
-            token,
-            asking,
-            caller,
-            step,
-            attempt,
-            onward,
-            tried,
-            whose,
-            rest,
-            tell,
-        } = job;
-        let ring = match onward {
-            Onward::Attempt { ring } => ring,
-            Onward::Terminal | Onward::Finished => Duration::ZERO,
-        };
-        let seed = rest.seed;
-        let ctx = Ctx {
-            in_force: Arc::clone(&in_force),
-            carrier,
-            request: Arc::clone(&rest.request),
-            caller,
-            arrived,
-            call_at,
-            call_id: call,
-            seed,
-            about: 0,
-            asking,
-            token,
-            step,
-            attempt,
-            ring,
-        };
-        let catalog = &in_force.snapshot.catalog;
-        let subject = Subject::of(catalog, &ctx.request).still(catalog, &whose);
-        let mut left = Left::of(catalog, &rest, &tried, onward);
-        if asking == Asking::Fallback {
-            left.standing.retain(|(.., basis)| *basis == "static");
-        }
-        let way = Way {
-            targets: left.targets.clone(),
-            walk: left.steps(),
-            promised: rest.payout,
-            terminal: &rest.terminal,
-            plan: &rest.plan,
-        };
-        let mut prepared = self.prepare(&ctx, subject, way);
-        let decided = self.settled_story(&ctx, &mut prepared, left.standing.clone()).await;
-        self.finish_step(&ctx, prepared, decided, &tell);
-    }
-
-    /// Hands out what was decided, unless the caller left meanwhile.
-    fn finish_step(
-        self: &Arc<Self>,
-        ctx: &Ctx,
-        mut prepared: Prepared<'_>,
-        mut decided: Decided,
-        tell: &watch::Sender<Option<Arc<Answer>>>,
-    ) {
-        let exchange = &self.exchange;
-        let now = exchange.clock.now();
-        let mut reply = self.reply(ctx, &prepared, &decided, now);
-        reply.decided_us = now.since(ctx.arrived).as_micros() as u64;
-        let mut taken = decided.taken.take();
-        let rest = self.rest(ctx, &prepared, &decided);
-        let patience = self.patience(ctx, &prepared, taken.as_ref().map(|taken| taken.target));
-        let mut rows = Vec::new();
-        // The end of a call is not for the queue that may drop.
-        let slot = exchange.recorder.reserve().ok();
-        let told = exchange.state.calls.with(ctx.call_id, |live| {
-            let mut aftermath = Aftermath::default();
-            let answer = if is_dial(&reply.action) && !live.call.is_caller_gone() {
-                event::step_taken(live.campaign.as_ref(), reply.action.as_str(), reply.reason);
-                let offered = self.offered(ctx, &prepared, taken.take(), &reply, now);
-                rows.push(Row::Attempt(Box::new(attempt_row(
-                    &prepared.trail.keys(),
-                    live.test,
-                    &offered,
-                    now,
-                ))));
-                live.call.offer(ctx.attempt, self.kind(ctx, &offered), patience, now);
-                live.offered.push(offered);
-                live.rest = Some(Box::new(rest));
-                self.answer(ctx.carrier(), &reply, ctx.about)
-            } else {
-                let effects = live.call.close(now);
-                aftermath = exchange.run(ctx.call_id, live, effects, now);
-                if let Some(slot) = slot.filter(|_| !aftermath.rows.is_empty()) {
-                    drop(slot.commit(std::mem::take(&mut aftermath.rows)));
-                }
-                if live.call.is_caller_gone() {
-                    self.goodbye(live, ctx.carrier(), ctx.step, ctx.caller, now)
-                } else {
-                    live.said_goodbye |= matches!(reply.action, Action::Hangup(_));
-                    event::step_taken(live.campaign.as_ref(), reply.action.as_str(), reply.reason);
-                    self.answer(ctx.carrier(), &reply, ctx.about)
-                }
-            };
-            if let Some(slot) = live.steps.get_mut(ctx.step as usize - 2) {
-                *slot = calls::Step::Decided(Arc::clone(&answer));
-            }
-            exchange.watch(ctx.call_id, live, now);
-            (answer, aftermath, live.campaign.clone())
-        });
-        let Some((answer, mut aftermath, campaign)) = told else { return };
-        tell.send_replace(Some(answer));
-        rows.append(&mut aftermath.rows);
-        exchange.follow(ctx.call_id, campaign.as_ref(), aftermath);
-        // Who was chosen and not handed out, as the caller left meanwhile.
-        if let Some(taken) = taken.take() {
-            prepared.trail.withdraw(taken.target);
-        }
-        self.record(ctx, rows, prepared.trail, decided.out);
-    }
 }
 
-fn internal_error() -> NotTaken {
-    NotTaken::NotDurable(CommitError::Failed("an internal error".to_owned()))
+/// How long a goodbye waits for its money to be on disk: to the end, for a carrier that asks again when it hears nothing;
+/// for one that does not, no longer than a caller would notice.
+fn patience(live: &Live) -> Duration {
+    if live.signed { A_MOMENT } else { Duration::MAX }
+}
+
+/// Whether what is reported may turn out to have been a talk.
+fn may_be_a_talk(live: &Live, report: &StepReport) -> bool {
+    let is_talk = |kind: &EventKind| match kind {
+        EventKind::Ended { talk_ms: Some(talk_ms), .. } => *talk_ms > 0,
+        EventKind::Ended { cause, .. } => matches!(cause, Cause::Normal | Cause::Failed),
+        _ => true,
+    };
+    live.call.awaits_news() || report.ends.iter().any(|end| is_talk(&end.event.kind))
 }
 
 /// The answer to a step that was asked for before.
@@ -427,55 +280,6 @@ fn known(live: &Live, report: &StepReport) -> Result<Option<Begun>, NotTaken> {
     }))
 }
 
-/// What is left of a decision, in terms of the catalog in force now.
-struct Left {
-    targets: Vec<TargetIx>,
-    standing: Vec<Beaten>,
-    walk: Vec<(usize, Node)>,
-}
-
-impl Left {
-    /// Who was tried is not tried again, and who is gone from the catalog cannot be.
-    fn of(catalog: &Catalog, rest: &Rest, tried: &[TargetId], onward: Onward) -> Left {
-        let mut left = Left { targets: Vec::new(), standing: Vec::new(), walk: Vec::new() };
-        if onward == Onward::Terminal {
-            return left;
-        }
-        let find = |id: &TargetId| {
-            let at = catalog.targets.binary_search_by(|target| target.id.cmp(id)).ok()?;
-            (!tried.contains(id)).then_some(TargetIx(at as u32))
-        };
-        for standing in &rest.standing {
-            let is_same_buyer = |ix: &TargetIx| catalog.buyer(catalog.target(*ix).buyer).id == standing.buyer;
-            let found = find(&standing.target).filter(is_same_buyer);
-            left.standing.extend(found.map(|ix| (ix, standing.ranked.clone(), standing.basis)));
-        }
-        left.targets.extend(left.standing.iter().map(|(ix, ..)| *ix));
-        for (place, ahead) in &rest.walk {
-            let node = match ahead {
-                Ahead::Dial(id) => find(id).map(Node::Target),
-                Ahead::Auction { members, floor, takeover } => Some(Node::Auction(AuctionNode {
-                    members: members.iter().filter_map(find).collect(),
-                    floor: *floor,
-                    takeover: *takeover,
-                })),
-            };
-            if let Some(node) = node {
-                node.targets(&mut left.targets);
-                left.walk.push((*place, node));
-            }
-        }
-        let mut seen = Vec::new();
-        left.targets.retain(|ix| {
-            !seen.contains(ix) && {
-                seen.push(*ix);
-                true
-            }
-        });
-        left
-    }
-
-    fn steps(&self) -> Vec<(usize, Step<'_>)> {
-        self.walk.iter().filter_map(|(place, node)| Some((*place, Step::of(node)?))).collect()
-    }
+fn internal_error() -> NotTaken {
+    NotTaken::NotDurable(CommitError::Failed("an internal error".to_owned()))
 }

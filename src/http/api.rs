@@ -1,7 +1,5 @@
 //! What carriers may do: ask where to send a call, and report what happened to it. Thin: reads, asks the exchange, answers.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -11,9 +9,10 @@ use sha2::{Digest, Sha256};
 use super::Served;
 use super::reply::{Answer, body, json};
 use crate::auction::bid::clean_note;
-use crate::carrier::generic::{self, CarrierFault};
+use crate::carrier::StepEnd;
+use crate::carrier::generic::{self, CarrierEvent, CarrierFault};
 use crate::domain::catalog::CarrierDialect;
-use crate::domain::{CallId, CarrierIx, Catalog};
+use crate::domain::{CallId, CarrierId, CarrierIx, Catalog};
 use crate::exchange::Asking;
 use crate::exchange::progress::{Claim, NotTaken};
 use crate::listener::bearer;
@@ -47,25 +46,11 @@ pub(super) async fn event(
     call: &str,
     token: &str,
 ) -> Result<Answer, Problem> {
-    let exchange = &served.worker.exchange;
-    let in_force = exchange.in_force.load_full();
-    let catalog = &in_force.snapshot.catalog;
-    let carrier = carrier(catalog, &request)?.map(|ix| catalog.carrier(ix).id.clone());
-    let unknown = || not_taken(&NotTaken::Unknown);
-    let call = CallId::parse(call).ok_or_else(unknown)?;
-    let token = parse_token(token).ok_or_else(unknown)?;
-    let body = body(request.into_body(), served.limits).await?;
+    let (claim, body) = of_a_call(served, request, call, token).await?;
     let reported = generic::event(&body).map_err(invalid)?;
-    let claim = Claim { call, token: Some(token), carrier: carrier.clone(), carrier_call_id: None };
-    match Arc::clone(exchange).report(claim, reported.clone()).await {
-        Ok(()) => Ok(json(Bytes::from_static(b"{}"))),
-        Err(why) => {
-            if why == NotTaken::Unknown {
-                exchange.keep_unknown(carrier.as_ref(), &call.to_string(), &reported);
-            }
-            Err(not_taken(&why))
-        }
-    }
+    let (carrier, call) = (claim.carrier.clone(), claim.call.to_string());
+    let taken = served.worker.exchange.report(claim, reported.clone()).await;
+    heard(served, carrier.as_ref(), &call, &reported, taken)
 }
 
 /// `POST /v1/events`: a report of a carrier that knows the call by its own name only, a call record say.
@@ -73,27 +58,18 @@ pub(super) async fn record(served: &Served, request: Request<Incoming>) -> Resul
     let exchange = &served.worker.exchange;
     let in_force = exchange.in_force.load_full();
     let catalog = &in_force.snapshot.catalog;
-    let carrier = carrier(catalog, &request)?.ok_or_else(no_key)?;
-    let carrier = catalog.carrier(carrier).id.clone();
+    let carrier = catalog.carrier(carrier(catalog, &request)?.ok_or_else(no_key)?).id.clone();
     let body = body(request.into_body(), served.limits).await?;
     let (carrier_call_id, reported) = generic::record(&body).map_err(invalid)?;
-    let key = CallKey { carrier: carrier.clone(), carrier_call_id: carrier_call_id.clone() };
+    let key = CallKey { carrier: carrier.clone(), carrier_call_id };
     let taken = match exchange.state.calls.find(&key).await {
         Some(call) => {
-            let claim = Claim { call, token: None, carrier: Some(carrier.clone()), carrier_call_id: None };
-            Arc::clone(exchange).report(claim, reported.clone()).await
+            let claim = Claim { call, token: None, carrier: Some(carrier), carrier_call_id: None };
+            exchange.report(claim, reported.clone()).await
         }
         None => Err(NotTaken::Unknown),
     };
-    match taken {
-        Ok(()) => Ok(json(Bytes::from_static(b"{}"))),
-        Err(why) => {
-            if why == NotTaken::Unknown {
-                exchange.keep_unknown(Some(&carrier), &carrier_call_id, &reported);
-            }
-            Err(not_taken(&why))
-        }
-    }
+    heard(served, Some(&key.carrier), &key.carrier_call_id, &reported, taken)
 }
 
 /// `POST` to the `next` URL of an answer: the attempts of that answer are over, what now? Admitted as an event is. The step
@@ -104,19 +80,49 @@ pub(super) async fn next(
     call: &str,
     token: &str,
 ) -> Result<Answer, Problem> {
-    let exchange = &served.worker.exchange;
-    let in_force = exchange.in_force.load_full();
+    let (claim, body) = of_a_call(served, request, call, token).await?;
+    let arrived = served.worker.exchange.clock.now();
+    let report = generic::next(&body, arrived).map_err(invalid)?;
+    let (carrier, call, ends) = (claim.carrier.clone(), claim.call.to_string(), report.ends.clone());
+    let answered = served.worker.next(claim, report, Asking::Open, arrived).await;
+    if answered == Err(NotTaken::Unknown) {
+        for StepEnd { event, detail, .. } in ends {
+            let ended = CarrierEvent { event_id: String::new(), kind: "ended", event, detail };
+            served.worker.exchange.keep_unknown(carrier.as_ref(), &call, &ended);
+        }
+    }
+    answered.map(|answer| json(answer.body.clone())).map_err(|why| not_taken(&why))
+}
+
+/// What was posted to one of a call's URLs, and who speaks.
+async fn of_a_call(
+    served: &Served,
+    request: Request<Incoming>,
+    call: &str,
+    token: &str,
+) -> Result<(Claim, Bytes), Problem> {
+    let in_force = served.worker.exchange.in_force.load_full();
     let catalog = &in_force.snapshot.catalog;
     let carrier = carrier(catalog, &request)?.map(|ix| catalog.carrier(ix).id.clone());
     let unknown = || not_taken(&NotTaken::Unknown);
     let call = CallId::parse(call).ok_or_else(unknown)?;
-    let token = parse_token(token).ok_or_else(unknown)?;
+    let token = Some(parse_token(token).ok_or_else(unknown)?);
     let body = body(request.into_body(), served.limits).await?;
-    let arrived = exchange.clock.now();
-    let report = generic::next(&body, arrived).map_err(invalid)?;
-    let claim = Claim { call, token: Some(token), carrier, carrier_call_id: None };
-    let answered = served.worker.next(claim, report, Asking::Open, arrived).await;
-    answered.map(|answer| json(answer.body.clone())).map_err(|why| not_taken(&why))
+    Ok((Claim { call, token, carrier, carrier_call_id: None }, body))
+}
+
+/// What a carrier hears of its report; one about a call that nobody knows is kept for the operator.
+fn heard(
+    served: &Served,
+    carrier: Option<&CarrierId>,
+    call: &str,
+    reported: &CarrierEvent,
+    taken: Result<(), NotTaken>,
+) -> Result<Answer, Problem> {
+    if taken == Err(NotTaken::Unknown) {
+        served.worker.exchange.keep_unknown(carrier, call, reported);
+    }
+    taken.map(|()| json(Bytes::from_static(b"{}"))).map_err(|why| not_taken(&why))
 }
 
 pub(super) fn not_taken(why: &NotTaken) -> Problem {

@@ -21,6 +21,13 @@ fn dialled(answer: &Value) -> &str {
     answer["targets"][0]["address"].as_str().unwrap_or("nobody")
 }
 
+/// The call with its second step: a step is answered before it is explained.
+fn second_step(exchange: &Exchange, first: &Value) -> Value {
+    eventually("the step is on disk", || {
+        Some(exchange.explained(id(first))).filter(|explained| explained["steps"][1].is_object())
+    })
+}
+
 fn busy() -> Value {
     json!({"cause": "busy", "ended_by": "target"})
 }
@@ -276,10 +283,7 @@ fn a_caller_who_leaves_while_a_step_is_decided_is_handed_to_nobody() {
         (&last["action"], &last["step"], &last["reason"]),
         (&json!("hangup"), &json!(2), &json!("busy"))
     );
-    // A step is answered before it is explained.
-    let explained = eventually("the step is on disk", || {
-        Some(exchange.explained(id(&first))).filter(|explained| explained["steps"][1].is_object())
-    });
+    let explained = second_step(&exchange, &first);
     assert_eq!(explained["attempts"].as_array().unwrap().len(), 1);
     assert_eq!(explained["steps"][1]["outcomes"][0]["reason"], "caller_abandon");
     assert_eq!(exchange.metric("outcry_steps_total", "hangup"), 1.0);
@@ -452,6 +456,8 @@ fn what_next_cannot_use_is_refused_and_changes_nothing() {
     let path = crate::support::path_of(&url.replace(id(&first), "00000000000000000000000001"));
     let unknown = request(&exchange.traffic, "POST", &path, None, whole.to_string().as_bytes());
     assert_eq!(unknown.status, 404);
+    let kept = exchange.get("/api/v1/unknown-reports").json();
+    assert_eq!(kept["reports"][0]["detail"], "busy, by target", "what it reported is kept for the operator");
     let other = request(
         &exchange.traffic,
         "POST",
@@ -557,11 +563,55 @@ fn a_bid_that_died_meanwhile_is_skipped() {
     eventually("the bid is too old", || (decided.elapsed().as_millis() > 1_500).then_some(()));
     let second = exchange.go_on(&first, busy());
     assert_eq!(dialled(&second), "+15125550902");
-    // What is said to the last word is on disk, and so is what was said before.
     exchange.go_on(&second, json!({"cause": "cancelled", "ended_by": "caller"}));
-    let explained = exchange.explained(id(&first));
+    let explained = second_step(&exchange, &first);
     let outcomes = explained["steps"][1]["outcomes"].as_array().unwrap();
     let words: Vec<&str> = outcomes.iter().map(|row| row["reason"].as_str().unwrap()).collect();
     assert_eq!(words, ["expired", "won"]);
     exchange.finish();
+}
+
+#[test]
+fn no_caller_waits_for_a_disk_to_hear_the_next_target_ring() {
+    // The store is locked by another process, and everything that can wait for it does.
+    let market = Market::new(r#"{ sequential = ["one", "two"] }"#)
+        .buyer("acme", "")
+        .target("one", "acme", "address = \"+15125550900\"\nprice = \"20.00\"")
+        .target("two", "acme", "address = \"+15125550901\"\nprice = \"20.00\"");
+    let exchange = Exchange::start_edited(&market, |text| {
+        text.replace("[store]\n", "[store]\nqueue = 1024\n")
+            .replace("next_within_s = 0", "next_within_s = 60")
+    });
+    let waiting = exchange.decide(&ask("CA-waiting"));
+    exchange.explained(id(&waiting));
+    let store = rusqlite::Connection::open(exchange.folder.path().join("store/outcry.db")).unwrap();
+    store.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let talk = json!({"cause": "normal", "ended_by": "caller", "talk_ms": 100_000});
+    // What may be dropped leaves one place in eight to what may not; that takes the rest.
+    (0..1_500).for_each(|n| drop(exchange.decide(&ask(&format!("CA{n}")))));
+    std::thread::scope(|scope| {
+        for n in 0..200 {
+            let (exchange, waiting) = (&exchange, &waiting);
+            let event =
+                json!({"event_id": format!("e{n}"), "type": "digits", "at": "2026-11-20T09:00:00.000Z"});
+            let thread = std::thread::Builder::new().stack_size(128 * 1024);
+            thread.spawn_scoped(scope, move || exchange.event(waiting, &event).status).unwrap();
+        }
+        eventually("nothing more fits", || exchange.get("/readyz").text().contains("is full").then_some(()));
+        let second = exchange.go_on(&waiting, busy());
+        assert_eq!(dialled(&second), "+15125550901");
+        // Nothing was billed, so nothing has to be safe before the carrier hears that it is over.
+        let last = exchange.next(&second, json!({"cause": "cancelled", "ended_by": "caller"}));
+        assert_eq!((last.status, &last.json()["action"]), (200, &json!("hangup")));
+        // A talk is another matter.
+        let talked = exchange.decide(&ask("CA-talked"));
+        assert_eq!(exchange.next(&talked, talk.clone()).status, 503);
+        store.execute_batch("ROLLBACK").unwrap();
+        let told = || {
+            let last = exchange.next(&talked, talk.clone());
+            (last.status == 200).then(|| last.json())
+        };
+        assert_eq!(eventually("there is room again", told)["action"], "hangup");
+        assert_eq!(exchange.ledger(id(&talked)).len(), 3);
+    });
 }
