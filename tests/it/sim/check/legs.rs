@@ -1,0 +1,244 @@
+//! Attempts: what each holds, what carriers told of it, and its end by the rules of events.
+
+use std::time::Duration;
+
+use outcry::capacity::{Basis, CapKey, Entity};
+use outcry::domain::schedule::day_window;
+use outcry::domain::{Catalog, Money, Payout, Reason, Timestamp};
+use outcry::records::row::{AttemptRow, EndFacts, EventRow};
+
+use super::{Check, Promise, Sent, find};
+use crate::sim::world::CallPlan;
+
+pub(super) const UNANSWERED_SLACK: Duration = Duration::from_secs(20);
+const ANSWERED_SLACK: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Debug)]
+pub(super) struct Leg {
+    /// Who rings; nobody of the market for the plan's own destination and for test calls.
+    pub(super) target: Option<String>,
+    pub(super) keys: Vec<CapKey>,
+    pub(super) price: i64,
+    pub(super) min_duration_ms: u64,
+    pub(super) payout: Option<Payout>,
+    pub(super) test: bool,
+    pub(super) patience: (Duration, Duration),
+    pub(super) answered: Option<Timestamp>,
+    pub(super) bridged: Option<Timestamp>,
+    pub(super) end: Option<End>,
+    pub(super) judge_at: Option<Timestamp>,
+    pub(super) expires: Timestamp,
+    pub(super) has_slot: bool,
+    pub(super) expired: bool,
+    pub(super) settled: bool,
+    pub(super) billed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct End {
+    pub(super) inferred: bool,
+    pub(super) no_talk: bool,
+    pub(super) at: Timestamp,
+    pub(super) talk: u64,
+    pub(super) cause: &'static str,
+}
+
+impl Check {
+    /// An attempt, by its own record.
+    pub(super) fn leg(&self, n: u32, row: &AttemptRow, plan: &CallPlan, catalog: &Catalog) -> Leg {
+        let now = self.clock.now();
+        let mut leg = Leg {
+            target: row.target.as_ref().map(|target| target.to_string()),
+            keys: Vec::new(),
+            price: row.price.map_or(0, Money::micros),
+            min_duration_ms: 0,
+            payout: None,
+            test: row.test,
+            patience: (
+                Duration::from_secs(30) + UNANSWERED_SLACK,
+                Duration::from_secs(14_400) + ANSWERED_SLACK,
+            ),
+            answered: None,
+            bridged: None,
+            end: None,
+            judge_at: None,
+            expires: now,
+            has_slot: false,
+            expired: false,
+            settled: false,
+            billed: false,
+        };
+        if let Some(id) = &row.target {
+            let target = find(catalog, id.as_str());
+            let buyer = catalog.buyer(target.buyer);
+            let said = self.calls.get(&n).into_iter().flat_map(|known| &known.said);
+            let bid = said.filter(|said| said.target == id.as_str()).find_map(|said| said.bid.as_ref());
+            let min = bid.and_then(|bid| bid.min_duration_s).map(Duration::from_secs);
+            leg.min_duration_ms = min.unwrap_or(target.min_duration).as_millis() as u64;
+            leg.patience = (target.ring + UNANSWERED_SLACK, target.max_talk + ANSWERED_SLACK);
+            let line = catalog.numbers.iter().find(|line| line.number.reveal() == plan.to).expect("a line");
+            // The publisher keeps what the decision promised, whoever takes the call in the end.
+            let decided = self.calls.get(&n).and_then(|known| known.decided.as_ref());
+            let promised = decided.map_or(catalog, |decided| &self.catalogs[&decided.catalog]);
+            leg.payout = Some(*promised.payout(line.publisher, line.campaign));
+            if !row.test {
+                let day = day_window(&buyer.zone, now).start;
+                for entity in [Entity::Buyer(buyer.id.clone()), Entity::Target(target.id.clone())] {
+                    let epoch = Timestamp::default();
+                    leg.keys.push(CapKey {
+                        entity: entity.clone(),
+                        basis: Basis::Concurrency,
+                        window: epoch,
+                    });
+                    leg.keys.push(CapKey { entity, basis: Basis::BillableDay, window: day });
+                }
+                leg.has_slot = true;
+            }
+        }
+        leg.expires = now.after(leg.patience.0);
+        leg
+    }
+
+    /// Counts what was handed out against the limits it was handed out under.
+    pub(super) fn hand_out(&mut self, n: u32, attempt: u32, catalog: &Catalog) {
+        self.counts.attempts += 1;
+        if let Some(leg) = self.known(n).legs.get(&attempt).cloned() {
+            for key in &leg.keys {
+                let limits = match &key.entity {
+                    Entity::Buyer(id) => {
+                        catalog.buyers.iter().find(|buyer| buyer.id == *id).map(|buyer| buyer.limits)
+                    }
+                    Entity::Target(id) => Some(find(catalog, id.as_str()).limits),
+                };
+                let limits = limits.expect("configured");
+                let limit = match key.basis {
+                    Basis::Concurrency => limits.concurrency,
+                    Basis::BillableDay => limits.daily_billable,
+                };
+                let units = self.units.entry(key.clone()).or_default();
+                units.held += 1;
+                let used = units.held + units.posted + units.unresolved;
+                self.must(limit.is_none_or(|limit| used <= limit), Promise::Caps, || {
+                    format!("call {n} is number {used} of {limit:?} for {key}")
+                });
+            }
+        }
+    }
+
+    fn sent_by(&self, row: &EventRow) -> Option<Sent> {
+        let n = *self.by_id.get(&row.call_id)?;
+        self.sent.get(&(n, row.event_id.clone())).cloned()
+    }
+
+    pub(super) fn event(&mut self, row: &EventRow) {
+        self.counts.events += 1;
+        let (Some(n), Some(sent)) = (self.by_id.get(&row.call_id).copied(), self.sent_by(row)) else {
+            return self.broke(Promise::Durable, format!("nobody sent event {}", row.event_id));
+        };
+        let same =
+            sent.n == n && sent.kind == row.kind && sent.attempt == row.attempt && Some(sent.at) == row.at;
+        self.must(same, Promise::Durable, || format!("event {} is not as it was sent", row.event_id));
+        let late_events = self.late_events;
+        let known = self.calls.entry(n).or_default();
+        known.events.insert(row.event_id.clone());
+        let mut freed = Vec::new();
+        for (number, leg) in &mut known.legs {
+            let is_concerned = sent.attempt.is_none_or(|attempt| attempt == *number);
+            if is_concerned && !leg.settled {
+                leg.join(&sent, row.received, late_events);
+                if leg.end.is_some() {
+                    freed.extend(leg.free());
+                }
+            }
+        }
+        self.free(&freed);
+    }
+
+    pub(super) fn free(&mut self, keys: &[CapKey]) {
+        for key in keys {
+            self.units.entry(key.clone()).or_default().held -= 1;
+        }
+    }
+
+    /// The end of one attempt.
+    pub(super) fn attempt_ended(&mut self, n: u32, row: &AttemptRow, end: &EndFacts) {
+        let now = self.clock.now();
+        let known = self.calls.entry(n).or_default();
+        // Who asks for the next step waits for nothing more of the last.
+        let is_over = known.steps >= row.step;
+        let Some(leg) = known.legs.get(&row.attempt) else {
+            return self.broke(Promise::OneEnd, format!("attempt {} of call {n} never was", row.attempt));
+        };
+        match leg.judge(now, false).or_else(|| leg.judge(now, is_over)) {
+            None => self.expired(n, row.attempt, end, now),
+            Some(talk_ms) => self.settled(n, row, end, talk_ms),
+        }
+    }
+
+    /// The end of an attempt that nobody reported.
+    fn expired(&mut self, n: u32, attempt: u32, row: &EndFacts, now: Timestamp) {
+        let known = self.calls.entry(n).or_default();
+        let Some(leg) = known.legs.get_mut(&attempt) else { return };
+        let reason = if leg.target.is_some() { Reason::Unresolved } else { Reason::NoTaker };
+        let is_due =
+            leg.end.is_none() && !leg.expired && leg.expires <= now && row.reason == reason && !row.billable;
+        let (freed, keys) = (leg.free(), leg.keys.clone());
+        leg.expired = true;
+        let what = format!("{leg:?} ended as {row:?}");
+        self.free(&freed);
+        for key in keys.iter().filter(|key| key.basis == Basis::BillableDay) {
+            let units = self.units.entry(key.clone()).or_default();
+            units.held -= 1;
+            units.unresolved += 1;
+        }
+        self.must(is_due, Promise::OneEnd, || format!("call {n}: {what}"));
+    }
+}
+
+impl Leg {
+    /// The slots that are free now, once.
+    pub(super) fn free(&mut self) -> Vec<CapKey> {
+        let had = std::mem::take(&mut self.has_slot);
+        self.keys.iter().filter(|key| had && key.basis == Basis::Concurrency).cloned().collect()
+    }
+
+    fn join(&mut self, sent: &Sent, received: Timestamp, late_events: Duration) {
+        let earliest = |known: Option<Timestamp>| Some(known.map_or(sent.at, |known| known.min(sent.at)));
+        let is_news = match sent.kind {
+            "answered" => self.answered.is_none() && self.bridged.is_none(),
+            "bridged" => self.bridged.is_none(),
+            _ => false,
+        };
+        match sent.kind {
+            "answered" => self.answered = earliest(self.answered),
+            "bridged" => self.bridged = earliest(self.bridged),
+            _ => {}
+        }
+        if is_news {
+            self.expires = self.expires.max(received.after(self.patience.1));
+        }
+        if let Some((cause, _, talk)) = sent.end {
+            let inferred = sent.kind == "call_ended";
+            let talk = talk.filter(|_| !inferred);
+            let end = End { inferred, no_talk: talk.is_none(), at: sent.at, talk: talk.unwrap_or(0), cause };
+            self.end = Some(self.end.map_or(end, |known| known.min(end)));
+            self.judge_at.get_or_insert(received.after(late_events));
+        }
+    }
+
+    /// The talk in milliseconds, once enough is known to bill by it.
+    pub(super) fn judge(&self, now: Timestamp, is_over: bool) -> Option<u64> {
+        let end = self.end?;
+        let waited = is_over || self.judge_at.is_some_and(|at| at <= now);
+        let since = |start: Timestamp| (end.at.since(start).min(self.patience.1).as_micros() / 1_000) as u64;
+        match (end.no_talk, end.cause, self.bridged, self.answered) {
+            (false, ..) => Some(end.talk),
+            (_, "busy" | "no_answer" | "rejected" | "cancelled", ..) if !end.inferred => Some(0),
+            (_, "failed", None, _) if !end.inferred => waited.then_some(0),
+            (.., Some(bridged), _) if !end.inferred || waited => Some(since(bridged)),
+            (.., None, Some(answered)) if waited => Some(since(answered)),
+            (.., None, None) if waited => Some(0),
+            _ => None,
+        }
+    }
+}

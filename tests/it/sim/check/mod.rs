@@ -1,0 +1,281 @@
+//! What must hold in every world at every step, and the model it is held against.
+//!
+//! The model is told what carriers sent and heard (`heard`), what buyers saw and said, and every row that leaves for the
+//! disk (`rows`, `trails`). It counts units and judges ends (`legs`) and books money (`money`) by a few lines of its own;
+//! the exchange's gauges are only looked at to be compared (`rest`). The first thing that does not hold is kept: what
+//! follows from it would only hide it.
+
+mod heard;
+mod legs;
+mod money;
+mod rest;
+mod rows;
+mod trails;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use outcry::capacity::CapKey;
+use outcry::domain::catalog::Disclosure;
+use outcry::domain::{CallId, Catalog, Target, Timestamp};
+use outcry::records::row::{AttemptRow, DecidedRow, EndedRow, OutcomeRow};
+use outcry::runtime::Clock;
+
+use legs::Leg;
+use rest::Units;
+
+/// What is promised of every world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// A carrier hears within its ceiling, whatever happens.
+    Answered,
+    /// A decision ends within 5 ms of the close of its auctions.
+    InTime,
+    /// A call is decided once, and every repeat gets the same bytes.
+    SameBytes,
+    /// Answer, record and terms say the same.
+    Agrees,
+    /// No limit in force at a decision is exceeded by what was handed out.
+    Caps,
+    /// Every target of a plan has one outcome in one final record.
+    OneOutcome,
+    /// Every call has one terminal record, and in time.
+    OneEnd,
+    /// Who owes what follows from what was reported, and every group balances.
+    Money,
+    /// A bid that landed after the close does not win; one that landed before it is not late.
+    LateBid,
+    /// A connection that owes a reply carries no further ping.
+    Owing,
+    /// A caller's number reaches no buyer that may not see it.
+    Privacy,
+    /// What was acknowledged was written.
+    Durable,
+    /// When everything has ended nothing is held, open or waiting.
+    AtRest,
+    /// No fence caught a bug.
+    NoBug,
+}
+
+/// A promise that was broken.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    /// Which.
+    pub promise: Promise,
+    /// Virtual time since the start.
+    pub after: Duration,
+    /// By what.
+    pub what: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} broken after {} ms: {}", self.promise, self.after.as_millis(), self.what)
+    }
+}
+
+/// How much happened.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    pub calls: u64,
+    pub requests: u64,
+    pub pings: u64,
+    pub events: u64,
+    pub attempts: u64,
+    pub billable: u64,
+    pub bytes: u64,
+    /// Events that were not on disk in time and came again.
+    pub not_durable: u64,
+    /// Final outcomes of targets, and ends of calls, by reason.
+    pub reasons: BTreeMap<&'static str, u64>,
+}
+
+impl Counts {
+    pub fn add(&mut self, other: &Counts) {
+        self.calls += other.calls;
+        self.requests += other.requests;
+        self.pings += other.pings;
+        self.events += other.events;
+        self.attempts += other.attempts;
+        self.billable += other.billable;
+        self.bytes += other.bytes;
+        self.not_durable += other.not_durable;
+        for (reason, many) in &other.reasons {
+            *self.reasons.entry(reason).or_insert(0) += many;
+        }
+    }
+}
+
+/// A ping as its buyer saw it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub n: u32,
+    pub target: String,
+    pub ping: String,
+    pub at: Timestamp,
+    pub deadline_ms: u64,
+    /// The connection had carried another before.
+    pub is_reused: bool,
+    /// It never came to a byte of an answer, so it may come again.
+    pub is_void: bool,
+}
+
+/// A reply as its buyer sent it.
+#[derive(Clone, Debug)]
+pub struct Said {
+    pub n: u32,
+    pub target: String,
+    /// When its last byte was written.
+    pub landed: Timestamp,
+    /// What it bids, where it is a bid as the contract has it.
+    pub bid: Option<Bid>,
+}
+
+/// A bid.
+#[derive(Clone, Debug)]
+pub struct Bid {
+    /// Cut to cents.
+    pub micros: i64,
+    pub min_duration_s: Option<u64>,
+    pub destination: Option<String>,
+}
+
+/// An event as its carrier sent it.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub n: u32,
+    pub kind: &'static str,
+    pub attempt: Option<u32>,
+    pub at: Timestamp,
+    pub end: Option<(&'static str, &'static str, Option<u64>)>,
+}
+
+/// What one call has come to.
+#[derive(Default)]
+struct Known {
+    /// What carriers heard, by step.
+    answers: BTreeMap<u32, Bytes>,
+    asked: Option<Timestamp>,
+    decided: Option<Box<DecidedRow>>,
+    /// When the auctions of each step close.
+    closes: BTreeMap<u32, Timestamp>,
+    /// Steps that were asked for after the first.
+    steps: u32,
+    pings: Vec<Seen>,
+    said: Vec<Said>,
+    finals: BTreeSet<u32>,
+    trails: u32,
+    outcomes: Vec<OutcomeRow>,
+    legs: BTreeMap<u32, Leg>,
+    /// Attempts that were handed out, by number.
+    attempts: BTreeMap<u32, AttemptRow>,
+    ends: Vec<EndedRow>,
+    owed: Vec<(String, String, i64)>,
+    booked: Vec<(String, String, i64)>,
+    events: BTreeSet<String>,
+}
+
+/// The model.
+pub struct Check {
+    clock: Clock,
+    start: Timestamp,
+    late_events: Duration,
+    linger: Duration,
+    keep_ended: Duration,
+    is_traced: bool,
+    /// Every line of what happened, where it is wanted.
+    pub trace: Vec<String>,
+    pub counts: Counts,
+    broken: Option<Broken>,
+    catalogs: HashMap<String, Arc<Catalog>>,
+    calls: BTreeMap<u32, Known>,
+    by_id: HashMap<CallId, u32>,
+    by_ping: HashMap<String, u32>,
+    sent: HashMap<(u32, String), Sent>,
+    current: Option<Arc<Catalog>>,
+    units: BTreeMap<CapKey, Units>,
+    open: BTreeSet<u32>,
+}
+
+/// The times of the exchange's rules that the model needs.
+#[derive(Clone, Copy)]
+pub struct Times {
+    pub late_events: Duration,
+    pub linger: Duration,
+    pub keep_ended: Duration,
+}
+
+impl Check {
+    pub fn new(clock: Clock, times: Times, is_traced: bool) -> Check {
+        Check {
+            start: clock.now(),
+            clock,
+            late_events: times.late_events,
+            linger: times.linger,
+            keep_ended: times.keep_ended,
+            is_traced,
+            trace: Vec::new(),
+            counts: Counts::default(),
+            broken: None,
+            catalogs: HashMap::new(),
+            calls: BTreeMap::new(),
+            by_id: HashMap::new(),
+            by_ping: HashMap::new(),
+            sent: HashMap::new(),
+            current: None,
+            units: BTreeMap::new(),
+            open: BTreeSet::new(),
+        }
+    }
+
+    /// The first promise that was broken.
+    pub fn broken(&self) -> Option<&Broken> {
+        self.broken.as_ref()
+    }
+
+    /// Notes a broken promise, unless one was before.
+    pub fn broke(&mut self, promise: Promise, what: String) {
+        if self.broken.is_none() {
+            self.broken = Some(Broken { promise, after: self.clock.now().since(self.start), what });
+        }
+    }
+
+    fn must(&mut self, holds: bool, promise: Promise, what: impl FnOnce() -> String) {
+        if !holds && self.broken.is_none() {
+            self.broke(promise, what());
+        }
+    }
+
+    /// A line of the trace.
+    pub fn note(&mut self, line: impl FnOnce() -> String) {
+        if self.is_traced {
+            let at = self.clock.now().since(self.start).as_micros();
+            self.trace.push(format!("{at} {}", line()));
+        }
+    }
+
+    /// A catalog came into force.
+    pub fn in_force(&mut self, catalog: &Catalog) {
+        self.note(|| format!("catalog {}", catalog.digest));
+        let catalog = Arc::new(catalog.clone());
+        self.current = Some(Arc::clone(&catalog));
+        self.catalogs.insert(catalog.digest.clone(), catalog);
+    }
+
+    fn known(&mut self, n: u32) -> &mut Known {
+        self.calls.entry(n).or_default()
+    }
+
+    /// Whether the caller's number may reach the buyer of this target.
+    pub fn may_see(catalog: &Catalog, target: &str) -> bool {
+        catalog.buyer(find(catalog, target).buyer).disclosure == Disclosure::Full
+    }
+}
+
+/// The target of this id.
+pub fn find<'a>(catalog: &'a Catalog, id: &str) -> &'a Target {
+    catalog.targets.iter().find(|target| target.id.as_str() == id).expect("a configured target")
+}

@@ -1,0 +1,182 @@
+//! Rows of decisions and attempts: what was decided, when, by which terms, and whether the carrier heard the same.
+
+use std::time::Duration;
+
+use outcry::domain::Reason;
+use outcry::domain::catalog::{Catalog, Pricing};
+use outcry::records::row::{AttemptRow, DecidedRow, Row};
+use serde_json::Value;
+
+use super::legs::UNANSWERED_SLACK;
+use super::{Check, Promise, find};
+use crate::sim::market::{CARRIERS, TEST_ADDRESS};
+use crate::sim::world::CallPlan;
+
+/// What a decision may take beyond the close.
+const SLACK: Duration = Duration::from_millis(5);
+
+impl Check {
+    /// Rows that leave for the disk together.
+    pub fn rows(&mut self, rows: &[Row], plan: &dyn Fn(u32) -> CallPlan) {
+        for row in rows {
+            self.note(|| format!("row {row:?}"));
+            match row {
+                Row::Decided(row) => self.decided(row, plan),
+                Row::Trail(row) => self.trail(row),
+                Row::Event(row) => self.event(row),
+                Row::Ended(row) => self.ended(row),
+                Row::Ledger(row) => self.ledger(row),
+                Row::Attempt(row) => self.attempt(row, plan),
+                Row::Catalog(_) | Row::Change(_) => {}
+            }
+        }
+        for row in rows {
+            if let Row::Event(event) = row {
+                self.must_be_judged(event.call_id);
+            }
+        }
+    }
+
+    fn decided(&mut self, row: &DecidedRow, plan: &dyn Fn(u32) -> CallPlan) {
+        let Some(n) = row.carrier_call_id.strip_prefix("sim-").and_then(|n| n.parse::<u32>().ok()) else {
+            return self.broke(Promise::Agrees, format!("nobody asked about {}", row.carrier_call_id));
+        };
+        let plan = plan(n);
+        self.counts.calls += 1;
+        let id = row.keys.call_id;
+        let before = self.known(n).decided.is_some();
+        self.must(!before, Promise::SameBytes, || format!("call {n} was decided twice"));
+        self.must(row.reason != Reason::InternalError, Promise::NoBug, || {
+            format!("call {n}: an internal error")
+        });
+        let Some(catalog) = self.catalogs.get(&row.catalog).cloned() else {
+            return self.broke(Promise::Agrees, format!("call {n} was decided by an unknown catalog"));
+        };
+        let deadline = row.keys.campaign.as_ref().map(|id| {
+            let campaign = catalog.campaigns.iter().find(|campaign| campaign.id == *id).expect("configured");
+            campaign.deadline
+        });
+        let ceiling = Duration::from_millis(CARRIERS[plan.carrier].2 - 100);
+        let closes = row.keys.at.after(deadline.map_or(ceiling, |deadline| deadline.min(ceiling)));
+        let took = Duration::from_micros(row.decided_us);
+        let most = closes.after(SLACK).since(row.keys.at);
+        self.must(took <= most && self.clock.now() <= closes.after(SLACK), Promise::InTime, || {
+            format!("call {n} was decided in {} µs of {} µs", took.as_micros(), most.as_micros())
+        });
+        self.by_id.insert(id, n);
+        let known = self.known(n);
+        known.closes.insert(1, closes);
+        known.decided = Some(Box::new(row.clone()));
+        self.agree(&plan, 1);
+    }
+
+    /// An attempt was handed out, or its end is known.
+    fn attempt(&mut self, row: &AttemptRow, plan: &dyn Fn(u32) -> CallPlan) {
+        let Some(n) = self.by_id.get(&row.keys.call_id).copied() else {
+            return self
+                .broke(Promise::OneEnd, format!("an attempt of {} before its decision", row.keys.call_id));
+        };
+        if let Some(end) = &row.end {
+            return self.attempt_ended(n, row, end);
+        }
+        let Some(catalog) = self.catalogs.get(&row.catalog).cloned() else {
+            return self.broke(Promise::Agrees, format!("call {n} was handed out by an unknown catalog"));
+        };
+        let plan = plan(n);
+        self.late_bid(n, row, &catalog);
+        let leg = self.leg(n, row, &plan, &catalog);
+        let known = self.known(n);
+        let first = known.attempts.insert(row.attempt, row.clone()).is_none();
+        let again = known
+            .attempts
+            .values()
+            .filter(|other| other.target == row.target && other.target.is_some())
+            .count();
+        known.legs.insert(row.attempt, leg);
+        self.must(first && again < 2, Promise::Agrees, || {
+            format!("attempt {} of call {n} came again", row.attempt)
+        });
+        // Terms are those of the decision; whether there is room is asked of what is in force now.
+        let current = self.current.clone().unwrap_or(catalog);
+        self.hand_out(n, row.attempt, &current);
+        self.open.insert(n);
+        self.agree(&plan, row.step);
+    }
+
+    /// A bid wins only if it landed before the close, at what it said.
+    fn late_bid(&mut self, n: u32, row: &AttemptRow, catalog: &Catalog) {
+        let (Some(target), Some(price)) = (&row.target, row.price) else { return };
+        let target = find(catalog, target.as_str());
+        match &target.pricing {
+            Pricing::Fixed(fixed) => {
+                // An offer that was beaten stands at the price of the decision.
+                let decided = self.calls.get(&n).and_then(|known| known.decided.as_ref());
+                let stood = decided.map(|decided| find(&self.catalogs[&decided.catalog], target.id.as_str()));
+                let stands = stood
+                    .is_some_and(|stood| matches!(stood.pricing, Pricing::Fixed(before) if before == price));
+                let agreed = *fixed == price || row.step > 1 && stands;
+                self.must(agreed, Promise::Money, || {
+                    format!("call {n} went to {} at {price} instead of {fixed}", target.id)
+                });
+            }
+            Pricing::Endpoint(_) => {
+                let known = self.calls.entry(n).or_default();
+                // An offer of an earlier step may still stand.
+                let said = &known.said;
+                let closes =
+                    known.closes.range(..=row.step).next_back().map_or(row.keys.at, |(_, closes)| *closes);
+                let bid = said.iter().find(|said| said.target == target.id.as_str() && said.bid.is_some());
+                let in_time = bid.is_some_and(|said| said.landed < closes);
+                let agreed =
+                    bid.and_then(|said| said.bid.as_ref()).is_some_and(|bid| bid.micros == price.micros());
+                let landed = bid.map(|said| said.landed.micros() - closes.micros());
+                self.must(in_time, Promise::LateBid, || {
+                    format!("call {n} went to {}, whose bid landed {landed:?} µs after the close", target.id)
+                });
+                self.must(agreed, Promise::Money, || format!("call {n}: {} never bid {price}", target.id));
+            }
+        }
+    }
+
+    /// The carrier's bytes and the records of the step say the same.
+    pub(super) fn agree(&mut self, plan: &CallPlan, step: u32) {
+        let n = plan.n;
+        let known = self.known(n);
+        let (Some(answer), Some(row)) = (known.answers.get(&step).cloned(), known.decided.clone()) else {
+            return;
+        };
+        let attempt = known.attempts.values().find(|attempt| attempt.step == step).cloned();
+        let said = known.said.clone();
+        let value: Value = serde_json::from_slice(&answer).unwrap_or_default();
+        let same = value["call_id"] == row.keys.call_id.to_string() && value["step"] == step;
+        let first = value["action"] == row.action
+            && value["basis"] == row.basis
+            && value["reason"] == row.reason.as_str();
+        self.must(same && (step > 1 || first), Promise::Agrees, || {
+            format!("call {n}: {value} is not {row:?}")
+        });
+        let Some(attempt) = attempt.filter(|_| value["action"] == "dial") else { return };
+        // What is left of the ring budget may be less than the target's own ring time.
+        let rings = Duration::from_secs(value["targets"][0]["ring_s"].as_u64().unwrap_or(0));
+        let leg = self.known(n).legs.get_mut(&attempt.attempt);
+        if let Some(leg) = leg.filter(|leg| leg.answered.is_none() && leg.bridged.is_none()) {
+            leg.expires = leg.expires.min(attempt.offered_at.after(rings + UNANSWERED_SLACK));
+        }
+        let address = value["targets"][0]["address"].as_str().unwrap_or_default().to_owned();
+        let expected = match &attempt.target {
+            _ if attempt.test => TEST_ADDRESS.to_owned(),
+            None => "+16025550160".to_owned(),
+            Some(id) => {
+                let catalog = &self.catalogs[&attempt.catalog];
+                let bid =
+                    said.iter().filter(|said| said.target == id.as_str()).find_map(|said| said.bid.as_ref());
+                let chosen = bid.and_then(|bid| bid.destination.clone());
+                chosen.unwrap_or_else(|| find(catalog, id.as_str()).address.reveal())
+            }
+        };
+        let agrees = address == expected && value["targets"][0]["attempt"] == attempt.attempt;
+        self.must(agrees, Promise::Agrees, || {
+            format!("step {step} of call {n} was sent to another address than {:?} has", attempt.target)
+        });
+    }
+}
