@@ -21,6 +21,9 @@ promise_of() {
     late-bid-wins)           echo LateBid ;;
     connection-owes-a-reply) echo Owing ;;
     ping-out-of-sight)       echo LateBid ;;
+    ack-before-disk)         echo Durable ;;
+    forgotten-too-soon)      echo Durable ;;
+    step-past-its-close)     echo InTime LateBid ;;
     *) return 1 ;;
   esac
 }

@@ -205,7 +205,8 @@ impl Buyers {
             What::Hangs => return false,
         }
         let landed = self.clock.now();
-        let said = Said { n: ping.n, target: ping.target.clone(), landed, bid: turn.bid };
+        let said =
+            Said { n: ping.n, target: ping.target.clone(), ping: ping.id.clone(), landed, bid: turn.bid };
         let mut check = self.check.lock().unwrap();
         check.counts.bytes += turn.bytes.len() as u64;
         check.said(said);
@@ -339,7 +340,7 @@ fn turn(seed: u64, ping: &Ping) -> Turn {
         97 => (json("{\"bid\":60.00,\"bid\":70.00}", ""), false),
         _ => {
             // A body without an end that anybody announced lasts until the connection does.
-            what = if what == What::Drips { What::Replies } else { what };
+            what = if matches!(what, What::Drips | What::Breaks) { What::Replies } else { what };
             (format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{body}"), true)
         }
     };

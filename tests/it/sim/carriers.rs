@@ -285,7 +285,7 @@ impl Carriers {
 
     async fn refused(&self, plan: &CallPlan, path: &str, key: &str, body: String, what: &str, expected: u16) {
         if let Some(heard) = self.post(plan.carrier, path, key, body).await {
-            self.check.lock().unwrap().refused(what, heard.status, expected);
+            self.check.lock().unwrap().refused(plan.n, what, heard.status, expected);
         }
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! One runtime, one worker. After every action, and after every slice of time between two, the model looks.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use outcry::domain::catalog::Secret;
@@ -50,16 +51,38 @@ pub fn play(seed: u64, script: &[(usize, Action)], is_traced: bool) -> Outcome {
         .start_paused(true)
         .build()
         .expect("a runtime");
+    count_panics();
+    let panics = PANICS.get();
     runtime.block_on(async {
         let stage = Stage::set(seed, is_traced);
         stage.play(script).await;
         let mut check = stage.check.lock().unwrap();
+        if PANICS.get() > panics {
+            check.broke(Promise::NoBug, "a panic, caught or not".to_owned());
+        }
         Outcome {
             broken: check.broken().cloned(),
             counts: check.counts.clone(),
             trace: std::mem::take(&mut check.trace),
         }
     })
+}
+
+thread_local! {
+    /// Panics of the worlds played on this thread.
+    static PANICS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Fences catch panics, so they are counted where they begin.
+fn count_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |what| {
+            PANICS.set(PANICS.get() + 1);
+            before(what);
+        }));
+    });
 }
 
 /// A world on its stage.
@@ -256,12 +279,14 @@ fn in_force(known: &Endpoints, catalog: Catalog) -> InForce {
 /// The disk: shows every row to the model as it is handed in, and writes it when it pleases.
 struct Disk {
     clock: Clock,
+    check: Arc<Mutex<Check>>,
     pace: Mutex<(Pace, Timestamp)>,
 }
 
 impl Disk {
     fn start(mut rows: Rows, seed: u64, clock: Clock, check: Arc<Mutex<Check>>) -> Arc<Disk> {
-        let disk = Arc::new(Disk { pace: Mutex::new((Pace::Usual, clock.now())), clock });
+        let pace = Mutex::new((Pace::Usual, clock.now()));
+        let disk = Arc::new(Disk { pace, clock, check: Arc::clone(&check) });
         let (hand_on, mut waiting) = mpsc::unbounded_channel::<Handed>();
         tokio::spawn(async move {
             while let Some(handed) = rows.next().await {
@@ -275,9 +300,11 @@ impl Disk {
         tokio::spawn(async move {
             while let Some(first) = waiting.recv().await {
                 writer.write().await;
-                first.written();
-                while let Ok(next) = waiting.try_recv() {
-                    next.written();
+                let mut next = Some(first);
+                while let Some(handed) = next {
+                    writer.check.lock().unwrap().on_disk(handed.rows());
+                    handed.written();
+                    next = waiting.try_recv().ok();
                 }
             }
         });
@@ -285,7 +312,11 @@ impl Disk {
     }
 
     fn turn(&self, pace: Pace, for_ms: u64) {
-        *self.pace.lock().unwrap() = (pace, self.clock.now().after(Duration::from_millis(for_ms)));
+        let until = self.clock.now().after(Duration::from_millis(for_ms));
+        *self.pace.lock().unwrap() = (pace, until);
+        if pace == Pace::Stuck {
+            self.check.lock().unwrap().stuck(until);
+        }
     }
 
     /// One transaction.

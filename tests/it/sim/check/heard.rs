@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::Value;
 
 use super::rest::SWEPT;
-use super::{Check, Promise, Said, Seen, Sent};
+use super::{Check, Promise, SLACK, Said, Seen, Sent, Window};
 use crate::sim::market::CARRIERS;
 use crate::sim::world::CallPlan;
 
@@ -16,8 +17,7 @@ impl Check {
     /// A request for a call is on its way; its last byte leaves now.
     pub fn asked(&mut self, plan: &CallPlan) {
         self.counts.requests += 1;
-        let now = self.clock.now();
-        self.known(plan.n).asked.get_or_insert(now);
+        self.known(plan.n);
     }
 
     /// A carrier heard this, so many milliseconds after its request.
@@ -30,7 +30,18 @@ impl Check {
         self.must(took <= ceiling, Promise::Answered, || {
             format!("call {n} waited {} ms of {} ms", took.as_millis(), ceiling.as_millis())
         });
+        self.in_time(n, 1, took, Duration::ZERO);
         self.heard(plan, 1, body);
+    }
+
+    /// Who hears an answer hears it by the close of its auctions, or at once; `for_disk` later what the disk goes before.
+    fn in_time(&mut self, n: u32, step: u32, took: Duration, for_disk: Duration) {
+        let now = self.clock.now();
+        let at_once = now.before(took).after(for_disk);
+        let closes = self.known(n).windows.get(&step).map_or(at_once, |window| window.closes);
+        self.must(now <= closes.max(at_once).after(SLACK), Promise::InTime, || {
+            format!("step {step} of call {n} was heard {} ms after its close", now.since(closes).as_millis())
+        });
     }
 
     /// The answer of a step: the same bytes every time.
@@ -58,7 +69,7 @@ impl Check {
         if let Some(line) = line {
             let ceiling = Duration::from_millis(CARRIERS[plan.carrier].2 - 100);
             let closes = now.after(catalog.campaign(line.campaign).deadline.min(ceiling));
-            known.closes.entry(step + 1).or_insert(closes);
+            known.windows.entry(step + 1).or_insert(Window { arrived: now, closes });
         }
     }
 
@@ -68,10 +79,12 @@ impl Check {
         self.note(|| format!("step {n} {step} {status} {}", String::from_utf8_lossy(body)));
         match status {
             200 => {
-                let most = Duration::from_millis(CARRIERS[plan.carrier].2) + COMMIT;
-                self.must(took <= most, Promise::Answered, || {
-                    format!("step {step} of call {n} waited {} ms", took.as_millis())
-                });
+                let value: Value = serde_json::from_slice(body).unwrap_or_default();
+                // A plan's own hangup waits for the disk only where it is heard again.
+                let is_again = self.known(n).answers.contains_key(&step);
+                let is_goodbye =
+                    value["action"] == "hangup" && (is_again || value["hangup"]["cause"] == "normal");
+                self.in_time(n, step, took, if is_goodbye { COMMIT } else { Duration::ZERO });
                 self.heard(plan, step, body);
             }
             _ => self.acknowledged(n, "next", status),
@@ -87,30 +100,32 @@ impl Check {
     /// A carrier heard this about its event; whether it may try again is its business.
     pub fn acknowledged(&mut self, n: u32, event_id: &str, status: u16) {
         self.note(|| format!("event {event_id} {status}"));
-        let now = self.clock.now();
-        let keep_ended = self.keep_ended;
-        let known = self.known(n);
-        let (is_written, over) =
-            (known.events.contains(event_id), known.ends.last().map(|end| end.end.ended_at));
-        let what = || format!("event {event_id} of call {n} heard {status}");
-        match status {
-            200 => self.must(is_written, Promise::Durable, what),
-            404 => self.must(
-                over.is_some_and(|over| over.after(keep_ended) <= now.after(SWEPT)),
-                Promise::Durable,
-                what,
-            ),
-            503 => self.counts.not_durable += 1,
-            _ => self.must(false, Promise::Durable, what),
-        }
+        self.counts.not_durable += u64::from(status == 503);
+        let holds = match status {
+            200 => self.known(n).on_disk.contains(event_id),
+            404 => self.may_be_forgotten(n),
+            503 => self.clock.now() <= self.stuck_until.after(SWEPT),
+            _ => false,
+        };
+        self.must(holds, Promise::Durable, || format!("event {event_id} of call {n} heard {status}"));
     }
 
-    /// Something that must be refused was answered so.
-    pub fn refused(&mut self, what: &str, status: u16, expected: u16) {
+    /// Something that must be refused was answered so: a 404 is for wrong tokens and for calls that are forgotten.
+    pub fn refused(&mut self, n: u32, what: &str, status: u16, expected: u16) {
         self.note(|| format!("refused {what} {status}"));
-        self.must(status == expected || status == 404, Promise::Durable, || {
-            format!("{what} heard {status} instead of {expected}")
+        let holds = status == expected || status == 404 && self.may_be_forgotten(n);
+        self.must(holds, Promise::Durable, || {
+            format!("{what} about call {n} heard {status} instead of {expected}")
         });
+    }
+
+    /// A call is kept for a while after its last end, and as long as news of a lost end may come.
+    fn may_be_forgotten(&mut self, n: u32) -> bool {
+        let (now, keep_ended) = (self.clock.now(), self.keep_ended);
+        let known = self.known(n);
+        let is_kept = known.ends.last().is_none_or(|end| end.end.ended_at.after(keep_ended) > now);
+        let has_news = known.legs.values().any(|leg| leg.expired && !leg.settled && leg.news_until > now);
+        !is_kept && !has_news
     }
 
     /// A ping was read to its end.
@@ -121,9 +136,9 @@ impl Check {
         self.must(!disclosed, Promise::Privacy, || format!("{} saw the caller of call {n}", seen.target));
         let known = self.known(n);
         let again = known.pings.iter().any(|other| other.ping == seen.ping && !other.is_void);
-        known.pings.push(seen.clone());
-        self.by_ping.insert(seen.ping.clone(), n);
-        self.must(!again, Promise::OneOutcome, || format!("ping {} of call {n} came twice", seen.ping));
+        let ping = seen.ping.clone();
+        known.pings.push(seen);
+        self.must(!again, Promise::OneOutcome, || format!("ping {ping} of call {n} came twice"));
     }
 
     /// The buyer gave no byte of an answer: the same ping may come on another connection.

@@ -28,6 +28,8 @@ pub(super) struct Leg {
     pub(super) end: Option<End>,
     pub(super) judge_at: Option<Timestamp>,
     pub(super) expires: Timestamp,
+    /// Until when news of a lost end may come.
+    pub(super) news_until: Timestamp,
     pub(super) has_slot: bool,
     pub(super) expired: bool,
     pub(super) settled: bool,
@@ -63,6 +65,7 @@ impl Check {
             end: None,
             judge_at: None,
             expires: now,
+            news_until: now,
             has_slot: false,
             expired: false,
             settled: false,
@@ -96,6 +99,7 @@ impl Check {
             }
         }
         leg.expires = now.after(leg.patience.0);
+        leg.news_until = now.after(leg.patience.1);
         leg
     }
 
@@ -140,7 +144,6 @@ impl Check {
         self.must(same, Promise::Durable, || format!("event {} is not as it was sent", row.event_id));
         let late_events = self.late_events;
         let known = self.calls.entry(n).or_default();
-        known.events.insert(row.event_id.clone());
         let mut freed = Vec::new();
         for (number, leg) in &mut known.legs {
             let is_concerned = sent.attempt.is_none_or(|attempt| attempt == *number);

@@ -27,36 +27,40 @@ use outcry::runtime::Clock;
 use legs::Leg;
 use rest::Units;
 
-/// What is promised of every world.
+/// What is promised of every world, and what would break it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Promise {
-    /// A carrier hears within its ceiling, whatever happens.
+    /// A carrier hears within its ceiling, whatever happens. Broken by an answer that is no 200, none at all, or a late one.
     Answered,
-    /// A decision ends within 5 ms of the close of its auctions.
+    /// A decision, of any step, is taken by the close of its auctions. Broken by waiting 3 ms longer, for whatever it is.
     InTime,
-    /// A call is decided once, and every repeat gets the same bytes.
+    /// A call is decided once, and every repeat gets the same bytes. Broken by a second decision or another body.
     SameBytes,
-    /// Answer, record and terms say the same.
+    /// Answer, record and terms say the same. Broken by another address, attempt or reason in one of them.
     Agrees,
-    /// No limit in force at a decision is exceeded by what was handed out.
+    /// No limit in force at a decision is exceeded by what was handed out. Broken by one attempt too many, or by a gauge
+    /// that counts one unit otherwise than the model.
     Caps,
-    /// Every target of a plan has one outcome in one final record.
+    /// Every target of a plan has one outcome in one final record, and it is true. Broken by a target left out or told
+    /// twice, a ping without an outcome, a reply judged that never came or came and was not judged, another amount.
     OneOutcome,
-    /// Every call has one terminal record, and in time.
+    /// Every call has one terminal record, and in time. Broken by none within two seconds of its time, one before its
+    /// attempts ended, or a correction that counts the call again.
     OneEnd,
-    /// Who owes what follows from what was reported, and every group balances.
+    /// Who owes what follows from what was reported, and every group balances. Broken by a cent.
     Money,
-    /// A bid that landed after the close does not win; one that landed before it is not late.
+    /// A bid that landed after the close does not win; one that landed before it is not late. Broken by a millisecond.
     LateBid,
-    /// A connection that owes a reply carries no further ping.
+    /// A connection that owes a reply carries no further ping. Broken by a byte on it, or a ping that waited behind it.
     Owing,
-    /// A caller's number reaches no buyer that may not see it.
+    /// A caller's number reaches no buyer that may not see it. Broken by its ten digits anywhere in a ping.
     Privacy,
-    /// What was acknowledged was written.
+    /// What was acknowledged is on disk, what is unknown was kept its time, and what must be refused is. Broken by a 200
+    /// before the disk wrote, a 503 while the disk is well, or a 404 about a call that is not forgotten yet.
     Durable,
-    /// When everything has ended nothing is held, open or waiting.
+    /// When everything has ended nothing is held, open or waiting. Broken by a unit, call, ping, connection or row left.
     AtRest,
-    /// No fence caught a bug.
+    /// Nothing panics, behind a fence or not. Broken by one panic, or one `internal_error`.
     NoBug,
 }
 
@@ -128,6 +132,7 @@ pub struct Seen {
 pub struct Said {
     pub n: u32,
     pub target: String,
+    pub ping: String,
     /// When its last byte was written.
     pub landed: Timestamp,
     /// What it bids, where it is a bid as the contract has it.
@@ -158,16 +163,14 @@ pub struct Sent {
 struct Known {
     /// What carriers heard, by step.
     answers: BTreeMap<u32, Bytes>,
-    asked: Option<Timestamp>,
     decided: Option<Box<DecidedRow>>,
-    /// When the auctions of each step close.
-    closes: BTreeMap<u32, Timestamp>,
+    /// When each step was asked for.
+    windows: BTreeMap<u32, Window>,
     /// Steps that were asked for after the first.
     steps: u32,
     pings: Vec<Seen>,
     said: Vec<Said>,
     finals: BTreeSet<u32>,
-    trails: u32,
     outcomes: Vec<OutcomeRow>,
     legs: BTreeMap<u32, Leg>,
     /// Attempts that were handed out, by number.
@@ -175,7 +178,23 @@ struct Known {
     ends: Vec<EndedRow>,
     owed: Vec<(String, String, i64)>,
     booked: Vec<(String, String, i64)>,
-    events: BTreeSet<String>,
+    /// Events that the disk has written.
+    on_disk: BTreeSet<String>,
+}
+
+/// When a step was asked for, and when its auctions close.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    arrived: Timestamp,
+    closes: Timestamp,
+}
+
+impl Known {
+    /// When the auction closed that a ping was of.
+    fn closes(&self, ping: &str) -> Option<Timestamp> {
+        let seen = self.pings.iter().find(|seen| seen.ping == ping)?;
+        self.windows.values().rev().find(|window| window.arrived <= seen.at).map(|window| window.closes)
+    }
 }
 
 /// The model.
@@ -193,11 +212,12 @@ pub struct Check {
     catalogs: HashMap<String, Arc<Catalog>>,
     calls: BTreeMap<u32, Known>,
     by_id: HashMap<CallId, u32>,
-    by_ping: HashMap<String, u32>,
     sent: HashMap<(u32, String), Sent>,
     current: Option<Arc<Catalog>>,
     units: BTreeMap<CapKey, Units>,
     open: BTreeSet<u32>,
+    /// Until when the disk writes nothing.
+    stuck_until: Timestamp,
 }
 
 /// The times of the exchange's rules that the model needs.
@@ -207,6 +227,9 @@ pub struct Times {
     pub linger: Duration,
     pub keep_ended: Duration,
 }
+
+/// What a decision may take beyond the close: timers count in milliseconds.
+const SLACK: Duration = Duration::from_millis(2);
 
 impl Check {
     pub fn new(clock: Clock, times: Times, is_traced: bool) -> Check {
@@ -223,11 +246,11 @@ impl Check {
             catalogs: HashMap::new(),
             calls: BTreeMap::new(),
             by_id: HashMap::new(),
-            by_ping: HashMap::new(),
             sent: HashMap::new(),
             current: None,
             units: BTreeMap::new(),
             open: BTreeSet::new(),
+            stuck_until: Timestamp::default(),
         }
     }
 
@@ -255,6 +278,11 @@ impl Check {
             let at = self.clock.now().since(self.start).as_micros();
             self.trace.push(format!("{at} {}", line()));
         }
+    }
+
+    /// The disk writes nothing until then.
+    pub fn stuck(&mut self, until: Timestamp) {
+        self.stuck_until = self.stuck_until.max(until);
     }
 
     /// A catalog came into force.

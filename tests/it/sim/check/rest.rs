@@ -72,7 +72,7 @@ impl Check {
             let unknown = asked.iter().find(|ping| !told.contains(**ping)).map(|ping| (*ping).to_owned());
             let is_final =
                 known.finals.contains(&1) && known.attempts.values().all(|a| known.finals.contains(&a.step));
-            let (is_heard, trails) = (known.answers.contains_key(&1), known.trails);
+            let is_heard = known.answers.contains_key(&1);
             for (_, account, amount) in &known.owed {
                 *owed.entry(account.clone()).or_insert(0) += amount;
             }
@@ -82,9 +82,7 @@ impl Check {
             let sum: i64 = known.booked.iter().map(|(_, _, amount)| amount).sum();
             let what = format!("call {n} ({}) ended in {last:?}", decided.reason);
             self.must(is_ended, Promise::OneEnd, || what);
-            self.must(is_final, Promise::OneOutcome, || {
-                format!("call {n} has {trails} trails and none is final")
-            });
+            self.must(is_final, Promise::OneOutcome, || format!("a trail of call {n} is not final"));
             self.must(unknown.is_none(), Promise::OneOutcome, || {
                 format!("ping {unknown:?} of call {n} has no outcome")
             });

@@ -8,12 +8,9 @@ use outcry::records::row::{AttemptRow, DecidedRow, Row};
 use serde_json::Value;
 
 use super::legs::UNANSWERED_SLACK;
-use super::{Check, Promise, find};
+use super::{Check, Promise, SLACK, Window, find};
 use crate::sim::market::{CARRIERS, TEST_ADDRESS};
 use crate::sim::world::CallPlan;
-
-/// What a decision may take beyond the close.
-const SLACK: Duration = Duration::from_millis(5);
 
 impl Check {
     /// Rows that leave for the disk together.
@@ -33,6 +30,16 @@ impl Check {
         for row in rows {
             if let Row::Event(event) = row {
                 self.must_be_judged(event.call_id);
+            }
+        }
+    }
+
+    /// Rows that the disk has written.
+    pub fn on_disk(&mut self, rows: &[Row]) {
+        for row in rows {
+            let Row::Event(row) = row else { continue };
+            if let Some(n) = self.by_id.get(&row.call_id).copied() {
+                self.known(n).on_disk.insert(row.event_id.clone());
             }
         }
     }
@@ -65,7 +72,7 @@ impl Check {
         });
         self.by_id.insert(id, n);
         let known = self.known(n);
-        known.closes.insert(1, closes);
+        known.windows.insert(1, Window { arrived: row.keys.at, closes });
         known.decided = Some(Box::new(row.clone()));
         self.agree(&plan, 1);
     }
@@ -84,6 +91,12 @@ impl Check {
         };
         let plan = plan(n);
         self.late_bid(n, row, &catalog);
+        if let Some(window) = self.known(n).windows.get(&row.step).copied() {
+            let holds = window.arrived <= row.offered_at && row.offered_at <= window.closes.after(SLACK);
+            self.must(holds, Promise::InTime, || {
+                format!("step {} of call {n} was handed out at {} in {window:?}", row.step, row.offered_at)
+            });
+        }
         let leg = self.leg(n, row, &plan, &catalog);
         let known = self.known(n);
         let first = known.attempts.insert(row.attempt, row.clone()).is_none();
@@ -123,9 +136,8 @@ impl Check {
                 let known = self.calls.entry(n).or_default();
                 // An offer of an earlier step may still stand.
                 let said = &known.said;
-                let closes =
-                    known.closes.range(..=row.step).next_back().map_or(row.keys.at, |(_, closes)| *closes);
                 let bid = said.iter().find(|said| said.target == target.id.as_str() && said.bid.is_some());
+                let closes = bid.and_then(|said| known.closes(&said.ping)).unwrap_or(row.keys.at);
                 let in_time = bid.is_some_and(|said| said.landed < closes);
                 let agreed =
                     bid.and_then(|said| said.bid.as_ref()).is_some_and(|bid| bid.micros == price.micros());

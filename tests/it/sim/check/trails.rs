@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use outcry::domain::{Catalog, Plan, Reason, TargetIx, Terminal};
-use outcry::records::row::TrailRow;
+use outcry::records::row::{OutcomeRow, TrailRow};
 
-use super::{Check, Promise};
+use super::{Check, Known, Promise, SLACK};
 
 impl Check {
     pub(super) fn trail(&mut self, row: &TrailRow) {
@@ -17,7 +17,6 @@ impl Check {
         let decided = known.decided.as_ref().expect("decided, since its id is known");
         let catalog = &self.catalogs[&decided.catalog];
         let planned = planned(catalog, &row.plan);
-        let closes = known.closes.get(&row.step).copied().unwrap_or(row.keys.at);
         let named: Vec<&str> = row.outcomes.iter().map(|outcome| outcome.target.as_str()).collect();
         let mut faults = Vec::new();
         if known.finals.contains(&row.step) {
@@ -44,52 +43,36 @@ impl Check {
         if is_known && won != took.map(|target| target.as_str()).into_iter().collect::<Vec<_>>() {
             faults.push(format!("{won:?} won and {took:?} took it"));
         }
-        let mut late = Vec::new();
+        let mut late = None;
         if row.is_final {
             for outcome in &row.outcomes {
-                let asked = outcome.ping.is_some();
-                let said =
-                    known.said.iter().find(|said| said.target == outcome.target.as_str()).filter(|_| asked);
-                let Some(said) = said else { continue };
-                let is_late = matches!(outcome.reason, Reason::Late | Reason::Timeout);
-                let in_time = said.landed < closes;
-                let ended = row.keys.at.after(Duration::from_micros(row.closed_us)).min(closes);
-                // Of a walk with two auctions nobody says when the first one ended.
-                let is_told_when = row.step == 1 && row.plan != "home";
-                let lingers =
-                    if is_told_when { ended.after(linger).before(Duration::from_millis(5)) } else { closes };
-                let is_told = matches!(outcome.reason, Reason::Late | Reason::NotNeeded);
-                if in_time && is_late || !in_time && said.landed < lingers && !is_told {
-                    late.push(format!(
-                        "call {n}: the reply of {} landed {} µs after the close and is {}",
-                        outcome.target,
-                        said.landed.micros() - closes.micros(),
-                        outcome.reason
-                    ));
+                match untrue(known, row, outcome, linger) {
+                    Some((Promise::LateBid, what)) => late = Some(what),
+                    Some((_, what)) => faults.push(what),
+                    None => {}
                 }
             }
             known.finals.insert(row.step);
             known.outcomes.extend(row.outcomes.iter().cloned());
         }
-        known.trails += 1;
         if row.is_final {
             self.on_its_way(n, row);
             for outcome in &row.outcomes {
                 *self.counts.reasons.entry(outcome.reason.as_str()).or_insert(0) += 1;
             }
         }
+        if let Some(fault) = late {
+            self.broke(Promise::LateBid, format!("call {n}: {fault}"));
+        }
         for fault in faults {
             self.broke(Promise::OneOutcome, format!("the trail of call {n}: {fault}"));
-        }
-        for fault in late {
-            self.broke(Promise::LateBid, fault);
         }
     }
 
     /// A ping that finds a connection is with its buyer at once: one that comes later waited behind something.
     pub(super) fn on_its_way(&mut self, n: u32, row: &TrailRow) {
         let known = self.calls.entry(n).or_default();
-        let closes = known.closes.get(&row.step).copied().unwrap_or(row.keys.at);
+        let closes = known.windows.get(&row.step).map_or(row.keys.at, |window| window.closes);
         let pings = row.outcomes.iter().filter_map(|outcome| outcome.ping.map(|ping| ping.to_string()));
         let mut behind = None;
         for ping in pings {
@@ -113,6 +96,85 @@ impl Check {
             );
         }
     }
+}
+
+/// What only a complete reply leads to once somebody was asked, with the amount it named; the last of them where who was
+/// paused meanwhile is not held.
+const PRICED: [Reason; 11] = [
+    Reason::Won,
+    Reason::BelowFloor,
+    Reason::Margin,
+    Reason::Outbid,
+    Reason::TieLost,
+    Reason::LowerTier,
+    Reason::Expired,
+    Reason::HoldLost,
+    Reason::Paused,
+    Reason::BuyerPaused,
+    Reason::CampaignPaused,
+];
+/// What else only a complete reply leads to.
+const REPLIED: [Reason; 10] = [
+    Reason::Late,
+    Reason::NoBid,
+    Reason::HttpStatus,
+    Reason::Redirect,
+    Reason::Throttled,
+    Reason::PingMismatch,
+    Reason::AboveMax,
+    Reason::BadTerms,
+    Reason::BadDestination,
+    Reason::BadCurrency,
+];
+
+/// What is not true of a ping's outcome, by what its buyer saw and said.
+fn untrue(
+    known: &Known,
+    row: &TrailRow,
+    outcome: &OutcomeRow,
+    linger: Duration,
+) -> Option<(Promise, String)> {
+    let (ping, reason) = (outcome.ping?.to_string(), outcome.reason);
+    let window = known.windows.get(&row.step)?;
+    let Some(said) = known.said.iter().find(|said| said.ping == ping) else {
+        let is_untrue = PRICED.contains(&reason) || REPLIED.contains(&reason);
+        let what = || (Promise::OneOutcome, format!("{} never replied and is {reason}", outcome.target));
+        return is_untrue.then(what);
+    };
+    let ended = window.arrived.after(Duration::from_micros(row.closed_us)).min(window.closes);
+    // Of a walk with two auctions only the last one's end is told.
+    let is_told_when = row.plan != "home";
+    let until = ended.after(linger).max(window.closes);
+    let in_time = said.landed < window.closes;
+    let was_judged = is_told_when && said.landed < ended;
+    let price = said.bid.as_ref().map(|bid| bid.micros);
+    let (late, not_needed, timeout) =
+        (reason == Reason::Late, reason == Reason::NotNeeded, reason == Reason::Timeout);
+    let holds = match () {
+        () if in_time && (late || timeout) => false,
+        () if was_judged && price.is_some() => PRICED.contains(&reason),
+        () if was_judged => !not_needed && !matches!(reason, Reason::Connect | Reason::Disconnected),
+        // Of an auction that was not closed early only a probe's reply comes after its end and in time.
+        () if not_needed => !is_told_when || row.close == "early" || in_time && row.close == "all_replied",
+        () if in_time => true,
+        () if late => said.landed <= until.after(SLACK),
+        () if timeout => !is_told_when || said.landed.after(SLACK) >= until,
+        () => false,
+    };
+    let names = PRICED.contains(&reason) || late || not_needed;
+    let amount = outcome.amount.map(|amount| amount.micros());
+    // Who replies at the very end of the linger may have been given up before.
+    let is_given_up = not_needed && amount.is_none() && said.landed.after(SLACK) >= until;
+    let is_amount_true = !names || price.is_none() || amount == price || is_given_up;
+    let what = format!(
+        "the reply of {} landed {} µs after the close, {} µs after the end ({}), bid {price:?}, and is {reason} at {amount:?}",
+        outcome.target,
+        said.landed.micros() - window.closes.micros(),
+        said.landed.micros() - ended.micros(),
+        row.close,
+    );
+    let promise = if is_amount_true { Promise::LateBid } else { Promise::OneOutcome };
+    (!holds || !is_amount_true).then_some((promise, what))
 }
 
 fn planned<'a>(catalog: &'a Catalog, plan: &str) -> Vec<&'a str> {
