@@ -24,6 +24,7 @@ promise_of() {
     ack-before-disk)         echo Durable ;;
     forgotten-too-soon)      echo Durable ;;
     step-past-its-close)     echo InTime LateBid ;;
+    unproven-talk)           echo Money OneEnd ;;
     *) return 1 ;;
   esac
 }

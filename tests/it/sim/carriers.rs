@@ -3,6 +3,8 @@
 //! Real HTTP/1.1 by hyper's client over pipes, each into a connection of the real server; requests that drip are written
 //! by hand. What they hear is told to the model.
 
+pub mod twilio;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,7 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::check::{Check, Promise, Sent};
-use super::market::CARRIERS;
+use super::market::{CARRIERS, TWILIO};
 use super::world::{Asking, CallPlan, Fate, Report, Trick, leg};
 
 /// Bytes a pipe holds.
@@ -84,6 +86,9 @@ impl Carriers {
 
     /// A call from its first request to its last report.
     pub async fn call(self: Arc<Self>, plan: Arc<CallPlan>) {
+        if plan.carrier == TWILIO {
+            return self.twilio_call(plan).await;
+        }
         for (after, conflicts) in plan.repeats.clone() {
             let (carriers, plan) = (Arc::clone(&self), Arc::clone(&plan));
             tokio::spawn(async move {
@@ -199,7 +204,7 @@ impl Carriers {
              \"cause\":\"{cause}\",\"ended_by\":\"{by}\"{told}}}]}}"
         );
         let end = Some((cause, by, talk));
-        let sent = Sent { n: plan.n, kind: "ended", attempt: Some(attempt), at: now, end };
+        let sent = Sent { n: plan.n, kind: "ended", attempt: Some(attempt), at: Some(now), end };
         for _ in 0..TRIES {
             let began = self.clock.now();
             {
@@ -254,12 +259,12 @@ impl Carriers {
                 self.refused(plan, path, key(plan), body(Some(99)), "a wrong attempt", 400).await;
             }
             Trick::WrongKey => {
-                let other = CARRIERS[(plan.carrier + 1) % CARRIERS.len()].1;
+                let other = CARRIERS[(plan.carrier + 1) % TWILIO].1;
                 self.refused(plan, path, other, body(attempt), "another carrier", 403).await;
             }
             Trick::None | Trick::WrongAttempt | Trick::Dropped(_) => {}
         }
-        let sent = Sent { n, kind: report.kind, attempt, at, end: report.end };
+        let sent = Sent { n, kind: report.kind, attempt, at: Some(at), end: report.end };
         self.check.lock().unwrap().sends(&id, sent);
         if let Trick::Dropped(after) = report.trick {
             let post = self.post(plan.carrier, path, key(plan), body(attempt));

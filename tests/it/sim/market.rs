@@ -1,4 +1,4 @@
-//! The market of every simulated world: three carriers, three campaigns, six buyers whose caps are soon used up.
+//! The market of every simulated world: four carriers, three campaigns, six buyers whose caps are soon used up.
 //!
 //! Read once from text by the real loader; what a world changes of it is an edit of the value, as a reload is a new one.
 
@@ -14,9 +14,17 @@ use sha2::{Digest, Sha256};
 
 use crate::support::Folder;
 
-/// Carriers: id, key, ceiling in milliseconds.
-pub const CARRIERS: [(&str, &str, u64); 3] =
-    [("sw-a", "key-of-sw-a", 1_000), ("sw-b", "key-of-sw-b", 800), ("sw-c", "key-of-sw-c", 1_500)];
+/// Carriers: id, key, ceiling in milliseconds. The last one is Twilio.
+pub const CARRIERS: [(&str, &str, u64); 4] = [
+    ("sw-a", "key-of-sw-a", 1_000),
+    ("sw-b", "key-of-sw-b", 800),
+    ("sw-c", "key-of-sw-c", 1_500),
+    ("tw", "0123456789abcdef0123456789abcdef", 1_200),
+];
+/// The place of Twilio among them.
+pub const TWILIO: usize = 3;
+/// The URL that Twilio knows us by.
+pub const PUBLIC: &str = "https://calls";
 /// Tracking numbers; the last belongs to nobody.
 pub const NUMBERS: [&str; 7] = [
     "+18005550100",
@@ -129,7 +137,14 @@ terminal = { message = "Nobody is here." }
 
 fn text() -> String {
     let mut text = "default_plan = \"nobody\"\n".to_owned();
-    for (id, key, ceiling) in CARRIERS {
+    let (id, _, ceiling) = CARRIERS[TWILIO];
+    writeln!(
+        text,
+        "[carrier.{id}]\ndialect = \"twilio\"\npublic_url = \"{PUBLIC}\"\nceiling_ms = {ceiling}\n\
+         secrets = [{{ secret_file = \"tw.secret\" }}]"
+    )
+    .unwrap();
+    for (id, key, ceiling) in &CARRIERS[..TWILIO] {
         let digest: String =
             Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
         writeln!(text, "[carrier.{id}]\nkey_digest = \"sha256:{digest}\"\nceiling_ms = {ceiling}").unwrap();
@@ -178,6 +193,9 @@ pub fn base() -> &'static Catalog {
         std::fs::write(folder.path().join("outcry.toml"), "[pings]\nallow_private_addresses = true\n")
             .unwrap();
         std::fs::write(folder.path().join("catalog/market.toml"), text()).unwrap();
+        for place in [folder.path().to_owned(), folder.path().join("catalog")] {
+            std::fs::write(place.join("tw.secret"), CARRIERS[TWILIO].1).unwrap();
+        }
         let loaded = outcry::config::load(&folder.path().join("outcry.toml"));
         loaded
             .unwrap_or_else(|faults| panic!("{}", faults.iter().map(|f| f.to_string()).collect::<String>()))

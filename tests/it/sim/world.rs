@@ -7,7 +7,7 @@ use std::fmt;
 
 use load::chance::Chance;
 
-use super::market::{CARRIERS, Edit, NUMBERS, places};
+use super::market::{CARRIERS, Edit, NUMBERS, TWILIO, places};
 
 /// Something that happens at a moment, in milliseconds after the start.
 #[derive(Clone, Debug)]
@@ -212,13 +212,15 @@ pub fn call(seed: u64, n: u32) -> CallPlan {
         repeats.push((after, c.hits(1_000)));
     }
     let leg = leg(seed, n, 1);
+    let carrier = c.between(0, CARRIERS.len() as u64 - 1) as usize;
     CallPlan {
         seed,
         n,
-        carrier: c.between(0, CARRIERS.len() as u64 - 1) as usize,
+        carrier,
         to: if c.hits(400) { NUMBERS[6] } else { NUMBERS[c.between(0, 5) as usize] },
         from,
-        test: c.hits(400),
+        // Twilio has no word for it.
+        test: c.hits(400) && carrier != TWILIO,
         state: c.hits(2_000).then_some("NY"),
         asking,
         repeats,

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::rest::SWEPT;
 use super::{Check, Promise, SLACK, Said, Seen, Sent, Window};
-use crate::sim::market::CARRIERS;
+use crate::sim::carriers::twilio::attribute;
+use crate::sim::market::{CARRIERS, TWILIO};
 use crate::sim::world::CallPlan;
 
 /// A goodbye is said once its rows are on disk.
@@ -79,11 +80,11 @@ impl Check {
         self.note(|| format!("step {n} {step} {status} {}", String::from_utf8_lossy(body)));
         match status {
             200 => {
-                let value: Value = serde_json::from_slice(body).unwrap_or_default();
+                let value = read(plan, body);
                 // A plan's own hangup waits for the disk only where it is heard again.
                 let is_again = self.known(n).answers.contains_key(&step);
-                let is_goodbye =
-                    value["action"] == "hangup" && (is_again || value["hangup"]["cause"] == "normal");
+                let says_so = is_again || value["hangup"]["cause"] == "normal" || plan.carrier == TWILIO;
+                let is_goodbye = value["action"] == "hangup" && says_so;
                 self.in_time(n, step, took, if is_goodbye { COMMIT } else { Duration::ZERO });
                 self.heard(plan, step, body);
             }
@@ -154,4 +155,24 @@ impl Check {
         self.note(|| format!("reply {n} {} {:?}", said.target, said.bid));
         self.known(n).said.push(said);
     }
+}
+
+/// What an answer says, in the words of the generic API; of a document only what it is about and who is rung.
+pub(super) fn read(plan: &CallPlan, body: &Bytes) -> Value {
+    if plan.carrier != TWILIO {
+        return serde_json::from_slice(body).unwrap_or_default();
+    }
+    let document = String::from_utf8_lossy(body);
+    let about = |name| attribute(&document, name).and_then(|url| url.split('?').next()).unwrap_or("");
+    let last = |name| about(name).rsplit('/').next().and_then(|number| number.parse::<u32>().ok());
+    let (Some(step), Some(attempt)) = (last("action"), last("statusCallback")) else {
+        return json!({"action": "hangup"});
+    };
+    let call = about("action").rsplit('/').nth(1).unwrap_or("");
+    let address = document.split_once("\">+").and_then(|(_, rest)| rest.split('<').next()).unwrap_or("");
+    // Twilio rings five seconds longer than it is told to, and is told five at least.
+    let ring_s = attribute(&document, "timeout").and_then(|s| s.parse::<u64>().ok()).unwrap_or(0) + 5;
+    json!({"call_id": call, "step": step, "action": "dial", "targets": [
+        {"attempt": attempt, "address": format!("+{address}"), "ring_s": ring_s}
+    ]})
 }

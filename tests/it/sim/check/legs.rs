@@ -8,6 +8,7 @@ use outcry::domain::{Catalog, Money, Payout, Reason, Timestamp};
 use outcry::records::row::{AttemptRow, EndFacts, EventRow};
 
 use super::{Check, Promise, Sent, find};
+use crate::sim::market::TWILIO;
 use crate::sim::world::CallPlan;
 
 pub(super) const UNANSWERED_SLACK: Duration = Duration::from_secs(20);
@@ -22,6 +23,8 @@ pub(super) struct Leg {
     pub(super) min_duration_ms: u64,
     pub(super) payout: Option<Payout>,
     pub(super) test: bool,
+    /// Only its carrier's word that the two were bridged proves a talk.
+    pub(super) proven: bool,
     pub(super) patience: (Duration, Duration),
     pub(super) answered: Option<Timestamp>,
     pub(super) bridged: Option<Timestamp>,
@@ -56,6 +59,7 @@ impl Check {
             min_duration_ms: 0,
             payout: None,
             test: row.test,
+            proven: plan.carrier == TWILIO && row.target.is_some(),
             patience: (
                 Duration::from_secs(30) + UNANSWERED_SLACK,
                 Duration::from_secs(14_400) + ANSWERED_SLACK,
@@ -139,8 +143,8 @@ impl Check {
         let (Some(n), Some(sent)) = (self.by_id.get(&row.call_id).copied(), self.sent_by(row)) else {
             return self.broke(Promise::Durable, format!("nobody sent event {}", row.event_id));
         };
-        let same =
-            sent.n == n && sent.kind == row.kind && sent.attempt == row.attempt && Some(sent.at) == row.at;
+        let at = sent.at.unwrap_or(row.received);
+        let same = sent.n == n && sent.kind == row.kind && sent.attempt == row.attempt && row.at == Some(at);
         self.must(same, Promise::Durable, || format!("event {} is not as it was sent", row.event_id));
         let late_events = self.late_events;
         let known = self.calls.entry(n).or_default();
@@ -148,7 +152,7 @@ impl Check {
         for (number, leg) in &mut known.legs {
             let is_concerned = sent.attempt.is_none_or(|attempt| attempt == *number);
             if is_concerned && !leg.settled {
-                leg.join(&sent, row.received, late_events);
+                leg.join(&sent, at, row.received, late_events);
                 if leg.end.is_some() {
                     freed.extend(leg.free());
                 }
@@ -173,18 +177,21 @@ impl Check {
             return self.broke(Promise::OneEnd, format!("attempt {} of call {n} never was", row.attempt));
         };
         match leg.judge(now, false).or_else(|| leg.judge(now, is_over)) {
-            None => self.expired(n, row.attempt, end, now),
+            None => self.expired(n, row.attempt, end, is_over),
             Some(talk_ms) => self.settled(n, row, end, talk_ms),
         }
     }
 
     /// The end of an attempt that nobody reported.
-    fn expired(&mut self, n: u32, attempt: u32, row: &EndFacts, now: Timestamp) {
+    fn expired(&mut self, n: u32, attempt: u32, row: &EndFacts, is_over: bool) {
+        let now = self.clock.now();
         let known = self.calls.entry(n).or_default();
         let Some(leg) = known.legs.get_mut(&attempt) else { return };
         let reason = if leg.target.is_some() { Reason::Unresolved } else { Reason::NoTaker };
-        let is_due =
-            leg.end.is_none() && !leg.expired && leg.expires <= now && row.reason == reason && !row.billable;
+        let is_lost = leg.end.is_none() && leg.expires <= now;
+        let is_unproven = leg.is_unproven() && (is_over || leg.judge_at.is_some_and(|at| at <= now));
+        let is_due = (is_lost || is_unproven) && !leg.expired && row.reason == reason && !row.billable;
+        leg.judge_at = None;
         let (freed, keys) = (leg.free(), leg.keys.clone());
         leg.expired = true;
         let what = format!("{leg:?} ended as {row:?}");
@@ -205,8 +212,8 @@ impl Leg {
         self.keys.iter().filter(|key| had && key.basis == Basis::Concurrency).cloned().collect()
     }
 
-    fn join(&mut self, sent: &Sent, received: Timestamp, late_events: Duration) {
-        let earliest = |known: Option<Timestamp>| Some(known.map_or(sent.at, |known| known.min(sent.at)));
+    fn join(&mut self, sent: &Sent, at: Timestamp, received: Timestamp, late_events: Duration) {
+        let earliest = |known: Option<Timestamp>| Some(known.map_or(at, |known| known.min(at)));
         let is_news = match sent.kind {
             "answered" => self.answered.is_none() && self.bridged.is_none(),
             "bridged" => self.bridged.is_none(),
@@ -221,12 +228,20 @@ impl Leg {
             self.expires = self.expires.max(received.after(self.patience.1));
         }
         if let Some((cause, _, talk)) = sent.end {
-            let inferred = sent.kind == "call_ended";
+            let inferred = matches!(sent.kind, "call_ended" | "leg_over");
             let talk = talk.filter(|_| !inferred);
-            let end = End { inferred, no_talk: talk.is_none(), at: sent.at, talk: talk.unwrap_or(0), cause };
+            let end = End { inferred, no_talk: talk.is_none(), at, talk: talk.unwrap_or(0), cause };
             self.end = Some(self.end.map_or(end, |known| known.min(end)));
             self.judge_at.get_or_insert(received.after(late_events));
         }
+    }
+
+    /// They may have talked, and nobody will say so.
+    fn is_unproven(&self) -> bool {
+        let may_have = |end: &End| {
+            matches!(end.cause, "normal" | "failed") && (self.answered.is_some() || !end.inferred)
+        };
+        self.proven && self.end.as_ref().is_some_and(may_have)
     }
 
     /// The talk in milliseconds, once enough is known to bill by it.
@@ -234,6 +249,10 @@ impl Leg {
         let end = self.end?;
         let waited = is_over || self.judge_at.is_some_and(|at| at <= now);
         let since = |start: Timestamp| (end.at.since(start).min(self.patience.1).as_micros() / 1_000) as u64;
+        if self.proven && end.no_talk {
+            let is_told = !end.inferred && end.cause != "normal";
+            return (is_told || waited && !self.is_unproven()).then_some(0);
+        }
         match (end.no_talk, end.cause, self.bridged, self.answered) {
             (false, ..) => Some(end.talk),
             (_, "busy" | "no_answer" | "rejected" | "cancelled", ..) if !end.inferred => Some(0),

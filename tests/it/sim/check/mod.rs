@@ -90,6 +90,8 @@ pub struct Counts {
     pub events: u64,
     pub attempts: u64,
     pub billable: u64,
+    /// Of these by Twilio's word.
+    pub proven: u64,
     pub bytes: u64,
     /// Events that were not on disk in time and came again.
     pub not_durable: u64,
@@ -105,6 +107,7 @@ impl Counts {
         self.events += other.events;
         self.attempts += other.attempts;
         self.billable += other.billable;
+        self.proven += other.proven;
         self.bytes += other.bytes;
         self.not_durable += other.not_durable;
         for (reason, many) in &other.reasons {
@@ -154,7 +157,8 @@ pub struct Sent {
     pub n: u32,
     pub kind: &'static str,
     pub attempt: Option<u32>,
-    pub at: Timestamp,
+    /// When it happened; `None` where its carrier does not say, so that it counts from when it was received.
+    pub at: Option<Timestamp>,
     pub end: Option<(&'static str, &'static str, Option<u64>)>,
 }
 

@@ -64,6 +64,7 @@ impl Check {
                 ("margin".to_owned(), "exchange".to_owned(), payout - leg.price),
             ]);
             self.counts.billable += 1;
+            self.counts.proven += u64::from(leg.proven);
         }
         self.free(&freed);
         for key in leg.keys.iter().filter(|key| key.basis == Basis::BillableDay) {
