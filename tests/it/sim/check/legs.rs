@@ -221,6 +221,10 @@ impl Leg {
         };
         match sent.kind {
             "answered" => self.answered = earliest(self.answered),
+            // Only a leg that was answered is completed.
+            "leg_over" if sent.end.is_some_and(|(cause, ..)| cause == "normal") => {
+                self.answered = earliest(self.answered);
+            }
             "bridged" => self.bridged = earliest(self.bridged),
             _ => {}
         }
