@@ -17,5 +17,7 @@ pub mod carriers;
 pub mod chance;
 pub mod client;
 pub mod raw;
+#[cfg(feature = "tool")]
+pub mod tool;
 pub mod trace;
 mod wire;

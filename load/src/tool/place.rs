@@ -1,0 +1,212 @@
+//! Where things run and what they cost: cores, child processes, their threads' CPU time and memory.
+//!
+//! CPU time is what the kernel counts in `/proc/<pid>/task/<tid>/schedstat`, in nanoseconds; so Linux only. What a figure
+//! means is for others.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::thread::CpuSet;
+
+/// Longest a server may take to say where it listens.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// Longest a server may take to stop in order.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// Lines of a server's log that are kept.
+const LOG_MAX: usize = 2_000;
+
+/// The cores a run uses: one for the server, what is left for the load.
+#[derive(Clone, Debug)]
+pub struct Cores {
+    pub server: usize,
+    pub bidders: usize,
+    pub carriers: usize,
+}
+
+impl Cores {
+    /// Of those this process may use: the server has the first for itself. `None` with a single core, where nothing is
+    /// bound and figures say little.
+    pub fn choose() -> io::Result<Option<Cores>> {
+        let allowed = rustix::thread::sched_getaffinity(None)?;
+        let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect();
+        Ok(match cores[..] {
+            [] | [_] => None,
+            [server, load] => Some(Cores { server, bidders: load, carriers: load }),
+            [server, bidders, carriers, ..] => Some(Cores { server, bidders, carriers }),
+        })
+    }
+}
+
+/// Binds the calling thread, and what it starts from now on, to a core.
+pub fn bind_to(core: usize) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(core);
+    Ok(rustix::thread::sched_setaffinity(None, &set)?)
+}
+
+/// Starts with everything begun in `start` bound to a core; the calling thread is free again afterwards.
+pub fn on_core<T>(core: Option<usize>, start: impl FnOnce() -> T) -> io::Result<T> {
+    let before = rustix::thread::sched_getaffinity(None)?;
+    if let Some(core) = core {
+        bind_to(core)?;
+    }
+    let started = start();
+    rustix::thread::sched_setaffinity(None, &before)?;
+    Ok(started)
+}
+
+/// A server in a process of its own. Killed when dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+    stopped: bool,
+}
+
+/// Which stream a server says its addresses on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    Stdout,
+    Stderr,
+}
+
+impl Server {
+    /// Starts a command and waits until `ready` makes something of a line it writes.
+    pub fn start<T>(
+        mut command: Command,
+        core: Option<usize>,
+        speaks: Speaks,
+        ready: impl Fn(&str) -> Option<T>,
+    ) -> io::Result<(Server, T)> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
+        match speaks {
+            Speaks::Stdout => command.stdout(Stdio::piped()),
+            Speaks::Stderr => command.stderr(Stdio::piped()),
+        };
+        let what = command.get_program().to_string_lossy().into_owned();
+        let mut child = on_core(core, || command.spawn())??;
+        let stream: Box<dyn io::Read + Send> = match speaks {
+            Speaks::Stdout => Box::new(child.stdout.take().ok_or_else(|| io::Error::other("no output"))?),
+            Speaks::Stderr => Box::new(child.stderr.take().ok_or_else(|| io::Error::other("no log"))?),
+        };
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&lines);
+        let (told, hear) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                if kept.len() < LOG_MAX {
+                    kept.push(line.clone());
+                }
+                drop(kept);
+                // Nobody listens any more once the server is known to be ready.
+                let _ = told.send(line);
+            }
+        });
+        let server = Server { child, lines, stopped: false };
+        let until = Instant::now() + START_LIMIT;
+        loop {
+            match hear.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    if let Some(ready) = ready(&line) {
+                        return Ok((server, ready));
+                    }
+                }
+                Err(_) => {
+                    let log = server.log().join("\n");
+                    return Err(io::Error::other(format!("{what} did not start; it said:\n{log}")));
+                }
+            }
+        }
+    }
+
+    /// What it wrote so far.
+    pub fn log(&self) -> Vec<String> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn cost(&self) -> io::Result<Cost> {
+        Cost::of(self.child.id())
+    }
+
+    /// Asks it to stop, and waits for that; false when it had to be killed or ended with a fault.
+    pub fn stop(mut self) -> io::Result<bool> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        self.stopped = true;
+        let until = Instant::now() + STOP_LIMIT;
+        while Instant::now() < until {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status.success());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(false)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if !self.stopped {
+            // Already ended is as good.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// CPU time of a process by the names of its threads, and its memory.
+#[derive(Clone, Debug, Default)]
+pub struct Cost {
+    pub threads: BTreeMap<String, Duration>,
+    pub resident_bytes: u64,
+    pub peak_bytes: u64,
+}
+
+impl Cost {
+    pub fn of(pid: u32) -> io::Result<Cost> {
+        let mut threads: BTreeMap<String, Duration> = BTreeMap::new();
+        for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let task = entry?.path();
+            // A thread may end between the listing and the reading.
+            let (Ok(name), Ok(stat)) =
+                (fs::read_to_string(task.join("comm")), fs::read_to_string(task.join("schedstat")))
+            else {
+                continue;
+            };
+            let nanos = stat.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0);
+            *threads.entry(name.trim().to_owned()).or_default() += Duration::from_nanos(nanos);
+        }
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let kib = |key: &str| -> u64 {
+            let line = status.lines().find_map(|line| line.strip_prefix(key));
+            line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+        };
+        Ok(Cost { threads, resident_bytes: 1024 * kib("VmRSS:"), peak_bytes: 1024 * kib("VmHWM:") })
+    }
+
+    /// CPU time of all threads.
+    pub fn whole(&self) -> Duration {
+        self.threads.values().sum()
+    }
+
+    /// CPU time of the threads whose name begins so.
+    pub fn of_threads(&self, prefix: &str) -> Duration {
+        self.threads.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, cpu)| *cpu).sum()
+    }
+}
+
+/// What a machine is, for the record.
+pub fn machine() -> String {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, m)| m.trim()));
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{cores} cores of {}, Linux {}", model.unwrap_or("an unknown CPU"), kernel.trim())
+}
