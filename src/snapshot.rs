@@ -22,8 +22,8 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Compiles a checked catalog; cannot fail.
-    pub fn compile(catalog: Catalog, currency: String, money_step: Money) -> Snapshot {
+    /// Compiles a checked catalog; cannot fail. Callers' and publishers' pseudonyms are made from `key`.
+    pub fn compile(catalog: Catalog, currency: String, money_step: Money, key: &[u8]) -> Snapshot {
         let filters = catalog.targets.iter().map(|target| Compiled::new(&target.filter)).collect();
         let asking = catalog
             .targets
@@ -31,7 +31,7 @@ impl Snapshot {
             .map(|target| {
                 target
                     .endpoint()
-                    .map(|endpoint| Asking::compile(catalog.buyer(target.buyer), target, endpoint))
+                    .map(|endpoint| Asking::compile(key, catalog.buyer(target.buyer), target, endpoint))
             })
             .collect();
         Snapshot { catalog, filters, asking, currency, money_step }

@@ -119,7 +119,7 @@ impl Running {
         let next = Laid::at_start(catalog, text, &reader.changes_laid()?, clock.now());
         let (catalog, text) = next.laid.in_force();
         let endpoints_now = endpoints.prepare(&catalog)?;
-        let in_force = in_force(&settings, &endpoints, endpoints_now, catalog, &next.laid);
+        let in_force = in_force(&settings, &endpoints, endpoints_now, catalog, &next.laid, &caller_key);
         let (recorder, writer) = Recorder::start(store, settings.store.queue, event::store_fault);
         let digest = in_force.snapshot.catalog.digest.clone();
         // In its place at once; nothing is acknowledged by it, so nobody waits.
@@ -213,10 +213,12 @@ fn in_force(
     endpoints: Vec<Option<Arc<Endpoint>>>,
     catalog: Catalog,
     laid: &Laid,
+    caller_key: &Secret,
 ) -> InForce {
     let health = known.health.prepare(&catalog);
     let money = &settings.money;
-    let snapshot = Arc::new(Snapshot::compile(catalog, money.currency.clone(), money.money_step));
+    let snapshot =
+        Arc::new(Snapshot::compile(catalog, money.currency.clone(), money.money_step, &caller_key.0));
     let (files, changes) = (laid.files_digest().to_owned(), laid.changes.clone());
     InForce { snapshot, endpoints, health, files, changes }
 }

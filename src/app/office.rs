@@ -171,11 +171,12 @@ impl Office {
             return (None, stored(slot.commit(Vec::new()).await));
         }
         let before = self.exchange.in_force.load_full();
+        let key = &self.exchange.rules.caller_key;
         let (catalog, text) = next.laid.in_force();
         let digest = catalog.digest.clone();
         // The same targets have the same endpoints: a pause must not fail for a certificate that is gone.
         let in_force =
-            in_force(&self.settings, &self.endpoints, before.endpoints.clone(), catalog, &next.laid);
+            in_force(&self.settings, &self.endpoints, before.endpoints.clone(), catalog, &next.laid, key);
         let done = stored(slot.commit(rows(&next.noted, &digest, text, now)).await);
         if let Err(NotChanged::NotStored(error)) = &done {
             event::store_fault(&format!("a change was not made: {error}"));
@@ -222,6 +223,7 @@ impl Office {
             read.map_err(|problems| problems.iter().map(fault).collect::<Vec<_>>())?;
         let now = self.exchange.clock.now();
         let next = laid.over(files, text, now);
+        let key = &self.exchange.rules.caller_key;
         let (catalog, text) = next.laid.in_force();
         let endpoints = self.endpoints.prepare(&catalog).map_err(|error| whole(error.to_string()))?;
         for warning in warnings {
@@ -229,7 +231,7 @@ impl Office {
         }
         let before = self.exchange.in_force.load_full();
         let changes = config::diff(&before.snapshot.catalog, &catalog);
-        let in_force = in_force(&self.settings, &self.endpoints, endpoints, catalog, &next.laid);
+        let in_force = in_force(&self.settings, &self.endpoints, endpoints, catalog, &next.laid, key);
         // New names that take longer are asked as soon as they are known.
         let _ = tokio::time::timeout(FIRST_LOOK, self.endpoints.refresh()).await;
         let digest = in_force.snapshot.catalog.digest.clone();

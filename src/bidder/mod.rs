@@ -6,6 +6,7 @@
 
 mod decimal;
 mod document;
+pub mod pseudonym;
 pub mod reply;
 pub mod sign;
 
@@ -15,10 +16,9 @@ use std::time::Duration;
 
 use crate::domain::caller::PERSONAL_TAGS;
 use crate::domain::catalog::{Buyer, Disclosure, Endpoint};
-use crate::domain::{
-    BuyerId, CampaignId, E164, Money, PingId, PublisherId, Tag, TagValue, Tags, Tail, Target, Timestamp,
-};
+use crate::domain::{CampaignId, E164, Money, PingId, Tag, TagValue, Tags, Tail, Target, Timestamp};
 use decimal::Decimal;
+use pseudonym::Pseudonyms;
 
 /// Version of the bid contract; the first key of every ping.
 pub const CONTRACT_VERSION: u32 = 1;
@@ -36,7 +36,7 @@ pub struct Ping<'a> {
     pub campaign: &'a CampaignId,
     /// The campaign's vertical.
     pub vertical: &'a str,
-    /// The publisher as this buyer knows it: see [`publisher_code`].
+    /// The publisher as this buyer knows it: see [`Pseudonyms::publisher`].
     pub publisher_code: &'a str,
     /// The caller's area code.
     pub area_code: Option<u16>,
@@ -48,7 +48,7 @@ pub struct Ping<'a> {
     pub number: Option<E164>,
     /// How text that spells the caller's number is known, withheld ones included.
     pub tail: Option<Tail>,
-    /// The caller as this buyer knows it: see [`caller_token`].
+    /// The caller as this buyer knows it: see [`Pseudonyms::caller`].
     pub token: Option<&'a str>,
     /// Where state and ZIP come from.
     pub geo_source: &'a str,
@@ -78,11 +78,13 @@ pub struct Asking {
     min_duration: Duration,
     host_header: String,
     path: String,
+    pseudonyms: Pseudonyms,
 }
 
 impl Asking {
-    /// Compiles the policy of `buyer` and the head of requests to `endpoint`, which is the one of `target`.
-    pub fn compile(buyer: &Buyer, target: &Target, endpoint: &Endpoint) -> Asking {
+    /// Compiles the policy of `buyer` and the head of requests to `endpoint`, which is the one of `target`. `key` is the
+    /// exchange's own, which pseudonyms are made from.
+    pub fn compile(key: &[u8], buyer: &Buyer, target: &Target, endpoint: &Endpoint) -> Asking {
         Asking {
             disclosure: buyer.disclosure,
             personal_tags: buyer.personal_tags.iter().map(|key| key.to_ascii_lowercase()).collect(),
@@ -90,7 +92,13 @@ impl Asking {
             min_duration: target.min_duration,
             host_header: host_header(endpoint),
             path: endpoint.path.clone(),
+            pseudonyms: Pseudonyms::new(key, &buyer.id),
         }
+    }
+
+    /// What callers and publishers are called towards this buyer.
+    pub fn pseudonyms(&self) -> &Pseudonyms {
+        &self.pseudonyms
     }
 
     /// The `Host` header: the port only where it is not the scheme's own, an IPv6 literal in brackets.
@@ -174,25 +182,6 @@ impl Asking {
             && ((self.disclosure == Disclosure::Full && ping.number.is_some())
                 || !ping.tail.is_some_and(|tail| tail.is_in(tag.value.as_text())))
     }
-}
-
-/// The caller as one buyer knows it: `k1:` and 32 hex digits of HMAC-SHA256, cut to 16 bytes.
-///
-/// The key is derived per buyer, so two buyers cannot join what they see, and an unkeyed search through all numbers
-/// finds nothing. `key` is the exchange's own and never leaves it.
-pub fn caller_token(key: &[u8], buyer: &BuyerId, number: E164) -> String {
-    let own_key = sign::keyed(key, &[b"caller-token", buyer.as_str().as_bytes()]);
-    let digest = sign::keyed(&own_key, &[number.reveal().as_bytes()]);
-    digest[..16].iter().fold(String::from("k1:"), |text, byte| text + &format!("{byte:02x}"))
-}
-
-/// The publisher as one buyer knows it: 8 characters of Crockford's base 32 in lower case, keyed per buyer.
-pub fn publisher_code(key: &[u8], buyer: &BuyerId, publisher: &PublisherId) -> String {
-    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-    let own_key = sign::keyed(key, &[b"publisher-code", buyer.as_str().as_bytes()]);
-    let digest = sign::keyed(&own_key, &[publisher.as_str().as_bytes()]);
-    let bits = digest[..5].iter().fold(0_u64, |bits, byte| (bits << 8) | u64::from(*byte));
-    (0..8).map(|place| char::from(ALPHABET[((bits >> (35 - 5 * place)) & 31) as usize])).collect()
 }
 
 fn host_header(endpoint: &Endpoint) -> String {

@@ -21,7 +21,16 @@ pub fn sign(secret: &[u8], id: &str, unix_seconds: i64, body: &[u8]) -> String {
 
 /// HMAC-SHA256 of the parts, one after the other.
 pub(crate) fn keyed(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length");
+    finish(start(key), parts)
+}
+
+/// An HMAC-SHA256 under a key, to be used again and again by clones.
+pub(super) fn start(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length")
+}
+
+/// The digest of the parts, one after the other.
+pub(super) fn finish(mut mac: Hmac<Sha256>, parts: &[&[u8]]) -> [u8; 32] {
     for part in parts {
         mac.update(part);
     }

@@ -1,9 +1,10 @@
 //! What pings say, to whom they say it, and what never leaves.
 
+use super::pseudonym::Pseudonyms;
 use super::*;
 use crate::domain::catalog::Limits;
 use crate::domain::draw::Draw;
-use crate::domain::{Address, Bps, BuyerIx, SetBy, TargetId, Zone};
+use crate::domain::{Address, Bps, BuyerId, BuyerIx, PublisherId, SetBy, TargetId, Zone};
 
 const NUMBER: &str = "+15125550123";
 
@@ -73,7 +74,7 @@ fn asking(policy: &str) -> Asking {
         }
     }
     let endpoint = endpoint();
-    Asking::compile(&buyer, &target(&endpoint), &endpoint)
+    Asking::compile(b"exchange-key", &buyer, &target(&endpoint), &endpoint)
 }
 
 /// These tags, as a carrier sets them.
@@ -316,27 +317,31 @@ fn pseudonyms_differ_by_buyer_and_by_key() {
     let publisher = |id: &str| PublisherId::parse(id).expect("a slug");
     let key = b"exchange-key".as_slice();
 
-    let token = caller_token(key, &buyer("acme"), number(NUMBER));
-    assert_eq!(token, caller_token(key, &buyer("acme"), number(NUMBER)), "the same caller is known again");
+    let token = Pseudonyms::new(key, &buyer("acme")).caller(number(NUMBER));
+    assert_eq!(
+        token,
+        Pseudonyms::new(key, &buyer("acme")).caller(number(NUMBER)),
+        "the same caller is known again"
+    );
     assert!(token.starts_with("k1:") && token.len() == 35, "{token}");
     assert!(token[3..].bytes().all(|byte| byte.is_ascii_hexdigit()), "{token}");
     let others = [
-        caller_token(key, &buyer("zenith"), number(NUMBER)),
-        caller_token(b"another-key", &buyer("acme"), number(NUMBER)),
-        caller_token(key, &buyer("acme"), number("+15125550124")),
+        Pseudonyms::new(key, &buyer("zenith")).caller(number(NUMBER)),
+        Pseudonyms::new(b"another-key", &buyer("acme")).caller(number(NUMBER)),
+        Pseudonyms::new(key, &buyer("acme")).caller(number("+15125550124")),
     ];
     assert!(!others.contains(&token));
 
-    let code = publisher_code(key, &buyer("acme"), &publisher("north"));
-    assert_eq!(code, publisher_code(key, &buyer("acme"), &publisher("north")));
+    let code = Pseudonyms::new(key, &buyer("acme")).publisher(&publisher("north"));
+    assert_eq!(code, Pseudonyms::new(key, &buyer("acme")).publisher(&publisher("north")));
     assert!(
         code.len() == 8 && code.bytes().all(|b| b"0123456789abcdefghjkmnpqrstvwxyz".contains(&b)),
         "{code}"
     );
     let others = [
-        publisher_code(key, &buyer("zenith"), &publisher("north")),
-        publisher_code(b"another-key", &buyer("acme"), &publisher("north")),
-        publisher_code(key, &buyer("acme"), &publisher("south")),
+        Pseudonyms::new(key, &buyer("zenith")).publisher(&publisher("north")),
+        Pseudonyms::new(b"another-key", &buyer("acme")).publisher(&publisher("north")),
+        Pseudonyms::new(key, &buyer("acme")).publisher(&publisher("south")),
     ];
     assert!(!others.contains(&code));
 }
@@ -347,8 +352,11 @@ fn pseudonyms_are_pinned() {
     let buyer = BuyerId::parse("acme").expect("a slug");
     let number = E164::parse(NUMBER).expect("E.164");
     let publisher = PublisherId::parse("north").expect("a slug");
-    assert_eq!(caller_token(b"exchange-key", &buyer, number), "k1:a3b1985b1f0fc36a1c0e639edd4a57a7");
-    assert_eq!(publisher_code(b"exchange-key", &buyer, &publisher), "r8t8xsxw");
+    assert_eq!(
+        Pseudonyms::new(b"exchange-key", &buyer).caller(number),
+        "k1:a3b1985b1f0fc36a1c0e639edd4a57a7"
+    );
+    assert_eq!(Pseudonyms::new(b"exchange-key", &buyer).publisher(&publisher), "r8t8xsxw");
 }
 
 #[test]
@@ -371,7 +379,8 @@ fn the_host_header_names_ports_only_where_needed() {
             port: port.parse().expect("a port"),
             ..endpoint()
         };
-        let asking = Asking::compile(&buyer(Disclosure::Token), &target(&endpoint), &endpoint);
+        let asking =
+            Asking::compile(b"exchange-key", &buyer(Disclosure::Token), &target(&endpoint), &endpoint);
         assert_eq!((asking.host_header(), asking.path()), (header, "/v2/bid?seat=7"), "{row}");
     }
 }

@@ -14,7 +14,7 @@ use super::linger::StillOut;
 use super::subject::Subject;
 use super::trail::Trail;
 use crate::auction::{Auction, Entrant, Offer, Progress, Ranking, Rules, Unplaced};
-use crate::bidder::{Ping, caller_token, publisher_code, sign};
+use crate::bidder::{Ping, sign};
 use crate::domain::catalog::{Disclosure, Pricing};
 use crate::domain::plan::AuctionNode;
 use crate::domain::{Money, PingId, Reason, Target, TargetIx, Timestamp};
@@ -282,12 +282,9 @@ impl Worker {
         let publisher = &snapshot.catalog.publisher(line.publisher).id;
         let now = self.exchange.clock.now();
         let ping = self.exchange.entropy.ping_id(now);
-        let key = &self.exchange.rules.caller_key.0;
         let token = match (buyer.disclosure, ctx.request.from) {
             (Disclosure::None, _) | (_, None) => None,
-            (Disclosure::Token | Disclosure::Full, Some(number)) => {
-                Some(caller_token(key, &buyer.id, number))
-            }
+            (Disclosure::Token | Disclosure::Full, Some(number)) => Some(asking.pseudonyms().caller(number)),
         };
         let facts = Ping {
             ping_id: ping,
@@ -295,7 +292,7 @@ impl Worker {
             test: ctx.request.test,
             campaign: &campaign.id,
             vertical: &campaign.vertical,
-            publisher_code: &publisher_code(key, &buyer.id, publisher),
+            publisher_code: &asking.pseudonyms().publisher(publisher),
             area_code: subject.area_code,
             state: subject.state.as_deref(),
             zip: ctx.request.zip.as_deref(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ask::{Asking, Bars, entrant, fixed_offer};
-use super::story::claims;
+use super::story::{claims, is_limited};
 use super::subject::Subject;
 use super::trail::Trail;
 use super::{Deciding, InForce, Worker};
@@ -241,6 +241,8 @@ impl Worker {
                 Verdict::Refused(reason, note) => {
                     trail.close(ix, reason, None, note.map(|note| clean_note(&note)));
                 }
+                // What has no limit is never full; most targets of most markets have none.
+                Verdict::Candidate if !is_limited(&snapshot.catalog, ix) => {}
                 Verdict::Candidate => {
                     let claims = claims(&ctx.in_force, ix, ctx.arrived);
                     if let Some(key) = self.exchange.state.gauges.full(&claims) {

@@ -21,7 +21,7 @@ use crate::auction::rank::Ranked;
 use crate::capacity::{Basis, CapKey, Claim, Entity, NO_LIMIT};
 use crate::domain::catalog::Limits;
 use crate::domain::schedule::day_window;
-use crate::domain::{Reason, TargetIx, Timestamp};
+use crate::domain::{Catalog, Reason, TargetIx, Timestamp};
 use crate::routing::ring_tree::Step;
 use crate::state::capacity::HoldGuard;
 use crate::telemetry::event;
@@ -280,6 +280,14 @@ impl Worker {
             measured: true,
         }
     }
+}
+
+/// Whether the target or its buyer has any limit.
+pub(super) fn is_limited(catalog: &Catalog, ix: TargetIx) -> bool {
+    let target = catalog.target(ix);
+    [&target.limits, &catalog.buyer(target.buyer).limits]
+        .into_iter()
+        .any(|limits| limits != &Limits::default())
 }
 
 /// What handing a call to this target now takes, in the order in which capacity is taken. What has no limit is counted

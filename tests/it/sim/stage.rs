@@ -128,7 +128,7 @@ impl Stage {
         };
         let catalog = Catalog { digest: "sim-0".to_owned(), ..base().clone() };
         check.lock().unwrap().in_force(&catalog);
-        let in_force = in_force(&endpoints, catalog.clone());
+        let in_force = in_force(&endpoints, catalog.clone(), &[7; 32]);
         let state = State::new(100_000);
         let entropy = Entropy::seeded(seed);
         let exchange = Arc::new(Exchange::new(
@@ -210,7 +210,11 @@ impl Stage {
                     edit.apply(&mut catalog);
                     catalog.digest = format!("sim-{}", place + 1);
                     self.check.lock().unwrap().in_force(&catalog);
-                    self.exchange.in_force.store(Arc::new(in_force(&self.endpoints, catalog.clone())));
+                    self.exchange.in_force.store(Arc::new(in_force(
+                        &self.endpoints,
+                        catalog.clone(),
+                        &self.exchange.rules.caller_key.0,
+                    )));
                 }
                 Deed::Mood { place, mood, for_ms } => self.buyers.turn(*place, *mood, *for_ms),
                 Deed::Disk { pace, for_ms } => self.disk.turn(*pace, *for_ms),
@@ -268,11 +272,11 @@ impl Stage {
     }
 }
 
-fn in_force(known: &Endpoints, catalog: Catalog) -> InForce {
+fn in_force(known: &Endpoints, catalog: Catalog, caller_key: &[u8]) -> InForce {
     let endpoints = known.prepare(&catalog).expect("endpoints without authorities of their own");
     let step = Money::from_micros(10_000);
     let (health, files) = (known.health.prepare(&catalog), catalog.digest.clone());
-    let snapshot = Arc::new(Snapshot::compile(catalog, "USD".to_owned(), step));
+    let snapshot = Arc::new(Snapshot::compile(catalog, "USD".to_owned(), step, caller_key));
     InForce { snapshot, endpoints, health, files, changes: Vec::new() }
 }
 
