@@ -4,7 +4,7 @@
 //! ([`carriers`]), over real TCP connections on the loopback interface. It deliberately knows nothing else of the
 //! exchange, so that a mistake in the exchange's own types cannot hide itself in the tests. [`raw`] lists what
 //! hostile or broken buyers send; [`trace`] is the stopwatch that bidders and carriers share to tell how much time
-//! the exchange itself added to a decision. Nothing here judges an exchange: callers compare and assert.
+//! the exchange itself added to a decision; [`log`] is what a judge reads after a run. Nothing here judges an exchange: callers compare and assert.
 
 #![allow(
     clippy::disallowed_methods,
@@ -16,6 +16,8 @@ pub mod bidders;
 pub mod carriers;
 pub mod chance;
 pub mod client;
+pub mod log;
 pub mod raw;
+pub mod seen;
 pub mod trace;
 mod wire;
