@@ -10,3 +10,4 @@ mod bidders;
 mod carriers;
 mod fake_exchange;
 mod hostile;
+mod plain_http;
