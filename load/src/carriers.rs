@@ -210,6 +210,17 @@ async fn place_calls(floor: &Arc<Floor>, mut orders: watch::Receiver<Orders>) {
         while let Some(ended) = calls.try_join_next() {
             rethrow(ended);
         }
+        if permit.is_some() && calls.len() >= floor.plan.max_in_progress {
+            // A closed loop has no arrivals of its own that could be skipped: it waits for room.
+            tokio::select! {
+                biased; // an order is looked at where all are
+                _ = orders.changed() => orders.mark_changed(),
+                ended = calls.join_next() => if let Some(ended) = ended {
+                    rethrow(ended);
+                },
+            }
+            continue;
+        }
         let number = floor.plan.first_call + placed;
         placed += 1;
         if calls.len() >= floor.plan.max_in_progress {

@@ -115,12 +115,16 @@ pub(super) async fn live(floor: Arc<Floor>, number: u64, due: Instant, permit: O
     let errand = floor.errand;
     let mut call = Call::new(floor.clone(), number, permit);
     match (errand, &floor.plan.carriers[call.carrier].dialect) {
-        (Errand::Pings, _) => straight::ask(&mut call, due).await,
+        (Errand::Pings, _) => Box::pin(straight::ask(&mut call, due)).await,
         (Errand::Calls, Dialect::Generic) => generic::live(&mut call, due).await,
         #[cfg(feature = "twilio")]
-        (Errand::Calls, Dialect::Twilio(twilio)) => super::twilio::live(&mut call, twilio, due).await,
+        (Errand::Calls, Dialect::Twilio(twilio)) => {
+            Box::pin(super::twilio::live(&mut call, twilio, due)).await;
+        }
     }
-    call.send_afterwards().await;
+    if !call.afterwards.is_empty() {
+        Box::pin(call.send_afterwards()).await;
+    }
     call.over = true;
 }
 
@@ -202,7 +206,9 @@ impl Call {
         let at_once = twice && self.chance.hits(5_000);
         self.note_sent(due);
         if at_once {
-            let (answer, twin) = tokio::join!(self.ask(question), self.ask(question));
+            // On the heap: few calls need it, and each would carry it along.
+            let both = async { tokio::join!(self.ask(question), self.ask(question)) };
+            let (answer, twin) = Box::pin(both).await;
             self.note_twin(&answer, &twin, read);
             return self.take_first(due, answer, read);
         }
@@ -211,7 +217,7 @@ impl Call {
             return self.take_first(due, answer, read);
         }
         let told = self.take_first(due, answer.clone(), read);
-        let twin = self.ask(question).await;
+        let twin = Box::pin(self.ask(question)).await;
         self.note_twin(&answer, &twin, read);
         told
     }

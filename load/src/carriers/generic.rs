@@ -134,7 +134,8 @@ pub(super) async fn live(call: &mut Call, due: Instant) {
         Question { url: &floor.route_url, headers: &headers, content_type: JSON, body: body.as_bytes() };
     let first = call.ask_first(due, &question, read).await;
     if let Some(answer) = first.filter(|_| floor.plan.lives) {
-        Life { call, events_url: None, event_count: 0 }.follow(answer).await;
+        // Apart from the call's own future: that is moved when it is spawned, and most calls of a load test have no life.
+        Box::pin(Life { call, events_url: None, event_count: 0 }.follow(answer)).await;
     }
 }
 

@@ -5,6 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Appends a JSON string with its quotes.
 pub(super) fn push_json(out: &mut String, text: &str) {
     out.push('"');
+    if !text.bytes().any(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     for letter in text.chars() {
         match letter {
             '"' | '\\' => out.extend(['\\', letter]),

@@ -115,7 +115,7 @@ fn read(answer: &Answer) -> Result<Verdict<'_>, &'static str> {
     let mut verdict = Verdict::default();
     if let Some(dial) = has("Dial") {
         verdict.action = "dial".into();
-        let rings = dial.number("timeout").map(|timeout| timeout + RINGS_LONGER_S);
+        let rings = dial.number("timeout").map(|timeout| timeout.saturating_add(RINGS_LONGER_S));
         verdict.targets.extend(dial.nouns.iter().take(1).map(|noun| VerdictTarget {
             attempt: 0,
             address: noun.text.clone().into(),
@@ -178,8 +178,9 @@ pub(super) async fn live(call: &mut Call, twilio: &Twilio, due: Instant) {
     let first = call.ask_first(due, &question, read).await;
     let Some(answer) = first.filter(|_| floor.plan.lives) else { return };
     let mut life = Life { call, twilio, caller: Caller::Ringing, attempts: 0, talked_s: 0 };
-    life.follow(answer).await;
-    life.status().await;
+    // Apart from the call's own future, which is moved when it is spawned.
+    Box::pin(life.follow(answer)).await;
+    Box::pin(life.status()).await;
 }
 
 fn pair(name: &'static str, value: impl Into<String>) -> (Cow<'static, str>, String) {
@@ -201,9 +202,8 @@ fn incoming(call: &mut Call, twilio: &Twilio) -> Form {
         pair("Direction", "inbound"),
         pair("From", &from),
         pair("To", caller.to),
-        pair("SipHeader_X-load_call", call.number.to_string()),
     ];
-    debug_assert_eq!(CALL_TAG, "load_call");
+    form.push((format!("SipHeader_X-{CALL_TAG}").into(), call.number.to_string()));
     if let Some((state, zip)) = &caller.area.geo {
         form.extend([pair("FromCountry", "US"), pair("FromState", state), pair("FromZip", zip)]);
     }
@@ -248,7 +248,7 @@ impl Life<'_> {
 
     async fn record(&mut self, verb: &Element) -> After {
         self.caller = Caller::InProgress;
-        let longest_ms = verb.number("maxLength").unwrap_or(3_600).max(5) * 1_000;
+        let longest_ms = verb.number("maxLength").unwrap_or(3_600).clamp(5, 3_600) * 1_000;
         let recorded_ms = self.call.chance.between(5_000, 40_000).min(longest_ms);
         self.call.pass(recorded_ms).await;
         let Some(action) = verb.attribute("action") else { return After::Over };
@@ -270,7 +270,7 @@ impl Life<'_> {
             return After::Over;
         };
         self.attempts += 1;
-        let timeout_s = verb.number("timeout").unwrap_or(TIMEOUT_ASSUMED_S) + RINGS_LONGER_S;
+        let timeout_s = verb.number("timeout").unwrap_or(TIMEOUT_ASSUMED_S).saturating_add(RINGS_LONGER_S);
         let rings_ms = 1_000 * timeout_s.min(RING_MAX_S);
         let mut leg = Leg::new(self.call, target, self.attempts);
         let fate = self.call.fate();

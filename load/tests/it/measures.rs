@@ -104,6 +104,11 @@ fn a_closed_loop_never_has_more_in_flight_and_steps_end_by_themselves() {
         let before = sent[..n].iter().filter(|other| other.answered_us.unwrap() > call.sent_us).count();
         assert!(before < 3, "{before} others were waiting when call {n} was sent");
     }
+    // Where the calls' lives are the limit, it waits and skips nobody.
+    let mut full = plan(&exchange, 20);
+    (full.arrivals, full.max_in_progress) = (Arrivals::Closed { in_flight: 3 }, 2);
+    let figures = run(full).figures;
+    assert_eq!((figures.ended, figures.skipped), (20, 0));
     let mut steps = plan(&exchange, 0);
     (steps.arrivals, steps.max_calls) = (Arrivals::Steps(vec![(2_000.0, 0.05), (500.0, 0.05)]), None);
     let placed = run(steps).figures.sent;
