@@ -10,6 +10,7 @@
 //! sent at once, and latencies are told both from the intended instant and from the sending.
 
 mod arrivals;
+mod ask;
 mod call;
 mod figures;
 mod generic;

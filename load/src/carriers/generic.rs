@@ -10,9 +10,8 @@ use std::time::Instant;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::call::{
-    BAD_ANSWER, Call, EVENT_TRIES, Fate, Letter, MAX_STEPS, Question, Verdict, VerdictTarget, status_kind,
-};
+use super::ask::{BAD_ANSWER, Question, Verdict, VerdictTarget, status_kind};
+use super::call::{Call, EVENT_TRIES, Fate, Letter, MAX_STEPS};
 use super::plan::RING_MAX_S;
 use super::text::{push_json, push_member};
 use crate::client::{Answer, JSON};

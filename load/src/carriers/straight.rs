@@ -8,7 +8,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::call::{Call, Question, Verdict, status_kind};
+use super::ask::{Question, Verdict, status_kind};
+use super::call::Call;
 use super::plan::{CarrierKey, Plan};
 use super::{ANSWER_LIMIT_S, Arrivals, Carriers, Errand, Outcome};
 use crate::client::{Answer, JSON};

@@ -13,7 +13,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
 use super::Floor;
-use super::call::{BAD_ANSWER, Call, Fate, Letter, MAX_STEPS, Question, Verdict, VerdictTarget, status_kind};
+use super::ask::{BAD_ANSWER, Question, Verdict, VerdictTarget, status_kind};
+use super::call::{Call, Fate, Letter, MAX_STEPS};
 use super::plan::RING_MAX_S;
 use super::text::{push_form, rfc2822};
 use super::twiml::{self, Element};
