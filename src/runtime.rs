@@ -3,6 +3,8 @@
 //! The one place that reads a clock or draws randomness; everything below is told. Under tokio's paused clock the wall
 //! clock moves with virtual time.
 
+pub mod pulse;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -3,6 +3,7 @@
 //! Each story calls the named steps of the engines and the parts of the shell in order. What is decided is in `routing`,
 //! `auction`, `capacity`, `call` and `billing`; who speaks which bytes is in `carrier` and `bidder`.
 
+pub mod admission;
 mod answer;
 mod ask;
 pub mod decide;
@@ -18,6 +19,7 @@ pub mod sweep;
 mod trail;
 pub mod unknown;
 
+pub use admission::Admitted;
 pub use ask::Asking;
 
 use std::sync::Arc;
@@ -145,6 +147,11 @@ impl Worker {
     /// A worker that decides nothing yet.
     pub fn new(exchange: Arc<Exchange>, pinger: Pinger) -> Worker {
         Worker { exchange, pinger, deciding: Arc::default() }
+    }
+
+    /// What it takes on now.
+    pub fn admitted(&self) -> Admitted {
+        admission::admitted(self.pinger.pulse.standing())
     }
 
     /// Whether decisions or late replies are still owed their records.

@@ -14,6 +14,7 @@ use hyper::client::conn::http1;
 use hyper::{Request, Response, StatusCode};
 
 use super::endpoint::{Endpoint, NoAddress};
+use super::opening::Openings;
 use super::wire::{Failure, Reach, check_framing, collect, connect, failure, is_closed};
 use crate::domain::{Reason, Timestamp};
 use crate::runtime::Clock;
@@ -43,6 +44,7 @@ pub struct Pool {
     /// By serial: what is opened or closed first must not depend on a hash.
     by_endpoint: Mutex<BTreeMap<usize, Shelf>>,
     open: Arc<AtomicUsize>,
+    openings: Openings,
     limits: Limits,
     reach: Reach,
     clock: Clock,
@@ -169,7 +171,8 @@ pub(super) struct Received {
 impl Pool {
     /// Empty. `open` counts the connections of all workers.
     pub fn new(limits: Limits, open: Arc<AtomicUsize>, reach: Reach, clock: Clock) -> Pool {
-        Pool { by_endpoint: Mutex::new(BTreeMap::new()), open, limits, reach, clock }
+        let openings = Openings::default();
+        Pool { by_endpoint: Mutex::new(BTreeMap::new()), open, openings, limits, reach, clock }
     }
 
     /// Sends a request and reads the reply to its end. Not sent when no connection is up before `until`. A connection
@@ -286,6 +289,7 @@ impl Pool {
     }
 
     async fn open(&self, endpoint: &Arc<Endpoint>, when: Opened) -> Result<Connection, Failure> {
+        let opening = self.openings.begin(when == Opened::InAuction, self.clock.now())?;
         let counted = self.count_one(when)?;
         let address = endpoint.address(self.clock.now()).map_err(|why| match why {
             NoAddress::Unknown => Failure::noted(Reason::Dns, "the name does not resolve"),
@@ -296,6 +300,7 @@ impl Pool {
                 Ok(connected) => connected,
                 Err(_) => Err(Failure::noted(Reason::Connect, "no connection in time")),
             };
+        drop(opening);
         endpoint.connected(sender.is_ok());
         let (sender, read) = sender?;
         event::connection_opened(&endpoint.buyer, when.as_str());

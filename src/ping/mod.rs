@@ -8,6 +8,7 @@ pub mod client;
 pub mod egress;
 pub mod endpoint;
 pub mod health;
+mod opening;
 mod outstanding;
 pub mod wire;
 
@@ -28,12 +29,16 @@ use crate::auction::{Auction, Progress};
 use crate::bidder::reply::{Terms, read};
 use crate::domain::{PingId, Reason, TargetIx, Timestamp};
 use crate::runtime::Clock;
+use crate::runtime::pulse::Pulse;
 use crate::snapshot::Snapshot;
 use crate::telemetry::event;
 use client::Pool;
 use endpoint::Endpoint;
 use health::Health;
 pub use outstanding::{Late, Outstanding};
+
+/// A worker that was later than this to its beats may itself be why a reply was not read in time.
+const LATE_MAX: Duration = Duration::from_millis(10);
 
 /// One question, ready to be sent.
 #[derive(Debug)]
@@ -103,6 +108,8 @@ pub struct Asked {
 pub struct Pinger {
     /// Its connections.
     pub pool: Arc<Pool>,
+    /// How late its worker is.
+    pub pulse: Arc<Pulse>,
     clock: Clock,
     linger: Duration,
     lingering: Arc<AtomicUsize>,
@@ -112,7 +119,8 @@ pub struct Pinger {
 impl Pinger {
     /// A worker's own. `linger` is how long an outstanding ping keeps its connection, at most `lingering_max` at once.
     pub fn new(pool: Arc<Pool>, clock: Clock, linger: Duration, lingering_max: usize) -> Pinger {
-        Pinger { pool, clock, linger, lingering: Arc::default(), lingering_max }
+        let pulse = Arc::new(Pulse::new(clock.clone()));
+        Pinger { pool, pulse, clock, linger, lingering: Arc::default(), lingering_max }
     }
 
     /// Pings of this worker that linger now.
@@ -204,7 +212,7 @@ async fn ask(
     written: Arc<Written>,
 ) -> Answered {
     let clock = pinger.clock.clone();
-    let mut watched = Watched::new(&ask, clock.clone(), closes);
+    let mut watched = Watched::new(&ask, &pinger, closes);
     let mark = |at: Timestamp, warm: bool| {
         written.last.fetch_max(at.micros(), Ordering::Relaxed);
         written.cold.fetch_or(!warm, Ordering::Relaxed);
@@ -260,20 +268,29 @@ struct Written {
 }
 
 /// Books once, by the deadline, whether a complete reply came. Whatever the auction did: a ping that failed is a miss at
-/// once, one without a reply when the deadline passes, and one that was dropped before it, or could not be sent for want
-/// of something of ours, says nothing.
+/// once, one without a reply when the deadline passes, and one that was dropped before it, could not be sent for want of
+/// something of ours, or was not read in time by a late worker, says nothing.
 struct Watched {
     health: Arc<Health>,
     clock: Clock,
+    pulse: Arc<Pulse>,
     asked: Timestamp,
     closes: Timestamp,
     is_booked: bool,
 }
 
 impl Watched {
-    fn new(ask: &Ask, clock: Clock, closes: Timestamp) -> Watched {
+    fn new(ask: &Ask, pinger: &Pinger, closes: Timestamp) -> Watched {
+        let (clock, pulse) = (pinger.clock.clone(), Arc::clone(&pinger.pulse));
         let asked = clock.now();
-        Watched { health: Arc::clone(&ask.health), clock, asked, closes, is_booked: false }
+        Watched { health: Arc::clone(&ask.health), clock, pulse, asked, closes, is_booked: false }
+    }
+
+    /// We were so late lately that what comes to light now may have been there before the deadline: that nothing was
+    /// read by then says nothing of the buyer. Reading takes a second turn after the one that learns of it.
+    fn is_ours(&self, now: Timestamp) -> bool {
+        let late = self.pulse.worst();
+        late > LATE_MAX && now.before(late * 2) < self.closes
     }
 
     fn answered(&mut self, read: Timestamp) {
@@ -289,6 +306,11 @@ impl Watched {
     }
 
     fn missed(&mut self) {
+        let now = self.clock.now();
+        // Not booked: what is seen of it later, when its linger is over say, may still be.
+        if now >= self.closes && self.is_ours(now) {
+            return;
+        }
         if !std::mem::replace(&mut self.is_booked, true) {
             self.health.miss(self.asked);
         }
