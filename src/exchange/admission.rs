@@ -10,14 +10,6 @@
 
 use std::time::Duration;
 
-/// The delay beyond which auctions are not begun. An auction takes about six turns, so its call waits some 40 ms longer
-/// than on an idle worker, of which 5 are lost before the first ping. Turns of a worker with nothing to do are 1 to 2 ms
-/// late.
-pub const AUCTION_DELAY: Duration = Duration::from_millis(5);
-/// The delay beyond which not even answers without pings can be carried. Answers take two turns, and the shortest wait
-/// of a carrier is 1 s. Since a queue shows in the second late beat only, it may have grown to three times this by then.
-pub const ANSWER_DELAY: Duration = Duration::from_millis(100);
-
 /// What a worker takes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admitted {
@@ -29,14 +21,26 @@ pub enum Admitted {
     Nothing,
 }
 
-/// What a worker takes on that has been so late for two beats: `runtime::pulse::Beats::standing`.
-pub fn admitted(standing: Duration) -> Admitted {
-    if standing > ANSWER_DELAY {
-        Admitted::Nothing
-    } else if standing > AUCTION_DELAY {
-        Admitted::Answers
-    } else {
-        Admitted::Auctions
+/// How late a worker may be for what. An auction takes about six turns of its worker, an answer without pings two, and
+/// a queue shows in the second late beat only: what a call waits for us is several times its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delays {
+    /// Beyond it no auctions are begun.
+    pub auction: Duration,
+    /// Beyond it not even answers without pings can be carried.
+    pub answer: Duration,
+}
+
+impl Delays {
+    /// What a worker takes on that was so late for two beats: `runtime::pulse::Beats::standing`.
+    pub fn admitted(&self, standing: Duration) -> Admitted {
+        if standing > self.answer {
+            Admitted::Nothing
+        } else if standing > self.auction {
+            Admitted::Answers
+        } else {
+            Admitted::Auctions
+        }
     }
 }
 

@@ -19,7 +19,7 @@ pub mod sweep;
 mod trail;
 pub mod unknown;
 
-pub use admission::Admitted;
+pub use admission::{Admitted, Delays};
 pub use ask::Asking;
 
 use std::sync::Arc;
@@ -50,6 +50,8 @@ pub struct Rules {
     pub decisions: usize,
     /// Most targets asked in one auction.
     pub auction_fan_out: usize,
+    /// How late a worker may be for what.
+    pub delays: Delays,
     /// How long an answer stays in memory after its call's end.
     pub keep_ended: Duration,
     /// How long an end without a talk time waits for reports that explain it.
@@ -151,7 +153,7 @@ impl Worker {
 
     /// What it takes on now.
     pub fn admitted(&self) -> Admitted {
-        admission::admitted(self.pinger.pulse.standing())
+        self.exchange.rules.delays.admitted(self.pinger.pulse.standing())
     }
 
     /// Whether decisions or late replies are still owed their records.

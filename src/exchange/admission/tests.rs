@@ -6,7 +6,10 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use super::*;
 use crate::domain::draw::mix;
-use crate::runtime::pulse::{BEAT, Beats};
+use crate::runtime::pulse::{BEAT, Beats, has_rested};
+
+/// The defaults of `config::settings`.
+const DELAYS: Delays = Delays { auction: Duration::from_millis(5), answer: Duration::from_millis(100) };
 
 #[test]
 fn the_limits() {
@@ -14,7 +17,7 @@ fn the_limits() {
     for row in table.split('|') {
         let (late, expected) = row.split_once(' ').expect("milliseconds and a word");
         let late = Duration::from_millis(late.parse().expect("milliseconds"));
-        assert_eq!(format!("{:?}", admitted(late)), expected, "{late:?}");
+        assert_eq!(format!("{:?}", DELAYS.admitted(late)), expected, "{late:?}");
     }
 }
 
@@ -55,6 +58,8 @@ struct Model {
     queue: VecDeque<Turn>,
     beats: Beats,
     due: u64,
+    last_beat: u64,
+    slept: u64,
     auctions: Vec<Held>,
     /// When each came that got an answer without an auction, and how long it waited for it.
     answers: Vec<(u64, u64)>,
@@ -96,7 +101,12 @@ impl Model {
 
     fn admits(&self) -> Admitted {
         let overdue = Duration::from_micros(self.now.saturating_sub(self.due));
-        admitted(self.beats.standing(overdue))
+        DELAYS.admitted(self.beats.standing(overdue, overdue > Duration::ZERO && self.rested()))
+    }
+
+    fn rested(&self) -> bool {
+        let span = Duration::from_micros(self.now - self.last_beat);
+        has_rested(Duration::from_micros(self.slept), span)
     }
 
     fn turn(&mut self, answer: u64, buyers: u64) {
@@ -107,7 +117,9 @@ impl Model {
             self.queue.push_back(turn);
         }
         let Some(turn) = self.queue.pop_front() else {
-            self.now = self.coming.peek().map_or(self.now + 1, |next| next.0.0);
+            let woken = self.coming.peek().map_or(self.now + 1, |next| next.0.0);
+            self.slept += woken - self.now;
+            self.now = woken;
             return;
         };
         match turn {
@@ -145,7 +157,9 @@ impl Model {
                 self.auctions[call].is_over = true;
             }
             Turn::Beat { due } => {
-                self.beats.note(Duration::from_micros(self.now - due));
+                let rested = self.rested();
+                self.beats.note(Duration::from_micros(self.now - due), rested);
+                (self.last_beat, self.slept) = (self.now, 0);
                 self.beat_at(self.now + BEAT.as_micros() as u64);
             }
         }
@@ -229,8 +243,11 @@ fn what_not_even_answers_can_carry_is_refused_at_once() {
 fn a_hiccup_costs_nobody_an_auction() {
     let mut beats = Beats::default();
     for late in [1, 1, 900, 1, 1] {
-        assert_eq!(admitted(beats.standing(Duration::ZERO)), Admitted::Auctions);
-        beats.note(Duration::from_millis(late));
+        assert_eq!(DELAYS.admitted(beats.standing(Duration::ZERO, false)), Admitted::Auctions);
+        beats.note(Duration::from_millis(late), false);
     }
-    assert_eq!(admitted(beats.standing(Duration::from_millis(3))), Admitted::Auctions);
+    assert_eq!(DELAYS.admitted(beats.standing(Duration::from_millis(3), false)), Admitted::Auctions);
+    // Nor does a system that wakes the worker late again and again, while the worker has time to spare.
+    (0..20).for_each(|_| beats.note(Duration::from_millis(30), true));
+    assert_eq!(DELAYS.admitted(beats.standing(Duration::ZERO, false)), Admitted::Auctions);
 }
