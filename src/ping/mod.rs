@@ -34,11 +34,8 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::event;
 use client::Pool;
 use endpoint::Endpoint;
-use health::Health;
+use health::{Health, may_be_ours};
 pub use outstanding::{Late, Outstanding};
-
-/// A worker that was later than this to its beats may itself be why a reply was not read in time.
-const LATE_MAX: Duration = Duration::from_millis(10);
 
 /// One question, ready to be sent.
 #[derive(Debug)]
@@ -286,13 +283,6 @@ impl Watched {
         Watched { health: Arc::clone(&ask.health), clock, pulse, asked, closes, is_booked: false }
     }
 
-    /// We were so late lately that what comes to light now may have been there before the deadline: that nothing was
-    /// read by then says nothing of the buyer. Reading takes a second turn after the one that learns of it.
-    fn is_ours(&self, now: Timestamp) -> bool {
-        let late = self.pulse.worst();
-        late > LATE_MAX && now.before(late * 2) < self.closes
-    }
-
     fn answered(&mut self, read: Timestamp) {
         if read >= self.closes {
             self.missed();
@@ -308,7 +298,7 @@ impl Watched {
     fn missed(&mut self) {
         let now = self.clock.now();
         // Not booked: what is seen of it later, when its linger is over say, may still be.
-        if now >= self.closes && self.is_ours(now) {
+        if may_be_ours(self.pulse.worst(), now, self.closes) {
             return;
         }
         if !std::mem::replace(&mut self.is_booked, true) {

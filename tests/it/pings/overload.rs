@@ -30,8 +30,9 @@ fn wave(exchange: &Exchange) -> Vec<TcpStream> {
     for at in 0..WAVE.0 {
         let mut requests = Vec::new();
         for n in 0..WAVE.1 {
-            let body = json!({"carrier_call_id": format!("wave-{at}-{n}"), "to": "+18005550199", "from": CALLER})
-                .to_string();
+            let body =
+                json!({"carrier_call_id": format!("wave-{at}-{n}"), "to": "+18005550199", "from": CALLER})
+                    .to_string();
             let head = format!(
                 "POST /v1/route HTTP/1.1\r\nhost: exchange\r\nauthorization: Bearer {KEY}\r\ncontent-length: {}\r\n\r\n",
                 body.len()
@@ -84,9 +85,8 @@ fn a_worker_that_cannot_even_answer_refuses_new_calls_and_serves_those_it_has() 
     let bidders = Bidders::start(1, vec![bidder("a", 5, 2_000)]).unwrap();
     let exchange = start(&bidders, "auction_delay_ms = 60000\nanswer_delay_ms = 1\n");
     let held = call(&exchange);
-    let ringing = |id: &str| {
-        json!({"event_id": id, "type": "ringing", "attempt": 1, "at": "2026-11-20T09:00:00Z"})
-    };
+    let ringing =
+        |id: &str| json!({"event_id": id, "type": "ringing", "attempt": 1, "at": "2026-11-20T09:00:00Z"});
     let mut n = 0;
     let refused = eventually("a call comes while the worker is late", || {
         n += 1;
