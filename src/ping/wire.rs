@@ -171,11 +171,24 @@ impl Wire {
         let mut into = ReadBuf::new(&mut byte);
         let look =
             poll_fn(|cx| Poll::Ready(Pin::new(&mut self.transport).poll_read(cx, &mut into).is_pending()));
-        // A task that did much may be told that nothing is there, to make it pause: not here. Nobody is woken either,
-        // least of all the ping before.
-        let look = pin!(tokio::task::coop::unconstrained(look));
-        look.poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(true)
+        at_once(look) == Poll::Ready(true)
     }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if let Transport::Tls(stream) = &mut self.transport {
+            // TLS wants a goodbye, or the peer takes it for a cut. Who cannot take it at once does without.
+            let _ = at_once(poll_fn(|cx| Pin::new(&mut **stream).poll_shutdown(cx)));
+        }
+    }
+}
+
+/// What comes of it without waiting. Nobody is woken later, least of all the ping before; and a task that did much is
+/// not told to pause by being told that nothing is there.
+fn at_once<T>(what: impl Future<Output = T>) -> Poll<T> {
+    let what = pin!(tokio::task::coop::unconstrained(what));
+    what.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 #[derive(Debug)]
