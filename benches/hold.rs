@@ -5,6 +5,7 @@
 //! thread a cap of its own: what is left then is the price of the maps, and the distance between the two is the price
 //! of meeting. The third is one lock around one gauge, the least there can be, for comparison. A regression of the
 //! first alone means that more is done under the lock; of the second, that threads meet who have nothing in common.
+//! One thread alone does what a decision does, all four caps of a target: the one of them whose instructions are counted.
 //!
 //! Times are of the whole round by the number of holds in it, so eight threads on eight idle cores that never meet would
 //! show an eighth of what one needs.
@@ -17,7 +18,7 @@ use outcry::capacity::{Basis, CapKey, Claim, Entity, Gauge, Move};
 use outcry::domain::{BuyerId, HoldId, Timestamp};
 use outcry::state::capacity::Gauges;
 
-use crate::Stopwatch;
+use crate::{Stopwatch, market};
 
 const THREADS: usize = 8;
 /// A thread holds this often in one operation, so that starting threads is not what is measured.
@@ -56,6 +57,9 @@ pub fn run(watch: &mut Stopwatch) {
         let guard = gauges.hold(HoldId::from_bits(1), claims).expect("the limit is above the threads");
         drop(guard);
     };
+
+    let four = market::claims();
+    watch.measure("hold: one thread, four caps", || hold(&four));
 
     let one = [claim("acme")];
     watch.measure_rounds("hold: 8 threads, one cap", PIECES, &mut |operations| {

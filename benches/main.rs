@@ -1,15 +1,21 @@
-//! Stopwatch for the engines of a decision: one binary, a module per engine, times printed and never asserted.
+//! Stopwatch for the engines of a call: one binary, a module per engine, times printed and never asserted.
 //!
 //! ```text
 //! cargo bench                     all of them
 //! cargo bench -- reply            those whose name contains `reply`
 //! cargo bench -- --quick          each a few times: whether they still run, not how fast
+//! benches/count.sh                their instructions, against the baseline in benches/instructions.txt
 //! ```
 //!
 //! Each measures one operation many times in rounds and prints the median round and the spread: the time per operation
 //! below which 10 and 90 of 100 rounds lie. A wide spread means that the machine was busy: measure again. Whole-server
 //! numbers are not here, they need a load generator and a machine to itself. What every operation returns is checked,
 //! so a bench cannot become fast by no longer doing its work.
+//!
+//! Times need a quiet machine and eyes; instructions need neither. `--count` is for `count.sh`: each operation runs
+//! `COUNTED` times inside [`counted`], where callgrind collects, and is then [`told`], where it dumps what it has. Inputs
+//! are made and outputs dropped one by one around it, so that the allocator is soon in the same state whatever ran
+//! before. Operations of several threads are left out: how often they meet is chance.
 
 #![allow(
     clippy::disallowed_methods,
@@ -17,12 +23,14 @@
     reason = "a stopwatch reads clocks and starts threads"
 )]
 
+mod carrier;
 mod hold;
 mod market;
 mod ping;
 mod rank;
 mod reply;
 mod screen;
+mod settle;
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -39,19 +47,36 @@ const QUICK_ROUNDS: usize = 3;
 /// Most operations in a round: their inputs are all made before it.
 const BATCH_MAX: usize = 100_000;
 
+/// Runs of an operation before its instructions are counted: what is only done the first times is nobody's.
+const UNCOUNTED: usize = 16;
+/// Runs of an operation whose instructions are counted.
+const COUNTED: usize = 32;
+
+/// How the operations are run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Until the times are good.
+    Timed,
+    /// A few times.
+    Quick,
+    /// As often as is said, for somebody who counts.
+    Counted,
+}
+
 /// What was asked for on the command line.
 pub struct Stopwatch {
-    quick: bool,
+    way: Way,
     filter: Option<String>,
     measured: usize,
 }
 
 impl Stopwatch {
     fn from_arguments(arguments: impl Iterator<Item = String>) -> Result<Stopwatch, String> {
-        let mut watch = Stopwatch { quick: false, filter: None, measured: 0 };
+        let mut watch = Stopwatch { way: Way::Timed, filter: None, measured: 0 };
         for argument in arguments {
             match argument.as_str() {
-                "--quick" => watch.quick = true,
+                "--quick" => watch.way = Way::Quick,
+                "--count" => watch.way = Way::Counted,
                 // cargo says so itself.
                 "--bench" => {}
                 _ if argument.starts_with('-') => return Err(format!("unknown option {argument}")),
@@ -74,6 +99,9 @@ impl Stopwatch {
         mut prepare: impl FnMut() -> I,
         mut run: impl FnMut(I) -> O,
     ) {
+        if self.way == Way::Counted {
+            return self.count(name, prepare, run);
+        }
         let mut round = |operations: usize| {
             let inputs: Vec<I> = (0..operations).map(|_| prepare()).collect();
             let mut outputs = Vec::with_capacity(operations);
@@ -94,13 +122,34 @@ impl Stopwatch {
         self.measure_on(name, || (), |()| run());
     }
 
-    /// Measures rounds of so many operations, each timed by `round` itself; times are shown by the pieces in each.
-    pub fn measure_rounds(&mut self, name: &str, pieces: usize, round: &mut dyn FnMut(usize) -> Duration) {
+    fn count<I, O>(&mut self, name: &str, mut prepare: impl FnMut() -> I, mut run: impl FnMut(I) -> O) {
         if !self.wants(name) {
             return;
         }
         self.measured += 1;
-        let (rounds, operations) = if self.quick { (QUICK_ROUNDS, 1) } else { (ROUNDS, warm_up(round)) };
+        for at in 0..UNCOUNTED + COUNTED {
+            let mut input = Some(prepare());
+            let mut output = None;
+            let mut once = || output = input.take().map(|input| run(black_box(input)));
+            if at < UNCOUNTED {
+                once()
+            } else {
+                counted(&mut once)
+            }
+            drop(black_box(output));
+        }
+        told(name);
+    }
+
+    /// Measures rounds of so many operations, each timed by `round` itself; times are shown by the pieces in each. They
+    /// are not for counting.
+    pub fn measure_rounds(&mut self, name: &str, pieces: usize, round: &mut dyn FnMut(usize) -> Duration) {
+        if !self.wants(name) || self.way == Way::Counted {
+            return;
+        }
+        self.measured += 1;
+        let (rounds, operations) =
+            if self.way == Way::Quick { (QUICK_ROUNDS, 1) } else { (ROUNDS, warm_up(round)) };
         let mut times: Vec<f64> =
             (0..rounds).map(|_| round(operations).as_nanos() as f64 / (operations * pieces) as f64).collect();
         times.sort_by(f64::total_cmp);
@@ -112,6 +161,20 @@ impl Stopwatch {
             at(90)
         );
     }
+}
+
+/// What is counted from outside, by the name of this function.
+#[inline(never)]
+fn counted(once: &mut dyn FnMut()) {
+    once();
+    // Not a jump to `once`: callgrind looks for a call and its return.
+    black_box(());
+}
+
+/// Where what was counted so far is written down from outside, by the name of this function.
+#[inline(never)]
+fn told(name: &str) {
+    println!("{COUNTED} {name}");
 }
 
 /// Runs it until it is warm and says how many operations fill a round.
@@ -141,16 +204,20 @@ fn main() -> ExitCode {
     let mut watch = match Stopwatch::from_arguments(std::env::args().skip(1)) {
         Ok(watch) => watch,
         Err(error) => {
-            eprintln!("{error}; allowed: --quick, and one name to filter by");
+            eprintln!("{error}; allowed: --quick or --count, and one name to filter by");
             return ExitCode::from(2);
         }
     };
-    println!("{:<44} {:>10}   {:>10} to {:<10}", "operation", "median", "10 %", "90 %");
+    if watch.way != Way::Counted {
+        println!("{:<44} {:>10}   {:>10} to {:<10}", "operation", "median", "10 %", "90 %");
+    }
+    carrier::run(&mut watch);
     screen::run(&mut watch);
     rank::run(&mut watch);
     ping::run(&mut watch);
     reply::run(&mut watch);
     hold::run(&mut watch);
+    settle::run(&mut watch);
     if watch.measured == 0 {
         eprintln!("no bench has that name");
         return ExitCode::FAILURE;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use outcry::capacity::{Basis, CapKey, Claim, Entity, NO_LIMIT};
 use outcry::domain::caller::SetBy;
 use outcry::domain::catalog::{Disclosure, Endpoint, Filter, Limits, PlanIx, Pricing};
 use outcry::domain::plan::HangupCause;
@@ -87,6 +88,24 @@ pub fn target(id: &str, buyer: u32) -> Target {
         ring: Duration::from_secs(20),
         max_talk: Duration::from_secs(14_400),
     }
+}
+
+/// What every call takes of a buyer and a target: slots and units of the day of both, sorted.
+pub fn claims() -> Vec<Claim> {
+    let buyer = Entity::Buyer(BuyerId::parse("acme").expect("a slug"));
+    let target = Entity::Target(TargetId::parse("acme-main").expect("a slug"));
+    let of = |entity: Entity| {
+        [Basis::Concurrency, Basis::BillableDay].map(|basis| {
+            let window = match basis {
+                Basis::Concurrency => Timestamp::default(),
+                Basis::BillableDay => now(),
+            };
+            Claim { key: CapKey { entity: entity.clone(), basis, window }, limit: NO_LIMIT }
+        })
+    };
+    let mut claims: Vec<Claim> = [buyer, target].into_iter().flat_map(of).collect();
+    claims.sort();
+    claims
 }
 
 /// A catalog of these, with the shortest plan there is.

@@ -25,6 +25,8 @@ pub enum Code {
     TooMany,
     /// Not now: try again, or use the fallback.
     Unavailable,
+    /// More is asked than can be answered in time: use the fallback.
+    Overloaded,
 }
 
 impl Code {
@@ -40,7 +42,7 @@ impl Code {
             Code::Conflict => 409,
             Code::TooLarge => 413,
             Code::TooMany => 429,
-            Code::Unavailable => 503,
+            Code::Unavailable | Code::Overloaded => 503,
         }
     }
 
@@ -57,6 +59,7 @@ impl Code {
             Code::TooLarge => "too_large",
             Code::TooMany => "too_many",
             Code::Unavailable => "unavailable",
+            Code::Overloaded => "overloaded",
         }
     }
 
@@ -72,6 +75,7 @@ impl Code {
             Code::TooLarge => "The request is too large",
             Code::TooMany => "Too many requests",
             Code::Unavailable => "Not available at this moment",
+            Code::Overloaded => "Too much to do at this moment",
         }
     }
 }

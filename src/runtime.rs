@@ -3,6 +3,8 @@
 //! The one place that reads a clock or draws randomness; everything below is told. Under tokio's paused clock the wall
 //! clock moves with virtual time.
 
+pub mod pulse;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::domain::draw::mix;
 use crate::domain::{CallId, HoldId, PingId, Timestamp};
+use pulse::Pulse;
 
 /// Wall time that never runs backwards: an anchor read once, monotonic time since, and a slew towards the system's clock.
 #[derive(Clone, Debug)]
@@ -175,7 +178,19 @@ const LEFT_BEHIND: Duration = Duration::from_millis(500);
 
 /// Runs a future on this thread to its end, on a runtime of its own. What the runtime still does then is left behind.
 pub fn run_here<F: Future>(future: F) -> std::io::Result<F::Output> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    run_on(tokio::runtime::Builder::new_current_thread(), future)
+}
+
+/// Runs a worker's future as `run_here` does, and tells its pulse when the thread sleeps.
+pub fn run_worker<F: Future>(pulse: &Arc<Pulse>, future: F) -> std::io::Result<F::Output> {
+    let (sleeps, wakes) = (Arc::clone(pulse), Arc::clone(pulse));
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.on_thread_park(move || sleeps.sleeps()).on_thread_unpark(move || wakes.wakes());
+    run_on(builder, future)
+}
+
+fn run_on<F: Future>(mut builder: tokio::runtime::Builder, future: F) -> std::io::Result<F::Output> {
+    let runtime = builder.enable_all().build()?;
     let done = runtime.block_on(future);
     runtime.shutdown_timeout(LEFT_BEHIND);
     Ok(done)

@@ -3,10 +3,10 @@
 #
 #   tests/run.sh          the gate
 #   tests/run.sh --deep   also what is slow: the tests in release and again and again, a hundred thousand further simulated
-#                         calls, bugs planted on purpose, a demo that is audited, full benches
+#                         calls, bugs planted on purpose, a demo that is audited, full benches, instruction counts
 #
 # Needs Rust and a C compiler. What else it needs it installs, saying so (Python 3 by the system's packages, and its
-# packages into target/); what it cannot install fails by name. It stops itself after 60 minutes, naming the step.
+# packages into target/; valgrind for --deep); what it cannot install fails by name. It stops itself after 60 minutes, naming the step.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -106,6 +106,10 @@ command -v timeout >/dev/null 2>&1 || missing timeout "it belongs to the GNU cor
 component rustfmt fmt
 component clippy clippy
 python_tools
+if [ "$deep" = yes ] && ! command -v valgrind >/dev/null 2>&1; then
+  system_packages valgrind
+  command -v valgrind >/dev/null 2>&1 || missing valgrind "instructions are counted with it; install it with the system's packages"
+fi
 
 step "format"                           cargo fmt --all --check
 step "lints (warnings denied)"          cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -131,6 +135,8 @@ if [ "$deep" = yes ]; then
   step "deep: a demo of 30 s"           target/release/outcry demo --for 30s --port 0 --folder "$demo/market"
   cat "$log"
   step "deep: benches at full length"   cargo bench --locked --bench bench
+  cat "$log"
+  step "deep: instruction counts"       benches/count.sh
   cat "$log"
 fi
 

@@ -1,26 +1,34 @@
 //! Scripted bid endpoints: real HTTP/1.1 servers on loopback, one port per bidder, all on one thread of their own.
 //!
 //! What a bidder answers and when depends on its script, its name, the seed and the call alone, so a run can be
-//! repeated and an answer predicted ([`Behaviour::offer`]). Bidders do not check signatures and know nothing of
+//! repeated and an answer predicted ([`Behaviour::offer`]). A ping costs the thread little beside its two system
+//! calls, so that the bidders are not what a measurement measures; [`Bidders::cpu`] tells what they did cost. They do not check signatures and know nothing of
 //! auctions; they keep what they saw for others to judge. A path other than `/bid` (a win notice, say) is
 //! answered with 200 and kept apart.
 
+mod behaviour;
+mod ping;
 mod port;
+mod record;
+pub mod script;
 mod turn;
 
 use std::collections::HashMap;
 use std::io;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::chance::Chance;
-use crate::raw::Act;
+use crate::seen::{Logbook, SeenLog};
 use crate::trace::Trace;
+pub use behaviour::{Behaviour, Latency, MAX_EMPIRICAL, MAX_EMPIRICAL_MS, NoBidForm, Offer, ResetAt};
 use port::{Door, Port, attend, bind};
+use record::Remembered;
+pub use record::{BidderStats, SeenPing};
 pub(crate) use turn::{Flow, Turn};
 
 /// Bidders in one [`Bidders`].
@@ -37,6 +45,8 @@ const DEADLINE_ASSUMED_MS: u64 = 500;
 const BACKLOG: u32 = 1_024;
 /// Longest [`Bidders::set`] waits for the port to be opened or shut.
 const SET_LIMIT: Duration = Duration::from_secs(5);
+/// How often [`Bidders::wait`] looks.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// One bidder: a name, unique among its peers, and what it does.
 #[derive(Clone, Debug)]
@@ -51,164 +61,80 @@ impl Script {
     }
 }
 
-/// What a bidder does with a ping. Latencies count from the ping's last byte.
-#[derive(Clone, Debug)]
-pub enum Behaviour {
-    /// Bids a price between the two bounds (cents, both included), or says no bid in `no_bid_bps` of 10,000 calls.
-    Bid { latency: Latency, price_cents: (u32, u32), no_bid_bps: u32, ttl_s: Option<u32> },
-    /// Never bids.
-    NoBid { latency: Latency, form: NoBidForm },
-    /// Reads the ping and never answers.
-    Hang,
-    /// Bids this long after the ping's own `deadline_ms` has passed. The exchange keeps a few ms of margin, so
-    /// values below about 10 may still be in time.
-    Late { past_deadline_ms: u64, price_cents: u32 },
-    /// Resets the connection (RST).
-    Reset(ResetAt),
-    /// 200 with an HTML page.
-    Garbage,
-    /// This status and a small JSON body.
-    Status(u16),
-    /// A correct bid, written one byte per interval.
-    SlowDrip { interval_ms: u64, price_cents: u32 },
-    /// Writes exactly these bytes and keeps the connection open.
-    Raw(Vec<u8>),
-    /// Writes exactly these bytes, then closes (FIN).
-    RawThenClose(Vec<u8>),
-    /// Plays these acts for every ping.
-    Acts(Vec<Act>),
-    /// Nobody listens: connections are refused. Open ones are reset when a bidder is set to this.
-    DeadPort,
-    /// 200 with this JSON body; `$PING_ID` in it becomes the ping's id.
-    Fixed { latency_ms: u64, body: String },
-}
-
-/// How long a bidder thinks.
-#[derive(Clone, Copy, Debug)]
-pub enum Latency {
-    /// Always this many ms.
-    Fixed(u64),
-    /// Lognormal around the median, never above the cap.
-    Lognormal { median_ms: f64, sigma: f64, cap_ms: u64 },
-}
-
-/// The two ways to say no bid.
-#[derive(Clone, Debug)]
-pub enum NoBidForm {
-    /// 204 without a body.
-    Status204,
-    /// 200 with `bid` 0 and this reason.
-    Zero { reason: String },
-}
-
-/// When a resetting bidder resets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResetAt {
-    /// As soon as it has accepted the connection.
-    Accept,
-    /// After it has read the ping.
-    Request,
-}
-
-/// What a bidder will answer: the draw behind a reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offer {
-    pub delay: Duration,
-    /// None is no bid.
-    pub price_cents: Option<u32>,
-}
-
-/// Counters of one bidder since its start.
-#[derive(Clone, Debug, Default)]
-pub struct BidderStats {
-    /// Connections accepted.
-    pub connections: u64,
-    /// Connections open now.
-    pub open_connections: u64,
-    /// Connections closed at once because [`MAX_CONNECTIONS`] were open.
-    pub refused_connections: u64,
-    /// Requests that could not be read; their connections were closed.
-    pub bad_requests: u64,
-    /// Requests read on `/bid`.
-    pub pings: u64,
-    /// Requests read on any other path.
-    pub notices: u64,
-    /// Pings that were no JSON object of the bid contract (answered all the same).
-    pub odd_pings: u64,
-    /// Replies written to the last byte, of any kind.
-    pub replies: u64,
-    /// Correct bids among them.
-    pub bids: u64,
-    /// Correct no-bids among them.
-    pub no_bids: u64,
-    /// Pings whose connection the exchange closed before the reply was written.
-    pub given_up: u64,
-    /// Requests that arrived on a connection whose last reply was still owed. Must stay 0.
-    pub reused_while_owing: u64,
-    /// Headers of the last ping, names in lower case.
-    pub last_headers: Vec<(String, String)>,
-}
-
-/// One request as it was seen.
-#[derive(Clone, Debug)]
-pub struct SeenPing {
-    /// Number within its bidder, from 0, pings and notices counted together.
-    pub seq: u64,
-    pub method: String,
-    pub path: String,
-    /// Names in lower case.
-    pub headers: Vec<(String, String)>,
-    pub body: String,
-    pub ping_id: Option<String>,
-    /// The call's number from the tag `load_call`.
-    pub call: Option<u64>,
-    pub received: Instant,
-    /// Just before the reply's last byte was written.
-    pub replied: Option<Instant>,
-    /// When the exchange closed the connection instead of waiting for the reply.
-    pub given_up: Option<Instant>,
-    /// The price of a correct bid, once replied.
-    pub bid_cents: Option<u32>,
-}
-
-impl SeenPing {
-    /// The value of a header, by its name in lower case (`webhook-id`, `webhook-timestamp`, `webhook-signature`).
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-}
-
 /// Running bidders. Dropping it stops them.
 pub struct Bidders {
-    ports: HashMap<String, Arc<Port>>,
+    /// In the order of the scripts.
+    ports: Vec<Arc<Port>>,
+    by_name: HashMap<String, usize>,
     trace: Arc<Trace>,
+    logbook: Arc<Logbook>,
+    threads: Vec<Thread>,
+}
+
+/// A thread that serves some of the ports.
+struct Thread {
+    /// Its own folder under `/proc`.
+    task: Option<PathBuf>,
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    handle: Option<JoinHandle<()>>,
 }
 
 impl Bidders {
     /// Opens a port on 127.0.0.1 for every script; when this returns, all of them accept connections.
     pub fn start(seed: u64, scripts: Vec<Script>) -> io::Result<Bidders> {
-        if scripts.len() > MAX_BIDDERS {
-            let message = format!("{} bidders; at most {MAX_BIDDERS} are allowed", scripts.len());
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-        }
-        let trace = Arc::new(Trace::default());
-        let mut ports = HashMap::new();
-        let mut doors = Vec::new();
-        for script in scripts {
-            let socket = bind((Ipv4Addr::LOCALHOST, 0).into())?;
-            let port = Arc::new(Port::new(seed, script, socket.local_addr()?, trace.clone()));
+        Bidders::start_at(seed, scripts, None, 1)
+    }
+
+    /// Like [`Bidders::start`], with the first script's bidder on this port, the second's on the next and so on, and
+    /// with the ports dealt out to so many threads: one cannot keep up with every server.
+    pub fn start_at(
+        seed: u64,
+        scripts: Vec<Script>,
+        first_port: Option<u16>,
+        threads: usize,
+    ) -> io::Result<Bidders> {
+        check(&scripts, first_port)?;
+        let (trace, logbook) = (Arc::new(Trace::default()), Arc::new(Logbook::default()));
+        let mut bidders = Bidders {
+            ports: Vec::with_capacity(scripts.len()),
+            by_name: HashMap::with_capacity(scripts.len()),
+            trace,
+            logbook,
+            threads: Vec::new(),
+        };
+        let mut doors = Vec::with_capacity(scripts.len());
+        for (index, script) in scripts.into_iter().enumerate() {
+            // `check` has made sure that indexes and ports fit.
+            let number = first_port.map_or(0, |first| first + index as u16);
+            let socket = bind((Ipv4Addr::LOCALHOST, number).into()).map_err(|error| {
+                let message = format!("port {number} for bidder {:?}: {error}", script.name);
+                io::Error::new(error.kind(), message)
+            })?;
+            let (trace, logbook) = (bidders.trace.clone(), bidders.logbook.clone());
+            let addr = socket.local_addr()?;
+            let port = Arc::new(Port::new(seed, script, index as u16, addr, trace, logbook));
             doors.push((port.clone(), socket));
-            if let Some(twin) = ports.insert(port.name.clone(), port) {
-                let message = format!("two bidders are named {:?}; names must differ", twin.name);
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            if bidders.by_name.insert(port.name.clone(), index).is_some() {
+                return Err(refused(format!("two bidders are named {:?}; names must differ", port.name)));
             }
+            bidders.ports.push(port);
         }
+        let mut shares: Vec<Vec<_>> = (0..threads.max(1)).map(|_| Vec::new()).collect();
+        let count = shares.len();
+        doors.into_iter().enumerate().for_each(|(at, door)| shares[at % count].push(door));
+        for share in shares {
+            bidders.run(share)?;
+        }
+        Ok(bidders)
+    }
+
+    /// Opens the doors on a thread of their own.
+    fn run(&mut self, doors: Vec<(Arc<Port>, tokio::net::TcpSocket)>) -> io::Result<()> {
         let (stop, stopped) = oneshot::channel();
         let (ready, opened) = std::sync::mpsc::sync_channel(1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("bidders".to_owned()).spawn(move || {
+            let task = std::fs::read_link("/proc/thread-self").ok();
             runtime.block_on(async move {
                 let doors: io::Result<Vec<_>> =
                     doors.into_iter().map(|(port, socket)| Ok((Door::open(&port, socket)?, port))).collect();
@@ -216,6 +142,7 @@ impl Bidders {
                     for (door, port) in doors {
                         tokio::spawn(attend(port, door));
                     }
+                    task
                 });
                 let failed = result.is_err();
                 if ready.send(result).is_ok() && !failed {
@@ -224,12 +151,36 @@ impl Bidders {
             });
             // Dropping the runtime drops every connection.
         })?;
-        let bidders = Bidders { ports, trace, stop: Some(stop), thread: Some(thread) };
-        match opened.recv() {
-            Ok(Ok(())) => Ok(bidders),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(io::Error::other("the bidders' thread ended before its ports were open")),
+        self.threads.push(Thread { task: None, stop: Some(stop), handle: Some(thread) });
+        let ended = |_| io::Error::other("the bidders' thread ended before its ports were open");
+        let task = opened.recv().map_err(ended)??.map(|task| Path::new("/proc").join(task));
+        if let Some(thread) = self.threads.last_mut() {
+            thread.task = task;
         }
+        Ok(())
+    }
+
+    /// The bidders' names in the order of their scripts: a [`Seen::bidder`](crate::seen::Seen::bidder) is a place
+    /// in it.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.ports.iter().map(|port| port.name.as_str())
+    }
+
+    /// CPU time the bidders' threads have used so far. An error where the system does not tell.
+    pub fn cpu(&self) -> io::Result<Duration> {
+        self.threads.iter().map(Thread::cpu).sum()
+    }
+
+    /// Logs every ping from now on, this many at most and never more than
+    /// [`MAX_LOGGED`](crate::log::MAX_LOGGED). What was logged before is dropped.
+    pub fn log(&self, capacity: usize) {
+        self.logbook.open(capacity);
+    }
+
+    /// What was logged since [`Bidders::log`], and ends the log. A ping whose reply is still owed is in it
+    /// without one.
+    pub fn take_log(&self) -> SeenLog {
+        self.logbook.take()
     }
 
     /// The bid endpoint's URL. Panics for a name that no script has, as do all that take a name.
@@ -243,31 +194,41 @@ impl Bidders {
     }
 
     pub fn stats(&self, name: &str) -> BidderStats {
-        self.port(name).record().stats.clone()
+        self.port(name).stats()
     }
 
-    /// Waits until the bidder's counters satisfy `until`; false when the limit passed first.
+    /// Waits until the bidder's counters satisfy `until`; false when the limit passed first. It looks every
+    /// millisecond, so that the bidders need not tell anyone of every ping.
     pub fn wait(&self, name: &str, limit: Duration, mut until: impl FnMut(&BidderStats) -> bool) -> bool {
         let port = self.port(name);
-        let waited =
-            port.record_changed.wait_timeout_while(port.record(), limit, |record| !until(&record.stats));
-        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+        let start = Instant::now();
+        loop {
+            let too_late = start.elapsed() >= limit;
+            if until(&port.stats()) {
+                return true;
+            }
+            if too_late {
+                return false;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
     }
 
     /// The last pings, oldest first.
     pub fn pings(&self, name: &str) -> Vec<SeenPing> {
-        self.port(name).record().pings.iter().cloned().collect()
+        self.port(name).record().pings.iter().map(Remembered::seen).collect()
     }
 
     /// The last requests on other paths than the bid endpoint's, oldest first.
     pub fn notices(&self, name: &str) -> Vec<SeenPing> {
-        self.port(name).record().notices.iter().cloned().collect()
+        self.port(name).record().notices.iter().map(Remembered::seen).collect()
     }
 
-    /// Remembers this many pings (and notices) per bidder from now on. A remembered ping takes about 1.5 kB.
+    /// Remembers this many pings (and notices) per bidder from now on. A remembered ping takes about 1.5 kB; with 0
+    /// a ping costs the least.
     pub fn remember(&self, pings_per_bidder: usize) {
-        for port in self.ports.values() {
-            port.record().keep = pings_per_bidder;
+        for port in &self.ports {
+            port.record().keep(pings_per_bidder);
         }
     }
 
@@ -287,20 +248,31 @@ impl Bidders {
     }
 
     fn halt(&mut self) {
-        self.stop.take(); // dropping it is the signal
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-            && !std::thread::panicking()
-        {
-            panic!("the bidders' thread panicked; its message is above");
+        self.threads.iter_mut().for_each(|thread| drop(thread.stop.take())); // dropping it is the signal
+        for thread in &mut self.threads {
+            if let Some(handle) = thread.handle.take()
+                && handle.join().is_err()
+                && !std::thread::panicking()
+            {
+                panic!("a thread of the bidders panicked; its message is above");
+            }
         }
     }
 
     fn port(&self, name: &str) -> &Port {
-        match self.ports.get(name) {
-            Some(port) => port,
+        match self.by_name.get(name) {
+            Some(index) => &self.ports[*index],
             None => panic!("no bidder is named {name:?}"),
         }
+    }
+}
+
+impl Thread {
+    fn cpu(&self) -> io::Result<Duration> {
+        let task = self.task.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        let text = std::fs::read_to_string(task.join("schedstat"))?;
+        let ns = text.split_ascii_whitespace().next().and_then(|ns| ns.parse().ok());
+        ns.map(Duration::from_nanos).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 }
 
@@ -310,55 +282,21 @@ impl Drop for Bidders {
     }
 }
 
-impl Latency {
-    fn draw(self, chance: &mut Chance) -> Duration {
-        match self {
-            Latency::Fixed(ms) => Duration::from_millis(ms),
-            Latency::Lognormal { median_ms, sigma, cap_ms } => {
-                let ms = chance.lognormal(median_ms, sigma).clamp(0.0, cap_ms as f64);
-                Duration::from_micros((ms * 1_000.0) as u64)
-            }
+fn check(scripts: &[Script], first_port: Option<u16>) -> io::Result<()> {
+    if scripts.len() > MAX_BIDDERS {
+        return Err(refused(format!("{} bidders; at most {MAX_BIDDERS} are allowed", scripts.len())));
+    }
+    let room = first_port.map(|first| usize::from(u16::MAX - first) + 1);
+    match (first_port, room) {
+        (Some(0), _) => Err(refused("the first port is 0; 1 to 65535 are allowed, or none".to_owned())),
+        (Some(first), Some(room)) if room < scripts.len() => {
+            let message = format!("{} bidders from port {first} on; there are {room} left", scripts.len());
+            Err(refused(message))
         }
+        (Some(_) | None, _) => Ok(()),
     }
 }
 
-impl Behaviour {
-    /// What a bidder of this name and behaviour answers to the call `key` (its `load_call`, else the ping's id).
-    /// The delay of behaviours that never reply is zero.
-    pub fn offer(&self, seed: u64, bidder: &str, key: &str, deadline_ms: u64) -> Offer {
-        let mut chance = Chance::new(seed, &[bidder, key]);
-        match self {
-            Behaviour::Bid { latency, price_cents: (low, high), no_bid_bps, ttl_s: _ } => {
-                let delay = latency.draw(&mut chance);
-                let declined = chance.hits(*no_bid_bps);
-                let price = chance.between(u64::from(*low), u64::from(*high)) as u32;
-                Offer { delay, price_cents: (!declined).then_some(price) }
-            }
-            Behaviour::NoBid { latency, form: _ } => {
-                Offer { delay: latency.draw(&mut chance), price_cents: None }
-            }
-            Behaviour::Late { past_deadline_ms, price_cents } => Offer {
-                delay: Duration::from_millis(deadline_ms.saturating_add(*past_deadline_ms)),
-                price_cents: Some(*price_cents),
-            },
-            Behaviour::SlowDrip { interval_ms: _, price_cents } => {
-                Offer { delay: Duration::ZERO, price_cents: Some(*price_cents) }
-            }
-            Behaviour::Fixed { latency_ms, body: _ } => {
-                Offer { delay: Duration::from_millis(*latency_ms), price_cents: None }
-            }
-            Behaviour::Hang
-            | Behaviour::Reset(_)
-            | Behaviour::Garbage
-            | Behaviour::Status(_)
-            | Behaviour::Raw(_)
-            | Behaviour::RawThenClose(_)
-            | Behaviour::Acts(_)
-            | Behaviour::DeadPort => Offer { delay: Duration::ZERO, price_cents: None },
-        }
-    }
-
-    fn is_dead(&self) -> bool {
-        matches!(self, Behaviour::DeadPort)
-    }
+fn refused(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, message)
 }

@@ -19,6 +19,21 @@ pub const REPEAT_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 pub const PAGE: &[u8] =
     b"<!doctype html><html><head><title>Welcome</title></head><body>It works!</body></html>";
 
+/// Bodies in which a type or the shape is wrong, as [`Behaviour::WrongTypes`](crate::bidders::Behaviour::WrongTypes)
+/// sends them; `$PING_ID` becomes the ping's id. None of them is a bid.
+pub const WRONG_TYPES: [&str; 10] = [
+    r#"{"ping_id":"$PING_ID","bid":[25.50]}"#,
+    r#"{"ping_id":"$PING_ID","bid":{"amount":25.50}}"#,
+    r#"{"ping_id":"$PING_ID","bid":true}"#,
+    r#"{"ping_id":"$PING_ID","bid":"twenty"}"#,
+    r#"{"ping_id":"$PING_ID","bid":"$25.50"}"#,
+    r#"{"ping_id":"$PING_ID","bid":-25.50}"#,
+    r#"{"ping_id":"$PING_ID","bid":"25.50","ttl_s":"soon"}"#,
+    r#"{"ping_id":7,"bid":"25.50"}"#,
+    r#"["$PING_ID","25.50"]"#,
+    r#""25.50""#,
+];
+
 /// One step of a raw reply.
 #[derive(Clone, Debug)]
 pub enum Act {
@@ -104,6 +119,7 @@ async fn repeat(wire: &mut Wire, bytes: &[u8], every: Duration, limit_bytes: u64
     let mut left = limit_bytes.min(REPEAT_LIMIT_BYTES);
     while left >= bytes.len() as u64 && !bytes.is_empty() {
         left -= bytes.len() as u64;
+        tokio::task::coop::consume_budget().await; // a flood leaves the thread to other bidders now and then
         if wire.send(bytes).await.is_err() {
             return Flow::GivenUp;
         }

@@ -4,7 +4,9 @@
 //! All stamps come from one monotonic clock, so bidders and carriers must live in one process. The trace knows
 //! nothing of who won: it only tells how long an exchange could not have answered yet.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,8 +30,27 @@ pub struct Trace {
 
 #[derive(Default)]
 struct Calls {
-    by_number: HashMap<u64, CallTimes>,
+    by_number: HashMap<u64, CallTimes, BuildHasherDefault<NumberHasher>>,
     oldest_first: VecDeque<u64>,
+}
+
+/// Spreads the calls' numbers, which count up; the load chooses them, so nobody can aim for collisions.
+#[derive(Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let spread = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = spread ^ (spread >> 32);
+    }
 }
 
 #[derive(Default)]
@@ -70,20 +91,24 @@ impl Trace {
     /// Notes a ping, received whole at `received`, that states `deadline_ms`.
     pub fn received(&self, call: u64, received: Instant, deadline_ms: u64) -> PingMark {
         let mut calls = self.lock();
-        if !calls.by_number.contains_key(&call) {
-            if calls.oldest_first.len() >= MAX_CALLS
-                && let Some(oldest) = calls.oldest_first.pop_front()
-            {
-                calls.by_number.remove(&oldest);
+        let calls = &mut *calls;
+        let times = match calls.by_number.entry(call) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                calls.oldest_first.push_back(call);
+                new.insert(CallTimes::default())
             }
-            calls.oldest_first.push_back(call);
-        }
-        let times = calls.by_number.entry(call).or_default();
+        };
         times.asked += 1;
         let index = times.pings.len();
         if index < MAX_PINGS_PER_CALL {
             let left = Duration::from_millis(deadline_ms.min(60_000)) + DEADLINE_MARGIN;
             times.pings.push(PingTimes { deadline: received + left, replied: None });
+        }
+        if calls.oldest_first.len() > MAX_CALLS
+            && let Some(oldest) = calls.oldest_first.pop_front()
+        {
+            calls.by_number.remove(&oldest);
         }
         PingMark { call, index }
     }

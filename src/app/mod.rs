@@ -27,7 +27,7 @@ use crate::config::{self, Loaded, Settings};
 use crate::domain::catalog::Secret;
 use crate::domain::{CarrierIx, Catalog};
 use crate::exchange::restore::LONGEST_DAY;
-use crate::exchange::{Exchange, InForce, Rules, Worker};
+use crate::exchange::{Delays, Exchange, InForce, Rules, Worker};
 use crate::http::{self, Counted, HandedOn, Served};
 use crate::listener::{self, Door, Manners};
 use crate::ping::Pinger;
@@ -35,7 +35,7 @@ use crate::ping::client::{self, Pool};
 use crate::ping::endpoint::{Endpoint, Endpoints, TrustError};
 use crate::ping::wire::Reach;
 use crate::records::{COMMIT_WAIT, Recorder, Writer, sqlite};
-use crate::runtime::{Clock, Entropy, Shutdown, hex, random_bytes, run_here};
+use crate::runtime::{Clock, Entropy, Shutdown, hex, random_bytes, run_here, run_worker};
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::telemetry::event;
@@ -228,6 +228,7 @@ fn rules(settings: &Settings, caller_key: Secret) -> Rules {
         public_base_url: settings.call_traffic.public_base_url.clone(),
         decisions: settings.limits.decisions,
         auction_fan_out: settings.limits.auction_fan_out,
+        delays: Delays { auction: settings.limits.auction_delay, answer: settings.limits.answer_delay },
         keep_ended: settings.calls.keep_ended,
         late_events: settings.calls.late_events,
         next_within: settings.calls.next_within,
@@ -325,7 +326,8 @@ fn start_workers(
             shutdown: shutdown.clone(),
         };
         let (hand_on, arriving) = mpsc::channel(HANDED_ON_MAX);
-        threads.push(spawn(&format!("worker-{n}"), move || run_here(http::run(served, arriving)))?);
+        let pulse = Arc::clone(&pinger.pulse);
+        threads.push(spawn(&format!("worker-{n}"), move || run_worker(&pulse, http::run(served, arriving)))?);
         places.push(Place { pinger, connections: Arc::default(), hand_on });
     }
     Ok((places, threads))

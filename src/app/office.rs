@@ -115,6 +115,12 @@ impl Office {
                 records_dropped: records.dropped,
                 ping_connections: self.pingers.first().map_or(0, |pinger| pinger.pool.connections()),
                 ping_lingering: self.pingers.iter().map(Pinger::lingering).sum(),
+                worker_lateness: self
+                    .pingers
+                    .iter()
+                    .map(|one| one.pulse.take_peak())
+                    .max()
+                    .unwrap_or_default(),
                 clock_offset_us: exchange.clock.slew(),
             });
             self.traffic_door.report();

@@ -22,6 +22,8 @@ use pseudonym::Pseudonyms;
 
 /// Version of the bid contract; the first key of every ping.
 pub const CONTRACT_VERSION: u32 = 1;
+/// Room made for what of a request depends on the call; more is taken where a call says more.
+const REQUEST_ROOM: usize = 768;
 
 /// The facts of one ping. Everything about the caller is here whole: `Asking` decides what of it leaves.
 #[derive(Clone, Copy)]
@@ -76,8 +78,8 @@ pub struct Asking {
     personal_tags: Vec<String>,
     show_floor: bool,
     min_duration: Duration,
-    host_header: String,
-    path: String,
+    /// The request up to the number that says how long its body is.
+    head: Vec<u8>,
     pseudonyms: Pseudonyms,
 }
 
@@ -90,8 +92,14 @@ impl Asking {
             personal_tags: buyer.personal_tags.iter().map(|key| key.to_ascii_lowercase()).collect(),
             show_floor: buyer.show_floor,
             min_duration: target.min_duration,
-            host_header: host_header(endpoint),
-            path: endpoint.path.clone(),
+            head: format!(
+                "POST {} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\naccept-encoding: identity\r\n\
+                 user-agent: outcry/{}\r\ncontent-length: ",
+                endpoint.path,
+                host_header(endpoint),
+                env!("CARGO_PKG_VERSION")
+            )
+            .into_bytes(),
             pseudonyms: Pseudonyms::new(key, &buyer.id),
         }
     }
@@ -101,14 +109,44 @@ impl Asking {
         &self.pseudonyms
     }
 
-    /// The `Host` header: the port only where it is not the scheme's own, an IPv6 literal in brackets.
-    pub fn host_header(&self) -> &str {
-        &self.host_header
-    }
-
-    /// Path and query of the request line.
-    pub fn path(&self) -> &str {
-        &self.path
+    /// The whole request as it goes on the wire, in one piece of memory; with a secret it is signed as sent at `now`.
+    ///
+    /// ```text
+    /// POST /v2/bid HTTP/1.1
+    /// host: bids.example.com
+    /// content-type: application/json
+    /// accept-encoding: identity
+    /// user-agent: outcry/0.1.0
+    /// content-length: 417
+    /// webhook-id: 01J…
+    /// webhook-timestamp: 1795165200
+    /// webhook-signature: v1,g0hM9SsE…
+    /// ```
+    pub fn request(&self, ping: &Ping<'_>, secret: Option<&[u8]>, now: Timestamp) -> Vec<u8> {
+        let mut request = Vec::with_capacity(self.head.len() + REQUEST_ROOM);
+        request.extend_from_slice(&self.head);
+        // What depends on the body is written over once the body is there: nearly all have three digits of bytes.
+        let length = request.len();
+        request.extend_from_slice(b"000\r\n");
+        let signed = secret.map(|secret| {
+            let id = format_args!("webhook-id: {}\r\n", ping.ping_id);
+            let at = format_args!("webhook-timestamp: {}\r\nwebhook-signature: ", now.seconds());
+            write!(request, "{id}{at}").expect("memory takes every write");
+            let signature = request.len();
+            request.extend_from_slice(&[b'-'; sign::SIGNATURE_LEN]);
+            request.extend_from_slice(b"\r\n");
+            (secret, signature)
+        });
+        request.extend_from_slice(b"\r\n");
+        let body = request.len();
+        self.render(ping, &mut request);
+        if let Some((secret, signature)) = signed {
+            let of_body = sign::sign(secret, &ping.ping_id.to_string(), now.seconds(), &request[body..]);
+            request[signature..signature + sign::SIGNATURE_LEN].copy_from_slice(&of_body);
+        }
+        let bytes = request.len() - body;
+        request.splice(length..length + 3, bytes.to_string().into_bytes());
+        request
     }
 
     /// Appends the JSON body of the ping, keys in the order of the bid contract, absent facts left out.
@@ -121,7 +159,7 @@ impl Asking {
     pub fn render(&self, ping: &Ping<'_>, into: &mut Vec<u8>) {
         let mut body = Object::open(into);
         body.bare("version", CONTRACT_VERSION);
-        body.text("ping_id", &ping.ping_id.to_string());
+        body.plain("ping_id", ping.ping_id);
         body.bare("deadline_ms", ping.deadline_ms);
         body.bare("test", ping.test);
         body.text("campaign", ping.campaign.as_str());
@@ -134,7 +172,7 @@ impl Asking {
         self.render_tags(ping, body.key("tags"));
         body.text("currency", ping.currency);
         if let Some(floor) = ping.floor.filter(|_| self.show_floor) {
-            body.text("floor", &floor.to_string());
+            body.plain("floor", floor);
         }
         body.bare("min_duration_s", self.min_duration.as_secs());
         body.text("at", &ping.at.to_the_second());
@@ -222,6 +260,11 @@ impl<'a> Object<'a> {
 
     fn text(&mut self, key: &str, text: &str) {
         quote(text, self.key(key));
+    }
+
+    /// Writes a string that needs no escapes: an id or an amount of ours.
+    fn plain(&mut self, key: &str, text: impl fmt::Display) {
+        write!(self.key(key), "\"{text}\"").expect("memory takes every write");
     }
 
     fn text_if(&mut self, key: &str, text: Option<&str>) {

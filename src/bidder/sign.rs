@@ -7,15 +7,18 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+/// Bytes of a signature: `v1,` and the base64 of 32 bytes.
+pub const SIGNATURE_LEN: usize = 3 + 44;
+
 /// The `webhook-signature` header of a message: `v1,` and the base64 of HMAC-SHA256 over `{id}.{unix_seconds}.{body}`.
 ///
 /// `id` and `unix_seconds` are the `webhook-id` and `webhook-timestamp` headers as sent; `secret` is the key itself,
 /// already decoded from its `whsec_…` form; `body` is the exact bytes on the wire.
-pub fn sign(secret: &[u8], id: &str, unix_seconds: i64, body: &[u8]) -> String {
+pub fn sign(secret: &[u8], id: &str, unix_seconds: i64, body: &[u8]) -> [u8; SIGNATURE_LEN] {
     let seconds = unix_seconds.to_string();
     let digest = keyed(secret, &[id.as_bytes(), b".", seconds.as_bytes(), b".", body]);
-    let mut signature = String::from("v1,");
-    STANDARD.encode_string(digest, &mut signature);
+    let mut signature = *b"v1,--------------------------------------------";
+    STANDARD.encode_slice(digest, &mut signature[3..]).expect("32 bytes are 44 characters");
     signature
 }
 
@@ -47,6 +50,6 @@ mod tests {
         let secret = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("base64");
         let signature =
             sign(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#);
-        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        assert_eq!(signature, *b"v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 }

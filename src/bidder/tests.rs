@@ -154,6 +154,39 @@ fn a_ping_is_the_one_of_the_contract() {
 }
 
 #[test]
+fn a_request_is_its_head_and_body_in_one() {
+    let signed_at = Timestamp::parse("2026-11-20T09:00:01Z").expect("a moment");
+    // Bodies of three digits of bytes, and of four and five.
+    for (more, digits) in [(0, 3), (2_000, 4), (20_000, 5)] {
+        let (facts, vertical) = (Facts::new(&[]), "v".repeat(more));
+        let ping = Ping { vertical: &vertical, ..facts.ping() };
+        for secret in [None, Some(b"secret".as_slice())] {
+            let request = asking("token").request(&ping, secret, signed_at);
+            let request = String::from_utf8(request).expect("UTF-8");
+            let (head, body) = request.split_once("\r\n\r\n").expect("an empty line");
+            assert_eq!(body, rendered(&asking("token"), &ping));
+            assert_eq!(body.len().to_string().len(), digits);
+            let id = ping.ping_id.to_string();
+            let signature = sign::sign(b"secret", &id, signed_at.seconds(), body.as_bytes());
+            let signed = format!(
+                "\r\nwebhook-id: {id}\r\nwebhook-timestamp: 1795165201\r\nwebhook-signature: {}",
+                String::from_utf8_lossy(&signature)
+            );
+            assert_eq!(
+                head,
+                format!(
+                    "POST /v2/bid?seat=7 HTTP/1.1\r\nhost: bids.example.com\r\ncontent-type: application/json\r\n\
+                     accept-encoding: identity\r\nuser-agent: outcry/{}\r\ncontent-length: {}{}",
+                    env!("CARGO_PKG_VERSION"),
+                    body.len(),
+                    if secret.is_some() { signed.as_str() } else { "" }
+                )
+            );
+        }
+    }
+}
+
+#[test]
 fn each_policy_says_what_it_may_about_the_caller() {
     let token = r#"{"area_code":"512","state":"TX","zip3":"787","token":"k1:9f"}"#;
     let full = r#"{"area_code":"512","state":"TX","zip3":"787","token":"k1:9f","number":"+15125550123","zip":"78701"}"#;
@@ -381,6 +414,9 @@ fn the_host_header_names_ports_only_where_needed() {
         };
         let asking =
             Asking::compile(b"exchange-key", &buyer(Disclosure::Token), &target(&endpoint), &endpoint);
-        assert_eq!((asking.host_header(), asking.path()), (header, "/v2/bid?seat=7"), "{row}");
+        let head = format!("POST /v2/bid?seat=7 HTTP/1.1\r\nhost: {header}\r\n");
+        let facts = Facts::new(&[]);
+        let request = asking.request(&facts.ping(), None, Timestamp::default());
+        assert!(request.starts_with(head.as_bytes()), "{row}: {}", String::from_utf8_lossy(&request));
     }
 }

@@ -151,6 +151,10 @@ pub struct Limits {
     pub live_calls: usize,
     /// Most targets pinged in one auction.
     pub auction_fan_out: usize,
+    /// How late a worker may be to begin auctions; beyond it the static answer is given.
+    pub auction_delay: Duration,
+    /// How late a worker may be to answer at all; beyond it calls are refused.
+    pub answer_delay: Duration,
 }
 
 /// How buyers are asked.
@@ -329,6 +333,7 @@ fn store(r: &Reader<'_>, base: &Path, env: Env<'_>) -> Store {
 
 fn limits(r: &Reader<'_>) -> Limits {
     let millis = |key, default| r.field(key).millis(100..=120_000).unwrap_or(Duration::from_millis(default));
+    let late = |key, default| r.field(key).millis(1..=60_000).unwrap_or(Duration::from_millis(default));
     Limits {
         head: millis("head_ms", 5_000),
         body: millis("body_ms", 5_000),
@@ -337,6 +342,8 @@ fn limits(r: &Reader<'_>) -> Limits {
         decisions: r.field("decisions").whole(1..=1_000_000).unwrap_or(10_000),
         live_calls: r.field("live_calls").whole(1..=10_000_000).unwrap_or(200_000),
         auction_fan_out: r.field("auction_fan_out").whole(1..=10_000).unwrap_or(100),
+        auction_delay: late("auction_delay_ms", 5),
+        answer_delay: late("answer_delay_ms", 100),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use load::bidders::{Behaviour, Bidders, Latency, NoBidForm, Script};
-use load::carriers::{CallerArea, CarrierKey, Plan, Talk};
+use load::carriers::{Arrivals, CallerArea, CarrierKey, Plan, Talk};
 use sha2::{Digest, Sha256};
 
 use super::DemoError;
@@ -194,7 +194,7 @@ fn with_keys(text: &str, carriers: &mut Vec<CarrierKey>) -> String {
             let key = hex(&random_bytes::<16>());
             let digest = hex(&Sha256::digest(key.as_bytes()));
             out.push_str(&format!("key_digest = \"sha256:{digest}\"\n"));
-            carriers.push(CarrierKey { id: id.to_owned(), key });
+            carriers.push(CarrierKey { id: id.to_owned(), key, ..CarrierKey::default() });
         } else {
             out.push_str(line);
             out.push('\n');
@@ -215,7 +215,7 @@ pub(super) fn calls(
     let first = carriers.first()?.clone();
     let mut plan = Plan::new(base_url, first, numbers);
     plan.carriers = carriers;
-    plan.calls_per_second = per_second;
+    plan.arrivals = Arrivals::Poisson(per_second);
     plan.seed = seed;
     plan.talk = Talk { median_s: 120.0, sigma: 0.8, cap_s: 1_800 };
     let areas = ["512", "303", "718", "213", "305", "602", "312", "404", "206", "615", "713", "917"];

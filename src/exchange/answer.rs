@@ -24,7 +24,8 @@ use crate::records::row::{DecidedRow, EndFacts, EndedRow, Row};
 use crate::routing::ring_tree::Step;
 use crate::state::calls::{Answer, Live, Offered, Taker, Ticket};
 use crate::state::rest::{Ahead, Rest, STANDING_MAX, Standing};
-use crate::telemetry::event;
+use crate::telemetry::event::{self, Asked};
+use crate::telemetry::stage::Stage;
 
 /// How long after a decision its answer may be acted on, where no bid's life ends sooner: the slack of a hold.
 const ANSWER_LIFE: Duration = Duration::from_secs(20);
@@ -71,7 +72,8 @@ impl Worker {
     ) {
         let exchange = &self.exchange;
         let now = exchange.clock.now();
-        let own = decided.own_before + now.since(decided.own_since);
+        let mut laps = decided.laps;
+        laps.end(Stage::Hold, now);
         let mut reply = self.reply(ctx, &prepared, &decided, now);
         let taken = decided.taken.take();
         let mut row = decided_row(ctx, &prepared, taken.as_ref(), &reply, exchange.rules.caller_key.clone());
@@ -96,13 +98,12 @@ impl Worker {
         }
         exchange.watch(ctx.call_id, &mut live, now);
         exchange.state.calls.open(ctx.call_id, live);
-        let took = exchange.clock.now().since(ctx.arrived);
-        reply.decided_us = took.as_micros() as u64;
+        reply.decided_us = exchange.clock.now().since(ctx.arrived).as_micros() as u64;
         ticket.finish(self.answer(ctx.carrier(), &reply, ctx.about));
-        row.decided_us = reply.decided_us;
-        row.overhead_us = decided.measured.then_some(own.as_micros() as u64);
-        let own = (decided.pinged && decided.measured).then_some(own);
-        event::decision_made(row.keys.campaign.as_ref(), reply.basis, reply.reason, took, own);
+        laps.end(Stage::Answer, exchange.clock.now());
+        row.decided_us = laps.whole().as_micros() as u64;
+        row.overhead_us = (decided.asked != Asked::Cold).then_some(laps.own().as_micros() as u64);
+        event::decision_made(row.keys.campaign.as_ref(), reply.basis, reply.reason, &laps, decided.asked);
         rows.insert(0, Row::Decided(Box::new(row)));
         self.record(ctx, rows, prepared.trail, decided.out);
     }

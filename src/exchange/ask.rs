@@ -3,21 +3,16 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::Request;
-use hyper::header::{ACCEPT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
-
 use super::Worker;
 use super::decide::Ctx;
 use super::linger::StillOut;
 use super::subject::Subject;
 use super::trail::Trail;
 use crate::auction::{Auction, Entrant, Offer, Progress, Ranking, Rules, Unplaced};
-use crate::bidder::{Ping, sign};
+use crate::bidder::Ping;
 use crate::domain::catalog::{Disclosure, Pricing};
 use crate::domain::plan::AuctionNode;
-use crate::domain::{Money, PingId, Reason, Target, TargetIx, Timestamp};
+use crate::domain::{Money, Reason, Target, TargetIx, Timestamp};
 use crate::ping::{Ask, Asked, Close};
 use crate::runtime::Clock;
 
@@ -308,34 +303,8 @@ impl Worker {
             floor: Some(floor.max(target.floor)),
             at: ctx.arrived,
         };
-        let mut body = Vec::with_capacity(512);
-        asking.render(&facts, &mut body);
-        let request =
-            signed(asking, configured.secret.as_ref().map(|secret| secret.0.as_slice()), ping, now, body);
+        let secret = configured.secret.as_ref().map(|secret| secret.0.as_slice());
+        let request = asking.request(&facts, secret, now);
         Some(Ask { entrant, target: ix, ping, endpoint, health, request })
     }
-}
-
-fn signed(
-    asking: &crate::bidder::Asking,
-    secret: Option<&[u8]>,
-    ping: PingId,
-    now: Timestamp,
-    body: Vec<u8>,
-) -> Request<Full<Bytes>> {
-    let id = ping.to_string();
-    let mut request = Request::post(asking.path())
-        .header(HOST, asking.host_header())
-        .header(CONTENT_TYPE, "application/json")
-        .header(ACCEPT_ENCODING, "identity")
-        .header(USER_AGENT, concat!("outcry/", env!("CARGO_PKG_VERSION")));
-    if let Some(secret) = secret {
-        request = request
-            .header("webhook-id", &id)
-            .header("webhook-timestamp", now.seconds())
-            .header("webhook-signature", sign::sign(secret, &id, now.seconds(), &body));
-    }
-    request
-        .body(Full::new(Bytes::from(body)))
-        .expect("configured paths and hosts were checked when they were loaded")
 }

@@ -26,6 +26,7 @@ use crate::routing::ring_tree::{Step, walk};
 use crate::routing::{Facts, Verdict, screen};
 use crate::state::calls::{Answer, Begin, CallKey, Ticket, wait};
 use crate::telemetry::event;
+use crate::telemetry::stage::{Laps, Stage};
 
 /// Kept free between the end of an auction and the carrier's ceiling, for holding and answering.
 const AFTER_AUCTION: Duration = Duration::from_millis(100);
@@ -110,6 +111,8 @@ pub(super) struct Prepared<'a> {
     pub(super) static_answer: Vec<(usize, TargetIx, Offer)>,
     /// Why the whole call goes to the terminal action without trying anybody.
     pub(super) barred: Option<Reason>,
+    /// What it took so far.
+    pub(super) laps: Laps,
 }
 
 impl Worker {
@@ -196,6 +199,8 @@ impl Worker {
 
     /// Everything that can be known without asking anybody.
     pub(super) fn prepare<'a>(&self, ctx: &'a Ctx, subject: Subject<'a>, way: Way<'a>) -> Prepared<'a> {
+        let mut laps = Laps::since(ctx.arrived);
+        laps.end(Stage::Read, self.exchange.clock.now());
         let snapshot = &ctx.in_force.snapshot;
         let catalog = &snapshot.catalog;
         let campaign = subject.campaign(catalog);
@@ -224,11 +229,12 @@ impl Worker {
                 trail.close(target, reason, None, None);
             }
             let static_answer = Vec::new();
-            return Prepared { subject, way, trail, bars, static_answer, barred };
+            return Prepared { subject, way, trail, bars, static_answer, barred, laps };
         }
         self.screen(ctx, &subject, &mut trail);
         let static_answer = self.static_answer(ctx, &way.walk, bars, &mut trail);
-        Prepared { subject, way, trail, bars, static_answer, barred }
+        laps.end(Stage::Prepare, self.exchange.clock.now());
+        Prepared { subject, way, trail, bars, static_answer, barred, laps }
     }
 
     /// Refuses every target that may not take the call: first by what the catalog says, then by capacity.

@@ -3,6 +3,7 @@
 //! Each story calls the named steps of the engines and the parts of the shell in order. What is decided is in `routing`,
 //! `auction`, `capacity`, `call` and `billing`; who speaks which bytes is in `carrier` and `bidder`.
 
+pub mod admission;
 mod answer;
 mod ask;
 pub mod decide;
@@ -18,6 +19,7 @@ pub mod sweep;
 mod trail;
 pub mod unknown;
 
+pub use admission::{Admitted, Delays};
 pub use ask::Asking;
 
 use std::sync::Arc;
@@ -48,6 +50,8 @@ pub struct Rules {
     pub decisions: usize,
     /// Most targets asked in one auction.
     pub auction_fan_out: usize,
+    /// How late a worker may be for what.
+    pub delays: Delays,
     /// How long an answer stays in memory after its call's end.
     pub keep_ended: Duration,
     /// How long an end without a talk time waits for reports that explain it.
@@ -145,6 +149,11 @@ impl Worker {
     /// A worker that decides nothing yet.
     pub fn new(exchange: Arc<Exchange>, pinger: Pinger) -> Worker {
         Worker { exchange, pinger, deciding: Arc::default() }
+    }
+
+    /// What it takes on now.
+    pub fn admitted(&self) -> Admitted {
+        self.exchange.rules.delays.admitted(self.pinger.pulse.standing())
     }
 
     /// Whether decisions or late replies are still owed their records.

@@ -5,10 +5,11 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::admission::Admitted;
 use super::ask::Run;
 use super::decide::{Ctx, Prepared};
 use super::linger::StillOut;
@@ -24,7 +25,8 @@ use crate::domain::schedule::day_window;
 use crate::domain::{Catalog, Reason, TargetIx, Timestamp};
 use crate::routing::ring_tree::Step;
 use crate::state::capacity::HoldGuard;
-use crate::telemetry::event;
+use crate::telemetry::event::{self, Asked};
+use crate::telemetry::stage::{Laps, Stage};
 
 /// An offer that was beaten, and what an answer by it rests on.
 pub(super) type Beaten = (TargetIx, Ranked, &'static str);
@@ -55,12 +57,9 @@ pub(super) struct Decided {
     pub(super) beaten: Vec<Beaten>,
     /// Pings that are out.
     pub(super) out: Option<StillOut>,
-    /// Ours alone: until the last ping was written, and from the event that ended the auction.
-    pub(super) own_before: Duration,
-    pub(super) own_since: Timestamp,
-    pub(super) pinged: bool,
-    /// No connection had to be opened for it: only then its own share is a measurement.
-    pub(super) measured: bool,
+    /// What it took so far.
+    pub(super) laps: Laps,
+    pub(super) asked: Asked,
 }
 
 impl Worker {
@@ -87,10 +86,8 @@ impl Worker {
             walked: 0,
             beaten: Vec::new(),
             out: None,
-            own_before: Duration::ZERO,
-            own_since: ctx.arrived,
-            pinged: false,
-            measured: true,
+            laps: prepared.laps,
+            asked: Asked::Nobody,
         };
         if prepared.barred.is_some() {
             return decided;
@@ -99,8 +96,7 @@ impl Worker {
         if decided.taken.is_some() {
             return decided;
         }
-        let slot = Arc::clone(&self.exchange.slots).try_acquire_owned();
-        let asking = if slot.is_ok() { ctx.asking } else { Asking::Overload };
+        let (asking, _slot) = self.may_ask(ctx, prepared);
         for (at, step) in prepared.way.walk.clone() {
             decided.walked += 1;
             decided.taken = match step {
@@ -118,6 +114,28 @@ impl Worker {
         decided
     }
 
+    /// Whether this step's auctions ask, and the place they need among decisions with pings, for as long as it is taken.
+    fn may_ask(&self, ctx: &Ctx, prepared: &Prepared<'_>) -> (Asking, Option<OwnedSemaphorePermit>) {
+        let is_asked = |ix: &TargetIx| ctx.in_force.health[ix.at()].is_some() && prepared.trail.is_open(*ix);
+        let mut steps = prepared.way.walk.iter().map(|(_, step)| step);
+        let has_bidders =
+            steps.any(|step| matches!(step, Step::Auction(node) if node.members.iter().any(is_asked)));
+        if ctx.asking != Asking::Open || !has_bidders {
+            return (ctx.asking, None);
+        }
+        if self.admitted() != Admitted::Auctions {
+            event::auctions_shed("delay");
+            return (Asking::Overload, None);
+        }
+        match Arc::clone(&self.exchange.slots).try_acquire_owned() {
+            Ok(slot) => (Asking::Open, Some(slot)),
+            Err(_) => {
+                event::auctions_shed("decisions");
+                (Asking::Overload, None)
+            }
+        }
+    }
+
     /// Splits the time so far into ours and the buyers': an auction that asked nobody was all ours, and of one that had
     /// to open connections nobody can say.
     fn note_run(run: &Run, decided: &mut Decided) {
@@ -125,12 +143,10 @@ impl Worker {
             return;
         }
         let written = run.written();
-        if let Some(written) = written {
-            decided.own_before += written.last.since(decided.own_since);
-        }
-        decided.measured &= written.is_some_and(|written| written.all_warm);
-        decided.own_since = run.closed;
-        decided.pinged = true;
+        decided.laps.end(Stage::Ask, written.map_or(run.closed, |written| written.last));
+        decided.laps.end(Stage::Wait, run.closed);
+        let all_warm = written.is_some_and(|written| written.all_warm);
+        decided.asked = if all_warm && decided.asked != Asked::Cold { Asked::Warm } else { Asked::Cold };
     }
 
     /// Tries the static answer's targets of the chosen steps, in order.
@@ -274,10 +290,8 @@ impl Worker {
             walked: prepared.way.walk.len(),
             beaten: Vec::new(),
             out: None,
-            own_before: Duration::ZERO,
-            own_since: ctx.arrived,
-            pinged: false,
-            measured: true,
+            laps: prepared.laps,
+            asked: Asked::Nobody,
         }
     }
 }

@@ -6,8 +6,8 @@ use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 
-use super::Served;
 use super::reply::{Answer, body, json};
+use super::{Served, room};
 use crate::auction::bid::clean_note;
 use crate::carrier::StepEnd;
 use crate::carrier::generic::{self, CarrierEvent, CarrierFault};
@@ -22,6 +22,7 @@ use crate::state::calls::CallKey;
 
 /// `POST /v1/route`. The decision is a task of the exchange: dropping this request does not end it.
 pub(super) async fn route(served: &Served, request: Request<Incoming>) -> Result<Answer, Problem> {
+    room(served)?;
     let exchange = &served.worker.exchange;
     let in_force = exchange.in_force.load_full();
     let catalog = &in_force.snapshot.catalog;

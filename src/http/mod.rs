@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::exchange::Worker;
+use crate::exchange::{Admitted, Worker};
 use crate::listener::{self, Entered, Manners};
 use crate::problem::{Code, Problem};
 use crate::runtime::Shutdown;
@@ -81,6 +81,8 @@ impl Drop for Counted {
 
 /// Runs one worker until the signal to stop and its last connection.
 pub async fn run(served: Served, mut arriving: mpsc::Receiver<HandedOn>) {
+    let pulse = Arc::clone(&served.worker.pinger.pulse);
+    let heart = tokio::spawn(async move { pulse.beat().await });
     let mut connections = JoinSet::new();
     let mut upkeep = tokio::time::interval(UPKEEP);
     upkeep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -105,6 +107,7 @@ pub async fn run(served: Served, mut arriving: mpsc::Receiver<HandedOn>) {
     if tokio::time::timeout(DRAIN, drained).await.is_err() {
         tracing::warn!("a worker stopped with connections or pings still open");
     }
+    heart.abort();
 }
 
 async fn connection(served: Served, handed_on: HandedOn) {
@@ -119,6 +122,16 @@ async fn connection(served: Served, handed_on: HandedOn) {
 pub async fn converse(served: Served, stream: impl AsyncRead + AsyncWrite + Unpin) {
     let service = service_fn(async |request| Ok(answer(&served, request).await));
     listener::converse(stream, &served.manners, &served.shutdown, service).await;
+}
+
+/// Whether there is time for one more call; where there is none, its carrier hears so before the request is read.
+fn room(served: &Served) -> Result<(), Problem> {
+    match served.worker.admitted() {
+        Admitted::Auctions | Admitted::Answers => Ok(()),
+        Admitted::Nothing => {
+            Err(Problem::new(Code::Overloaded, "More calls than can be answered; use the number's fallback."))
+        }
+    }
 }
 
 /// The route table.

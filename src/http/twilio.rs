@@ -9,9 +9,9 @@ use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request};
 
-use super::Served;
 use super::api::{invalid, not_taken, parse_token};
 use super::reply::{Answer, body, nothing, xml};
+use super::{Served, room};
 use crate::call::event::{CallEvent, EventKind};
 use crate::carrier::generic::{CarrierEvent, CarrierFault};
 use crate::carrier::twilio::form::Form;
@@ -63,7 +63,11 @@ pub(super) async fn answer(
         return Err(Problem::new(Code::MethodNotAllowed, "Use POST or GET."));
     }
     match route {
-        ["voice"] => voice(served, admit(served, request).await?).await,
+        ["voice"] => {
+            // Twilio then asks the fallback URL, which is always answered.
+            room(served)?;
+            voice(served, admit(served, request).await?).await
+        }
         ["dial", call, step] => dial(served, admit(served, request).await?, call, step).await,
         ["leg", call, attempt] => leg(served, admit(served, request).await?, call, attempt).await,
         ["status"] => status(served, admit(served, request).await?).await,

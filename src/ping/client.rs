@@ -1,20 +1,16 @@
 //! One worker's connections to bid endpoints: kept warm, last used first, opened ahead of need.
 //!
-//! A connection comes back only when a reply was read to its end, so none is ever reused while it owes one. Dropping the
-//! future of a request closes its connection (hyper does so); whoever wants to keep it keeps the future.
+//! A connection comes back only when a reply was read to its end, so none is ever reused while it owes one. Whoever asks
+//! owns the connection: dropping the question closes it, and whoever wants to keep it keeps the future.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::client::conn::http1;
-use hyper::{Request, Response, StatusCode};
-
 use super::endpoint::{Endpoint, NoAddress};
-use super::wire::{Failure, Reach, check_framing, collect, connect, failure, is_closed};
+use super::opening::Openings;
+use super::wire::{Failure, Reach, Wire};
 use crate::domain::{Reason, Timestamp};
 use crate::runtime::Clock;
 use crate::telemetry::event;
@@ -43,6 +39,7 @@ pub struct Pool {
     /// By serial: what is opened or closed first must not depend on a hash.
     by_endpoint: Mutex<BTreeMap<usize, Shelf>>,
     open: Arc<AtomicUsize>,
+    openings: Openings,
     limits: Limits,
     reach: Reach,
     clock: Clock,
@@ -86,17 +83,8 @@ struct Idle {
 /// A connection that owes nothing.
 #[derive(Debug)]
 struct Connection {
-    sender: http1::SendRequest<Full<Bytes>>,
-    /// Bytes read since the last request was sent.
-    read: Arc<AtomicUsize>,
+    wire: Wire,
     _counted: Counted,
-}
-
-impl Connection {
-    /// Whether nothing came since the last request was sent: a reply that began is that request's reply.
-    fn is_untouched(&self) -> bool {
-        self.read.load(Ordering::Relaxed) == 0
-    }
 }
 
 /// One of the connections allowed in all.
@@ -157,9 +145,10 @@ impl Need {
 
 /// A reply read to its end.
 #[derive(Debug)]
-pub(super) struct Received {
+pub(super) struct Received<'a> {
     pub(super) status: u16,
-    pub(super) body: Vec<u8>,
+    /// In the connection's own buffer; may be overwritten.
+    pub(super) body: &'a mut [u8],
     /// When the request was handed to its connection.
     pub(super) written: Timestamp,
     /// When the last byte was read.
@@ -169,137 +158,95 @@ pub(super) struct Received {
 impl Pool {
     /// Empty. `open` counts the connections of all workers.
     pub fn new(limits: Limits, open: Arc<AtomicUsize>, reach: Reach, clock: Clock) -> Pool {
-        Pool { by_endpoint: Mutex::new(BTreeMap::new()), open, limits, reach, clock }
+        let openings = Openings::default();
+        Pool { by_endpoint: Mutex::new(BTreeMap::new()), open, openings, limits, reach, clock }
     }
 
-    /// Sends a request and reads the reply to its end. Not sent when no connection is up before `until`. A connection
-    /// that the peer closed while it lay idle is replaced once. `written` is told when, and whether a
-    /// connection was waiting.
-    pub(super) async fn exchange(
-        self: &Arc<Self>,
+    /// Sends a request and reads the reply to its end; `judge` says what it is worth. Not sent when no connection is up
+    /// before `until`. A connection that the peer closed while it lay idle is replaced once. `written` is told when, and
+    /// whether a connection was waiting.
+    pub(super) async fn exchange<T>(
+        &self,
         endpoint: &Arc<Endpoint>,
-        request: Request<Full<Bytes>>,
+        request: &[u8],
         until: Timestamp,
         written: impl Fn(Timestamp, bool),
-    ) -> Result<Received, Failure> {
-        let in_use = self.use_one(endpoint);
-        let mut request = request;
-        for reused in [true, false] {
-            let mut connection = match if reused { self.take_idle(endpoint) } else { None } {
+        judge: impl FnOnce(Received<'_>) -> T,
+    ) -> Result<T, Failure> {
+        let mut now = self.clock.now();
+        let (in_use, mut waiting) = self.use_one(endpoint, now);
+        loop {
+            let is_reused = waiting.is_some();
+            let mut connection = match waiting.take() {
                 Some(connection) => connection,
-                None if reused => continue,
-                None => self.open(endpoint, Opened::InAuction).await?,
+                None => {
+                    // Boxed: nearly every ping is a question on a connection that waits, and should be no larger.
+                    let opened = Box::pin(self.open(endpoint, Opened::InAuction)).await?;
+                    now = self.clock.now();
+                    opened
+                }
             };
-            let sent = self.clock.now();
-            if sent >= until {
-                self.put_back(endpoint, connection);
+            if now >= until {
+                in_use.give_back(connection, now);
                 return Err(Failure::noted(Reason::Connect, "not connected before the deadline"));
             }
-            // Kept for the one case in which the peer had closed a connection before it could read anything.
-            let again = reused.then(|| request.clone());
-            written(sent, reused);
-            connection.read.store(0, Ordering::Relaxed);
-            match connection.sender.try_send_request(request).await {
-                Ok(response) => {
-                    let received = self.read(response, sent).await?;
-                    drop(in_use);
-                    self.put_back(endpoint, connection);
-                    return Ok(received);
-                }
-                Err(mut error) => {
-                    let was_sent = error.take_message().is_none();
-                    let may_repeat = !was_sent || connection.is_untouched() && is_closed(error.error());
-                    match again.filter(|_| may_repeat) {
-                        Some(again) => request = again,
-                        None => return Err(failure(error.error())),
-                    }
-                }
+            written(now, is_reused);
+            let whole = match connection.wire.ask(request).await {
+                Ok(whole) => whole,
+                // Closed before it could read anything: the one case in which a ping is sent again.
+                Err(broken) if is_reused && broken.is_unanswered => continue,
+                Err(broken) => return Err(broken.failure),
+            };
+            let read = self.clock.now();
+            let body = connection.wire.body(&whole);
+            let judged = judge(Received { status: whole.status, body, written: now, read });
+            if whole.is_kept {
+                in_use.give_back(connection, read);
             }
+            return Ok(judged);
         }
-        Err(Failure::noted(Reason::Disconnected, "the connection was closed"))
-    }
-
-    async fn read(
-        &self,
-        response: Response<hyper::body::Incoming>,
-        written: Timestamp,
-    ) -> Result<Received, Failure> {
-        let status = response.status();
-        check_framing(response.headers())?;
-        let body = match status {
-            StatusCode::NO_CONTENT => Vec::new(),
-            _ => collect(response.into_body()).await?,
-        };
-        Ok(Received { status: status.as_u16(), body, written, read: self.clock.now() })
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Shelf>> {
         self.by_endpoint.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with_shelf<R>(&self, endpoint: &Arc<Endpoint>, with: impl FnOnce(&mut Shelf) -> R) -> R {
+    /// Counts one more in use; with the connection that was used last, of those that wait.
+    fn use_one(&self, endpoint: &Arc<Endpoint>, now: Timestamp) -> (InUse<'_>, Option<Connection>) {
         let mut shelves = self.lock();
-        with(shelves.entry(endpoint.serial).or_insert_with(|| Shelf {
+        let shelf = shelves.entry(endpoint.serial).or_insert_with(|| Shelf {
             endpoint: Arc::clone(endpoint),
             idle: VecDeque::new(),
             in_use: 0,
             opening: 0,
             need: Need { seconds: VecDeque::new() },
-        }))
-    }
-
-    fn use_one(self: &Arc<Self>, endpoint: &Arc<Endpoint>) -> InUse {
-        let now = self.clock.now();
-        self.with_shelf(endpoint, |shelf| {
-            shelf.in_use += 1;
-            shelf.need.note(shelf.in_use, now);
         });
-        InUse { pool: Arc::clone(self), serial: endpoint.serial }
-    }
-
-    fn take_idle(&self, endpoint: &Arc<Endpoint>) -> Option<Connection> {
-        self.with_shelf(endpoint, |shelf| {
-            while let Some(idle) = shelf.idle.pop_back() {
-                if idle.connection.sender.is_ready() {
-                    return Some(idle.connection);
-                }
-            }
-            None
-        })
-    }
-
-    /// Shelves the connection once hyper says it is ready again; a reply that ended it ends here.
-    fn put_back(self: &Arc<Self>, endpoint: &Arc<Endpoint>, mut connection: Connection) {
-        if connection.sender.is_ready() {
-            let since = self.clock.now();
-            self.with_shelf(endpoint, |shelf| shelf.idle.push_back(Idle { connection, since }));
-            return;
-        }
-        let (pool, endpoint) = (Arc::clone(self), Arc::clone(endpoint));
-        tokio::spawn(async move {
-            let ready = tokio::time::timeout(pool.limits.connect, connection.sender.ready()).await;
-            if matches!(ready, Ok(Ok(()))) {
-                let since = pool.clock.now();
-                pool.with_shelf(&endpoint, |shelf| shelf.idle.push_back(Idle { connection, since }));
-            }
-        });
+        shelf.in_use += 1;
+        shelf.need.note(shelf.in_use, now);
+        // Whoever said something meanwhile said it to nobody, and whoever left is gone.
+        let waiting = std::iter::from_fn(|| shelf.idle.pop_back())
+            .map(|idle| idle.connection)
+            .find_map(|mut connection| connection.wire.is_quiet().then_some(connection));
+        (InUse { pool: self, serial: endpoint.serial, is_over: false }, waiting)
     }
 
     async fn open(&self, endpoint: &Arc<Endpoint>, when: Opened) -> Result<Connection, Failure> {
+        let opening = self.openings.begin(when == Opened::InAuction, self.clock.now())?;
         let counted = self.count_one(when)?;
         let address = endpoint.address(self.clock.now()).map_err(|why| match why {
             NoAddress::Unknown => Failure::noted(Reason::Dns, "the name does not resolve"),
             NoAddress::Refused => Failure::noted(Reason::Dns, "the address is closed to pings"),
         })?;
-        let sender =
-            match tokio::time::timeout(self.limits.connect, connect(&self.reach, endpoint, address)).await {
-                Ok(connected) => connected,
-                Err(_) => Err(Failure::noted(Reason::Connect, "no connection in time")),
-            };
-        endpoint.connected(sender.is_ok());
-        let (sender, read) = sender?;
+        let connecting = Wire::connect(&self.reach, endpoint, address);
+        let wire = match tokio::time::timeout(self.limits.connect, connecting).await {
+            Ok(connected) => connected,
+            Err(_) => Err(Failure::noted(Reason::Connect, "no connection in time")),
+        };
+        drop(opening);
+        endpoint.connected(wire.is_ok());
+        let wire = wire?;
         event::connection_opened(&endpoint.buyer, when.as_str());
-        Ok(Connection { sender, read, _counted: counted })
+        Ok(Connection { wire, _counted: counted })
     }
 
     /// Room for one more connection; for one that an auction waits for, made if need be by closing the one that lay idle
@@ -332,7 +279,7 @@ impl Pool {
         let mut wanted = Vec::new();
         self.lock().retain(|_, shelf| {
             let oldest = now.before(self.limits.idle);
-            shelf.idle.retain(|idle| idle.since > oldest && !idle.connection.sender.is_closed());
+            shelf.idle.retain_mut(|idle| idle.since > oldest && idle.connection.wire.is_quiet());
             let need = shelf.need.connections(now);
             let have = shelf.idle.len() + shelf.in_use + shelf.opening;
             // Where the last attempt failed, only a ping that needs a connection tries again.
@@ -346,9 +293,10 @@ impl Pool {
             let pool = Arc::clone(self);
             tokio::spawn(async move {
                 let opened = pool.open(&endpoint, Opened::Ahead).await;
-                pool.with_shelf(&endpoint, |shelf| shelf.opening = shelf.opening.saturating_sub(1));
-                if let Ok(connection) = opened {
-                    pool.put_back(&endpoint, connection);
+                let since = pool.clock.now();
+                if let Some(shelf) = pool.lock().get_mut(&endpoint.serial) {
+                    shelf.opening = shelf.opening.saturating_sub(1);
+                    shelf.idle.extend(opened.ok().map(|connection| Idle { connection, since }));
                 }
             });
         }
@@ -361,13 +309,30 @@ impl Pool {
 }
 
 /// A ping that is out.
-struct InUse {
-    pool: Arc<Pool>,
+struct InUse<'a> {
+    pool: &'a Pool,
     serial: usize,
+    is_over: bool,
 }
 
-impl Drop for InUse {
+impl InUse<'_> {
+    /// Shelves its connection for the next; one on which more came is closed.
+    fn give_back(mut self, mut connection: Connection, now: Timestamp) {
+        connection.wire.rest();
+        let is_quiet = connection.wire.is_quiet();
+        self.is_over = true;
+        if let Some(shelf) = self.pool.lock().get_mut(&self.serial) {
+            shelf.in_use = shelf.in_use.saturating_sub(1);
+            shelf.idle.extend(is_quiet.then_some(Idle { connection, since: now }));
+        }
+    }
+}
+
+impl Drop for InUse<'_> {
     fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
         if let Some(shelf) = self.pool.lock().get_mut(&self.serial) {
             shelf.in_use = shelf.in_use.saturating_sub(1);
         }

@@ -18,6 +18,15 @@ pub const MISSES_MAX: u32 = 5;
 /// Least time between two probes of one target, over all workers.
 pub const PROBE_EVERY: Duration = Duration::from_millis(250);
 
+/// A worker that was no later than this has read what was there.
+const LATE_MAX: Duration = Duration::from_millis(10);
+
+/// Whether a ping without a reply by `now` may be missed through our own fault: the worker was so `late` lately that what
+/// came before the deadline may not have been read yet. Reading takes a second turn after the one that learns of it.
+pub fn may_be_ours(late: Duration, now: Timestamp, closes: Timestamp) -> bool {
+    late > LATE_MAX && now >= closes && now.before(late * 2) < closes
+}
+
 /// The record of one target.
 #[derive(Debug)]
 pub struct Health {
@@ -175,6 +184,28 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_a_late_worker_did_not_read_is_no_miss() {
+        // How late it was lately, when the miss would be booked, and whether it may be ours; the auction closed at 300.
+        let table = "
+            0    300  no
+            2    301  no      # as timers are
+            10   305  no
+            11   300  may_be
+            11   321  may_be
+            11   322  no      # had it been there, it would have been read
+            80   330  may_be
+            80   299  no      # it failed before the deadline
+            80   1300 no      # the linger is over";
+        let rows = table.lines().filter_map(|row| row.split('#').next()).map(str::trim);
+        for row in rows.filter(|row| !row.is_empty()) {
+            let words: Vec<&str> = row.split_whitespace().collect();
+            let late = at(words[0]).since(at("0"));
+            let expected = words[2] == "may_be";
+            assert_eq!(may_be_ours(late, at(words[1]), at("300")), expected, "{row}");
         }
     }
 

@@ -8,32 +8,32 @@ pub mod client;
 pub mod egress;
 pub mod endpoint;
 pub mod health;
+mod opening;
 mod outstanding;
+mod reply;
+mod round;
 pub mod wire;
 
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use http_body_util::Full;
-use hyper::Request;
 
 use crate::auction::bid::Reply;
 use crate::auction::{Auction, Progress};
-use crate::bidder::reply::{Terms, read};
-use crate::domain::{PingId, Reason, TargetIx, Timestamp};
+use crate::domain::{PingId, TargetIx, Timestamp};
 use crate::runtime::Clock;
+use crate::runtime::pulse::Pulse;
 use crate::snapshot::Snapshot;
-use crate::telemetry::event;
 use client::Pool;
 use endpoint::Endpoint;
 use health::Health;
 pub use outstanding::{Late, Outstanding};
+use round::Round;
 
 /// One question, ready to be sent.
 #[derive(Debug)]
@@ -48,8 +48,8 @@ pub struct Ask {
     pub endpoint: Arc<Endpoint>,
     /// Where it is booked whether a reply came in time.
     pub health: Arc<Health>,
-    /// What it says.
-    pub request: Request<Full<Bytes>>,
+    /// What it says: the request as it goes on the wire, head and body.
+    pub request: Vec<u8>,
 }
 
 /// What came back for one question.
@@ -91,10 +91,9 @@ type Asking = Pin<Box<dyn Future<Output = Answered> + Send>>;
 pub struct Asked {
     pinger: Pinger,
     pings: FuturesUnordered<Asking>,
-    closes: Timestamp,
+    round: Arc<Round>,
     /// Read to its end between the deadline and the moment the timer told of it.
     just_missed: Vec<Answered>,
-    written: Arc<Written>,
     latencies: Vec<(usize, Duration)>,
 }
 
@@ -103,6 +102,8 @@ pub struct Asked {
 pub struct Pinger {
     /// Its connections.
     pub pool: Arc<Pool>,
+    /// How late its worker is.
+    pub pulse: Arc<Pulse>,
     clock: Clock,
     linger: Duration,
     lingering: Arc<AtomicUsize>,
@@ -112,7 +113,8 @@ pub struct Pinger {
 impl Pinger {
     /// A worker's own. `linger` is how long an outstanding ping keeps its connection, at most `lingering_max` at once.
     pub fn new(pool: Arc<Pool>, clock: Clock, linger: Duration, lingering_max: usize) -> Pinger {
-        Pinger { pool, clock, linger, lingering: Arc::default(), lingering_max }
+        let pulse = Arc::new(Pulse::new(clock.clone()));
+        Pinger { pool, pulse, clock, linger, lingering: Arc::default(), lingering_max }
     }
 
     /// Pings of this worker that linger now.
@@ -122,16 +124,20 @@ impl Pinger {
 
     /// Asks everybody at once; the pings leave with the first `gather`.
     pub fn ask(&self, snapshot: &Arc<Snapshot>, asks: Vec<Ask>, closes: Timestamp) -> Asked {
-        let written = Arc::new(Written::default());
+        let watched = asks.iter().map(|one| Arc::clone(&one.health));
+        let pool = Arc::clone(&self.pool);
+        let round = Arc::new(Round::new(
+            pool,
+            Arc::clone(snapshot),
+            self.clock.clone(),
+            Arc::clone(&self.pulse),
+            watched,
+            closes,
+        ));
+        let ask = |(at, one)| Box::pin(Arc::clone(&round).ask(at, one)) as Asking;
         let latencies = Vec::with_capacity(asks.len());
-        let pings = asks
-            .into_iter()
-            .map(|one| {
-                let (snapshot, mark) = (Arc::clone(snapshot), Arc::clone(&written));
-                Box::pin(ask(self.clone(), snapshot, one, closes, mark)) as Asking
-            })
-            .collect();
-        Asked { pinger: self.clone(), pings, closes, just_missed: Vec::new(), written, latencies }
+        let pings = asks.into_iter().enumerate().map(ask).collect();
+        Asked { pinger: self.clone(), pings, round, just_missed: Vec::new(), latencies }
     }
 }
 
@@ -140,16 +146,21 @@ impl Asked {
     /// could not be held.
     pub async fn gather(&mut self, auction: &mut Auction) -> Close {
         let clock = self.pinger.clock.clone();
-        let mut deadline = pin!(clock.sleep_until(self.closes));
+        let closes = self.round.closes;
+        let mut deadline = pin!(clock.sleep_until(closes));
         loop {
             let is_settled = self.pings.is_empty() || auction.progress(clock.now()) == Progress::Settled;
             tokio::select! {
                 // The deadline first: once it has come, nothing that is read counts, however much is ready. Replies that
                 // are there before the end, so that a settled auction still takes them, and its pings have left.
                 biased;
-                () = &mut deadline => return Close::Deadline,
+                () = &mut deadline => {
+                    self.round.close();
+                    return Close::Deadline;
+                }
                 Some(answered) = self.pings.next() => {
-                    if answered.read >= self.closes {
+                    if answered.read >= closes {
+                        self.round.close();
                         self.just_missed.push(answered);
                         return Close::Deadline;
                     }
@@ -172,15 +183,12 @@ impl Asked {
 
     /// When the last ping was written; `None` when none was.
     pub fn last_written(&self) -> Option<Timestamp> {
-        match self.written.last.load(Ordering::Relaxed) {
-            0 => None,
-            micros => Some(Timestamp::from_micros(micros)),
-        }
+        self.round.last_written()
     }
 
     /// Every ping found a connection waiting: the time to the last one is ours alone.
     pub fn all_warm(&self) -> bool {
-        !self.written.cold.load(Ordering::Relaxed)
+        self.round.all_warm()
     }
 
     /// Lets go of what is out.
@@ -192,113 +200,5 @@ impl Asked {
 impl std::fmt::Debug for Asked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Asked({})", self.pings.len())
-    }
-}
-
-/// One ping from connection to judged reply. Owns all it needs: it may outlive its auction.
-async fn ask(
-    pinger: Pinger,
-    snapshot: Arc<Snapshot>,
-    ask: Ask,
-    closes: Timestamp,
-    written: Arc<Written>,
-) -> Answered {
-    let clock = pinger.clock.clone();
-    let mut watched = Watched::new(&ask, clock.clone(), closes);
-    let mark = |at: Timestamp, warm: bool| {
-        written.last.fetch_max(at.micros(), Ordering::Relaxed);
-        written.cold.fetch_or(!warm, Ordering::Relaxed);
-    };
-    let mut exchange = pin!(pinger.pool.exchange(&ask.endpoint, ask.request, closes, mark));
-    let answer = tokio::select! {
-        // A reply that is there when the deadline comes was read when it was read.
-        biased;
-        answer = &mut exchange => answer,
-        () = clock.sleep_until(closes) => {
-            watched.missed();
-            exchange.await
-        }
-    };
-    match answer {
-        Ok(mut received) => {
-            let latency = received.read.since(received.written);
-            event::ping_replied(&ask.endpoint.buyer, latency);
-            watched.answered(received.read);
-            let reply = judge(&snapshot, ask.target, ask.ping, &mut received);
-            Answered { entrant: ask.entrant, latency: Some(latency), reply, read: received.read }
-        }
-        Err(wire::Failure { reply, is_ours }) => {
-            if is_ours {
-                watched.says_nothing()
-            } else {
-                watched.missed()
-            }
-            Answered { entrant: ask.entrant, latency: None, reply, read: clock.now() }
-        }
-    }
-}
-
-fn judge(snapshot: &Snapshot, target: TargetIx, ping: PingId, received: &mut client::Received) -> Reply {
-    let target = snapshot.catalog.target(target);
-    let Some(endpoint) = target.endpoint() else { return Reply::none(Reason::Malformed) };
-    let terms = Terms {
-        ping_id: ping,
-        currency: &snapshot.currency,
-        money_step: snapshot.money_step,
-        target,
-        endpoint,
-        is_ours: &|number| snapshot.is_ours(number),
-    };
-    read(&terms, received.status, &mut received.body, received.read)
-}
-
-/// What the pings of one auction tell of their sending.
-#[derive(Default)]
-struct Written {
-    last: AtomicI64,
-    cold: AtomicBool,
-}
-
-/// Books once, by the deadline, whether a complete reply came. Whatever the auction did: a ping that failed is a miss at
-/// once, one without a reply when the deadline passes, and one that was dropped before it, or could not be sent for want
-/// of something of ours, says nothing.
-struct Watched {
-    health: Arc<Health>,
-    clock: Clock,
-    asked: Timestamp,
-    closes: Timestamp,
-    is_booked: bool,
-}
-
-impl Watched {
-    fn new(ask: &Ask, clock: Clock, closes: Timestamp) -> Watched {
-        let asked = clock.now();
-        Watched { health: Arc::clone(&ask.health), clock, asked, closes, is_booked: false }
-    }
-
-    fn answered(&mut self, read: Timestamp) {
-        if read >= self.closes {
-            self.missed();
-        } else if !std::mem::replace(&mut self.is_booked, true) {
-            self.health.hit(read);
-        }
-    }
-
-    fn says_nothing(&mut self) {
-        self.is_booked = true;
-    }
-
-    fn missed(&mut self) {
-        if !std::mem::replace(&mut self.is_booked, true) {
-            self.health.miss(self.asked);
-        }
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        if self.clock.now() >= self.closes {
-            self.missed();
-        }
     }
 }

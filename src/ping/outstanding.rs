@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 
+use super::round::Round;
 use super::{Answered, Asked, Asking};
 use crate::auction::bid::{NoBid, Reply, clean_note};
 use crate::domain::{Reason, Timestamp};
@@ -19,6 +20,8 @@ use crate::telemetry::event;
 pub struct Outstanding {
     pings: FuturesUnordered<Asking>,
     just_missed: Vec<Answered>,
+    /// Those whose deadline is to come.
+    open: Vec<Arc<Round>>,
     closes: Timestamp,
     until: Timestamp,
     clock: Clock,
@@ -73,7 +76,8 @@ impl Outstanding {
     /// All of an auction's outstanding pings linger, or none, since half an explanation helps nobody. They keep their
     /// connections for the linger, and at least to the deadline they were told.
     pub(super) fn of(asked: Asked) -> Outstanding {
-        let Asked { pinger, pings, closes, just_missed, .. } = asked;
+        let Asked { pinger, pings, round, just_missed, .. } = asked;
+        let closes = round.closes;
         let wanted = pings.len();
         let room = |now: usize| Some(now + wanted).filter(|then| *then <= pinger.lingering_max);
         let granted = pinger.lingering.try_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok();
@@ -81,6 +85,7 @@ impl Outstanding {
         let mut outstanding = Outstanding {
             pings,
             just_missed,
+            open: vec![round],
             closes,
             until,
             clock: pinger.clock,
@@ -105,10 +110,13 @@ impl Outstanding {
     pub async fn next(&mut self) -> Option<Late> {
         let answered = match self.just_missed.pop() {
             Some(answered) => answered,
-            None => tokio::select! {
-                biased;
-                answered = self.pings.next() => answered?,
-                () = self.clock.sleep_until(self.until) => return None,
+            None => loop {
+                tokio::select! {
+                    biased;
+                    answered = self.pings.next() => break answered?,
+                    () = close_next(&mut self.open, &self.clock), if !self.open.is_empty() => {}
+                    () = self.clock.sleep_until(self.until) => return None,
+                }
             },
         };
         let Answered { entrant, latency, reply, read } = answered;
@@ -125,6 +133,7 @@ impl Outstanding {
                 biased;
                 done = &mut other => return done,
                 Some(answered) = self.pings.next() => self.just_missed.push(answered),
+                () = close_next(&mut self.open, &self.clock), if !self.open.is_empty() => {}
             }
         }
     }
@@ -144,9 +153,17 @@ impl Outstanding {
         let moved = move |answered: Answered| Answered { entrant: answered.entrant + first, ..answered };
         self.just_missed.extend(std::mem::take(&mut more.just_missed).into_iter().map(moved));
         self.pings.extend(std::mem::take(&mut more.pings).into_iter().map(|ping| ping.map(moved).boxed()));
+        self.open.append(&mut more.open);
         self.until = self.until.max(more.until);
         self.granted += std::mem::take(&mut more.granted);
     }
+}
+
+/// Waits for the deadline that comes next, and tells its round.
+async fn close_next(open: &mut Vec<Arc<Round>>, clock: &Clock) {
+    let Some(closes) = open.iter().map(|round| round.closes).min() else { return };
+    clock.sleep_until(closes).await;
+    open.extract_if(.., |round| round.closes <= closes).for_each(|round| round.close());
 }
 
 impl Drop for Outstanding {

@@ -1,35 +1,24 @@
-//! One connection to a bid endpoint on the wire: how it is made, what it may make us read, what its failures are called.
+//! One connection to a bid endpoint on the wire: how it is made, asked and listened to, what its failures are called.
 //!
-//! Which connection is used when is in `client`; what a reply means is in `bidder`.
+//! Whoever asks owns the connection, so dropping the question closes it: no task and no queue stand between. Which
+//! connection is used when is in `client`, where a reply ends in `reply`; what it means is in `bidder`.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::client::conn::http1;
-use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::endpoint::Endpoint;
+use super::reply::{Incoming, Whole};
 use crate::auction::bid::Reply;
 use crate::domain::Reason;
-
-/// Longest reply head, in bytes.
-pub const HEAD_MAX: usize = 8 * 1024;
-/// Longest reply body, in bytes.
-pub const BODY_MAX: usize = 16 * 1024;
-/// Most bytes read for one reply, framing and informational responses included: a peer that floods is cut off long
-/// before it costs anybody time.
-const READ_MAX: usize = 96 * 1024;
 
 /// How addresses are reached.
 #[derive(Clone)]
@@ -43,7 +32,7 @@ pub enum Reach {
 /// Makes the pipe to an address; whoever made it answers at its other end.
 pub type Dial = Arc<dyn Fn(SocketAddr) -> Dialled + Send + Sync>;
 /// A pipe on its way.
-pub type Dialled = Pin<Box<dyn Future<Output = std::io::Result<DuplexStream>> + Send>>;
+pub type Dialled = Pin<Box<dyn Future<Output = io::Result<DuplexStream>> + Send>>;
 
 impl std::fmt::Debug for Reach {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -56,7 +45,7 @@ impl std::fmt::Debug for Reach {
 
 impl Reach {
     async fn transport(&self, endpoint: &Endpoint, address: SocketAddr) -> Result<Transport, Failure> {
-        let refused = |error: std::io::Error| Failure::noted(Reason::Connect, &error.kind().to_string());
+        let refused = |error: io::Error| Failure::noted(Reason::Connect, &error.kind().to_string());
         let tcp = match self {
             Reach::Network => TcpStream::connect(address).await.map_err(refused)?,
             Reach::Memory(dial) => return dial(address).await.map(Transport::Memory).map_err(refused),
@@ -83,157 +72,249 @@ impl Failure {
         Failure { reply: Reply::noted(reason, note), is_ours: false }
     }
 
+    /// The peer hung up.
+    pub(super) fn disconnected() -> Failure {
+        Failure { reply: Reply::none(Reason::Disconnected), is_ours: false }
+    }
+
     /// A failure of our own.
     pub(super) fn ours(reason: Reason, note: &str) -> Failure {
         Failure { reply: Reply::noted(reason, note), is_ours: true }
     }
 }
 
-pub(super) async fn connect(
-    reach: &Reach,
-    endpoint: &Endpoint,
-    address: SocketAddr,
-) -> Result<(http1::SendRequest<Full<Bytes>>, Arc<AtomicUsize>), Failure> {
-    let transport = reach.transport(endpoint, address).await?;
-    let read = Arc::new(AtomicUsize::new(0));
-    let stream = Stream { transport, read: Arc::clone(&read) };
-    let mut builder = http1::Builder::new();
-    builder.max_header_size(HEAD_MAX).max_buf_size(HEAD_MAX + BODY_MAX);
-    let (mut sender, connection) =
-        builder.handshake(TokioIo::new(stream)).await.map_err(|error| failure(&error))?;
-    tokio::spawn(async move {
-        // Whatever ends the connection is told to the request on it.
-        let _ = connection.await;
-    });
-    poll_fn(|cx| sender.poll_ready(cx)).await.map_err(|error| failure(&error))?;
-    Ok((sender, read))
+/// A connection, up to the network or to a market in memory.
+#[derive(Debug)]
+pub(super) struct Wire {
+    transport: Transport,
+    incoming: Incoming,
 }
 
-/// Refuses codings nobody asked for, and a body with two lengths: hyper believes the chunks, whoever stands between
-/// may believe the other, and then the rest would pass for the next reply.
-pub(super) fn check_framing(headers: &HeaderMap) -> Result<(), Failure> {
-    let all = |name, only: &[u8]| {
-        headers.get_all(name).iter().all(|value| value.as_bytes().eq_ignore_ascii_case(only))
-    };
-    if !all(CONTENT_ENCODING, b"identity") {
-        return Err(Failure::noted(Reason::Encoding, "only identity is accepted"));
-    }
-    if !all(TRANSFER_ENCODING, b"chunked") {
-        return Err(Failure::noted(Reason::Encoding, "only chunked is accepted as a transfer coding"));
-    }
-    if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
-        return Err(Failure::noted(Reason::Protocol, "both Content-Length and Transfer-Encoding"));
-    }
-    Ok(())
+/// What a question on a connection failed with; the connection is of no use afterwards.
+#[derive(Debug)]
+pub(super) struct Broken {
+    pub(super) failure: Failure,
+    /// The peer hung up before a byte of its reply came: it need not have read the question.
+    pub(super) is_unanswered: bool,
 }
 
-pub(super) async fn collect(mut body: hyper::body::Incoming) -> Result<Vec<u8>, Failure> {
-    use http_body_util::BodyExt;
-    let mut whole = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| failure(&error))?;
-        if let Some(data) = frame.data_ref() {
-            if whole.len() + data.len() > BODY_MAX {
-                return Err(Failure::noted(Reason::TooLarge, "body above 16 KiB"));
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Broken {
+        Broken { failure, is_unanswered: false }
+    }
+}
+
+impl Wire {
+    /// Connects, TLS included.
+    pub(super) async fn connect(
+        reach: &Reach,
+        endpoint: &Endpoint,
+        address: SocketAddr,
+    ) -> Result<Wire, Failure> {
+        let transport = reach.transport(endpoint, address).await?;
+        Ok(Wire { transport, incoming: Incoming::new() })
+    }
+
+    /// Writes a request, head and body at once, and reads the reply to its end.
+    pub(super) async fn ask(&mut self, request: &[u8]) -> Result<Whole, Broken> {
+        self.incoming.begin();
+        if let Err(error) = self.write(request).await {
+            return Err(self.broken(&error));
+        }
+        loop {
+            match self.transport.read(self.incoming.room()?).await {
+                Ok(0) => {
+                    let is_unanswered = self.incoming.is_untouched();
+                    return self.incoming.closed().map_err(|failure| Broken { failure, is_unanswered });
+                }
+                Ok(bytes) => {
+                    if let Some(whole) = self.incoming.more(bytes)? {
+                        return Ok(whole);
+                    }
+                }
+                Err(error) => return Err(self.broken(&error)),
             }
-            whole.extend_from_slice(data);
         }
     }
-    Ok(whole)
-}
 
-/// The peer has hung up.
-pub(super) fn is_closed(error: &hyper::Error) -> bool {
-    error.is_canceled() || error.is_closed() || error.is_incomplete_message() || io_kind(error).is_some()
-}
+    async fn write(&mut self, request: &[u8]) -> io::Result<()> {
+        self.transport.write_all(request).await?;
+        // TLS may keep what the socket did not take; the others have nothing to do here.
+        self.transport.flush().await
+    }
 
-fn io_kind(error: &hyper::Error) -> Option<std::io::ErrorKind> {
-    std::error::Error::source(error)?.downcast_ref::<std::io::Error>().map(std::io::Error::kind)
-}
+    fn broken(&self, error: &io::Error) -> Broken {
+        // TLS that does not decrypt is no end of a connection, but the wrong bytes on it.
+        let failure = match error.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+                Failure::noted(Reason::Protocol, &error.to_string())
+            }
+            _ => Failure::disconnected(),
+        };
+        Broken { failure, is_unanswered: self.incoming.is_untouched() }
+    }
 
-pub(super) fn failure(error: &hyper::Error) -> Failure {
-    if io_kind(error) == Some(std::io::ErrorKind::FileTooLarge) {
-        Failure::noted(Reason::TooLarge, "more than a reply may have")
-    } else if error.is_parse_too_large() {
-        Failure::noted(Reason::TooLarge, "head above 8 KiB")
-    } else if error.is_parse() {
-        Failure::noted(Reason::Protocol, "not HTTP/1.1")
-    } else if error.is_user() || !is_about_the_connection(error) {
-        Failure::noted(Reason::Protocol, &error.to_string())
-    } else {
-        Failure { reply: Reply::none(Reason::Disconnected), is_ours: false }
+    /// The body of the reply that was read last.
+    pub(super) fn body(&mut self, whole: &Whole) -> &mut [u8] {
+        self.incoming.body(whole)
+    }
+
+    /// Lets go of what the last reply needed, as far as the next will not.
+    pub(super) fn rest(&mut self) {
+        self.incoming.begin();
+    }
+
+    /// Whether nothing came since the last reply, the end of the connection included. What a socket has for us was told
+    /// by the runtime before, so that this asks the system only if there is something.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let mut byte = [0];
+        let mut into = ReadBuf::new(&mut byte);
+        let look =
+            poll_fn(|cx| Poll::Ready(Pin::new(&mut self.transport).poll_read(cx, &mut into).is_pending()));
+        at_once(look) == Poll::Ready(true)
     }
 }
 
-fn is_about_the_connection(error: &hyper::Error) -> bool {
-    let broken_body = std::error::Error::source(error)
-        .and_then(|source| source.downcast_ref::<std::io::Error>())
-        .is_some_and(|io| {
-            matches!(io.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData)
-        });
-    !broken_body
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if let Transport::Tls(stream) = &mut self.transport {
+            // TLS wants a goodbye, or the peer takes it for a cut. Who cannot take it at once does without.
+            let _ = at_once(poll_fn(|cx| Pin::new(&mut **stream).poll_shutdown(cx)));
+        }
+    }
 }
 
-/// What hyper speaks over, with a limit on what one reply may make us read.
-struct Stream {
-    transport: Transport,
-    read: Arc<AtomicUsize>,
+/// What comes of it without waiting. Nobody is woken later, least of all the ping before; and a task that did much is
+/// not told to pause by being told that nothing is there.
+fn at_once<T>(what: impl Future<Output = T>) -> Poll<T> {
+    let what = pin!(tokio::task::coop::unconstrained(what));
+    what.poll(&mut Context::from_waker(Waker::noop()))
 }
 
+#[derive(Debug)]
 enum Transport {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
     Memory(DuplexStream),
 }
 
-/// The error of a peer that sent more than any reply may have.
-fn flooded() -> std::io::Error {
-    std::io::Error::new(std::io::ErrorKind::FileTooLarge, "more than a reply may have")
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let this = self.get_mut();
-        let before = buf.filled().len();
-        let polled = match &mut this.transport {
+impl AsyncRead for Transport {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
             Transport::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
             Transport::Memory(stream) => Pin::new(stream).poll_read(cx, buf),
-        };
-        let more = buf.filled().len() - before;
-        if this.read.fetch_add(more, Ordering::Relaxed) + more > READ_MAX {
-            return Poll::Ready(Err(flooded()));
         }
-        polled
     }
 }
 
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
-        match &mut self.get_mut().transport {
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
             Transport::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Transport::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
             Transport::Memory(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        match &mut self.get_mut().transport {
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
             Transport::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
             Transport::Memory(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        match &mut self.get_mut().transport {
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
             Transport::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Transport::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NO_BID: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
+
+    /// A connection and its other end, with room for so many bytes on their way.
+    fn pair(room: usize) -> (Wire, DuplexStream) {
+        let (near, far) = tokio::io::duplex(room);
+        (Wire { transport: Transport::Memory(near), incoming: Incoming::new() }, far)
+    }
+
+    fn run(test: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(test);
+    }
+
+    async fn asked(wire: &mut Wire, far: &mut DuplexStream, request: &[u8], reply: &[u8]) -> Whole {
+        let mut heard = vec![0; request.len()];
+        let answers = async {
+            far.read_exact(&mut heard).await.expect("the request");
+            far.write_all(reply).await.expect("written");
+        };
+        let (whole, ()) = futures_util::future::join(wire.ask(request), answers).await;
+        assert_eq!(heard, request);
+        whole.expect("a reply")
+    }
+
+    #[test]
+    fn a_request_that_does_not_fit_is_written_piece_by_piece() {
+        run(async {
+            let (mut wire, mut far) = pair(7);
+            for _ in 0..3 {
+                let whole = asked(&mut wire, &mut far, &[b'x'; 1_000], NO_BID).await;
+                assert_eq!((whole.status, whole.is_kept), (204, true));
+                assert!(wire.is_quiet());
+            }
+        });
+    }
+
+    #[test]
+    fn what_comes_while_it_lies_idle_is_noticed() {
+        run(async {
+            let (mut wire, mut far) = pair(4_096);
+            assert!(asked(&mut wire, &mut far, b"x", NO_BID).await.is_kept && wire.is_quiet());
+            far.write_all(NO_BID).await.expect("written");
+            assert!(!wire.is_quiet(), "a reply nobody asked for");
+
+            let (mut wire, mut far) = pair(4_096);
+            assert!(asked(&mut wire, &mut far, b"x", NO_BID).await.is_kept && wire.is_quiet());
+            drop(far);
+            assert!(!wire.is_quiet(), "closed");
+
+            // However much the task did before.
+            let (mut wire, far) = pair(4_096);
+            while tokio::task::coop::has_budget_remaining() {
+                tokio::task::coop::consume_budget().await;
+            }
+            drop(far);
+            assert!(!wire.is_quiet(), "closed");
+        });
+    }
+
+    #[test]
+    fn who_hangs_up_without_a_word_may_be_asked_again() {
+        // What came before the end: whether the ping may go out again.
+        for (said, may_repeat) in
+            [("", true), ("H", false), ("\r\n", false), ("HTTP/1.1 100 X\r\n\r\n", false)]
+        {
+            run(async {
+                let (mut wire, mut far) = pair(4_096);
+                far.write_all(said.as_bytes()).await.expect("written");
+                drop(far.shutdown().await);
+                let broken = wire.ask(b"x").await.expect_err("no reply");
+                assert_eq!(broken.is_unanswered, may_repeat, "{said:?}");
+                assert_eq!(broken.failure.reply, Reply::none(Reason::Disconnected), "{said:?}");
+            });
+        }
+        run(async {
+            let (mut wire, far) = pair(4_096);
+            drop(far);
+            assert!(wire.ask(b"x").await.expect_err("nobody there").is_unanswered);
+        });
     }
 }

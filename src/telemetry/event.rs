@@ -7,12 +7,24 @@ use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
 
-use super::names as name;
+use super::stage::{Laps, Stage};
+use super::{hot, names as name};
 use crate::domain::change::{Dropped, Happened, Noted};
 use crate::domain::{BuyerId, CampaignId, Money, Reason, TargetId};
 
-fn campaign_label(campaign: Option<&CampaignId>) -> String {
+pub(super) fn campaign_label(campaign: Option<&CampaignId>) -> String {
     campaign.map_or_else(|| "none".to_owned(), ToString::to_string)
+}
+
+/// Whether a decision asked anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Nobody.
+    Nobody,
+    /// Buyers, some of them by connections that had to be opened first: how much of it was ours nobody can say.
+    Cold,
+    /// Buyers, by connections that waited.
+    Warm,
 }
 
 /// A decision was taken.
@@ -20,16 +32,29 @@ pub fn decision_made(
     campaign: Option<&CampaignId>,
     basis: &'static str,
     reason: Reason,
-    took: Duration,
-    own: Option<Duration>,
+    laps: &Laps,
+    asked: Asked,
 ) {
-    let campaign = campaign_label(campaign);
-    counter!(name::DECISIONS, "campaign" => campaign, "basis" => basis, "reason" => reason.as_str())
-        .increment(1);
-    histogram!(name::DECISION_SECONDS).record(took);
-    if let Some(own) = own {
-        histogram!(name::OVERHEAD_SECONDS).record(own);
+    hot::count_decision(campaign, basis, reason);
+    let Some(series) = hot::fixed() else { return };
+    series.decision.record(laps.whole());
+    if asked == Asked::Nobody {
+        return;
     }
+    for stage in Stage::ALL {
+        series.stages[stage as usize].record(laps.spent(stage));
+    }
+    if asked == Asked::Warm {
+        series.overhead.record(laps.own());
+    }
+}
+
+/// Why auctions are shed: `delay` of the worker's queue, too many `decisions` in progress.
+pub const SHED_FOR: [&str; 2] = ["delay", "decisions"];
+
+/// A decision whose plan asks buyers asked nobody, since we had too much to do.
+pub fn auctions_shed(cause: &'static str) {
+    counter!(name::AUCTIONS_SHED, "cause" => cause).increment(1);
 }
 
 /// A step after the first was taken: what the carrier was told to do, and why.
@@ -46,17 +71,22 @@ pub fn repeated(kind: &'static str) {
 
 /// A target's outcome is final.
 pub fn outcome(buyer: &BuyerId, reason: Reason) {
-    counter!(name::OUTCOMES, "buyer" => buyer.to_string(), "reason" => reason.as_str()).increment(1);
+    hot::count_outcome(buyer, reason);
 }
 
 /// A reply was read to its end.
 pub fn ping_replied(buyer: &BuyerId, took: Duration) {
-    histogram!(name::PING_SECONDS, "buyer" => buyer.to_string()).record(took);
+    hot::time_reply(buyer, took);
 }
 
 /// A connection to a bid endpoint was opened: `ahead` of need or in an `auction`.
 pub fn connection_opened(buyer: &BuyerId, when: &'static str) {
     counter!(name::CONNECTIONS_OPENED, "buyer" => buyer.to_string(), "when" => when).increment(1);
+}
+
+/// A connection to a bid endpoint was wanted while too many were being opened.
+pub fn connection_not_opened() {
+    counter!(name::CONNECTIONS_NOT_OPENED).increment(1);
 }
 
 /// Outstanding pings were closed at once because the linger set was full.
@@ -264,6 +294,8 @@ pub struct Levels {
     pub ping_connections: usize,
     /// Pings lingering.
     pub ping_lingering: usize,
+    /// The latest beat of any worker since the last time.
+    pub worker_lateness: Duration,
     /// The system's clock less ours, in microseconds.
     pub clock_offset_us: i64,
 }
@@ -276,6 +308,7 @@ pub fn levels(levels: Levels) {
     gauge!(name::RECORDS_QUEUED).set(levels.records_queued as f64);
     gauge!(name::CONNECTIONS).set(levels.ping_connections as f64);
     gauge!(name::LINGERING).set(levels.ping_lingering as f64);
+    gauge!(name::LATENESS).set(levels.worker_lateness.as_secs_f64());
     gauge!(name::CLOCK_OFFSET).set(levels.clock_offset_us as f64 / 1e6);
     counter!(name::RECORDS_DROPPED).absolute(levels.records_dropped);
     counter!(name::ANSWERS_FORGOTTEN).absolute(levels.answers_forgotten);

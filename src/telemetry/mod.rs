@@ -1,7 +1,9 @@
 //! What operators see: logs and metrics. Facts are in `event`, metrics are defined in `names`.
 
 pub mod event;
+mod hot;
 pub mod names;
+pub mod stage;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing::Level;
@@ -47,6 +49,7 @@ impl MetricsPage {
         metrics::set_global_recorder(recorder).map_err(|error| error.to_string())?;
         describe();
         begin_at_zero();
+        hot::begin();
         Ok(MetricsPage(handle))
     }
 
@@ -80,6 +83,9 @@ fn begin_at_zero() {
     }
     for place in event::FENCES {
         metrics::counter!(names::PANICS, "where" => place).increment(0);
+    }
+    for cause in event::SHED_FOR {
+        metrics::counter!(names::AUCTIONS_SHED, "cause" => cause).increment(0);
     }
     for result in ["done", "refused"] {
         metrics::counter!(names::RELOADS, "result" => result).increment(0);

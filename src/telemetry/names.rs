@@ -31,6 +31,11 @@ pub struct Def {
 /// Edges for our own share of a decision, in seconds.
 const OVERHEAD: &[f64] =
     &[0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1];
+/// Edges for the stages of a decision, in seconds: ours from a microsecond, the buyers' up to the longest deadline.
+const STAGE: &[f64] = &[
+    0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+    0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0,
+];
 /// Edges for whole decisions and buyers' replies, in seconds; every default deadline is an edge.
 const DECISION: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.75,
@@ -54,11 +59,15 @@ metrics_table! {
     DECISIONS "outcry_decisions_total" Counter ["campaign", "basis", "reason"] &[], "Decisions by what the answer rests on and why.";
     DECISION_SECONDS "outcry_decision_duration_seconds" Histogram [] DECISION, "Request read to answer ready.";
     OVERHEAD_SECONDS "outcry_engine_overhead_seconds" Histogram [] OVERHEAD, "Our own share of a decision with pings: request read to last ping written, plus end of the auction to answer ready.";
+    STAGE_SECONDS "outcry_stage_duration_seconds" Histogram ["stage"] STAGE, "Decisions with pings by stage, together the whole decision: `read` (last byte read to the decision's first turn), `prepare` (looked up, screened), `ask` (to the last ping written), `wait` (for buyers, to the end of the auction), `hold` (ranked and held), `answer` (to answer ready).";
+    AUCTIONS_SHED "outcry_auctions_shed_total" Counter ["cause"] &[], "Decisions that asked nobody because we had too much to do: `delay` of the worker's queue, too many `decisions` in progress.";
+    LATENESS "outcry_worker_lateness_seconds" Gauge [] &[], "How late the latest beat of any worker was since the last second: the longest that anything waited for its turn.";
     STEPS "outcry_steps_total" Counter ["campaign", "action", "reason"] &[], "Steps after the first of a call, by what the carrier was told to do and why.";
     REPEATS "outcry_repeats_total" Counter ["kind"] &[], "Requests answered with the decision of an earlier one: waited, known, conflict.";
     OUTCOMES "outcry_outcomes_total" Counter ["buyer", "reason"] &[], "How each target of each decision ended, by buyer.";
     PING_SECONDS "outcry_ping_duration_seconds" Histogram ["buyer"] DECISION, "Ping written to reply read, late ones included.";
     CONNECTIONS_OPENED "outcry_ping_connections_opened_total" Counter ["buyer", "when"] &[], "Connections to bid endpoints opened: ahead of need, or in an auction.";
+    CONNECTIONS_NOT_OPENED "outcry_ping_connections_not_opened_total" Counter [] &[], "Connections to bid endpoints that were wanted while a worker was opening as many as it may, or had opened too many lately.";
     CONNECTIONS "outcry_ping_connections" Gauge [] &[], "Connections to bid endpoints open now.";
     LINGERING "outcry_ping_lingering" Gauge [] &[], "Pings whose late reply is still waited for.";
     LINGER_OVERFLOW "outcry_ping_linger_overflow_total" Counter [] &[], "Outstanding pings closed at once because the linger set was full.";

@@ -12,6 +12,7 @@ mod support;
 mod api;
 mod calls;
 mod first_call;
+mod judged;
 mod lifecycle;
 mod pings;
 mod sim;

@@ -2,7 +2,6 @@
 //!
 //! What a request is answered with is in `turn`.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,25 +10,27 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
+use super::record::{Counters, Record};
 use super::turn::{Flow, JSON, Turn, answer};
-use super::{
-    BACKLOG, BID_PATH, Behaviour, BidderStats, MAX_CONNECTIONS, PINGS_REMEMBERED, ResetAt, SET_LIMIT, Script,
-    SeenPing,
-};
+use super::{BACKLOG, Behaviour, BidderStats, MAX_CONNECTIONS, PINGS_REMEMBERED, ResetAt, SET_LIMIT, Script};
+use crate::seen::Logbook;
 use crate::trace::Trace;
 use crate::wire::{Incoming, Wire, response};
 
 /// One bidder's port, shared between its tasks and the owner.
 pub(super) struct Port {
     pub(super) name: String,
+    /// Its place in the order of the scripts.
+    pub(super) index: u16,
     pub(super) seed: u64,
     pub(super) addr: SocketAddr,
     pub(super) trace: Arc<Trace>,
+    pub(super) logbook: Arc<Logbook>,
+    pub(super) counters: Counters,
     setting: watch::Sender<Setting>,
     applied: Mutex<u64>,
     applied_changed: Condvar,
     record: Mutex<Record>,
-    pub(super) record_changed: Condvar,
 }
 
 #[derive(Clone)]
@@ -38,36 +39,28 @@ struct Setting {
     behaviour: Arc<Behaviour>,
 }
 
-pub(super) struct Record {
-    pub(super) stats: BidderStats,
-    pub(super) pings: VecDeque<SeenPing>,
-    pub(super) notices: VecDeque<SeenPing>,
-    pub(super) keep: usize,
-    pub(super) next_seq: u64,
-    pub(super) last_ping_id: String,
-}
-
 impl Port {
-    pub(super) fn new(seed: u64, script: Script, addr: SocketAddr, trace: Arc<Trace>) -> Port {
+    pub(super) fn new(
+        seed: u64,
+        script: Script,
+        index: u16,
+        addr: SocketAddr,
+        trace: Arc<Trace>,
+        logbook: Arc<Logbook>,
+    ) -> Port {
         let setting = Setting { version: 0, behaviour: Arc::new(script.behaviour) };
-        let record = Record {
-            stats: BidderStats::default(),
-            pings: VecDeque::new(),
-            notices: VecDeque::new(),
-            keep: PINGS_REMEMBERED,
-            next_seq: 0,
-            last_ping_id: "00000000000000000000000000".to_owned(),
-        };
         Port {
             name: script.name,
+            index,
             seed,
             addr,
             trace,
+            logbook,
+            counters: Counters::default(),
             setting: watch::Sender::new(setting),
             applied: Mutex::new(0),
             applied_changed: Condvar::new(),
-            record: Mutex::new(record),
-            record_changed: Condvar::new(),
+            record: Mutex::new(Record::new(PINGS_REMEMBERED)),
         }
     }
 
@@ -75,11 +68,11 @@ impl Port {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the record and tells those who wait for a change.
-    pub(super) fn note<T>(&self, change: impl FnOnce(&mut Record) -> T) -> T {
-        let result = change(&mut self.record());
-        self.record_changed.notify_all();
-        result
+    pub(super) fn stats(&self) -> BidderStats {
+        let mut stats = self.counters.read();
+        stats.last_headers =
+            self.record().pings.back().map(|seen| seen.request.headers()).unwrap_or_default();
+        stats
     }
 
     pub(super) fn set(&self, behaviour: Behaviour) {
@@ -165,21 +158,17 @@ pub(super) async fn attend(port: Arc<Port>, door: Door) {
 }
 
 fn admit(port: &Arc<Port>, stream: TcpStream) {
-    let admitted = port.note(|record| {
-        let room = record.stats.open_connections < MAX_CONNECTIONS as u64;
-        record.stats.connections += 1;
-        let counter =
-            if room { &mut record.stats.open_connections } else { &mut record.stats.refused_connections };
-        *counter += 1;
-        room
-    });
-    if !admitted {
+    let counters = &port.counters;
+    counters.connections.up();
+    if counters.open_connections.get() >= MAX_CONNECTIONS as u64 {
+        counters.refused_connections.up();
         return;
     }
+    counters.open_connections.up();
     let port = port.clone();
     tokio::spawn(async move {
         serve(&port, stream).await;
-        port.note(|record| record.stats.open_connections -= 1);
+        port.counters.open_connections.down();
     });
 }
 
@@ -190,39 +179,48 @@ async fn serve(port: &Port, stream: TcpStream) {
     if matches!(*setting.borrow_and_update().behaviour, Behaviour::Reset(ResetAt::Accept)) {
         return wire.reset();
     }
+    let flow = tokio::select! {
+        biased; // a bidder that dies answers nobody
+        () = died(&mut setting) => Flow::Reset,
+        flow = converse(port, &mut wire) => flow,
+    };
+    match flow {
+        Flow::Next | Flow::GivenUp => {}
+        Flow::Close => wire.close().await,
+        Flow::Reset => wire.reset(),
+    }
+}
+
+/// Answers one request after the other, until there are no more or an answer ends the connection.
+async fn converse(port: &Port, wire: &mut Wire) -> Flow {
+    // Of its own: looking whether it has changed is one atomic load, copying the behaviour is more.
+    let mut setting = port.setting.subscribe();
+    let mut behaviour = setting.borrow_and_update().behaviour.clone();
     loop {
-        let incoming = tokio::select! {
-            biased; // a bidder that dies answers nobody
-            () = died(&mut setting) => return wire.reset(),
-            incoming = wire.request() => incoming,
-        };
-        let request = match incoming {
+        let request = match wire.request().await {
             Incoming::Request(request) => request,
-            Incoming::Closed => return,
+            Incoming::Closed => return Flow::GivenUp,
             Incoming::Bad => {
-                port.note(|record| record.stats.bad_requests += 1);
-                return;
+                port.counters.bad_requests.up();
+                return Flow::GivenUp;
             }
         };
-        let behaviour = port.setting.borrow().behaviour.clone();
-        let mut turn = Turn::new(port, &request);
-        let flow = if request.path == BID_PATH {
-            tokio::select! {
-                biased; // a bidder that dies answers nobody
-                () = died(&mut setting) => Flow::Reset,
-                flow = answer(&mut turn, &mut wire, &behaviour) => flow,
-            }
+        if setting.has_changed().unwrap_or(false) {
+            behaviour = setting.borrow_and_update().behaviour.clone();
+        }
+        let mut turn = Turn::new(port, &behaviour, request);
+        let flow = if turn.is_ping {
+            answer(&mut turn, wire, &behaviour).await
         } else {
-            turn.send(&mut wire, &response(200, &[JSON], b"{}")).await
+            turn.send(wire, &response(200, &[JSON], b"{}")).await
         };
         match flow {
             Flow::Next => {}
             Flow::GivenUp => {
                 turn.given_up();
-                return;
+                return flow;
             }
-            Flow::Close => return wire.close().await,
-            Flow::Reset => return wire.reset(),
+            Flow::Close | Flow::Reset => return flow,
         }
     }
 }

@@ -2,16 +2,18 @@
 //!
 //! The connection it came on is in `port`; replies that no HTTP library would send are in `raw`.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
-
+use super::ping::Ping;
 use super::port::Port;
-use super::{BID_PATH, Behaviour, DEADLINE_ASSUMED_MS, NoBidForm, ResetAt, SeenPing};
+use super::record::Remembered;
+use super::{BID_PATH, Behaviour, DEADLINE_ASSUMED_MS, NoBidForm, ResetAt};
+use crate::chance::Chance;
+use crate::log::unix_us;
 use crate::raw::{self, Act};
+use crate::seen::{LogMark, Seen};
 use crate::trace::PingMark;
-use crate::wire::{Request, Waited, Wire, response};
+use crate::wire::{Digits, Request, Waited, Wire, response};
 
 /// What becomes of a connection after a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,88 +31,58 @@ pub(crate) enum Flow {
 /// One ping and its reply.
 pub(crate) struct Turn<'a> {
     port: &'a Port,
-    seq: u64,
-    is_ping: bool,
+    pub(super) is_ping: bool,
+    /// Its number, if it is remembered.
+    seq: Option<u64>,
     mark: Option<PingMark>,
+    log_mark: Option<LogMark>,
     pub ping_id: String,
+    /// Only for [`Behaviour::Acts`], which alone can say it.
     pub previous_ping_id: String,
     pub received: Instant,
     pub deadline_ms: u64,
-    key: String,
-}
-
-/// What a bidder reads of a ping.
-#[derive(Deserialize)]
-struct Ping {
-    ping_id: String,
-    #[serde(default)]
-    deadline_ms: Option<u64>,
-    #[serde(default)]
-    tags: serde_json::Map<String, serde_json::Value>,
-}
-
-impl Ping {
-    fn call(&self) -> Option<u64> {
-        let tag = self.tags.get(crate::trace::CALL_TAG)?;
-        tag.as_u64().or_else(|| tag.as_str()?.parse().ok())
-    }
+    /// The draws of this bidder for this call.
+    chance: Chance,
 }
 
 pub(super) const JSON: &str = "Content-Type: application/json";
 
 impl<'a> Turn<'a> {
     /// Notes a request as seen.
-    pub(super) fn new(port: &'a Port, request: &Request) -> Turn<'a> {
-        let is_ping = request.path == BID_PATH;
-        let ping: Option<Ping> = serde_json::from_slice(&request.body).ok();
+    pub(super) fn new(port: &'a Port, behaviour: &Behaviour, request: Request) -> Turn<'a> {
+        let is_ping = request.path() == BID_PATH.as_bytes();
+        let received = request.received;
+        let mut record = port.record();
+        let seq = record.push(is_ping, &request);
+        // Of a ping that nobody looks at later, only what the answer needs is looked for.
+        let glanced = if seq.is_none() { Ping::glance(&request.body) } else { None };
+        let ping = glanced.or_else(|| Ping::read(&request.body));
         let call = ping.as_ref().and_then(Ping::call);
         let deadline_ms = ping.as_ref().and_then(|ping| ping.deadline_ms).unwrap_or(DEADLINE_ASSUMED_MS);
-        let ping_id = ping.map(|ping| ping.ping_id);
-        let mut record = port.record();
-        let seq = record.next_seq;
-        record.next_seq += 1;
-        let seen = SeenPing {
-            seq,
-            method: request.method.clone(),
-            path: request.path.clone(),
-            headers: request.headers.clone(),
-            body: String::from_utf8_lossy(&request.body).into_owned(),
-            ping_id: ping_id.clone(),
-            call,
-            received: request.received,
-            replied: None,
-            given_up: None,
-            bid_cents: None,
-        };
-        let keep = record.keep;
-        let ping_id = ping_id.unwrap_or_default();
+        let mut digits = Digits::default();
+        let key = ping.as_ref().map_or("", |ping| ping.key(&mut digits));
+        let chance = Chance::new(port.seed, &[&port.name, key]);
+        let counters = &port.counters;
+        if is_ping {
+            counters.pings.up();
+            if ping.is_none() {
+                counters.odd_pings.up();
+            }
+        } else {
+            counters.notices.up();
+        }
+        let ping_id = ping.map(|ping| ping.ping_id.into_owned()).unwrap_or_default();
         let mut previous_ping_id = String::new();
         if is_ping {
-            record.stats.pings += 1;
-            record.stats.odd_pings += u64::from(seen.ping_id.is_none());
-            record.stats.last_headers.clone_from(&seen.headers);
-            previous_ping_id = std::mem::replace(&mut record.last_ping_id, ping_id.clone());
-            push_bounded(&mut record.pings, seen, keep);
-        } else {
-            record.stats.notices += 1;
-            push_bounded(&mut record.notices, seen, keep);
+            if matches!(behaviour, Behaviour::Acts(_)) {
+                previous_ping_id.clone_from(&record.last_ping_id);
+            }
+            record.last_ping_id.clone_from(&ping_id);
         }
         drop(record);
-        port.record_changed.notify_all();
-        let mark =
-            call.filter(|_| is_ping).map(|call| port.trace.received(call, request.received, deadline_ms));
-        let key = call.map_or_else(|| ping_id.clone(), |call| call.to_string());
-        Turn {
-            port,
-            seq,
-            is_ping,
-            mark,
-            ping_id,
-            previous_ping_id,
-            received: request.received,
-            deadline_ms,
-            key,
-        }
+        let mark = call.filter(|_| is_ping).map(|call| port.trace.received(call, received, deadline_ms));
+        let log_mark = is_ping.then(|| port.logbook.received(call, port.index, received)).flatten();
+        Turn { port, is_ping, seq, mark, log_mark, ping_id, previous_ping_id, received, deadline_ms, chance }
     }
 
     /// Waits until this long after the ping came in; false when the exchange gave up first.
@@ -123,7 +95,7 @@ impl<'a> Turn<'a> {
     /// Counts a request that came in while this one's reply is owed.
     pub fn note_reuse(&self, wire: &Wire) {
         if wire.has_more() {
-            self.port.note(|record| record.stats.reused_while_owing += 1);
+            self.port.counters.reused_while_owing.up();
         }
     }
 
@@ -135,75 +107,112 @@ impl<'a> Turn<'a> {
     /// Everything is counted just before the write, so that whoever has read a reply finds it counted; a failed
     /// write takes the counts back.
     async fn send_as(&mut self, wire: &mut Wire, bytes: &[u8], reply: Option<Reply<'_>>) -> Flow {
-        self.count(reply, |counter| *counter += 1);
-        self.replied();
+        let counters = &self.port.counters;
+        let sort = reply.map(|reply| match reply {
+            Reply::Bid { .. } => &counters.bids,
+            Reply::NoBid(_) => &counters.no_bids,
+        });
+        counters.replies.up();
+        sort.inspect(|counter| counter.up());
+        let bid_cents = match reply {
+            Some(Reply::Bid { price_cents, .. }) => Some(price_cents),
+            Some(Reply::NoBid(_)) | None => None,
+        };
+        self.stamp(bid_cents);
         if wire.send(bytes).await.is_ok() {
             return Flow::Next;
         }
-        self.count(reply, |counter| *counter -= 1);
+        counters.replies.down();
+        sort.inspect(|counter| counter.down());
         Flow::GivenUp
     }
 
     /// Notes that the exchange is about to get all it will get.
     pub fn replied(&mut self) {
+        self.stamp(None);
+    }
+
+    fn stamp(&mut self, bid_cents: Option<u32>) {
         let now = Instant::now();
         if let Some(mark) = self.mark {
             self.port.trace.replied(mark, now);
         }
-        self.edit(|seen| seen.replied = Some(now));
+        self.log(|seen| {
+            seen.replied_us = Some(unix_us(now));
+            seen.bid_cents = bid_cents;
+        });
+        self.edit(|seen| {
+            seen.replied = Some(now);
+            seen.bid_cents = bid_cents;
+        });
     }
 
     pub(super) fn given_up(&self) {
         let now = Instant::now();
+        self.log(|seen| seen.given_up_us = Some(unix_us(now)));
         self.edit(|seen| seen.given_up = Some(now));
-        self.port.note(|record| record.stats.given_up += 1);
+        self.port.counters.given_up.up();
     }
 
-    /// Changes the remembered request, unless it is forgotten already.
-    fn edit(&self, change: impl FnOnce(&mut SeenPing)) {
-        self.port.note(|record| {
-            let list = if self.is_ping { &mut record.pings } else { &mut record.notices };
-            if let Ok(at) = list.binary_search_by_key(&self.seq, |seen| seen.seq) {
-                change(&mut list[at]);
-            }
-        });
+    fn log(&self, change: impl FnOnce(&mut Seen)) {
+        if let Some(mark) = self.log_mark {
+            self.port.logbook.edit(mark, change);
+        }
+    }
+
+    /// Changes the remembered request, if it is one.
+    fn edit(&self, change: impl FnOnce(&mut Remembered)) {
+        if let Some(seq) = self.seq {
+            self.port.record().edit(self.is_ping, seq, change);
+        }
     }
 
     async fn reply(&mut self, wire: &mut Wire, reply: Reply<'_>) -> Flow {
         let bytes = self.render(reply);
-        if let Reply::Bid { price_cents, .. } = reply {
-            self.edit(|seen| seen.bid_cents = Some(price_cents));
-        }
         self.send_as(wire, &bytes, Some(reply)).await
     }
 
-    fn count(&self, reply: Option<Reply<'_>>, step: impl Fn(&mut u64)) {
-        self.port.note(|record| {
-            step(&mut record.stats.replies);
-            match reply {
-                Some(Reply::Bid { .. }) => step(&mut record.stats.bids),
-                Some(Reply::NoBid(_)) => step(&mut record.stats.no_bids),
-                None => {}
-            }
-        });
-    }
-
     fn render(&self, reply: Reply<'_>) -> Vec<u8> {
-        let id = serde_json::Value::from(self.ping_id.as_str());
+        let mut body = Body::about(&self.ping_id);
         match reply {
             Reply::Bid { price_cents, ttl_s } => {
-                let ttl = ttl_s.map(|ttl_s| format!(r#","ttl_s":{ttl_s}"#)).unwrap_or_default();
-                let (whole, cents) = (price_cents / 100, price_cents % 100);
-                let body = format!(r#"{{"ping_id":{id},"bid":"{whole}.{cents:02}"{ttl}}}"#);
-                response(200, &[JSON], body.as_bytes())
+                let mut digits = Digits::default();
+                body.plain(",\"bid\":\"").plain(digits.of(u64::from(price_cents / 100))).plain(".");
+                let cents = price_cents % 100;
+                body.plain(if cents < 10 { "0" } else { "" }).plain(digits.of(u64::from(cents))).plain("\"");
+                if let Some(ttl_s) = ttl_s {
+                    body.plain(",\"ttl_s\":").plain(digits.of(u64::from(ttl_s)));
+                }
             }
-            Reply::NoBid(NoBidForm::Status204) => response(204, &[], b""),
+            Reply::NoBid(NoBidForm::Status204) => return response(204, &[], b""),
             Reply::NoBid(NoBidForm::Zero { reason }) => {
-                let reason = serde_json::Value::from(reason.as_str());
-                let body = format!(r#"{{"ping_id":{id},"bid":0,"reason":{reason}}}"#);
-                response(200, &[JSON], body.as_bytes())
+                body.plain(",\"bid\":0,\"reason\":").quoted(reason);
             }
         }
+        body.plain("}");
+        response(200, &[JSON], &body.0)
+    }
+}
+
+/// A JSON object in the making: the fields come one after the other as they shall look.
+struct Body(Vec<u8>);
+
+impl Body {
+    fn about(ping_id: &str) -> Body {
+        let mut body = Body(Vec::with_capacity(128));
+        body.plain("{\"ping_id\":").quoted(ping_id);
+        body
+    }
+
+    fn plain(&mut self, text: &str) -> &mut Body {
+        self.0.extend_from_slice(text.as_bytes());
+        self
+    }
+
+    fn quoted(&mut self, text: &str) -> &mut Body {
+        // Neither a string nor a vector can fail to be written.
+        let _ = serde_json::to_writer(&mut self.0, text);
+        self
     }
 }
 
@@ -214,16 +223,9 @@ enum Reply<'a> {
     NoBid(&'a NoBidForm),
 }
 
-fn push_bounded(list: &mut VecDeque<SeenPing>, seen: SeenPing, keep: usize) {
-    list.push_back(seen);
-    while list.len() > keep {
-        list.pop_front();
-    }
-}
-
 /// Answers one ping the way the bidder behaves.
 pub(super) async fn answer(turn: &mut Turn<'_>, wire: &mut Wire, behaviour: &Behaviour) -> Flow {
-    let offer = behaviour.offer(turn.port.seed, &turn.port.name, &turn.key, turn.deadline_ms);
+    let offer = behaviour.draw(&mut turn.chance, turn.deadline_ms);
     if !offer.delay.is_zero() && !turn.wait(wire, offer.delay).await {
         return Flow::GivenUp;
     }
@@ -231,6 +233,10 @@ pub(super) async fn answer(turn: &mut Turn<'_>, wire: &mut Wire, behaviour: &Beh
         Behaviour::Bid { ttl_s, .. } => match offer.price_cents {
             Some(price_cents) => turn.reply(wire, Reply::Bid { price_cents, ttl_s: *ttl_s }).await,
             None => turn.reply(wire, Reply::NoBid(&NoBidForm::Status204)).await,
+        },
+        Behaviour::Flaky { .. } => match offer.price_cents {
+            Some(price_cents) => turn.reply(wire, Reply::Bid { price_cents, ttl_s: None }).await,
+            None => raw::play(&[Act::Hold], turn, wire).await,
         },
         Behaviour::NoBid { form, .. } => turn.reply(wire, Reply::NoBid(form)).await,
         Behaviour::Late { price_cents, .. } => {
@@ -245,6 +251,12 @@ pub(super) async fn answer(turn: &mut Turn<'_>, wire: &mut Wire, behaviour: &Beh
         Behaviour::Status(status) => {
             let body = format!(r#"{{"error":{status}}}"#);
             turn.send(wire, &response(*status, &[JSON], body.as_bytes())).await
+        }
+        Behaviour::WrongTypes { .. } => {
+            // The stream goes on where the offer left it.
+            let body = turn.chance.pick(&raw::WRONG_TYPES).copied().unwrap_or_default();
+            let body = body.replace("$PING_ID", &turn.ping_id);
+            turn.send(wire, &response(200, &[JSON], body.as_bytes())).await
         }
         Behaviour::SlowDrip { interval_ms, price_cents } => {
             drip(turn, wire, Duration::from_millis(*interval_ms), *price_cents).await
@@ -275,6 +287,5 @@ async fn drip(turn: &mut Turn<'_>, wire: &mut Wire, interval: Duration, price_ce
         }
     }
     turn.note_reuse(wire);
-    turn.edit(|seen| seen.bid_cents = Some(price_cents));
     turn.send_as(wire, &[*last], Some(reply)).await
 }

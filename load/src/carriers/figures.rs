@@ -50,7 +50,7 @@ pub struct Snapshot {
     pub event_retries: u64,
     /// Never acknowledged, after all tries.
     pub events_refused: u64,
-    /// Route requests sent twice, and those whose two valid answers were not the same bytes.
+    /// Route and next requests sent twice, and those whose two valid answers were not the same bytes.
     pub routes_duplicated: u64,
     pub routes_differing: u64,
     /// From the intended arrival (open loop) to the whole answer.
@@ -59,6 +59,11 @@ pub struct Snapshot {
     pub added: Figures,
     /// From the intended arrival to the sending: how late this simulator itself was.
     pub send_lag: Figures,
+    /// From the sending to the whole answer: without what the simulator itself was late, and so kinder than
+    /// `decision` to whoever is slow.
+    pub since_sent: Figures,
+    /// Processor time of the carriers' thread.
+    pub cpu: Duration,
     pub elapsed: Duration,
 }
 
@@ -80,6 +85,19 @@ pub struct Percentiles {
     pub max_us: u64,
 }
 
+/// The distributions behind [`Figures`], in µs, of the whole run: 1 µs to 60 s to three digits.
+#[derive(Clone, Debug)]
+pub struct Histograms {
+    /// From the intended arrival to the whole answer.
+    pub decision: Histogram<u64>,
+    /// From the sending to the whole answer.
+    pub since_sent: Histogram<u64>,
+    /// What the exchange added.
+    pub added: Histogram<u64>,
+    /// From the intended arrival to the sending.
+    pub send_lag: Histogram<u64>,
+}
+
 /// What all calls count in.
 #[derive(Default)]
 pub(super) struct Tally {
@@ -87,15 +105,35 @@ pub(super) struct Tally {
     decision: Meter,
     added: Meter,
     send_lag: Meter,
+    since_sent: Meter,
+}
+
+/// How long a first answer took.
+#[derive(Clone, Copy)]
+pub(super) struct Took {
+    pub(super) from_due: Duration,
+    pub(super) from_sent: Duration,
+    /// None where the exchange asked nobody.
+    pub(super) added: Option<Duration>,
 }
 
 impl Tally {
+    pub(super) fn histograms(&self) -> Histograms {
+        Histograms {
+            decision: self.decision.total.clone(),
+            since_sent: self.since_sent.total.clone(),
+            added: self.added.total.clone(),
+            send_lag: self.send_lag.total.clone(),
+        }
+    }
+
     pub(super) fn snapshot(&self, elapsed: Duration) -> Snapshot {
         let second = elapsed.as_secs();
         Snapshot {
             decision: self.decision.figures(second),
             added: self.added.figures(second),
             send_lag: self.send_lag.figures(second),
+            since_sent: self.since_sent.figures(second),
             elapsed,
             ..self.counts.clone()
         }
@@ -106,20 +144,14 @@ impl Tally {
         self.send_lag.record(lag, second);
     }
 
-    /// Counts a call's first answer. `added` is none where the exchange asked nobody.
-    pub(super) fn answered(
-        &mut self,
-        action: &str,
-        basis: &str,
-        took: Duration,
-        added: Option<Duration>,
-        second: u64,
-    ) {
+    /// Counts a call's first answer.
+    pub(super) fn answered(&mut self, action: &str, basis: &str, took: Took, second: u64) {
         self.counts.answered += 1;
         *self.counts.actions.entry(known(action, &ACTIONS)).or_default() += 1;
         *self.counts.bases.entry(known(basis, &BASES)).or_default() += 1;
-        self.decision.record(took, second);
-        if let Some(added) = added {
+        self.decision.record(took.from_due, second);
+        self.since_sent.record(took.from_sent, second);
+        if let Some(added) = took.added {
             self.added.record(added, second);
         }
     }

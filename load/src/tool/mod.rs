@@ -2,5 +2,11 @@
 //!
 //! It knows an exchange by its public endpoints and its configuration files only.
 
+pub mod figures;
+pub mod judge;
+pub mod market;
 pub mod place;
+pub mod run;
+pub mod scenario;
+pub mod stage;
 pub mod yardstick;

@@ -4,6 +4,7 @@
 //! means is for others.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -16,43 +17,64 @@ use rustix::thread::CpuSet;
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// Longest a server may take to stop in order.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// Threads of bidders: more than two are never short of time before a server on one core is.
+const BIDDERS_MAX: usize = 2;
 /// Lines of a server's log that are kept.
 const LOG_MAX: usize = 2_000;
 
 /// The cores a run uses: one for the server, what is left for the load.
 #[derive(Clone, Debug)]
 pub struct Cores {
-    pub server: usize,
-    pub bidders: usize,
-    pub carriers: usize,
+    pub server: Vec<usize>,
+    pub carriers: Vec<usize>,
+    /// One thread of bidders each.
+    pub bidders: Vec<usize>,
 }
 
 impl Cores {
-    /// Of those this process may use: the server has the first for itself. `None` with a single core, where nothing is
-    /// bound and figures say little.
-    pub fn choose() -> io::Result<Option<Cores>> {
+    /// With a single core, where nothing is bound and figures say little.
+    fn none() -> Cores {
+        Cores { server: Vec::new(), carriers: Vec::new(), bidders: Vec::new() }
+    }
+
+    /// Of those this process may use: the server has the first for itself.
+    pub fn choose() -> io::Result<Cores> {
         let allowed = rustix::thread::sched_getaffinity(None)?;
         let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect();
         Ok(match cores[..] {
-            [] | [_] => None,
-            [server, load] => Some(Cores { server, bidders: load, carriers: load }),
-            [server, bidders, carriers, ..] => Some(Cores { server, bidders, carriers }),
+            [] | [_] => Cores::none(),
+            [server, load] => Cores { server: vec![server], carriers: vec![load], bidders: vec![load] },
+            [server, carriers, ref bidders @ ..] => Cores {
+                server: vec![server],
+                carriers: vec![carriers],
+                bidders: bidders.iter().take(BIDDERS_MAX).copied().collect(),
+            },
         })
     }
 }
 
-/// Binds the calling thread, and what it starts from now on, to a core.
-pub fn bind_to(core: usize) -> io::Result<()> {
+impl fmt::Display for Cores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.server.is_empty() {
+            return f.write_str("not bound: there is a single one");
+        }
+        write!(f, "server {:?}, carriers {:?}, bidders {:?}", self.server, self.carriers, self.bidders)
+    }
+}
+
+/// Binds the calling thread, and what it starts from now on, to some cores.
+fn bind_to(cores: &[usize]) -> io::Result<()> {
     let mut set = CpuSet::new();
-    set.set(core);
+    cores.iter().for_each(|core| set.set(*core));
     Ok(rustix::thread::sched_setaffinity(None, &set)?)
 }
 
-/// Starts with everything begun in `start` bound to a core; the calling thread is free again afterwards.
-pub fn on_core<T>(core: Option<usize>, start: impl FnOnce() -> T) -> io::Result<T> {
+/// Starts with everything begun in `start` bound to these cores, if there are any; the calling thread is free again
+/// afterwards.
+pub fn on_cores<T>(cores: &[usize], start: impl FnOnce() -> T) -> io::Result<T> {
     let before = rustix::thread::sched_getaffinity(None)?;
-    if let Some(core) = core {
-        bind_to(core)?;
+    if !cores.is_empty() {
+        bind_to(cores)?;
     }
     let started = start();
     rustix::thread::sched_setaffinity(None, &before)?;
@@ -78,7 +100,7 @@ impl Server {
     /// Starts a command and waits until `ready` makes something of a line it writes.
     pub fn start<T>(
         mut command: Command,
-        core: Option<usize>,
+        cores: &[usize],
         speaks: Speaks,
         ready: impl Fn(&str) -> Option<T>,
     ) -> io::Result<(Server, T)> {
@@ -88,7 +110,7 @@ impl Server {
             Speaks::Stderr => command.stderr(Stdio::piped()),
         };
         let what = command.get_program().to_string_lossy().into_owned();
-        let mut child = on_core(core, || command.spawn())??;
+        let mut child = on_cores(cores, || command.spawn())??;
         let stream: Box<dyn io::Read + Send> = match speaks {
             Speaks::Stdout => Box::new(child.stdout.take().ok_or_else(|| io::Error::other("no output"))?),
             Speaks::Stderr => Box::new(child.stderr.take().ok_or_else(|| io::Error::other("no log"))?),
@@ -205,7 +227,8 @@ impl Cost {
 /// What a machine is, for the record.
 pub fn machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, m)| m.trim()));
+    let model =
+        cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, m)| m.trim()));
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     format!("{cores} cores of {}, Linux {}", model.unwrap_or("an unknown CPU"), kernel.trim())

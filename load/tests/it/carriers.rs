@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use load::bidders::{Behaviour, Bidders, Latency, NoBidForm, Script};
-use load::carriers::{CarrierKey, Carriers, EVENT_TRIES, Plan, Rates, Snapshot, Talk};
+use load::carriers::{Arrivals, CarrierKey, Carriers, EVENT_TRIES, Plan, Rates, Snapshot, Talk};
 use load::trace::Trace;
 use serde_json::{Value, json};
 
@@ -32,9 +32,9 @@ fn dials(targets: usize) -> Rules {
 
 /// So many calls, at once and in a hurry, in which nothing goes wrong.
 fn plan(exchange: &FakeExchange, calls: u64) -> Plan {
-    let key = CarrierKey { id: "c1".to_owned(), key: "secret".to_owned() };
+    let key = CarrierKey { id: "c1".to_owned(), key: "secret".to_owned(), ..CarrierKey::default() };
     let mut plan = Plan::new(exchange.url(), key, vec!["+18005550100".to_owned()]);
-    plan.calls_per_second = 5_000.0;
+    plan.arrivals = Arrivals::Poisson(5_000.0);
     plan.max_calls = Some(calls);
     plan.time_scale = 100_000.0;
     plan.rates = Rates::default();
@@ -442,7 +442,7 @@ fn added_latency_is_what_the_exchange_took_after_the_last_reply() {
         let (ping, adds) = (Some(bidders.url("b")), Duration::from_millis(adds));
         let exchange = FakeExchange::start(Rules { ping, adds, ..dials(1) });
         let mut plan = plan(&exchange, 10);
-        plan.calls_per_second = 200.0;
+        plan.arrivals = Arrivals::Poisson(200.0);
         let figures = run_traced(plan, bidders.trace());
         let (decision, added) = (figures.decision.total, figures.added.total);
         assert_eq!((decision.count, added.count), (10, 10));
@@ -459,7 +459,7 @@ fn added_latency_is_what_the_exchange_took_after_the_last_reply() {
 fn arrivals_above_the_limit_are_skipped_and_a_rate_of_zero_pauses() {
     let exchange = FakeExchange::start(dials(1));
     let mut plan = plan(&exchange, 10);
-    (plan.max_in_progress, plan.time_scale, plan.calls_per_second) = (1, 1.0, 0.0);
+    (plan.max_in_progress, plan.time_scale, plan.arrivals) = (1, 1.0, Arrivals::Poisson(0.0));
     let carriers = Carriers::start(plan, Arc::default()).unwrap();
     assert!(!carriers.wait(Duration::from_millis(20)));
     assert_eq!(carriers.snapshot().sent, 0);
@@ -483,7 +483,7 @@ fn plans_that_cannot_be_placed_are_refused() {
         ("prefix", |plan| plan.callers = vec!["5".into()]),
         ("time_scale", |plan| plan.time_scale = 0.0),
         ("time_scale", |plan| plan.time_scale = f64::NAN),
-        ("calls_per_second", |plan| plan.calls_per_second = -1.0),
+        ("arrivals: poisson is -1", |plan| plan.arrivals = Arrivals::Poisson(-1.0)),
         ("talk", |plan| plan.talk.cap_s = 0),
         ("ring_s", |plan| plan.ring_s = (9, 3)),
     ];

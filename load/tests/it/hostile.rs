@@ -4,12 +4,13 @@ use std::fmt;
 use std::time::Duration;
 
 use load::bidders::{Behaviour, Bidders, Latency, NoBidForm, Script};
-use load::client::{Answer, Client, Fault};
+use load::client::{Answer, Fault};
 use load::raw::{Hostile, hostile};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::bidders::{ping, ping_id};
+use crate::plain_http;
 
 #[tokio::test]
 async fn each_entry_shows_its_fault() {
@@ -21,9 +22,9 @@ async fn each_entry_shows_its_fault() {
     let mut wrong = Vec::new();
     for (call, entry) in entries.iter().enumerate() {
         let slow = entry.expect.contains(&"timeout");
-        let client = Client::new(Duration::from_millis(if slow { 250 } else { 10_000 }));
+        let limit = Duration::from_millis(if slow { 250 } else { 10_000 });
         let call = call as u64;
-        let result = client.post(&bidders.url(entry.name), None, ping(call)).await;
+        let result = plain_http::post(limit, &bidders.url(entry.name), ping(call)).await;
         if !fits(entry, &result, call) {
             let shown: String = format!("{result:?}").chars().take(300).collect();
             wrong.push(format!("{} {:?}: {shown}", entry.name, entry.expect));

@@ -10,3 +10,5 @@ mod bidders;
 mod carriers;
 mod fake_exchange;
 mod hostile;
+mod measures;
+mod plain_http;

@@ -107,6 +107,19 @@ fn every_metric_family_is_described_and_histograms_have_buckets() {
         assert!(buckets.is_sorted_by(|a, b| a.1 <= b.1), "{family} is cumulative");
         assert!(buckets.last().unwrap().1 >= 1.0, "{family}");
     }
+    // Every stage of every decision with pings, and together no more than all decisions.
+    let sum = |series: &str| -> f64 {
+        let of_it = text.lines().filter(|line| line.starts_with(series));
+        of_it.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    };
+    let asked = sum("outcry_stage_duration_seconds_count{stage=\"wait\"}");
+    for stage in ["read", "prepare", "ask", "hold", "answer"] {
+        let counted = sum(&format!("outcry_stage_duration_seconds_count{{stage=\"{stage}\"}}"));
+        assert!(asked >= 1.0 && counted == asked, "{stage}: {counted} of {asked}");
+    }
+    let (stages, decisions) =
+        (sum("outcry_stage_duration_seconds_sum"), sum("outcry_decision_duration_seconds_sum"));
+    assert!(stages > 0.0 && stages <= decisions + 1e-6, "{stages} of {decisions}");
     assert!(text.contains(r#"outcry_talk_duration_seconds_bucket{le="60"} 5"#));
     assert!(text.contains(r#"outcry_talk_duration_seconds_bucket{le="120"} 6"#));
     exchange.finish();

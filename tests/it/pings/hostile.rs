@@ -146,6 +146,17 @@ fn ambiguous_framing_is_no_bid_and_ends_the_connection() {
         ("gzip_below", "encoding", reply("Transfer-Encoding: gzip, chunked", &chunks)),
         ("gzip_beside", "encoding", reply("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked", &chunks)),
         (
+            "chunked_twice",
+            "encoding",
+            reply("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", &chunks),
+        ),
+        // Nothing may follow, and something is announced: whether it comes is not waited for.
+        (
+            "empty_with_length",
+            "no_bid",
+            Behaviour::Raw(b"HTTP/1.1 204 No Content\r\nContent-Length: 15\r\n\r\n".to_vec()),
+        ),
+        (
             "gzip_second",
             "encoding",
             reply(&format!("Content-Encoding: identity\r\nContent-Encoding: gzip\r\n{length}"), body),

@@ -6,6 +6,7 @@ mod egress;
 mod hostile;
 mod late;
 mod limits;
+mod overload;
 mod pool;
 mod tls;
 mod unresponsive;

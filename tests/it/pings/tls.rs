@@ -63,6 +63,8 @@ struct TlsBidder {
 struct Seen {
     connections: AtomicU32,
     pings: AtomicU32,
+    /// Connections that ended as TLS wants it, and not with a cut.
+    goodbyes: AtomicU32,
     stop: AtomicBool,
 }
 
@@ -114,6 +116,7 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, seen: &Seen) -> Option<()
         loop {
             let mut line = String::new();
             if reader.read_line(&mut line).ok()? == 0 {
+                seen.goodbyes.fetch_add(1, Ordering::SeqCst);
                 return None;
             }
             if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
@@ -151,7 +154,8 @@ fn a_bid_over_tls_wins_and_the_connection_is_kept() {
     let folder = Folder::new();
     let own = Authority::new(&folder, "own");
     let bidder = TlsBidder::start(own.server("127.0.0.1", false));
-    let exchange = Exchange::start_as(&market(&bidder.url(), &trusting(&own)), &one_worker());
+    let settings = one_worker() + "idle_ms = 3000\n";
+    let exchange = Exchange::start_as(&market(&bidder.url(), &trusting(&own)), &settings);
     for n in 0..10 {
         let answer = call(&exchange);
         assert_eq!(outcome(&exchange, &answer, "secure"), "won 30.00", "call {n}");
@@ -161,6 +165,9 @@ fn a_bid_over_tls_wins_and_the_connection_is_kept() {
     let opened = exchange.metric("outcry_ping_connections_opened_total", r#"when="auction""#);
     let connections = bidder.seen.connections.load(Ordering::SeqCst);
     assert!(opened <= 2.0 && connections <= 4, "{opened} in auctions of {connections}");
+    eventually("what lay idle too long is closed with a goodbye", || {
+        (bidder.seen.goodbyes.load(Ordering::SeqCst) > 0).then_some(())
+    });
     exchange.finish();
 }
 

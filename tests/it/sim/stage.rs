@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use outcry::domain::catalog::Secret;
 use outcry::domain::{Address, Catalog, Money, Timestamp};
-use outcry::exchange::{Exchange, InForce, Rules, Worker};
+use outcry::exchange::{Delays, Exchange, InForce, Rules, Worker};
 use outcry::http::{Limits, Served};
 use outcry::listener::Manners;
 use outcry::ping::Pinger;
@@ -119,6 +119,7 @@ impl Stage {
             // In some worlds so few that many calls get the static answer.
             decisions: if seed.is_multiple_of(4) { 3 } else { 10_000 },
             auction_fan_out: if seed.is_multiple_of(3) { 3 } else { 100 },
+            delays: Delays { auction: Duration::from_millis(5), answer: Duration::from_millis(100) },
             keep_ended: times.keep_ended,
             late_events: times.late_events,
             next_within: Duration::from_secs(8),

@@ -7,3 +7,4 @@ mod mutations;
 mod privacy;
 mod shapes;
 mod signatures;
+mod simulated;

@@ -53,8 +53,12 @@ async fn route(State(market): State<Arc<Market>>, Json(asked): Json<Value>) -> J
     let bids = join_all(pings).await.into_iter().flatten();
     let best = bids.max_by(|a, b| a.0.total_cmp(&b.0));
     Json(match best {
-        Some((_, address)) => json!({"call_id": id, "step": 1, "action": "dial", "basis": "auction", "reason": "won",
-            "targets": [{"attempt": 1, "address": address}]}),
-        None => json!({"call_id": id, "step": 1, "action": "hangup", "basis": "terminal", "reason": "no_bids"}),
+        Some((_, address)) => {
+            json!({"call_id": id, "step": 1, "action": "dial", "basis": "auction", "reason": "won",
+            "targets": [{"attempt": 1, "address": address}]})
+        }
+        None => {
+            json!({"call_id": id, "step": 1, "action": "hangup", "basis": "terminal", "reason": "no_bids"})
+        }
     })
 }

@@ -97,9 +97,7 @@ impl Market {
             ),
         };
         let length = body.len();
-        format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
-        )
+        format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
     }
 
     /// The bid in cents; 0 is no bid.
@@ -126,7 +124,9 @@ impl Market {
             body.len()
         );
         peer.stream.write_all(request.as_bytes()).await?;
-        let Some((head, whole)) = peer.message(false).await? else { return Err(ErrorKind::UnexpectedEof.into()) };
+        let Some((head, whole)) = peer.message(false).await? else {
+            return Err(ErrorKind::UnexpectedEof.into());
+        };
         let bid = cents(&peer.buffer[head..whole]);
         peer.buffer.drain(..whole);
         buyer.idle.borrow_mut().push(peer);
@@ -165,7 +165,8 @@ fn parse(bytes: &[u8], is_request: bool) -> Result<Option<(usize, usize)>> {
     };
     let httparse::Status::Complete(head) = status else { return Ok(None) };
     let length = headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
-    let length = length.and_then(|header| str::from_utf8(header.value).ok()?.trim().parse().ok()).unwrap_or(0);
+    let length =
+        length.and_then(|header| str::from_utf8(header.value).ok()?.trim().parse().ok()).unwrap_or(0);
     Ok(Some((head, length)))
 }
 

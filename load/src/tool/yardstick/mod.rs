@@ -45,7 +45,8 @@ pub fn serve(kind: Kind, bidders: Vec<Bidder>, deadline: Duration) -> std::io::R
 
 /// Reads `127.0.0.1:40001=+15125550001`.
 pub fn read_bidder(text: &str) -> Result<Bidder, String> {
-    let (addr, address) = text.split_once('=').ok_or("a bidder is its socket, `=`, and where its calls go")?;
+    let (addr, address) =
+        text.split_once('=').ok_or("a bidder is its socket, `=`, and where its calls go")?;
     let addr = addr.parse().map_err(|_| format!("{addr} is no socket address such as 127.0.0.1:40001"))?;
     Ok(Bidder { addr, address: address.to_owned() })
 }
