@@ -6,6 +6,7 @@
 use std::fmt::Write;
 use std::fs;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use super::judge;
@@ -28,6 +29,23 @@ pub const PAYOUT_CENTS: u32 = 500;
 pub const RUN: &str = "run";
 /// Tracking numbers that calls dial, of all that the catalog has.
 const DIALLED_MAX: usize = 1_000;
+
+/// The first line of settings that were written here.
+pub const MARK: &str = "# Written by `load` for a scenario, which replaces it without asking.";
+
+/// Where the exchange is to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    pub traffic: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+impl Default for Listen {
+    fn default() -> Listen {
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Listen { traffic: free, admin: free }
+    }
+}
 
 /// Everything about one exchange's configuration.
 pub struct Market<'a> {
@@ -69,12 +87,18 @@ impl Market<'_> {
         }
     }
 
-    /// Writes all of it.
+    /// Writes all of it, for an exchange on whatever ports are free.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
+        self.write_at(folder, &Listen::default())
+    }
+
+    /// Writes all of it.
+    pub fn write_at(&self, folder: &Path, listen: &Listen) -> io::Result<()> {
         fs::create_dir_all(folder.join("catalog"))?;
         fs::create_dir_all(folder.join("store"))?;
+        let Listen { traffic, admin } = listen;
         let settings = format!(
-            "[call_traffic]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+            "{MARK}\n[call_traffic]\nlisten = \"{traffic}\"\nworkers = 1\n[admin]\nlisten = \"{admin}\"\n\
              [store]\npath = \"store/outcry.db\"\n[log]\nformat = \"json\"\n[pings]\nallow_private_addresses = true\n{}\n",
             self.scenario.market.settings
         );

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::place::{Cores, machine};
 use super::scenario::{Bar, Phase, Scenario, Server};
+use super::shipped::Source;
 use super::stage::{Run, Stage};
 use crate::carriers::Arrivals;
 
@@ -76,13 +77,9 @@ impl Report {
     }
 }
 
-/// Runs a scenario file.
-pub fn run(file: &Path, options: &Options) -> io::Result<Report> {
-    let text =
-        std::fs::read_to_string(file).map_err(|e| io::Error::other(format!("{}: {e}", file.display())))?;
-    let dir = file.parent().unwrap_or(Path::new("."));
-    let mut scenario = Scenario::read(&text, dir)
-        .map_err(|faults| io::Error::other(format!("{}:\n{faults}", file.display())))?;
+/// Runs a scenario.
+pub fn run(source: &Source, options: &Options) -> io::Result<Report> {
+    let mut scenario = source.scenario().map_err(io::Error::other)?;
     if !options.only.is_empty() {
         keep_only(&mut scenario, &options.only)?;
     }
@@ -130,9 +127,9 @@ pub fn run(file: &Path, options: &Options) -> io::Result<Report> {
     let bars = scenario.bars.iter().filter(of_run).map(|bar| judged(bar, &medians)).collect();
     let judge_green = runs.iter().all(|run| run.verdict.as_ref().is_none_or(super::judge::Verdict::is_green));
     let report = Report {
-        scenario: file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
+        scenario: source.name.clone(),
         about: scenario.about.clone(),
-        scenario_hash: format!("{:016x}", fnv(text.as_bytes())),
+        scenario_hash: format!("{:016x}", fnv(source.text.as_bytes())),
         seed: scenario.seed,
         rounds,
         machine: machine(),

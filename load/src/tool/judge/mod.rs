@@ -22,7 +22,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub use api::{Api, Refused};
+pub use api::{Api, Refused, own};
 pub use books::{
     Books, CallBook, Counters, Entry, Outcome, REASONS, Reason, Record, StepBook, decimal, micros,
 };
