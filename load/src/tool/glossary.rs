@@ -68,3 +68,65 @@ pub fn allowed() -> String {
     let names: Vec<&str> = FIGURES.iter().map(|(name, _)| *name).collect();
     format!("there is no such figure; there are {}", names.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seen::Seen;
+    use crate::sent::Sent;
+    use crate::tool::figures::{Frame, figures};
+
+    #[test]
+    fn every_figure_of_calls_is_named() {
+        let call = |number: u64, status, due_us: u64, took_us: u64| Sent {
+            number,
+            status,
+            due_us,
+            sent_us: due_us,
+            answered_us: Some(due_us + took_us),
+            ..Sent::default()
+        };
+        // Won by the last reply, forced by the deadline, without an auction, refused; and one after the phase.
+        let sent = [
+            call(1, 200, 1_000, 30_000),
+            call(2, 200, 2_000, 101_000),
+            call(3, 200, 3_000, 1_000),
+            call(4, 503, 4_000, 1_000),
+            call(5, 200, 1_000_000, 1_000),
+        ];
+        let ping = |call, replied_us| Seen {
+            call,
+            bidder: 0,
+            received_us: 2_000,
+            replied_us,
+            given_up_us: None,
+            bid_cents: None,
+        };
+        let frame = Frame {
+            entities: &[],
+            seed: 1,
+            deadline_us: 100_000,
+            from_us: 0,
+            to_us: 500_000,
+            is_exchange: false,
+            is_limited: false,
+            is_changing: false,
+        };
+        let found = figures(&frame, &sent, &[ping(1, Some(20_000)), ping(2, None)]);
+        let missing: Vec<_> = found.keys().filter(|name| !knows(name)).collect();
+        assert!(missing.is_empty(), "{missing:?} have no row in FIGURES");
+        for name in ["added_p99_us", "forced_p99_us", "refused_max_ms", "static_p50_ms", "back_s"] {
+            assert!(found.contains_key(name), "the calls of this test give no {name}");
+        }
+    }
+
+    #[test]
+    fn every_name_is_of_a_figure_and_stands_once() {
+        let made = concat!(include_str!("figures.rs"), include_str!("stage.rs"), include_str!("run.rs"));
+        for (at, (name, meaning)) in FIGURES.iter().enumerate() {
+            assert!(made.contains(&format!("\"{name}\"")), "nobody makes {name}");
+            assert!(!meaning.is_empty(), "{name} means nothing");
+            assert!(FIGURES.iter().skip(at + 1).all(|(other, _)| other != name), "{name} stands twice");
+        }
+    }
+}
