@@ -184,7 +184,7 @@ fn what_is_not_the_scenarios_exchange_is_refused() {
 const SMALL: &str = r#"
 about = "A small market"
 [market]
-deadline_ms = 1000
+deadline_ms = 900
 settings = "[calls]\nnext_within_s = 2\n"
 bidders = [
   { name = "b", count = 5, does = { kind = "bid", latency = { lognormal = { median_ms = 10, sigma = 0.4, cap_ms = 50 } }, price_cents = [800, 4000], no_bid_bps = 500 } },

@@ -35,6 +35,8 @@ use crate::carriers::{Arrivals, Rates, Talk};
 
 /// Bidders, fixed targets, idle targets and numbers a market may have.
 pub const ENTITIES_MAX: usize = 200_000;
+/// Deadlines an exchange takes: its carriers wait 1,000 ms, and 100 ms of these are for the way.
+const DEADLINES_MS: std::ops::RangeInclusive<u64> = 50..=900;
 /// Rounds of a scenario.
 pub const ROUNDS_MAX: u32 = 100;
 /// Longest phase, in seconds.
@@ -312,8 +314,8 @@ impl Scenario {
         );
         let market = &self.market;
         let (deadline_ms, numbers, idle) = (market.deadline_ms, market.numbers, market.idle_targets);
-        let deadline = format!("market.deadline_ms: {deadline_ms}; 50 to 1500 are allowed");
-        check((50..=1_500).contains(&deadline_ms), deadline);
+        let deadline = format!("market.deadline_ms: {deadline_ms}; 50 to 900 are allowed");
+        check(DEADLINES_MS.contains(&deadline_ms), deadline);
         let allowed = format!("market.numbers: {numbers}; 1 to {ENTITIES_MAX} are allowed");
         check((1..=ENTITIES_MAX).contains(&numbers), allowed);
         check(idle <= 9_999, format!("market.idle_targets: {idle}; at most 9999 are allowed"));

@@ -99,7 +99,7 @@ fn a_wrong_scenario_is_named_with_what_is_allowed() {
     // what is replaced | by what | what is said
     let table: [(&str, &str, &[&str]); 13] = [
         ("about", "abuot", &["unknown field `abuot`", "expected one of `about`", "line 1"]),
-        ("deadline_ms = 100", "deadline_ms = 20", &["market.deadline_ms: 20; 50 to 1500 are allowed"]),
+        ("deadline_ms = 100", "deadline_ms = 20", &["market.deadline_ms: 20; 50 to 900 are allowed"]),
         ("deadline_ms = 100", "deadline_ms = \"x\"", &["line 3", "invalid type: string \"x\"", "u64"]),
         ("about = \"x\"", "about = \"x\"\nrounds = 0", &["rounds: 0; 1 to 100 are allowed"]),
         ("seconds = 1", "seconds = 0", &["phase calm: seconds is 0; 1 to 86400 are allowed"]),
@@ -257,7 +257,7 @@ fn a_wrong_log_is_named_with_its_line() {
         ..load::sent::Sent::default()
     };
     let mut line = Vec::new();
-    load::sent::write(&mut line, &[call.clone()]).unwrap();
+    load::sent::write(&mut line, std::slice::from_ref(&call)).unwrap();
     std::fs::write(&sent, line).unwrap();
     assert!(judge(2).contains("do not tell their run; name it with --run"));
     let named = load::sent::Sent { carrier_call_id: "sw-a-b-7".into(), ..call };

@@ -227,7 +227,9 @@ async fn takes_calls(to: &str) -> Result<(), Fault> {
             "{to} does not know the scenario's carrier ({status}); serve the configuration that `load bidders SCENARIO \
              --config DIR` writes"
         ))),
-        (_, true) => Ok(()),
+        // The request is not valid, or nothing is taken at this moment.
+        (400 | 422 | 503, true) => Ok(()),
+        (_, true) => Err(not_outcry(format!("/v1/route answers {status}; its admin listener, perhaps"))),
         (_, false) => Err(not_outcry(format!("/v1/route answers {status} and no problem document"))),
     }
 }
