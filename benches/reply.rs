@@ -30,12 +30,13 @@ pub fn run(watch: &mut Stopwatch) {
         move |reply: &Reply| matches!(reply, Reply::Bid(bid) if bid.amount == amount)
     };
     let refused = |reason: Reason| move |reply: &Reply| matches!(reply, Reply::NoBid(no_bid) if no_bid.reason == reason);
+    let received = market::now();
     let mut measure = |name: &str, body: String, is_right: &dyn Fn(&Reply) -> bool| {
         watch.measure_on(
             name,
             || body.clone().into_bytes(),
             |mut body| {
-                let reply = read(&terms, 200, &mut body, market::now());
+                let reply = read(&terms, 200, &mut body, received);
                 assert!(is_right(&reply), "{name}: {reply:?}");
                 reply
             },
