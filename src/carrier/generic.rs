@@ -2,12 +2,13 @@
 //!
 //! Reads every fault of a request before refusing it; unknown fields are ignored, so that carriers may send more.
 
-use serde_json::{Map, Value};
+mod value;
 
 use super::{Action, CallerLeg, CarrierReply, CarrierRequest, DialTarget, StepEnd, StepReport};
 use crate::call::event::{CallEvent, EventKind};
 use crate::domain::{Address, Cause, E164, EndedBy, SetBy, TagValue, Tags, Tail, Timestamp};
-use crate::json::Object;
+use crate::json;
+use value::{Object, Value};
 
 /// Longest `carrier_call_id` and `event_id`, in bytes.
 pub const ID_MAX: usize = 128;
@@ -105,7 +106,7 @@ fn event_of(mut read: Reader<'_>, names_attempt: bool) -> Result<CarrierEvent, F
     let attempt = read.count("attempt", 100, ATTEMPT).map(|n| n as u32);
     let by = ended_by.unwrap_or(EndedBy::Unknown);
     let leg = ["ringing", "answered", "bridged", "ended"];
-    let (kind, what) = match read.required("type").as_deref() {
+    let (kind, what) = match read.required("type") {
         Some("ringing") => ("ringing", EventKind::Ringing),
         Some("answered") => ("answered", EventKind::Answered),
         Some("bridged") => ("bridged", EventKind::Bridged),
@@ -151,8 +152,8 @@ pub fn next(body: &[u8], now: Timestamp) -> Result<StepReport, Faults> {
     }
     let results = ["attempts_ended", "digits", "no_input", "played", "recorded"];
     let result = read.required("result");
-    if !result.as_deref().is_some_and(|word| results.contains(&word)) {
-        read.fault("result", result, "attempts_ended digits no_input played recorded");
+    if !result.is_some_and(|word| results.contains(&word)) {
+        read.fault("result", result.map(str::to_owned), "attempts_ended digits no_input played recorded");
     }
     let is_timed = read.get("at").is_some();
     let at = if is_timed { read.time("at") } else { None };
@@ -174,11 +175,11 @@ fn needs_a_time(kind: &EventKind) -> bool {
     matches!(kind, EventKind::Ended { cause: Cause::Normal | Cause::Failed, talk_ms: None, .. })
 }
 
-fn ends(object: &Map<String, Value>, at: Timestamp, faults: &mut Faults) -> Vec<StepEnd> {
+fn ends(object: &Object<'_>, at: Timestamp, faults: &mut Faults) -> Vec<StepEnd> {
     const ALLOWED: &str = "a list of at most 16 {attempt, cause, ended_by, talk_ms}";
     let listed = match object.get("attempts") {
         None | Some(Value::Null) => return Vec::new(),
-        Some(Value::Array(listed)) if listed.len() <= ENDS_MAX => listed,
+        Some(Value::List(listed)) if listed.len() <= ENDS_MAX => listed,
         Some(_) => {
             faults.push(CarrierFault { at: "attempts".into(), value: None, allowed: ALLOWED });
             return Vec::new();
@@ -225,7 +226,7 @@ fn detail(cause: Option<Cause>, ended_by: Option<EndedBy>, talk_ms: Option<u64>)
     detail.join(", ")
 }
 
-fn object(body: &[u8]) -> Result<Map<String, Value>, Faults> {
+fn object(body: &[u8]) -> Result<Object<'_>, Faults> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(vec![CarrierFault { at: "body".into(), value: None, allowed: "a JSON object" }]),
@@ -236,14 +237,14 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, Faults> {
     }
 }
 
-fn letters(object: &Map<String, Value>, key: &str) -> Option<String> {
+fn letters(object: &Object<'_>, key: &str) -> Option<String> {
     let text = object.get(key)?.as_str()?;
     (text.len() == 2 && text.bytes().all(|b| b.is_ascii_alphabetic())).then(|| text.to_ascii_uppercase())
 }
 
 /// Reads fields and notes every fault.
 struct Reader<'a> {
-    object: &'a Map<String, Value>,
+    object: &'a Object<'a>,
     faults: Faults,
 }
 
@@ -253,21 +254,18 @@ impl<'a> Reader<'a> {
     }
 
     /// The field unless absent or null.
-    fn get(&self, key: &str) -> Option<&'a Value> {
-        self.object.get(key).filter(|value| !value.is_null())
+    fn get(&self, key: &str) -> Option<&'a Value<'a>> {
+        self.object.get(key).filter(|value| !matches!(value, Value::Null))
     }
 
-    fn required(&mut self, key: &str) -> Option<String> {
-        match self.get(key) {
-            Some(Value::String(text)) => Some(text.clone()),
-            _ => None,
-        }
+    fn required(&self, key: &str) -> Option<&'a str> {
+        self.get(key)?.as_str()
     }
 
     fn id(&mut self, key: &str) -> String {
-        let fits = |text: &String| (1..=ID_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+        let fits = |text: &&str| (1..=ID_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
         match self.required(key).filter(fits) {
-            Some(id) => id,
+            Some(id) => id.to_owned(),
             None => {
                 self.fault(key, None, "a string of 1 to 128 bytes without control characters");
                 String::new()
@@ -276,7 +274,7 @@ impl<'a> Reader<'a> {
     }
 
     fn to(&mut self) -> Option<Address> {
-        let to = self.required("to").and_then(|text| Address::parse(&text));
+        let to = self.required("to").and_then(Address::parse);
         if to.is_none() {
             self.fault("to", None, "a number in E.164 such as +18005550100, or sip:user@host");
         }
@@ -289,7 +287,7 @@ impl<'a> Reader<'a> {
         }
         match self.required("from") {
             // What is no number is a caller without a valid one: the call is worth more than its caller id.
-            Some(text) => E164::parse(&text),
+            Some(text) => E164::parse(text),
             None => {
                 self.fault("from", None, "a number in E.164 such as +15125550123, or withheld: true");
                 None
@@ -315,7 +313,7 @@ impl<'a> Reader<'a> {
 
     fn text(&mut self, key: &str, most: usize) -> Option<String> {
         match self.get(key)? {
-            Value::String(text) if text.len() <= most => Some(text.clone()),
+            Value::Text(text) if text.len() <= most => Some(text.clone().into_owned()),
             _ => {
                 self.fault(key, None, "a string of at most 128 bytes");
                 None
@@ -323,7 +321,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn section(&mut self, key: &str) -> Option<&'a Map<String, Value>> {
+    fn section(&mut self, key: &str) -> Option<&'a Object<'a>> {
         match self.get(key)? {
             Value::Object(object) => Some(object),
             _ => {
@@ -334,7 +332,7 @@ impl<'a> Reader<'a> {
     }
 
     fn time(&mut self, key: &str) -> Option<Timestamp> {
-        let time = self.required(key).and_then(|text| Timestamp::parse(&text));
+        let time = self.required(key).and_then(Timestamp::parse);
         if time.is_none() {
             self.fault(key, None, "the carrier's time in RFC 3339, such as 2026-11-20T09:00:00.000Z");
         }
@@ -361,21 +359,21 @@ impl<'a> Reader<'a> {
 
     fn tags(&mut self) -> Tags {
         let mut tags = Tags::default();
-        for (key, value) in self.section("tags").into_iter().flatten() {
+        for (key, value) in self.section("tags").into_iter().flat_map(Object::iter) {
             let value = match value {
-                Value::String(text) => TagValue::Text(text.clone()),
+                Value::Text(text) => TagValue::Text(text.clone().into_owned()),
                 Value::Number(number) => TagValue::Number(number.to_string()),
                 Value::Bool(flag) => TagValue::Bool(*flag),
                 Value::Null => continue,
-                Value::Array(_) | Value::Object(_) => {
-                    self.fault("tags", Some(key.clone()), "scalars: strings, numbers, true or false");
+                Value::List(_) | Value::Object(_) => {
+                    self.fault("tags", Some(key.to_owned()), "scalars: strings, numbers, true or false");
                     continue;
                 }
             };
             if tags.add(key, value, SetBy::Carrier).is_err() {
                 self.fault(
                     "tags",
-                    Some(key.clone()),
+                    Some(key.to_owned()),
                     "at most 50 tags, keys of 1 to 40 bytes, values of at most 256",
                 );
             }
@@ -400,7 +398,7 @@ pub fn reply(reply: &CarrierReply, base: &str) -> Vec<u8> {
         Action::Hangup(cause) => hangup = Some(cause),
     }
     let mut bytes = Vec::with_capacity(ANSWER_ROOM);
-    let mut answer = Object::open(&mut bytes);
+    let mut answer = json::Object::open(&mut bytes);
     answer.plain("call_id", &call_id);
     answer.number("step", reply.step);
     answer.text("action", reply.action.as_str());
@@ -425,7 +423,7 @@ pub fn reply(reply: &CarrierReply, base: &str) -> Vec<u8> {
 }
 
 fn dialled(target: &DialTarget, into: &mut Vec<u8>) {
-    let mut object = Object::open(into);
+    let mut object = json::Object::open(into);
     object.number("attempt", target.attempt);
     object.text("address", &target.address.reveal());
     object.text("kind", target.address.kind());
@@ -440,7 +438,7 @@ fn dialled(target: &DialTarget, into: &mut Vec<u8>) {
 
 /// An object of one text.
 fn one(key: &'static str, text: &str, into: &mut Vec<u8>) {
-    let mut object = Object::open(into);
+    let mut object = json::Object::open(into);
     object.text(key, text);
     object.close();
 }
