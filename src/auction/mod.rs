@@ -108,7 +108,8 @@ pub struct Auction {
     entrants: Vec<Entrant>,
     replies: Vec<Option<Reply>>,
     struck: Vec<bool>,
-    /// The prices that reach their floors, fixed or bid: each is judged once, and not again at every reply.
+    /// The prices that reach their floors, fixed or bid, in the order of `Key::order`: each is judged once, and not again
+    /// at every reply.
     in_hand: Vec<InHand>,
 }
 
@@ -148,7 +149,8 @@ impl Auction {
     fn take_in_hand(&mut self, entrant: usize, price: Money, expires: Option<Timestamp>) {
         if too_low(price, self.floors(&self.entrants[entrant])).is_none() {
             let key = self.key(entrant, price);
-            self.in_hand.push(InHand { entrant, key, expires });
+            let place = self.in_hand.partition_point(|other| other.key.order(&key).is_lt());
+            self.in_hand.insert(place, InHand { entrant, key, expires });
         }
     }
 
@@ -192,13 +194,15 @@ impl Auction {
 
     /// The best offer in hand, before any draw: equals are equal in all that is compared here.
     fn best(&self, now: Timestamp) -> Option<Key> {
-        let keys = || self.alive(now).filter(|(at, _)| !self.struck[*at]).map(|(_, key)| key);
-        let top = keys().map(|key| key.tier).min()?;
-        let at_the_top = keys().filter(|key| key.takes_over || key.tier == top);
-        at_the_top.min_by(Key::order_within_a_tier).map(|best| Key { tier: top, ..best })
+        let mut keys = self.alive(now).filter(|(at, _)| !self.struck[*at]).map(|(_, key)| key);
+        let first = keys.next()?;
+        let over = keys.filter(|key| key.takes_over);
+        let best =
+            over.fold(first, |best, key| if key.order_within_a_tier(&best).is_lt() { key } else { best });
+        Some(Key { tier: first.tier, ..best })
     }
 
-    /// The entrants whose offer may be handed out now.
+    /// The entrants whose offer may be handed out now, in the order of their keys.
     fn alive(&self, now: Timestamp) -> impl Iterator<Item = (usize, Key)> + '_ {
         let until = now.after(self.rules.guard);
         let alive = move |one: &&InHand| !is_dying(one.expires, until);

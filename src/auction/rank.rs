@@ -46,11 +46,12 @@ impl Key {
     /// The order of two that compete at the same tier, best first; level ones are told apart by a draw.
     pub(super) fn order_within_a_tier(&self, other: &Key) -> Ordering {
         (other.score.cmp(&self.score))
-            .then(other.price.cmp(&self.price))
-            .then(self.priority.cmp(&other.priority))
+            .then_with(|| other.price.cmp(&self.price))
+            .then_with(|| self.priority.cmp(&other.priority))
     }
 
-    fn order(&self, other: &Key) -> Ordering {
+    /// The order of two where nobody takes over.
+    pub(super) fn order(&self, other: &Key) -> Ordering {
         self.tier.cmp(&other.tier).then_with(|| self.order_within_a_tier(other))
     }
 }
