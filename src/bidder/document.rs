@@ -182,11 +182,11 @@ fn is_blank(byte: u8) -> bool {
 fn string_end(body: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
     loop {
-        match body.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' => at += 2,
-            _ => at += 1,
+        at += body.get(at..)?.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+        if body[at] == b'"' {
+            return Some(at + 1);
         }
+        at += 2;
     }
 }
 
@@ -194,4 +194,15 @@ fn string_end(body: &[u8], start: usize) -> Option<usize> {
 fn number_end(body: &[u8], start: usize) -> usize {
     let stops = |byte: &u8| is_blank(*byte) || b",:]}[{\"".contains(byte);
     body[start..].iter().position(stops).map_or(body.len(), |length| start + length)
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use simd_json::{Deserializer, Implementation};
+
+    /// Without its feature `runtime-detection` it reads byte by byte, everywhere and in silence.
+    #[test]
+    fn the_parser_uses_what_the_cpu_has() {
+        assert_ne!(Deserializer::algorithm(), Implementation::Native);
+    }
 }

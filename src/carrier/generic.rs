@@ -406,7 +406,7 @@ pub fn reply(reply: &CarrierReply, base: &str) -> Vec<u8> {
     answer.text("reason", reply.reason.as_str());
     answer.text("mode", "one_at_a_time");
     answer.plain("valid_until", reply.valid_until);
-    list(target, answer.key("targets"), |target, into| dialled(target, into));
+    list(target, answer.key("targets"), dialled);
     answer.raw("play_first", "[]");
     answer.raw("ringback", "null");
     list(message, answer.key("play_after"), |text, into| one("say", text, into));
