@@ -113,7 +113,7 @@ pub fn catalog(buyers: Vec<Buyer>, targets: Vec<Target>) -> Catalog {
     let root = Node::Target(TargetIx(0));
     let terminal = Terminal::Hangup(HangupCause::Busy);
     Catalog {
-        digest: String::new(),
+        digest: "".into(),
         carriers: Vec::new(),
         campaigns: Vec::new(),
         publishers: Vec::new(),

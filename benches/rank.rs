@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use outcry::auction::bid::{Bid, Reply};
 use outcry::auction::{Auction, Entrant, Progress, Rules};
-use outcry::domain::{Bps, Money};
+use outcry::domain::{Bps, Money, Timestamp};
 
 use crate::{Stopwatch, market};
 
@@ -52,8 +52,7 @@ fn with(price: impl Fn(u32) -> Money) -> (Auction, Vec<Reply>) {
 }
 
 /// Takes the replies and says how many are ranked.
-fn decide((mut auction, replies): (Auction, Vec<Reply>)) -> usize {
-    let now = market::now();
+fn decide((mut auction, replies): (Auction, Vec<Reply>), now: Timestamp) -> usize {
     for (at, reply) in replies.into_iter().enumerate() {
         // Whoever gathers asks after each reply whether that was enough.
         let wait = auction.progress(now) == Progress::Waiting;
@@ -65,13 +64,18 @@ fn decide((mut auction, replies): (Auction, Vec<Reply>)) -> usize {
 }
 
 pub fn run(watch: &mut Stopwatch) {
+    let now = market::now();
     let spread = |n: u32| Money::from_micros(6_000_000 + i64::from(n * 7 % ENTRANTS) * 1_000_000);
     watch.measure_on(
         "rank: 20 bids, all different",
         || with(spread),
-        |auction| assert_eq!(decide(auction), 18),
+        |auction| assert_eq!(decide(auction, now), 18),
     );
     // Complete equals are drawn by weight: the dearest order there is.
     let same = |_| market::money("25.50");
-    watch.measure_on("rank: 20 bids, all equal", || with(same), |auction| assert_eq!(decide(auction), 20));
+    watch.measure_on(
+        "rank: 20 bids, all equal",
+        || with(same),
+        |auction| assert_eq!(decide(auction, now), 20),
+    );
 }

@@ -23,9 +23,11 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 #![warn(missing_docs)]
 
-// Layer 0: nouns. Plain data without I/O, serde or a clock.
+// Layer 0: nouns, plain data without I/O, serde or a clock; and how JSON is written.
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod domain;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod json;
 
 // Layer 1: engines and codecs. They take `now` as an argument and return what is to be done.
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]

@@ -366,7 +366,7 @@ fn check_running(loaded: &Loaded, key_file: Option<&Path>) -> Result<(), Ended> 
     let running = remote(&loaded.settings, key_file)?.changes()?;
     let mut out = std::io::stdout().lock();
     writeln!(out)?;
-    if running.files != loaded.catalog.digest {
+    if *running.files != *loaded.catalog.digest {
         writeln!(out, "the running exchange has read other files: a reload puts these into force")?;
     }
     match running.changes.len() {

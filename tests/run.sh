@@ -3,7 +3,8 @@
 #
 #   tests/run.sh          the gate
 #   tests/run.sh --deep   also what is slow: the tests in release and again and again, a hundred thousand further simulated
-#                         calls, bugs planted on purpose, a demo that is audited, full benches, instruction counts
+#                         calls, bugs planted on purpose, a demo that is audited, four load scenarios, full benches,
+#                         instruction counts
 #
 # Needs Rust and a C compiler. What else it needs it installs, saying so (Python 3 by the system's packages, and its
 # packages into target/; valgrind for --deep); what it cannot install fails by name. It stops itself after 60 minutes, naming the step.
@@ -134,6 +135,12 @@ if [ "$deep" = yes ]; then
   trap 'rm -rf "$log" "$demo"' EXIT
   step "deep: a demo of 30 s"           target/release/outcry demo --for 30s --port 0 --folder "$demo/market"
   cat "$log"
+  # Of the load scenarios those that ask whether it is right, not how fast: their bars decide, whatever else runs here.
+  step "deep: build of the load tool"   cargo build --release --workspace --bins --locked
+  for scenario in cap-race reload-under-fire slow-buyer burst; do
+    step "deep: load run $scenario"     target/release/load run "$scenario" --outcry target/release/outcry
+    cat "$log"
+  done
   step "deep: benches at full length"   cargo bench --locked --bench bench
   cat "$log"
   step "deep: instruction counts"       benches/count.sh

@@ -182,7 +182,7 @@ pub fn write(out: &mut impl Write, calls: &[Sent]) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads what [`write`] wrote. An error says which line is wrong.
+/// Reads what [`write()`] wrote. An error says which line is wrong.
 pub fn read(mut from: impl BufRead) -> io::Result<Vec<Sent>> {
     let mut calls = Vec::new();
     let mut line = Vec::new();

@@ -45,7 +45,7 @@ impl Laid {
             }
         }
         let last = stored.iter().map(|stored| stored.at).max().unwrap_or_default();
-        let empty = Catalog { digest: String::new(), ..files.clone() };
+        let empty = Catalog { digest: "".into(), ..files.clone() };
         Laid { files: empty, text: String::new(), changes, last }.over(files, text, now)
     }
 
@@ -82,7 +82,7 @@ impl Laid {
             return (catalog, self.text.clone());
         }
         let text = format!("{}{section}", self.text);
-        (Catalog { digest: hex(&Sha256::digest(text.as_bytes())), ..catalog }, text)
+        (Catalog { digest: hex(&Sha256::digest(text.as_bytes())).into(), ..catalog }, text)
     }
 }
 

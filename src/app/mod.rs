@@ -51,6 +51,8 @@ const HANDED_ON_MAX: usize = 1_024;
 const ADMIN_CONNECTIONS: usize = 256;
 /// How long the start waits for endpoints' names to resolve; those that take longer come later.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
+/// How far the priority of the operators' thread is lowered.
+const BEHIND_CALLS: i32 = 10;
 /// Bytes of a new caller key.
 const CALLER_KEY_BYTES: usize = 32;
 
@@ -164,7 +166,11 @@ impl Running {
             shutdown: shutdown.clone(),
         };
         let laid = next.laid;
-        threads.push(spawn("admin", move || run_here(office.run(admin, admin_tls, desk, ordered, laid)))?);
+        threads.push(spawn("admin", move || {
+            // A reload that takes a second must not take it from calls. Where priorities cannot be lowered it is only that.
+            let _ = rustix::process::nice(BEHIND_CALLS);
+            run_here(office.run(admin, admin_tls, desk, ordered, laid))
+        })?);
         event::loaded(&digest, clock.now().seconds());
         office::tell(&next.noted, &next.dropped);
         tracing::info!(call_traffic = %traffic_at, admin = %admin_at, "the exchange takes calls");

@@ -246,7 +246,7 @@ impl Office {
         tell(&next.noted, &next.dropped);
         *laid = next.laid;
         event::reloaded(&digest, &changes, now.seconds());
-        Ok((before, Reloaded { digest, changes }))
+        Ok((before, Reloaded { digest: digest.to_string(), changes }))
     }
 
     /// Calls will name the catalog by its digest, so its text is not left to chance. A change that is over and not noted is

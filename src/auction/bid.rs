@@ -64,6 +64,13 @@ const DIGITS_OF_A_NUMBER: usize = 7;
 /// A run of digits shows its first four. So does a group of seven and more with the usual signs between them:
 /// `+1 (512) 555-0123` becomes `+1 (512) •••-••••`. Amounts and times keep their digits.
 pub fn clean_note(text: &str) -> String {
+    // Most notes and tags are a word or two.
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    let is_plain = text.len() <= NOTE_MAX && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    // Nothing to cut, replace or hide, as with most words that are kept.
+    if is_plain && digits <= DIGITS_SHOWN {
+        return text.to_owned();
+    }
     let head: Vec<char> = text.chars().take(NOTE_MAX).collect();
     let mut kept = String::new();
     let (mut in_run, mut in_group, mut is_number) = (0, 0, false);

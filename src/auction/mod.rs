@@ -10,12 +10,11 @@ pub mod rank;
 #[cfg(test)]
 mod tests;
 
-use std::cmp::Ordering;
 use std::time::Duration;
 
 use crate::domain::{Address, Bps, Money, Reason, Timestamp};
 use bid::{NoBid, Reply};
-use rank::Ranked;
+use rank::{Key, Ranked};
 
 /// The rules of one auction.
 #[derive(Clone, Debug)]
@@ -109,20 +108,49 @@ pub struct Auction {
     entrants: Vec<Entrant>,
     replies: Vec<Option<Reply>>,
     struck: Vec<bool>,
+    /// The prices that reach their floors, fixed or bid, in the order of `Key::order`: each is judged once, and not again
+    /// at every reply.
+    in_hand: Vec<InHand>,
+}
+
+/// A price that may be handed out while it lives.
+#[derive(Clone, Copy, Debug)]
+struct InHand {
+    entrant: usize,
+    key: Key,
+    expires: Option<Timestamp>,
 }
 
 impl Auction {
     /// Opens an auction; entrants without a fixed price are outstanding until they reply.
     pub fn open(rules: Rules, entrants: Vec<Entrant>) -> Auction {
         let many = entrants.len();
-        Auction { rules, entrants, replies: vec![None; many], struck: vec![false; many] }
+        let (replies, struck, in_hand) = (vec![None; many], vec![false; many], Vec::with_capacity(many));
+        let mut auction = Auction { rules, entrants, replies, struck, in_hand };
+        for at in 0..many {
+            if let Some(Offer { price, expires, .. }) = auction.entrants[at].fixed {
+                auction.take_in_hand(at, price, expires);
+            }
+        }
+        auction
     }
 
     /// Takes the reply of an entrant, read to its end at `at`. Only the first of each counts; one read at or after the
     /// close is not taken, and its sender stays outstanding.
     pub fn on_reply(&mut self, entrant: usize, reply: Reply, at: Timestamp) {
         if self.is_outstanding(entrant) && at < self.rules.closes {
+            if let Reply::Bid(bid) = &reply {
+                self.take_in_hand(entrant, bid.amount, Some(bid.expires));
+            }
             self.replies[entrant] = Some(reply);
+        }
+    }
+
+    fn take_in_hand(&mut self, entrant: usize, price: Money, expires: Option<Timestamp>) {
+        if too_low(price, self.floors(&self.entrants[entrant])).is_none() {
+            let key = self.key(entrant, price);
+            let place = self.in_hand.partition_point(|other| other.key.order(&key).is_lt());
+            self.in_hand.insert(place, InHand { entrant, key, expires });
         }
     }
 
@@ -138,7 +166,10 @@ impl Auction {
 
     /// Entrants whose reply is waited for and outstanding.
     pub fn awaited(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.entrants.len()).filter(|at| self.entrants[*at].waited && self.is_outstanding(*at))
+        let all = self.entrants.iter().zip(&self.replies).enumerate();
+        let is_out =
+            |who: &Entrant, reply: &Option<Reply>| who.waited && who.fixed.is_none() && reply.is_none();
+        all.filter(move |(_, (who, reply))| is_out(who, reply)).map(|(at, _)| at)
     }
 
     /// Whether a reply that is waited for could still come first.
@@ -163,19 +194,25 @@ impl Auction {
 
     /// The best offer in hand, before any draw: equals are equal in all that is compared here.
     fn best(&self, now: Timestamp) -> Option<Key> {
-        let keys = || {
-            let left = (0..self.entrants.len()).filter(|at| !self.struck[*at]);
-            left.filter_map(|at| self.in_hand(at, now).map(|price| self.key(at, price)))
-        };
-        let top = keys().map(|key| key.tier).min()?;
-        let at_the_top = keys().filter(|key| key.takes_over || key.tier == top);
-        at_the_top.min_by(Key::order_within_a_tier).map(|best| Key { tier: top, ..best })
+        let mut keys = self.alive(now).filter(|(at, _)| !self.struck[*at]).map(|(_, key)| key);
+        let first = keys.next()?;
+        let over = keys.filter(|key| key.takes_over);
+        let best =
+            over.fold(first, |best, key| if key.order_within_a_tier(&best).is_lt() { key } else { best });
+        Some(Key { tier: first.tier, ..best })
+    }
+
+    /// The entrants whose offer may be handed out now, in the order of their keys.
+    fn alive(&self, now: Timestamp) -> impl Iterator<Item = (usize, Key)> + '_ {
+        let until = now.after(self.rules.guard);
+        let alive = move |one: &&InHand| !is_dying(one.expires, until);
+        self.in_hand.iter().filter(alive).map(|one| (one.entrant, one.key))
     }
 
     /// Whether the highest bid of an outstanding entrant would come before the best offer in hand, or level with it.
     fn could_come_first(&self, entrant: usize, best: Option<&Key>) -> bool {
         let who = &self.entrants[entrant];
-        if who.ceiling < self.rules.floor.max(who.floor).max(self.rules.min_price) {
+        if too_low(who.ceiling, self.floors(who)).is_some() {
             return false;
         }
         let Some(best) = best else { return true };
@@ -198,81 +235,51 @@ impl Auction {
         }
     }
 
-    /// The price of an entrant's acceptable offer.
-    fn in_hand(&self, entrant: usize, now: Timestamp) -> Option<Money> {
-        let who = &self.entrants[entrant];
-        let (price, expires) = match (&who.fixed, &self.replies[entrant]) {
-            (Some(offer), _) => (offer.price, offer.expires),
-            (None, Some(Reply::Bid(bid))) => (bid.amount, Some(bid.expires)),
-            (None, None | Some(Reply::NoBid(_))) => return None,
-        };
-        self.refusal(who, price, expires, now).is_none().then_some(price)
+    /// The lowest price an entrant may come by, and the one that leaves the margin.
+    fn floors(&self, who: &Entrant) -> (Money, Money) {
+        (self.rules.floor.max(who.floor), self.rules.min_price)
     }
 
     /// Who comes first as things stand. Who was struck has no place, and keeps its tickets in the draws it was in.
     pub fn ranking(&self, now: Timestamp) -> Ranking {
-        let mut offers = Vec::new();
-        let mut unplaced = Vec::new();
-        for (at, entrant) in self.entrants.iter().enumerate() {
-            match self.judge(entrant, self.replies[at].as_ref(), now) {
-                Ok(offer) => offers.push((at, offer)),
-                Err(NoBid { reason, amount, note }) => {
-                    unplaced.push(Unplaced { entrant: at, reason, amount, note })
-                }
-            }
-        }
         let is_struck = |entrant: usize| self.struck[entrant];
-        let mut ranked = rank::rank(&self.entrants, offers, self.rules.takeover, self.rules.seed, is_struck);
-        ranked.retain(|one| !is_struck(one.entrant));
-        unplaced.retain(|one| !is_struck(one.entrant));
-        Ranking { ranked, unplaced }
+        let weight = |entrant: usize| self.entrants[entrant].weight;
+        let placed = rank::rank(self.alive(now), weight, self.rules.seed, is_struck);
+        let standing = placed.into_iter().filter(|one| !is_struck(one.entrant));
+        let ranked = standing.filter_map(|one| Some(one.with(self.offer(one.entrant)?))).collect();
+        let left = (0..self.entrants.len()).filter(|at| !is_struck(*at));
+        let unplaced = left.filter_map(|entrant| {
+            let NoBid { reason, amount, note } = self.no_bid(entrant, now)?;
+            Some(Unplaced { entrant, reason, amount, note })
+        });
+        Ranking { ranked, unplaced: unplaced.collect() }
     }
 
-    fn judge(&self, entrant: &Entrant, reply: Option<&Reply>, now: Timestamp) -> Result<Offer, NoBid> {
-        let offer = match (&entrant.fixed, reply) {
-            (Some(offer), _) => offer.clone(),
-            (None, None) => return Err(NoBid { reason: Reason::Pending, amount: None, note: None }),
-            (None, Some(Reply::NoBid(no_bid))) => return Err(no_bid.clone()),
-            (None, Some(Reply::Bid(bid))) => Offer {
+    /// What an entrant offers, acceptable or not.
+    fn offer(&self, entrant: usize) -> Option<Offer> {
+        match (&self.entrants[entrant].fixed, &self.replies[entrant]) {
+            (Some(offer), _) => Some(offer.clone()),
+            (None, Some(Reply::Bid(bid))) => Some(Offer {
                 price: bid.amount,
                 min_duration: bid.min_duration,
                 destination: bid.destination.clone(),
                 expires: Some(bid.expires),
-            },
-        };
-        match self.refusal(entrant, offer.price, offer.expires, now) {
-            None => Ok(offer),
-            Some(reason) => Err(NoBid { reason, amount: Some(offer.price), note: None }),
+            }),
+            (None, None | Some(Reply::NoBid(_))) => None,
         }
     }
 
-    fn refusal(
-        &self,
-        entrant: &Entrant,
-        price: Money,
-        expires: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Option<Reason> {
-        let Rules { floor, min_price, guard, .. } = self.rules;
-        refusal(price, expires, (floor.max(entrant.floor), min_price), guard, now)
-    }
-}
-
-/// What two prices are compared by.
-struct Key {
-    tier: u8,
-    takes_over: bool,
-    score: i128,
-    price: Money,
-    priority: u16,
-}
-
-impl Key {
-    /// The order of two that compete at the same tier, best first; level ones are told apart by a draw.
-    fn order_within_a_tier(&self, other: &Key) -> Ordering {
-        (other.score.cmp(&self.score))
-            .then(other.price.cmp(&self.price))
-            .then(self.priority.cmp(&other.priority))
+    /// Why an entrant has no place; `None` where its offer may be handed out.
+    fn no_bid(&self, entrant: usize, now: Timestamp) -> Option<NoBid> {
+        let who = &self.entrants[entrant];
+        let (price, expires) = match (&who.fixed, &self.replies[entrant]) {
+            (Some(offer), _) => (offer.price, offer.expires),
+            (None, Some(Reply::Bid(bid))) => (bid.amount, Some(bid.expires)),
+            (None, Some(Reply::NoBid(no_bid))) => return Some(no_bid.clone()),
+            (None, None) => return Some(NoBid { reason: Reason::Pending, amount: None, note: None }),
+        };
+        let reason = refusal(price, expires, self.floors(who), self.rules.guard, now)?;
+        Some(NoBid { reason, amount: Some(price), note: None })
     }
 }
 
@@ -291,17 +298,24 @@ pub fn accept(
 fn refusal(
     price: Money,
     expires: Option<Timestamp>,
-    (floor, min_price): (Money, Money),
+    floors: (Money, Money),
     guard: Duration,
     now: Timestamp,
 ) -> Option<Reason> {
+    too_low(price, floors).or_else(|| is_dying(expires, now.after(guard)).then_some(Reason::Expired))
+}
+
+fn too_low(price: Money, (floor, min_price): (Money, Money)) -> Option<Reason> {
     if price < floor {
         Some(Reason::BelowFloor)
     } else if price < min_price {
         Some(Reason::Margin)
-    } else if expires.is_some_and(|expires| expires < now.after(guard)) {
-        Some(Reason::Expired)
     } else {
         None
     }
+}
+
+/// Whether it does not live until then.
+fn is_dying(expires: Option<Timestamp>, until: Timestamp) -> bool {
+    expires.is_some_and(|expires| expires < until)
 }

@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Entrant, Offer};
+use super::Offer;
 use crate::domain::draw::Draw;
 use crate::domain::{Money, Reason};
 
@@ -31,49 +31,66 @@ impl Ranked {
     }
 }
 
-/// Sorts offers best first. A price that reaches `takeover` competes with the highest tier on offer. Among complete
+/// What two prices are compared by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key {
+    pub(super) tier: u8,
+    /// Competes with the highest tier on offer.
+    pub(super) takes_over: bool,
+    pub(super) score: i128,
+    pub(super) price: Money,
+    pub(super) priority: u16,
+}
+
+impl Key {
+    /// The order of two that compete at the same tier, best first; level ones are told apart by a draw.
+    pub(super) fn order_within_a_tier(&self, other: &Key) -> Ordering {
+        (other.score.cmp(&self.score))
+            .then_with(|| other.price.cmp(&self.price))
+            .then_with(|| self.priority.cmp(&other.priority))
+    }
+
+    /// The order of two where nobody takes over.
+    pub(super) fn order(&self, other: &Key) -> Ordering {
+        self.tier.cmp(&other.tier).then_with(|| self.order_within_a_tier(other))
+    }
+}
+
+/// An entrant with what its price is compared by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placed {
+    pub(super) entrant: usize,
+    key: Key,
+}
+
+impl Placed {
+    pub(super) fn with(self, offer: Offer) -> Ranked {
+        Ranked { entrant: self.entrant, offer, tier: self.key.tier, score: self.key.score }
+    }
+}
+
+/// Sorts prices best first. One that takes over competes with the highest tier on offer. Among complete
 /// equals the order is drawn by weight from `seed`; entrants stand in the order of their ids, so the draw is
 /// reproducible. Who was struck makes no tier the highest, but is drawn with its equals as it was before: the next
 /// one must not depend on a ticket that was used.
-pub fn rank(
-    entrants: &[Entrant],
-    offers: Vec<(usize, Offer)>,
-    takeover: Option<Money>,
+pub(super) fn rank(
+    prices: impl Iterator<Item = (usize, Key)>,
+    weight: impl Fn(usize) -> u32,
     seed: u64,
     is_struck: impl Fn(usize) -> bool,
-) -> Vec<Ranked> {
-    let left = offers.iter().filter(|(at, _)| !is_struck(*at));
-    let top = left.map(|(at, _)| entrants[*at].tier).min().unwrap_or(0);
-    let mut ranked: Vec<Ranked> = offers
-        .into_iter()
-        .map(|(entrant, offer)| {
-            let who = &entrants[entrant];
-            let takes_over = takeover.is_some_and(|bar| offer.price >= bar);
-            let tier = if takes_over { top } else { who.tier };
-            Ranked { entrant, tier, score: offer.price.score(who.multiplier), offer }
-        })
-        .collect();
-    let before_the_draw = |a: &Ranked, b: &Ranked| {
-        a.tier
-            .cmp(&b.tier)
-            .then(b.score.cmp(&a.score))
-            .then(b.offer.price.cmp(&a.offer.price))
-            .then(entrants[a.entrant].priority.cmp(&entrants[b.entrant].priority))
-    };
-    ranked.sort_by(|a, b| before_the_draw(a, b).then(a.entrant.cmp(&b.entrant)));
+) -> Vec<Placed> {
+    let mut placed: Vec<Placed> = prices.map(|(entrant, key)| Placed { entrant, key }).collect();
+    let left = placed.iter().filter(|one| !is_struck(one.entrant));
+    let top = left.map(|one| one.key.tier).min().unwrap_or(0);
+    placed.iter_mut().filter(|one| one.key.takes_over).for_each(|one| one.key.tier = top);
+    placed.sort_unstable_by(|a, b| a.key.order(&b.key).then(a.entrant.cmp(&b.entrant)));
     let mut draw = Draw::new(seed);
-    let mut start = 0;
-    while start < ranked.len() {
-        let equals =
-            ranked[start..].iter().take_while(|one| before_the_draw(&ranked[start], one).is_eq()).count();
-        if equals > 1 {
-            let group = &mut ranked[start..start + equals];
-            let weights: Vec<u32> = group.iter().map(|one| entrants[one.entrant].weight).collect();
-            let drawn: Vec<Ranked> =
-                draw.weighted_order(&weights).iter().map(|at| group[*at].clone()).collect();
-            group.clone_from_slice(&drawn);
+    for equals in placed.chunk_by_mut(|a, b| a.key.order(&b.key).is_eq()) {
+        if equals.len() > 1 {
+            let weights: Vec<u32> = equals.iter().map(|one| weight(one.entrant)).collect();
+            let drawn: Vec<Placed> = draw.weighted_order(&weights).iter().map(|at| equals[*at]).collect();
+            equals.copy_from_slice(&drawn);
         }
-        start += equals;
     }
-    ranked
+    placed
 }

@@ -1,23 +1,23 @@
 //! The JSON document of a reply: its known fields, each with its type, out of bytes a stranger sent.
 //!
 //! Two readers, each for what it is good at. Our own scan comes first and takes one pass: it bounds the nesting before
-//! any parser sees it, finds duplicate keys, and reads every number exactly, leaving a plain `0` padded with blanks in
-//! its place. simd-json then judges the whole document (grammar, UTF-8, escapes, trailing bytes) and decodes the
-//! strings. So no number ever passes through a float, and a number too large for one cannot spoil a document whose
+//! any parser sees it, and reads every number exactly, leaving a plain `0` padded with blanks in its place. simd-json
+//! then judges the whole document (grammar, UTF-8, escapes, trailing bytes) and decodes its strings, keys included: where
+//! two are the same, no field is believed. So no number ever passes through a float, and a number too large for one cannot spoil a document whose
 //! other fields are good. Replacing a well-formed number by another, with the same neighbours, makes no invalid
 //! document valid. What the fields *mean* is in `reply`.
 
-use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt;
-use std::ops::Range;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use simd_json::{Buffers, Node, Tape, to_tape_with_buffers};
 
 use super::decimal::Decimal;
 
 /// Deepest nesting taken, the outermost object included.
 pub(super) const DEPTH_MAX: usize = 32;
+/// Fields that room is made for at once; a reply by the contract has fewer.
+const FIELDS_USUAL: usize = 12;
 
 /// Why a body is no reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,154 +58,88 @@ pub(super) enum Said<'a> {
 }
 
 /// The fields of the bid contract; all others are checked and dropped.
-#[derive(Deserialize)]
+#[derive(Default)]
 pub(super) struct Document<'a> {
-    #[serde(borrow, default)]
     pub(super) bid: Said<'a>,
-    #[serde(borrow, default)]
     pub(super) ping_id: Said<'a>,
-    #[serde(borrow, default)]
     pub(super) currency: Said<'a>,
-    #[serde(borrow, default)]
     pub(super) ttl_s: Said<'a>,
-    #[serde(borrow, default)]
     pub(super) min_duration_s: Said<'a>,
-    #[serde(borrow, default)]
     pub(super) destination: Said<'a>,
-    #[serde(borrow, default)]
     pub(super) reason: Said<'a>,
+}
+
+thread_local! {
+    /// What simd-json works in, kept from one document to the next: making it anew costs more than most documents do.
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
 impl<'a> Document<'a> {
     /// Reads a body, overwriting it.
     pub(super) fn read(body: &'a mut [u8]) -> Result<Document<'a>, Flaw> {
-        let fields = scan(body)?;
-        let numbers = Numbers::of(body, &fields)?;
-        let mut document: Document<'a> = simd_json::serde::from_slice(body).map_err(|_| Flaw::NotJson)?;
-        document.restore(&numbers);
-        Ok(document)
-    }
-
-    /// Puts the numbers back that the parser saw as `0`.
-    fn restore(&mut self, numbers: &Numbers) {
-        let slots = [
-            (&mut self.bid, numbers.bid),
-            (&mut self.ttl_s, numbers.ttl_s),
-            (&mut self.min_duration_s, numbers.min_duration_s),
-        ];
-        for (said, number) in slots {
-            if let Some(number) = number {
-                *said = Said::Number(number);
-            }
-        }
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Said<'a> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(SaidVisitor)
-    }
-}
-
-/// Takes any JSON value. Numbers count as `Other` here: `Document::restore` has the exact ones.
-struct SaidVisitor;
-
-impl<'de> Visitor<'de> for SaidVisitor {
-    type Value = Said<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Said::Text(text))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Said::Other)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(Said::Other)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Said::Other)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Said::Other)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Said::Other)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        while items.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Said::Other)
-    }
-}
-
-/// The numbers of the outermost object that a reply can use.
-#[derive(Default)]
-struct Numbers {
-    bid: Option<Decimal>,
-    ttl_s: Option<Decimal>,
-    min_duration_s: Option<Decimal>,
-}
-
-impl Numbers {
-    /// Finds them by their keys, unescaped, and refuses a key that comes twice. Sorting keeps a body full of keys cheap.
-    fn of(body: &[u8], fields: &[Field]) -> Result<Numbers, Flaw> {
-        let mut numbers = Numbers::default();
-        let mut keys = Vec::with_capacity(fields.len());
-        for field in fields {
-            let key = field.key(body)?;
-            match key.as_ref() {
-                b"bid" => numbers.bid = field.number,
-                b"ttl_s" => numbers.ttl_s = field.number,
-                b"min_duration_s" => numbers.min_duration_s = field.number,
-                _ => {}
+        let numbers = scan(body)?;
+        let tape = BUFFERS.with_borrow_mut(|buffers| to_tape_with_buffers(body, buffers));
+        let Tape(nodes) = tape.map_err(|_| Flaw::NotJson)?;
+        let fields = Fields { left: nodes.get(1..).unwrap_or_default() };
+        let mut document = Document::default();
+        let mut keys = Vec::with_capacity(numbers.len());
+        // Both list the fields of the outermost object, in the order of the document.
+        for ((key, said), number) in fields.zip(numbers) {
+            if let Some(slot) = document.slot(key) {
+                *slot = number.map_or(said, Said::Number);
             }
             keys.push(key);
         }
+        // Sorting keeps a body full of keys cheap.
         keys.sort_unstable();
         match keys.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(Flaw::DuplicateKey(String::from_utf8_lossy(&pair[0]).into_owned())),
-            None => Ok(numbers),
+            Some(pair) => Err(Flaw::DuplicateKey(pair[0].to_owned())),
+            None => Ok(document),
         }
+    }
+
+    fn slot(&mut self, key: &str) -> Option<&mut Said<'a>> {
+        Some(match key {
+            "bid" => &mut self.bid,
+            "ping_id" => &mut self.ping_id,
+            "currency" => &mut self.currency,
+            "ttl_s" => &mut self.ttl_s,
+            "min_duration_s" => &mut self.min_duration_s,
+            "destination" => &mut self.destination,
+            "reason" => &mut self.reason,
+            _ => return None,
+        })
     }
 }
 
-/// One field of the outermost object, as the scan finds it.
-struct Field {
-    /// Where its key stands, quotes included.
-    quoted: Range<usize>,
-    /// Its value, if that is a number.
-    number: Option<Decimal>,
+/// The fields of the outermost object, as the parser lists what stands in it: each key, decoded, and its value. A number
+/// is `Other` here: the scan has the exact ones.
+struct Fields<'n, 'a> {
+    left: &'n [Node<'a>],
 }
 
-impl Field {
-    /// The key, unescaped.
-    fn key<'b>(&self, body: &'b [u8]) -> Result<Cow<'b, [u8]>, Flaw> {
-        let bare = &body[self.quoted.start + 1..self.quoted.end - 1];
-        if !bare.contains(&b'\\') {
-            return Ok(Cow::Borrowed(bare));
-        }
-        let key: String = serde_json::from_slice(&body[self.quoted.clone()]).map_err(|_| Flaw::NotJson)?;
-        Ok(Cow::Owned(key.into_bytes()))
+impl<'a> Iterator for Fields<'_, 'a> {
+    type Item = (&'a str, Said<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let [Node::String(key), value, rest @ ..] = self.left else { return None };
+        let (said, inner) = match value {
+            Node::String(text) => (Said::Text(text), 0),
+            Node::Object { count, .. } | Node::Array { count, .. } => (Said::Other, *count),
+            Node::Static(_) => (Said::Other, 0),
+        };
+        self.left = rest.get(inner..)?;
+        Some((key, said))
     }
 }
 
-/// Passes over the document once: bounds its depth, blanks its numbers, and lists the fields of its outermost object.
-/// Leaves everything else to the parser.
-fn scan(body: &mut [u8]) -> Result<Vec<Field>, Flaw> {
+/// Passes over the document once: bounds its depth, blanks its numbers, and says of each field of its outermost object
+/// whether it is a number, and which. Leaves everything else to the parser.
+fn scan(body: &mut [u8]) -> Result<Vec<Option<Decimal>>, Flaw> {
     if body.iter().find(|byte| !is_blank(**byte)) != Some(&b'{') {
         return Err(Flaw::NotAnObject);
     }
-    let mut fields: Vec<Field> = Vec::new();
+    let mut numbers = Vec::with_capacity(FIELDS_USUAL);
     let (mut at, mut depth, mut key_is_next) = (0, 0_usize, false);
     while let Some(&byte) = body.get(at) {
         let mut end = at + 1;
@@ -220,7 +154,7 @@ fn scan(body: &mut [u8]) -> Result<Vec<Field>, Flaw> {
             b'"' => {
                 end = string_end(body, at).ok_or(Flaw::NotJson)?;
                 if key_is_next {
-                    fields.push(Field { quoted: at..end, number: None });
+                    numbers.push(None);
                     key_is_next = false;
                 }
             }
@@ -229,15 +163,15 @@ fn scan(body: &mut [u8]) -> Result<Vec<Field>, Flaw> {
                 let number = Decimal::read(&body[at..end]).ok_or(Flaw::NotJson)?;
                 body[at] = b'0';
                 body[at + 1..end].fill(b' ');
-                if let (1, Some(field)) = (depth, fields.last_mut()) {
-                    field.number = Some(number);
+                if let (1, Some(last)) = (depth, numbers.last_mut()) {
+                    *last = Some(number);
                 }
             }
             _ => {}
         }
         at = end;
     }
-    Ok(fields)
+    Ok(numbers)
 }
 
 fn is_blank(byte: u8) -> bool {
@@ -248,11 +182,11 @@ fn is_blank(byte: u8) -> bool {
 fn string_end(body: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
     loop {
-        match body.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' => at += 2,
-            _ => at += 1,
+        at += body.get(at..)?.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+        if body[at] == b'"' {
+            return Some(at + 1);
         }
+        at += 2;
     }
 }
 
@@ -260,4 +194,15 @@ fn string_end(body: &[u8], start: usize) -> Option<usize> {
 fn number_end(body: &[u8], start: usize) -> usize {
     let stops = |byte: &u8| is_blank(*byte) || b",:]}[{\"".contains(byte);
     body[start..].iter().position(stops).map_or(body.len(), |length| start + length)
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use simd_json::{Deserializer, Implementation};
+
+    /// Without its feature `runtime-detection` it reads byte by byte, everywhere and in silence.
+    #[test]
+    fn the_parser_uses_what_the_cpu_has() {
+        assert_ne!(Deserializer::algorithm(), Implementation::Native);
+    }
 }

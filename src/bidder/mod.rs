@@ -10,13 +10,13 @@ pub mod pseudonym;
 pub mod reply;
 pub mod sign;
 
-use std::fmt;
 use std::io::Write;
 use std::time::Duration;
 
 use crate::domain::caller::PERSONAL_TAGS;
 use crate::domain::catalog::{Buyer, Disclosure, Endpoint};
 use crate::domain::{CampaignId, E164, Money, PingId, Tag, TagValue, Tags, Tail, Target, Timestamp};
+use crate::json::{Object, quote};
 use decimal::Decimal;
 use pseudonym::Pseudonyms;
 
@@ -158,23 +158,23 @@ impl Asking {
     /// ```
     pub fn render(&self, ping: &Ping<'_>, into: &mut Vec<u8>) {
         let mut body = Object::open(into);
-        body.bare("version", CONTRACT_VERSION);
+        body.number("version", CONTRACT_VERSION);
         body.plain("ping_id", ping.ping_id);
-        body.bare("deadline_ms", ping.deadline_ms);
-        body.bare("test", ping.test);
+        body.number("deadline_ms", ping.deadline_ms);
+        body.flag("test", ping.test);
         body.text("campaign", ping.campaign.as_str());
         body.text("vertical", ping.vertical);
         body.text("publisher", ping.publisher_code);
         body.text("geo_source", ping.geo_source);
         self.render_caller(ping, body.key("caller"));
         body.text_if("stir", ping.stir);
-        body.bare("consent", ping.consent);
+        body.flag("consent", ping.consent);
         self.render_tags(ping, body.key("tags"));
         body.text("currency", ping.currency);
         if let Some(floor) = ping.floor.filter(|_| self.show_floor) {
             body.plain("floor", floor);
         }
-        body.bare("min_duration_s", self.min_duration.as_secs());
+        body.number("min_duration_s", self.min_duration.as_secs());
         body.text("at", &ping.at.to_the_second());
         body.close();
     }
@@ -199,13 +199,14 @@ impl Asking {
     fn render_tags(&self, ping: &Ping<'_>, into: &mut Vec<u8>) {
         let mut tags = Object::open(into);
         for tag in ping.tags.iter().filter(|tag| self.may_leave(tag, ping)) {
+            let value = tags.foreign_key(&tag.key);
             match &tag.value {
-                TagValue::Text(text) => tags.text(&tag.key, text),
-                TagValue::Bool(truth) => tags.bare(&tag.key, truth),
-                TagValue::Number(text) if Decimal::read(text.as_bytes()).is_some() => {
-                    tags.bare(&tag.key, text)
+                // What is no number by the grammar leaves as text.
+                TagValue::Number(text) if Decimal::read(text.as_bytes()).is_none() => quote(text, value),
+                TagValue::Text(text) => quote(text, value),
+                TagValue::Number(_) | TagValue::Bool(_) => {
+                    value.extend_from_slice(tag.value.as_text().as_bytes())
                 }
-                TagValue::Number(text) => tags.text(&tag.key, text),
             }
         }
         tags.close();
@@ -233,59 +234,6 @@ fn host_header(endpoint: &Endpoint) -> String {
 fn zip3(zip: &str) -> Option<&str> {
     let start = zip.get(..3).filter(|start| start.bytes().all(|byte| byte.is_ascii_alphanumeric()))?;
     (zip.len() >= 5).then_some(start)
-}
-
-/// A JSON object being written.
-struct Object<'a> {
-    into: &'a mut Vec<u8>,
-    is_empty: bool,
-}
-
-impl<'a> Object<'a> {
-    fn open(into: &'a mut Vec<u8>) -> Object<'a> {
-        into.push(b'{');
-        Object { into, is_empty: true }
-    }
-
-    /// Writes the key; what is appended next is its value.
-    fn key(&mut self, key: &str) -> &mut Vec<u8> {
-        if !self.is_empty {
-            self.into.push(b',');
-        }
-        self.is_empty = false;
-        quote(key, self.into);
-        self.into.push(b':');
-        self.into
-    }
-
-    fn text(&mut self, key: &str, text: &str) {
-        quote(text, self.key(key));
-    }
-
-    /// Writes a string that needs no escapes: an id or an amount of ours.
-    fn plain(&mut self, key: &str, text: impl fmt::Display) {
-        write!(self.key(key), "\"{text}\"").expect("memory takes every write");
-    }
-
-    fn text_if(&mut self, key: &str, text: Option<&str>) {
-        if let Some(text) = text {
-            self.text(key, text);
-        }
-    }
-
-    /// Writes a value whose own text is JSON: a number, `true` or `false`.
-    fn bare(&mut self, key: &str, value: impl fmt::Display) {
-        write!(self.key(key), "{value}").expect("memory takes every write");
-    }
-
-    fn close(self) {
-        self.into.push(b'}');
-    }
-}
-
-/// Writes a JSON string, escaped.
-fn quote(text: &str, into: &mut Vec<u8>) {
-    serde_json::to_writer(into, text).expect("memory takes every write");
 }
 
 #[cfg(test)]

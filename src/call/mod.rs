@@ -101,6 +101,8 @@ impl Call {
 
     /// An attempt was handed out at `now`.
     pub fn offer(&mut self, number: u32, kind: Kind, patience: Patience, now: Timestamp) {
+        // Nearly all calls have one: room for four would be most of what is kept of them.
+        self.attempts.reserve_exact(1);
         self.attempts.push(Attempt::new(number, kind, patience, now));
         (self.next_by, self.asked, self.over) = (None, false, false);
     }

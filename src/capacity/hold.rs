@@ -36,7 +36,10 @@ pub type Changes = Vec<(CapKey, Move)>;
 impl Hold {
     /// A hold over keys whose units were taken.
     pub fn new(id: HoldId, keys: Vec<CapKey>) -> Hold {
-        let (slots, units) = keys.into_iter().partition(|key| key.basis == Basis::Concurrency);
+        let (mut slots, mut units): (Vec<_>, Vec<_>) =
+            keys.into_iter().partition(|key| key.basis == Basis::Concurrency);
+        slots.shrink_to_fit();
+        units.shrink_to_fit();
         Hold { id, state: HoldState::Held, resolved: false, slots, units }
     }
 

@@ -2,12 +2,13 @@
 //!
 //! Reads every fault of a request before refusing it; unknown fields are ignored, so that carriers may send more.
 
-use serde::Serialize;
-use serde_json::{Map, Value};
+mod value;
 
-use super::{Action, CallerLeg, CarrierReply, CarrierRequest, StepEnd, StepReport};
+use super::{Action, CallerLeg, CarrierReply, CarrierRequest, DialTarget, StepEnd, StepReport};
 use crate::call::event::{CallEvent, EventKind};
 use crate::domain::{Address, Cause, E164, EndedBy, SetBy, TagValue, Tags, Tail, Timestamp};
+use crate::json;
+use value::{Object, Value};
 
 /// Longest `carrier_call_id` and `event_id`, in bytes.
 pub const ID_MAX: usize = 128;
@@ -105,7 +106,7 @@ fn event_of(mut read: Reader<'_>, names_attempt: bool) -> Result<CarrierEvent, F
     let attempt = read.count("attempt", 100, ATTEMPT).map(|n| n as u32);
     let by = ended_by.unwrap_or(EndedBy::Unknown);
     let leg = ["ringing", "answered", "bridged", "ended"];
-    let (kind, what) = match read.required("type").as_deref() {
+    let (kind, what) = match read.required("type") {
         Some("ringing") => ("ringing", EventKind::Ringing),
         Some("answered") => ("answered", EventKind::Answered),
         Some("bridged") => ("bridged", EventKind::Bridged),
@@ -151,8 +152,8 @@ pub fn next(body: &[u8], now: Timestamp) -> Result<StepReport, Faults> {
     }
     let results = ["attempts_ended", "digits", "no_input", "played", "recorded"];
     let result = read.required("result");
-    if !result.as_deref().is_some_and(|word| results.contains(&word)) {
-        read.fault("result", result, "attempts_ended digits no_input played recorded");
+    if !result.is_some_and(|word| results.contains(&word)) {
+        read.fault("result", result.map(str::to_owned), "attempts_ended digits no_input played recorded");
     }
     let is_timed = read.get("at").is_some();
     let at = if is_timed { read.time("at") } else { None };
@@ -174,11 +175,11 @@ fn needs_a_time(kind: &EventKind) -> bool {
     matches!(kind, EventKind::Ended { cause: Cause::Normal | Cause::Failed, talk_ms: None, .. })
 }
 
-fn ends(object: &Map<String, Value>, at: Timestamp, faults: &mut Faults) -> Vec<StepEnd> {
+fn ends(object: &Object<'_>, at: Timestamp, faults: &mut Faults) -> Vec<StepEnd> {
     const ALLOWED: &str = "a list of at most 16 {attempt, cause, ended_by, talk_ms}";
     let listed = match object.get("attempts") {
         None | Some(Value::Null) => return Vec::new(),
-        Some(Value::Array(listed)) if listed.len() <= ENDS_MAX => listed,
+        Some(Value::List(listed)) if listed.len() <= ENDS_MAX => listed,
         Some(_) => {
             faults.push(CarrierFault { at: "attempts".into(), value: None, allowed: ALLOWED });
             return Vec::new();
@@ -225,7 +226,7 @@ fn detail(cause: Option<Cause>, ended_by: Option<EndedBy>, talk_ms: Option<u64>)
     detail.join(", ")
 }
 
-fn object(body: &[u8]) -> Result<Map<String, Value>, Faults> {
+fn object(body: &[u8]) -> Result<Object<'_>, Faults> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(vec![CarrierFault { at: "body".into(), value: None, allowed: "a JSON object" }]),
@@ -236,14 +237,14 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, Faults> {
     }
 }
 
-fn letters(object: &Map<String, Value>, key: &str) -> Option<String> {
+fn letters(object: &Object<'_>, key: &str) -> Option<String> {
     let text = object.get(key)?.as_str()?;
     (text.len() == 2 && text.bytes().all(|b| b.is_ascii_alphabetic())).then(|| text.to_ascii_uppercase())
 }
 
 /// Reads fields and notes every fault.
 struct Reader<'a> {
-    object: &'a Map<String, Value>,
+    object: &'a Object<'a>,
     faults: Faults,
 }
 
@@ -253,21 +254,18 @@ impl<'a> Reader<'a> {
     }
 
     /// The field unless absent or null.
-    fn get(&self, key: &str) -> Option<&'a Value> {
-        self.object.get(key).filter(|value| !value.is_null())
+    fn get(&self, key: &str) -> Option<&'a Value<'a>> {
+        self.object.get(key).filter(|value| !matches!(value, Value::Null))
     }
 
-    fn required(&mut self, key: &str) -> Option<String> {
-        match self.get(key) {
-            Some(Value::String(text)) => Some(text.clone()),
-            _ => None,
-        }
+    fn required(&self, key: &str) -> Option<&'a str> {
+        self.get(key)?.as_str()
     }
 
     fn id(&mut self, key: &str) -> String {
-        let fits = |text: &String| (1..=ID_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+        let fits = |text: &&str| (1..=ID_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
         match self.required(key).filter(fits) {
-            Some(id) => id,
+            Some(id) => id.to_owned(),
             None => {
                 self.fault(key, None, "a string of 1 to 128 bytes without control characters");
                 String::new()
@@ -276,7 +274,7 @@ impl<'a> Reader<'a> {
     }
 
     fn to(&mut self) -> Option<Address> {
-        let to = self.required("to").and_then(|text| Address::parse(&text));
+        let to = self.required("to").and_then(Address::parse);
         if to.is_none() {
             self.fault("to", None, "a number in E.164 such as +18005550100, or sip:user@host");
         }
@@ -289,7 +287,7 @@ impl<'a> Reader<'a> {
         }
         match self.required("from") {
             // What is no number is a caller without a valid one: the call is worth more than its caller id.
-            Some(text) => E164::parse(&text),
+            Some(text) => E164::parse(text),
             None => {
                 self.fault("from", None, "a number in E.164 such as +15125550123, or withheld: true");
                 None
@@ -315,7 +313,7 @@ impl<'a> Reader<'a> {
 
     fn text(&mut self, key: &str, most: usize) -> Option<String> {
         match self.get(key)? {
-            Value::String(text) if text.len() <= most => Some(text.clone()),
+            Value::Text(text) if text.len() <= most => Some(text.clone().into_owned()),
             _ => {
                 self.fault(key, None, "a string of at most 128 bytes");
                 None
@@ -323,7 +321,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn section(&mut self, key: &str) -> Option<&'a Map<String, Value>> {
+    fn section(&mut self, key: &str) -> Option<&'a Object<'a>> {
         match self.get(key)? {
             Value::Object(object) => Some(object),
             _ => {
@@ -334,7 +332,7 @@ impl<'a> Reader<'a> {
     }
 
     fn time(&mut self, key: &str) -> Option<Timestamp> {
-        let time = self.required(key).and_then(|text| Timestamp::parse(&text));
+        let time = self.required(key).and_then(Timestamp::parse);
         if time.is_none() {
             self.fault(key, None, "the carrier's time in RFC 3339, such as 2026-11-20T09:00:00.000Z");
         }
@@ -361,21 +359,21 @@ impl<'a> Reader<'a> {
 
     fn tags(&mut self) -> Tags {
         let mut tags = Tags::default();
-        for (key, value) in self.section("tags").into_iter().flatten() {
+        for (key, value) in self.section("tags").into_iter().flat_map(Object::iter) {
             let value = match value {
-                Value::String(text) => TagValue::Text(text.clone()),
+                Value::Text(text) => TagValue::Text(text.clone().into_owned()),
                 Value::Number(number) => TagValue::Number(number.to_string()),
                 Value::Bool(flag) => TagValue::Bool(*flag),
                 Value::Null => continue,
-                Value::Array(_) | Value::Object(_) => {
-                    self.fault("tags", Some(key.clone()), "scalars: strings, numbers, true or false");
+                Value::List(_) | Value::Object(_) => {
+                    self.fault("tags", Some(key.to_owned()), "scalars: strings, numbers, true or false");
                     continue;
                 }
             };
             if tags.add(key, value, SetBy::Carrier).is_err() {
                 self.fault(
                     "tags",
-                    Some(key.clone()),
+                    Some(key.to_owned()),
                     "at most 50 tags, keys of 1 to 40 bytes, values of at most 256",
                 );
             }
@@ -384,100 +382,165 @@ impl<'a> Reader<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct Wire<'a> {
-    call_id: String,
-    step: u32,
-    action: &'static str,
-    basis: &'static str,
-    reason: &'static str,
-    mode: &'static str,
-    valid_until: String,
-    targets: Vec<WireTarget>,
-    play_first: [(); 0],
-    ringback: Option<()>,
-    play_after: Vec<WirePlay<'a>>,
-    record: WireRecord,
-    gather: Option<()>,
-    voicemail: Option<WirePlay<'a>>,
-    hangup: Option<WireHangup>,
-    max_talk_s: u64,
-    next: Option<String>,
-    events: Option<String>,
-    decided_in_ms: f64,
-}
-
-#[derive(Serialize)]
-struct WireTarget {
-    attempt: u32,
-    address: String,
-    kind: &'static str,
-    role: &'static str,
-    ring_s: u64,
-    caller_id: Option<String>,
-    headers: Map<String, Value>,
-    whisper: Option<()>,
-    screen: Option<()>,
-}
-
-#[derive(Serialize)]
-struct WirePlay<'a> {
-    say: &'a str,
-}
-
-#[derive(Serialize)]
-struct WireRecord {
-    mode: &'static str,
-    channels: u8,
-}
-
-#[derive(Serialize)]
-struct WireHangup {
-    cause: &'static str,
-}
+/// Room made for an answer; more is taken where its texts or URLs are long.
+const ANSWER_ROOM: usize = 1_024;
 
 /// The answer's bytes. Its URLs are under `base`, which has no slash at its end; `next` is for what is dialled.
 pub fn reply(reply: &CarrierReply, base: &str) -> Vec<u8> {
-    let url = |what: &str| {
-        let token = reply.token?;
-        Some(format!("{base}/v1/calls/{}/{what}/{token:032x}", reply.call_id))
-    };
-    let mut wire = Wire {
-        call_id: reply.call_id.to_string(),
-        step: reply.step,
-        action: reply.action.as_str(),
-        basis: reply.basis,
-        reason: reply.reason.as_str(),
-        mode: "one_at_a_time",
-        valid_until: reply.valid_until.to_string(),
-        targets: Vec::new(),
-        play_first: [],
-        ringback: None,
-        play_after: Vec::new(),
-        record: WireRecord { mode: "off", channels: 2 },
-        gather: None,
-        voicemail: None,
-        hangup: None,
-        max_talk_s: reply.max_talk_s,
-        next: url("next").filter(|_| matches!(reply.action, Action::Dial(_))),
-        events: url("events"),
-        decided_in_ms: reply.decided_us as f64 / 1_000.0,
-    };
+    let call_id = reply.call_id.to_string();
+    let token = reply.token.map(|token| format!("{token:032x}"));
+    let url = |what: &str| Some([base, "/v1/calls/", &call_id, "/", what, "/", token.as_ref()?].concat());
+    let (mut target, mut greeting, mut message, mut hangup) = (None, None, None, None);
     match &reply.action {
-        Action::Dial(target) => wire.targets.push(WireTarget {
-            attempt: target.attempt,
-            address: target.address.reveal(),
-            kind: target.address.kind(),
-            role: target.role,
-            ring_s: target.ring_s,
-            caller_id: target.caller_id.map(|number| number.reveal()),
-            headers: Map::new(),
-            whisper: None,
-            screen: None,
-        }),
-        Action::Voicemail(greeting) => wire.voicemail = Some(WirePlay { say: greeting }),
-        Action::Message(text) => wire.play_after.push(WirePlay { say: text }),
-        Action::Hangup(cause) => wire.hangup = Some(WireHangup { cause: cause.as_str() }),
+        Action::Dial(dialled) => target = Some(dialled),
+        Action::Voicemail(text) => greeting = Some(text),
+        Action::Message(text) => message = Some(text),
+        Action::Hangup(cause) => hangup = Some(cause),
     }
-    serde_json::to_vec(&wire).expect("a struct of strings and numbers serialises")
+    let mut bytes = Vec::with_capacity(ANSWER_ROOM);
+    let mut answer = json::Object::open(&mut bytes);
+    answer.plain("call_id", &call_id);
+    answer.number("step", reply.step);
+    answer.text("action", reply.action.as_str());
+    answer.text("basis", reply.basis);
+    answer.text("reason", reply.reason.as_str());
+    answer.text("mode", "one_at_a_time");
+    answer.plain("valid_until", reply.valid_until);
+    list(target, answer.key("targets"), dialled);
+    answer.raw("play_first", "[]");
+    answer.raw("ringback", "null");
+    list(message, answer.key("play_after"), |text, into| one("say", text, into));
+    answer.raw("record", r#"{"mode":"off","channels":2}"#);
+    answer.raw("gather", "null");
+    or_null(greeting, answer.key("voicemail"), |text, into| one("say", text, into));
+    or_null(hangup, answer.key("hangup"), |cause, into| one("cause", cause.as_str(), into));
+    answer.number("max_talk_s", reply.max_talk_s);
+    answer.text_or_null("next", url("next").filter(|_| target.is_some()).as_deref());
+    answer.text_or_null("events", url("events").as_deref());
+    decided_in_ms(reply.decided_us, answer.key("decided_in_ms"));
+    answer.close();
+    bytes
+}
+
+fn dialled(target: &DialTarget, into: &mut Vec<u8>) {
+    let mut object = json::Object::open(into);
+    object.number("attempt", target.attempt);
+    object.text("address", &target.address.reveal());
+    object.text("kind", target.address.kind());
+    object.text("role", target.role);
+    object.number("ring_s", target.ring_s);
+    object.text_or_null("caller_id", target.caller_id.map(E164::reveal).as_deref());
+    object.raw("headers", "{}");
+    object.raw("whisper", "null");
+    object.raw("screen", "null");
+    object.close();
+}
+
+/// An object of one text.
+fn one(key: &'static str, text: &str, into: &mut Vec<u8>) {
+    let mut object = json::Object::open(into);
+    object.text(key, text);
+    object.close();
+}
+
+fn list<T>(member: Option<T>, into: &mut Vec<u8>, write: impl Fn(T, &mut Vec<u8>)) {
+    into.push(b'[');
+    member.into_iter().for_each(|member| write(member, into));
+    into.push(b']');
+}
+
+fn or_null<T>(value: Option<T>, into: &mut Vec<u8>, write: impl Fn(T, &mut Vec<u8>)) {
+    match value {
+        Some(value) => write(value, into),
+        None => into.extend_from_slice(b"null"),
+    }
+}
+
+/// Milliseconds with as many decimals as there are, one at least: `142.318`, `142.0`.
+fn decided_in_ms(micros: u64, into: &mut Vec<u8>) {
+    let text = format!("{}.{:03}", micros / 1_000, micros % 1_000);
+    let zeros = text.bytes().rev().take(2).take_while(|digit| *digit == b'0').count();
+    into.extend_from_slice(&text.as_bytes()[..text.len() - zeros]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{CallId, HangupCause, Reason};
+
+    fn answer(action: Action, token: Option<u128>, decided_us: u64) -> String {
+        let answer = CarrierReply {
+            call_id: CallId::from_bits(1),
+            step: 2,
+            action,
+            basis: "auction",
+            reason: Reason::Won,
+            valid_until: Timestamp::from_micros(1_500_000),
+            max_talk_s: 14_400,
+            caller: CallerLeg::Ringing,
+            token,
+            decided_us,
+        };
+        String::from_utf8(reply(&answer, "https://x.example")).expect("UTF-8")
+    }
+
+    /// What stands in every answer, with the parts that differ in their places.
+    fn expected(action: &str, parts: [&str; 7]) -> String {
+        let [targets, after, voicemail, hangup, next, events, ms] = parts;
+        format!(
+            "{{\"call_id\":\"00000000000000000000000001\",\"step\":2,\"action\":\"{action}\",\"basis\":\"auction\",\
+             \"reason\":\"won\",\"mode\":\"one_at_a_time\",\"valid_until\":\"1970-01-01T00:00:01.500Z\",\
+             \"targets\":[{targets}],\"play_first\":[],\"ringback\":null,\"play_after\":[{after}],\
+             \"record\":{{\"mode\":\"off\",\"channels\":2}},\"gather\":null,\"voicemail\":{voicemail},\
+             \"hangup\":{hangup},\"max_talk_s\":14400,\"next\":{next},\"events\":{events},\"decided_in_ms\":{ms}}}"
+        )
+    }
+
+    #[test]
+    fn every_answer_has_every_key() {
+        let dial = |address: &str, caller_id: Option<&str>| {
+            Action::Dial(DialTarget {
+                attempt: 3,
+                address: Address::parse(address).expect("an address"),
+                role: "buyer",
+                ring_s: 20,
+                caller_id: caller_id.and_then(E164::parse),
+            })
+        };
+        let target = |address: &str, kind: &str, caller_id: &str| {
+            format!(
+                "{{\"attempt\":3,\"address\":\"{address}\",\"kind\":\"{kind}\",\"role\":\"buyer\",\"ring_s\":20,\
+                 \"caller_id\":{caller_id},\"headers\":{{}},\"whisper\":null,\"screen\":null}}"
+            )
+        };
+        let url = |what: &str| {
+            format!(
+                "\"https://x.example/v1/calls/00000000000000000000000001/{what}/000000000000000000000000000000ff\""
+            )
+        };
+        let (next, events) = (url("next"), url("events"));
+        let (number, sip) =
+            (target("+15125550900", "number", "null"), target("sip:a@b.example", "sip", "\"+18005550100\""));
+        let null = "null";
+        assert_eq!(
+            answer(dial("+15125550900", None), Some(255), 142_318),
+            expected("dial", [&number, "", null, null, &next, &events, "142.318"])
+        );
+        assert_eq!(
+            answer(dial("sip:a@b.example", Some("+18005550100")), None, 142_300),
+            expected("dial", [&sip, "", null, null, null, null, "142.3"])
+        );
+        assert_eq!(
+            answer(Action::Voicemail("say \"hi\"".to_owned()), Some(255), 142_000),
+            expected("voicemail", ["", "", r#"{"say":"say \"hi\""}"#, null, null, &events, "142.0"])
+        );
+        assert_eq!(
+            answer(Action::Message("bye".to_owned()), Some(255), 10),
+            expected("message", ["", r#"{"say":"bye"}"#, null, null, null, &events, "0.01"])
+        );
+        assert_eq!(
+            answer(Action::Hangup(HangupCause::Busy), None, 0),
+            expected("hangup", ["", "", null, r#"{"cause":"busy"}"#, null, null, "0.0"])
+        );
+    }
 }

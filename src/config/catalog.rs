@@ -64,7 +64,7 @@ pub(super) fn read(settings: &Settings, env: Env<'_>, sink: &Sink) -> Option<Rea
         return None;
     }
     let text = text(dir, sources.iter().chain(csv_sources.iter().map(|(_, source)| source)));
-    let catalog = Catalog { digest: hex(&Sha256::digest(text.as_bytes())), ..catalog? };
+    let catalog = Catalog { digest: hex(&Sha256::digest(text.as_bytes())).into(), ..catalog? };
     let warnings = warnings::of(&catalog, &entries, settings);
     Some((catalog, text, warnings))
 }
@@ -99,7 +99,7 @@ fn resolve(
     let plans = entries.plans.iter().filter_map(|(id, f)| plan::read(id, f, entries, &numbers)).collect();
     let default_plan = default_plan(entries, &settings.catalog_dir, sink);
     Some(Catalog {
-        digest: String::new(),
+        digest: "".into(),
         carriers,
         campaigns,
         publishers,

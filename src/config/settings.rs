@@ -342,7 +342,7 @@ fn limits(r: &Reader<'_>) -> Limits {
         decisions: r.field("decisions").whole(1..=1_000_000).unwrap_or(10_000),
         live_calls: r.field("live_calls").whole(1..=10_000_000).unwrap_or(200_000),
         auction_fan_out: r.field("auction_fan_out").whole(1..=10_000).unwrap_or(100),
-        auction_delay: late("auction_delay_ms", 5),
+        auction_delay: late("auction_delay_ms", 10),
         answer_delay: late("answer_delay_ms", 100),
     }
 }

@@ -80,6 +80,9 @@ impl Tail {
     /// Whether the digits of the text contain these in a row, whatever stands between them. Digits of other scripts
     /// count as any digit: seven of them, mixed or not, are suspect enough.
     pub fn is_in(&self, text: &str) -> bool {
+        if text.len() < self.0.len() {
+            return false;
+        }
         let digits: Vec<char> = text.chars().filter(|c| c.is_numeric()).collect();
         digits.windows(self.0.len()).any(|window| {
             window.iter().zip(self.0).all(|(shown, digit)| *shown == char::from(digit) || !shown.is_ascii())

@@ -4,6 +4,7 @@
 //! something only inside the catalog that gave them out: what outlives a reload keeps slugs instead.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::caller::{Address, E164, TagValue};
@@ -46,7 +47,7 @@ positions! {
 #[derive(Clone, Debug)]
 pub struct Catalog {
     /// SHA-256 of the catalog's text, as lower-case hex.
-    pub digest: String,
+    pub digest: Arc<str>,
     /// Carriers, sorted by id.
     pub carriers: Vec<Carrier>,
     /// Campaigns, sorted by id.

@@ -83,19 +83,27 @@ fn crockford(value: u128) -> [u8; 26] {
     text
 }
 
+/// The digit each byte stands for, 32 for those that stand for none.
+const DIGITS: [u8; 256] = {
+    let mut digits = [32; 256];
+    let mut digit = 0;
+    while digit < 32 {
+        digits[CROCKFORD[digit] as usize] = digit as u8;
+        digits[CROCKFORD[digit].to_ascii_lowercase() as usize] = digit as u8;
+        digit += 1;
+    }
+    digits
+};
+
 fn from_crockford(text: &str) -> Option<u128> {
-    if text.len() != 26 {
+    // 26 digits have two bits more than an id.
+    if text.len() != 26 || DIGITS[usize::from(text.as_bytes()[0])] > 7 {
         return None;
     }
-    let mut value: u128 = 0;
-    for (place, byte) in text.bytes().enumerate() {
-        let digit = CROCKFORD.iter().position(|c| *c == byte.to_ascii_uppercase())? as u128;
-        if place == 0 && digit > 7 {
-            return None;
-        }
-        value = (value << 5) | digit;
-    }
-    Some(value)
+    text.bytes().try_fold(0, |value: u128, byte| {
+        let digit = DIGITS[usize::from(byte)];
+        (digit < 32).then_some((value << 5) | u128::from(digit))
+    })
 }
 
 macro_rules! run_time_ids {
@@ -154,6 +162,12 @@ mod tests {
         for bits in [0, 1, u128::MAX, 0x0190_0000_0000_7000_8000_0000_0000_0001] {
             let id = CallId::from_bits(bits);
             assert_eq!(CallId::parse(&id.to_string()), Some(id));
+        }
+        let bits = 0x0190_abcd_ef01_7234_8567_89ab_cdef_0123;
+        let small = CallId::from_bits(bits).to_string().to_ascii_lowercase();
+        assert_eq!(CallId::parse(&small).map(CallId::bits), Some(bits));
+        for wrong in ['I', 'L', 'O', 'U', '-', '\u{7f}'] {
+            assert_eq!(CallId::parse(&format!("0{wrong}{}", "0".repeat(24))), None, "{wrong}");
         }
         assert_eq!(CallId::parse("8ZZZZZZZZZZZZZZZZZZZZZZZZZ"), None, "more than 128 bits");
         assert_eq!(CallId::parse("short"), None);

@@ -57,21 +57,51 @@ impl Timestamp {
 
     /// RFC 3339 UTC to the second, as pings carry it.
     pub fn to_the_second(self) -> String {
-        self.strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.digits().map_or_else(|| self.beyond(), |digits| format!("{}Z", text(&digits[..19])))
     }
 
-    fn strftime(self, format: &str) -> String {
-        match jiff::Timestamp::from_microsecond(self.0) {
-            Ok(moment) => moment.strftime(format).to_string(),
-            Err(_) => format!("{}us", self.0),
+    /// RFC 3339 UTC with milliseconds; `None` outside of the years 0 to 9999.
+    fn digits(self) -> Option<[u8; 24]> {
+        let moment = jiff::Timestamp::from_microsecond(self.0).ok()?;
+        let civil = jiff::tz::Offset::UTC.to_datetime(moment);
+        let year = u16::try_from(civil.year()).ok()?;
+        let two = |number: i8| u16::from(number.unsigned_abs());
+        let mut digits = *b"0000-00-00T00:00:00.000Z";
+        let parts = [
+            (0..4, year),
+            (5..7, two(civil.month())),
+            (8..10, two(civil.day())),
+            (11..13, two(civil.hour())),
+            (14..16, two(civil.minute())),
+            (17..19, two(civil.second())),
+            (20..23, civil.millisecond().unsigned_abs()),
+        ];
+        for (place, mut number) in parts {
+            for digit in digits[place].iter_mut().rev() {
+                *digit = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
         }
+        Some(digits)
     }
+
+    /// A moment no calendar of ours reaches.
+    fn beyond(self) -> String {
+        format!("{}us", self.0)
+    }
+}
+
+fn text(digits: &[u8]) -> &str {
+    std::str::from_utf8(digits).expect("digits and signs are ASCII")
 }
 
 impl fmt::Display for Timestamp {
     /// RFC 3339 UTC with milliseconds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.strftime("%Y-%m-%dT%H:%M:%S.%3fZ"))
+        match self.digits() {
+            Some(digits) => f.pad(text(&digits)),
+            None => f.pad(&self.beyond()),
+        }
     }
 }
 
@@ -90,6 +120,8 @@ mod tests {
         let moment = Timestamp::parse("2026-11-20T09:00:00.25+01:00").expect("RFC 3339");
         assert_eq!(moment.to_string(), "2026-11-20T08:00:00.250Z");
         assert_eq!(moment.to_the_second(), "2026-11-20T08:00:00Z");
+        assert_eq!(Timestamp(-1).to_string(), "1969-12-31T23:59:59.999Z");
+        assert_eq!(format!("{:>26}", Timestamp(i64::MAX)), "     9223372036854775807us");
         assert_eq!(Timestamp::parse("2026-11-20T08:00:00"), None, "no offset, no moment");
         let mail = |text| Timestamp::parse_rfc2822(text).map(Timestamp::to_the_second);
         let nine = Some("2026-11-20T09:00:00Z".to_owned());

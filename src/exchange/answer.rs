@@ -25,7 +25,7 @@ use crate::routing::ring_tree::Step;
 use crate::state::calls::{Answer, Live, Offered, Taker, Ticket};
 use crate::state::rest::{Ahead, Rest, STANDING_MAX, Standing};
 use crate::telemetry::event::{self, Asked};
-use crate::telemetry::stage::Stage;
+use crate::telemetry::stage::{Laps, Stage};
 
 /// How long after a decision its answer may be acted on, where no bid's life ends sooner: the slack of a hold.
 const ANSWER_LIFE: Duration = Duration::from_secs(20);
@@ -36,6 +36,16 @@ const ANSWERED_SLACK: Duration = Duration::from_secs(60);
 /// Ring time and longest talk of a plan's own fallback destination.
 const TERMINAL_RING: Duration = Duration::from_secs(30);
 const TERMINAL_TALK: Duration = Duration::from_secs(14_400);
+
+/// What a decision told the carrier, and is still to be written down.
+pub(super) struct Told {
+    reply: CarrierReply,
+    /// Who was handed the call, and at which price.
+    sold: Option<(TargetIx, Money)>,
+    /// The attempt, or the end of a call that has none.
+    row: Row,
+    laps: Laps,
+}
 
 impl Worker {
     /// Not even the catalog could be asked: a polite end, without a record.
@@ -62,50 +72,63 @@ impl Worker {
         ticket.finish(self.answer(ctx.carrier(), &reply, ctx.about));
     }
 
-    /// Opens the call, answers everybody who waits, and records.
+    /// Opens the call and answers everybody who waits. What is left is for [`Worker::note`].
     pub(super) fn finish(
-        self: &Arc<Self>,
+        &self,
         ctx: &Ctx,
-        prepared: Prepared<'_>,
-        mut decided: Decided,
+        prepared: &Prepared<'_>,
+        decided: &mut Decided,
         ticket: Ticket,
-    ) {
+    ) -> Told {
         let exchange = &self.exchange;
         let now = exchange.clock.now();
         let mut laps = decided.laps;
         laps.end(Stage::Hold, now);
-        let mut reply = self.reply(ctx, &prepared, &decided, now);
+        let mut reply = self.reply(ctx, prepared, decided, now);
         let taken = decided.taken.take();
-        let mut row = decided_row(ctx, &prepared, taken.as_ref(), &reply, exchange.rules.caller_key.clone());
-        let mut live = self.live(ctx, Some(&prepared));
-        let mut rows = Vec::new();
-        if is_dial(&reply.action) {
-            let patience = self.patience(ctx, &prepared, taken.as_ref().map(|taken| taken.target));
-            let offered = self.offered(ctx, &prepared, taken, &reply, now);
-            rows.push(Row::Attempt(Box::new(attempt_row(&prepared.trail.keys(), live.test, &offered, now))));
+        let sold = taken.as_ref().map(|taken| (taken.target, taken.offer.price));
+        let mut live = self.live(ctx, Some(prepared));
+        let row = if is_dial(&reply.action) {
+            let patience = self.patience(ctx, prepared, taken.as_ref().map(|taken| taken.target));
+            let offered = self.offered(ctx, prepared, taken, &reply, now);
+            let row = Row::Attempt(Box::new(attempt_row(&prepared.trail.keys(), live.test, &offered, now)));
             live.call.offer(ctx.attempt, self.kind(ctx, &offered), patience, now);
+            live.offered.reserve_exact(1);
             live.offered.push(offered);
-            live.rest = Some(Box::new(self.rest(ctx, &prepared, &decided)));
+            live.rest = Some(Box::new(self.rest(ctx, prepared, decided)));
+            row
         } else {
             let _ = live.call.close(now);
             live.over_since = Some(now);
-            let ended = ended_at_once(ctx, &prepared, reply.reason, now);
+            let ended = ended_at_once(ctx, prepared, reply.reason, now);
             live.counted = Some(ended.counts);
-            if !live.test {
-                event::call_ended(row.keys.campaign.as_ref(), reply.reason, None, Money::ZERO, Money::ZERO);
-            }
-            rows.push(Row::Ended(Box::new(ended)));
-        }
+            Row::Ended(Box::new(ended))
+        };
         exchange.watch(ctx.call_id, &mut live, now);
         exchange.state.calls.open(ctx.call_id, live);
         reply.decided_us = exchange.clock.now().since(ctx.arrived).as_micros() as u64;
         ticket.finish(self.answer(ctx.carrier(), &reply, ctx.about));
         laps.end(Stage::Answer, exchange.clock.now());
-        row.decided_us = laps.whole().as_micros() as u64;
-        row.overhead_us = (decided.asked != Asked::Cold).then_some(laps.own().as_micros() as u64);
-        event::decision_made(row.keys.campaign.as_ref(), reply.basis, reply.reason, &laps, decided.asked);
-        rows.insert(0, Row::Decided(Box::new(row)));
-        self.record(ctx, rows, prepared.trail, decided.out);
+        Told { reply, sold, row, laps }
+    }
+
+    /// Counts and records what was told.
+    pub(super) fn note(
+        self: &Arc<Self>,
+        ctx: &Ctx,
+        prepared: Prepared<'_>,
+        decided: Decided,
+        Told { reply, sold, row, laps }: Told,
+    ) {
+        let mut first = decided_row(ctx, &prepared, sold, &reply, &self.exchange.rules.caller_key);
+        first.decided_us = laps.whole().as_micros() as u64;
+        first.overhead_us = (decided.asked != Asked::Cold).then_some(laps.own().as_micros() as u64);
+        let campaign = first.keys.campaign.as_ref();
+        event::decision_made(campaign, reply.basis, reply.reason, &laps, decided.asked);
+        if matches!(row, Row::Ended(_)) && !ctx.request.test {
+            event::call_ended(campaign, reply.reason, None, Money::ZERO, Money::ZERO);
+        }
+        self.record(ctx, vec![Row::Decided(Box::new(first)), row], prepared.trail, decided.out);
     }
 
     /// The answer's bytes, as the carrier's dialect has them.
@@ -117,7 +140,7 @@ impl Worker {
                 twiml::reply(reply, &Callbacks { base, token: reply.token.unwrap_or_default() })
             }
         };
-        Arc::new(Answer { call_id: reply.call_id, body: Bytes::from(body), about })
+        Arc::new(Answer { call_id: reply.call_id, body: Bytes::from(body.into_boxed_slice()), about })
     }
 
     pub(super) fn reply(
@@ -329,13 +352,13 @@ fn valid_until(taken: Option<&Taken>, now: Timestamp) -> Timestamp {
 fn decided_row(
     ctx: &Ctx,
     prepared: &Prepared<'_>,
-    taken: Option<&Taken>,
+    sold: Option<(TargetIx, Money)>,
     reply: &CarrierReply,
-    caller_key: Secret,
+    caller_key: &Secret,
 ) -> DecidedRow {
     let catalog = &ctx.in_force.snapshot.catalog;
     let request = &ctx.request;
-    let target = taken.map(|taken| catalog.target(taken.target));
+    let target = sold.map(|(target, _)| catalog.target(target));
     let number = match &prepared.subject.line {
         Some(line) => line.number.number.reveal(),
         None => request.to.to_string(),
@@ -353,17 +376,17 @@ fn decided_row(
             None if request.withheld => "withheld".to_owned(),
             None => "no valid number".to_owned(),
         },
-        caller_token: request.from.map(|number| record_token(&caller_key, number)),
+        caller_token: request.from.map(|number| record_token(caller_key, number)),
         state: prepared.subject.state.clone(),
         basis: reply.basis,
         action: reply.action.as_str(),
         reason: reply.reason,
         target: target.map(|target| target.id.clone()),
         buyer: target.map(|target| catalog.buyer(target.buyer).id.clone()),
-        price: taken.map(|taken| taken.offer.price),
+        price: sold.map(|(_, price)| price),
         decided_us: 0,
         overhead_us: None,
-        catalog: catalog.digest.clone(),
+        catalog: catalog.digest.to_string(),
     }
 }
 

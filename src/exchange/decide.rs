@@ -190,10 +190,15 @@ impl Worker {
             event::panicked("prepare", "a decision could not be prepared");
             return self.last_resort(&ctx, ticket);
         };
-        let decided = self.settled_story(&ctx, &mut prepared, Vec::new()).await;
-        let finish = AssertUnwindSafe(|| self.finish(&ctx, prepared, decided, ticket));
-        if std::panic::catch_unwind(finish).is_err() {
-            event::panicked("finish", "a decision could not be finished");
+        let mut decided = self.settled_story(&ctx, &mut prepared, Vec::new()).await;
+        let finish = AssertUnwindSafe(|| self.finish(&ctx, &prepared, &mut decided, ticket));
+        let Ok(told) = std::panic::catch_unwind(finish) else {
+            return event::panicked("finish", "a decision could not be finished");
+        };
+        // In the same turn: what is acknowledged later of this call must not be in the queue to the disk before it.
+        let note = AssertUnwindSafe(|| self.note(&ctx, prepared, decided, told));
+        if std::panic::catch_unwind(note).is_err() {
+            event::panicked("finish", "a decision could not be recorded");
         }
     }
 

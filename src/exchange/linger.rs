@@ -88,12 +88,15 @@ impl Worker {
         mut trail: Trail,
         out: Option<StillOut>,
     ) {
-        rows.push(Row::Trail(Box::new(trail.row())));
-        self.exchange.recorder.push(rows);
         let pending = trail.pending();
         count_outcomes(&trail, |target| !pending.contains(&target));
+        if pending.is_empty() {
+            rows.push(Row::Trail(Box::new(trail.into_row())));
+            return self.exchange.recorder.push(rows);
+        }
+        rows.push(Row::Trail(Box::new(trail.row())));
+        self.exchange.recorder.push(rows);
         match out {
-            _ if pending.is_empty() => {}
             Some(out) => {
                 let (worker, call, step) = (Arc::clone(self), ctx.call_id, ctx.step);
                 let helped = Helped { in_force: Arc::clone(&ctx.in_force), call, step };
@@ -102,7 +105,7 @@ impl Worker {
             None => {
                 // Nobody's reply can come any more.
                 pending.iter().for_each(|target| trail.time_out(*target));
-                self.record_final(&trail, &pending);
+                self.record_final(trail, &pending);
             }
         }
     }
@@ -129,7 +132,7 @@ impl Worker {
         for target in pending {
             trail.time_out(*target);
         }
-        self.record_final(&trail, pending);
+        self.record_final(trail, pending);
     }
 
     /// What stands for the next step of the call, ranked with what came.
@@ -152,9 +155,9 @@ impl Worker {
         });
     }
 
-    fn record_final(&self, trail: &Trail, pending: &[TargetIx]) {
-        count_outcomes(trail, |target| pending.contains(&target));
-        self.exchange.recorder.push(vec![Row::Trail(Box::new(trail.row()))]);
+    fn record_final(&self, trail: Trail, pending: &[TargetIx]) {
+        count_outcomes(&trail, |target| pending.contains(&target));
+        self.exchange.recorder.push(vec![Row::Trail(Box::new(trail.into_row()))]);
     }
 }
 

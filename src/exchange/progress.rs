@@ -352,7 +352,7 @@ pub(super) fn attempt_row(keys: &CallKeys, test: bool, offered: &Offered, now: T
         target: offered.taker.as_ref().map(|taker| taker.target.clone()),
         buyer: offered.taker.as_ref().map(|taker| taker.buyer.clone()),
         price: offered.taker.as_ref().map(|taker| taker.terms.price),
-        catalog: offered.catalog.clone(),
+        catalog: offered.catalog.to_string(),
         end: end_facts(offered, now),
     }
 }

@@ -165,6 +165,7 @@ impl Worker {
                     now,
                 ))));
                 live.call.offer(ctx.attempt, self.kind(ctx, &offered), patience, now);
+                live.offered.reserve_exact(1);
                 live.offered.push(offered);
                 live.rest = Some(Box::new(rest));
                 self.answer(ctx.carrier(), &reply, ctx.about)

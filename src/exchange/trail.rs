@@ -174,10 +174,18 @@ impl Trail {
 
     /// The record as it is now; final when no ping is out.
     pub(super) fn row(&self) -> TrailRow {
-        let outcomes: Vec<OutcomeRow> = self.outcomes().cloned().collect();
-        let is_final = outcomes.iter().all(|outcome| outcome.reason != Reason::Pending);
-        TrailRow { is_final, outcomes, ..self.row.clone() }
+        with_outcomes(self.row.clone(), self.outcomes().cloned().collect())
     }
+
+    /// The record as it stays.
+    pub(super) fn into_row(self) -> TrailRow {
+        with_outcomes(self.row, self.lines.into_iter().map(|line| line.row).collect())
+    }
+}
+
+fn with_outcomes(row: TrailRow, outcomes: Vec<OutcomeRow>) -> TrailRow {
+    let is_final = outcomes.iter().all(|outcome| outcome.reason != Reason::Pending);
+    TrailRow { is_final, outcomes, ..row }
 }
 
 /// A tag as records show it: personal ones not at all, in others nothing that could be a phone number.

@@ -194,7 +194,8 @@ impl Pool {
             let whole = match connection.wire.ask(request).await {
                 Ok(whole) => whole,
                 // Closed before it could read anything: the one case in which a ping is sent again.
-                Err(broken) if is_reused && broken.is_unanswered => continue,
+                // After the deadline it would only cost a connection that others need.
+                Err(broken) if is_reused && broken.is_unanswered && self.clock.now() < until => continue,
                 Err(broken) => return Err(broken.failure),
             };
             let read = self.clock.now();

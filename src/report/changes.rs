@@ -153,7 +153,7 @@ fn changed(change: &Change, is_idle: bool) -> ValueRow {
 pub fn changes(catalog: &Catalog, files: &str, changes: &[Change]) -> Changes {
     let is_idle = |change: &Change| value_of(catalog, &change.entity, change.value.key()).is_none();
     Changes {
-        catalog: catalog.digest.clone(),
+        catalog: catalog.digest.to_string(),
         files: files.to_owned(),
         changes: changes.iter().map(|change| changed(change, is_idle(change))).collect(),
     }

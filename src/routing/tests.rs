@@ -148,7 +148,7 @@ fn world(rows: &[(&str, &str)]) -> World {
     let plans = of("plan").map(|row| plan(row, &targets)).collect();
     let filters = targets.iter().map(|target| Compiled::new(&target.filter)).collect();
     let catalog = Catalog {
-        digest: String::new(),
+        digest: "".into(),
         carriers: Vec::new(),
         campaigns: Vec::new(),
         publishers: Vec::new(),

@@ -79,7 +79,7 @@ pub struct Offered {
     /// Why.
     pub why: Reason,
     /// Digest of the catalog it was handed out by.
-    pub catalog: String,
+    pub catalog: Arc<str>,
     /// Who takes it; `None` for the plan's own last destination.
     pub taker: Option<Taker>,
     /// How it ended, and what that is worth to its taker.
@@ -164,7 +164,8 @@ const SLACK: usize = 1_024;
 #[derive(Debug)]
 pub struct Calls {
     by_key: DashMap<CallKey, Slot>,
-    live: DashMap<CallId, Live>,
+    /// Boxed: a map keeps room for more than it has.
+    live: DashMap<CallId, Box<Live>>,
     timers: Mutex<BinaryHeap<Reverse<(Timestamp, CallId)>>>,
     /// Calls that are over, the oldest first.
     over: Mutex<VecDeque<CallId>>,
@@ -255,7 +256,7 @@ impl Calls {
     /// Puts a decided call among the live ones.
     pub fn open(&self, id: CallId, live: Live) {
         let is_over = live.over_since.is_some();
-        self.live.insert(id, live);
+        self.live.insert(id, Box::new(live));
         if is_over {
             self.lock_over().push_back(id);
         } else {

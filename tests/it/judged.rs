@@ -1,15 +1,19 @@
 //! A market under everyday calls, judged from outside: what `load judge` says of a real exchange, and whom it refuses to
 //! judge.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use load::bidders::{Behaviour, Bidders, Latency, Script};
-use load::carriers::{Arrivals, CarrierKey, Carriers, Dialect, Plan};
+use load::carriers::{Arrivals, CarrierKey, Carriers, Dialect, Plan, Snapshot};
 use load::tool::judge::{Api, Call, Market as Judged, Price, Refused, Target, Verdict, judge};
+use load::tool::scenario::Scenario;
+use load::tool::shipped::Source;
+use load::tool::verbs::{self, Waiting};
 use load::trace::Trace;
 
 use crate::support::market::{KEY, NUMBER};
-use crate::support::{Exchange, Market, PATIENCE};
+use crate::support::{Exchange, Folder, Market, PATIENCE};
 
 const CALLS: u64 = 200;
 const BIDDERS: [&str; 5] = ["ann", "bob", "cid", "dot", "eve"];
@@ -173,5 +177,107 @@ fn what_is_not_the_scenarios_exchange_is_refused() {
         assert!(told.contains(expected), "{expected:?} is not in {told:?}");
     }
     assert_eq!(wait(api.matches(&judged("any"))), Ok(()));
+    exchange.finish();
+}
+
+/// A deadline that no bidder comes near, and lives of a second.
+const SMALL: &str = r#"
+about = "A small market"
+[market]
+deadline_ms = 900
+settings = "[calls]\nnext_within_s = 2\n"
+bidders = [
+  { name = "b", count = 5, does = { kind = "bid", latency = { lognormal = { median_ms = 10, sigma = 0.4, cap_ms = 50 } }, price_cents = [800, 4000], no_bid_bps = 500 } },
+]
+fixed = [{ name = "f", count = 2, price_cents = 700 }]
+[[phase]]
+name = "lives"
+servers = ["exchange"]
+arrivals = { poisson = 100.0 }
+seconds = 20
+lives = true
+time_scale = 200.0
+"#;
+
+/// As `load bidders`, `load calls` and `load judge` do it, each with what the one before left behind.
+#[test]
+fn the_verbs_of_load_bring_a_run_from_bidders_to_a_verdict() {
+    let folder = Folder::new();
+    std::fs::write(folder.path().join("small.toml"), SMALL).unwrap();
+    let (source, scenario) = verbs::scenario(&folder.path().join("small.toml")).unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let (sent, seen, json) = (file("sent.jsonl"), file("seen.jsonl"), file("verdict.json"));
+    let free = "127.0.0.1:0".parse().unwrap();
+    let options = verbs::bidders::Options {
+        first_port: None,
+        config: Some(folder.path().to_owned()),
+        traffic: free,
+        admin: free,
+        log: Some(seen.clone()),
+        seconds: None,
+        threads: 1,
+    };
+    let open = verbs::bidders::open(&scenario, &options).unwrap();
+    assert_eq!(open.lines().lines().count(), 5);
+    let (hgrm, exchange) = (file("hgrm"), Exchange::run(folder));
+    let reach = verbs::Reach { admin: format!("http://{}", exchange.admin), key: None, i_own_this: false };
+    let mut calls = verbs::calls::Options {
+        to: format!("http://{}", exchange.traffic),
+        reach: reach.clone(),
+        phase: None,
+        seconds: Some(2),
+        rate: Some(20.0),
+        log: Some(sent.clone()),
+        hgrm: Some(hgrm.clone()),
+        run: None,
+        first_call: 1,
+    };
+    let mut told = 0;
+    let mut place = |source: &Source, scenario: &Scenario, options: &verbs::calls::Options| {
+        let mut tell = |_: &Snapshot| told += 1;
+        verbs::calls::place(source, scenario, options, &mut Waiting::deaf().unwrap(), &mut tell)
+    };
+
+    // Another scenario's, and the wrong one of two listeners.
+    let (other_source, other) = verbs::scenario(Path::new("cap-race")).unwrap();
+    let why = place(&other_source, &other, &calls).unwrap_err();
+    assert!(why.to_string().contains("target b-1 has concurrency \"none\", here 40"), "{why}");
+    assert_eq!(why.code(), 64);
+    let right = std::mem::replace(&mut calls.to, reach.admin.clone());
+    let why = place(&source, &scenario, &calls).unwrap_err();
+    assert!(why.to_string().contains("takes no calls for an Outcry exchange"), "{why}");
+    assert_eq!(why.code(), 65);
+    calls.to = right;
+
+    let placed = place(&source, &scenario, &calls).unwrap();
+    let figures = &placed.figures;
+    assert!(figures.sent > 10 && figures.answered == figures.sent && figures.bridged > 0, "{placed}");
+    assert_eq!((figures.cut_off, figures.in_progress), (0, 0), "{placed}");
+    assert_eq!(placed.wrote, [sent.clone(), hgrm.join("decision.hgrm"), hgrm.join("since_sent.hgrm")]);
+    assert!(placed.wrote.iter().all(|path| path.metadata().unwrap().len() > 0));
+    assert!(told >= 3, "progress was told {told} times");
+    open.close().unwrap();
+
+    let options = verbs::judge::Options {
+        reach,
+        sent,
+        seen,
+        phase: None,
+        run: None,
+        alone: true,
+        json: Some(json.clone()),
+    };
+    let found = verbs::judge::judge(&source, &scenario, &options).unwrap();
+    assert!(found.verdict.is_green(), "{found}");
+    assert_eq!(found.run, placed.run);
+    assert!(found.verdict.counts["auctioned"] > 10 && found.figures["added_p50_us"] > 0.0, "{found}");
+    let document: serde_json::Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    assert_eq!(document["run"], placed.run.as_str());
+
+    // Without one of the calls, the books have one that nobody sent.
+    let text = std::fs::read_to_string(&options.sent).unwrap();
+    std::fs::write(&options.sent, text.split_once('\n').unwrap().1).unwrap();
+    let found = verbs::judge::judge(&source, &scenario, &options).unwrap();
+    assert!(found.verdict.check("recorded").unwrap().wrong > 0, "{found}");
     exchange.finish();
 }

@@ -16,7 +16,7 @@ pub struct BidderStats {
     pub connections: u64,
     /// Connections open now.
     pub open_connections: u64,
-    /// Connections closed at once because [`MAX_CONNECTIONS`] were open.
+    /// Connections closed at once because [`MAX_CONNECTIONS`](super::MAX_CONNECTIONS) were open.
     pub refused_connections: u64,
     /// Requests that could not be read; their connections were closed.
     pub bad_requests: u64,

@@ -229,7 +229,11 @@ pub fn auction(frame: &Frame<'_>, call: &Sent, seen: &[&Seen]) -> Auction {
 fn missed_live(frame: &Frame<'_>, call: &Sent, seen: &[&Seen]) -> Option<u32> {
     let key = call.number.to_string();
     let of = |(at, entity): (usize, &Entity)| {
-        let EntityKind::Bidder { does: does @ Behaviour::Bid { .. }, .. } = &entity.kind else { return None };
+        let EntityKind::Bidder { does: does @ (Behaviour::Bid { .. } | Behaviour::Flaky { .. }), .. } =
+            &entity.kind
+        else {
+            return None;
+        };
         if seen.iter().any(|ping| usize::from(ping.bidder) == at) {
             return None;
         }

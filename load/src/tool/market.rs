@@ -6,6 +6,7 @@
 use std::fmt::Write;
 use std::fs;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use super::judge;
@@ -26,8 +27,27 @@ pub const CAMPAIGN: &str = "load";
 pub const PAYOUT_CENTS: u32 = 500;
 /// Part of every call's name.
 pub const RUN: &str = "run";
+/// How late an overloaded worker may read a reply, in ms, without anybody being wrong about who won.
+const OVERLOADED_MS: u64 = 40;
 /// Tracking numbers that calls dial, of all that the catalog has.
 const DIALLED_MAX: usize = 1_000;
+
+/// The first line of settings that were written here.
+pub const MARK: &str = "# Written by `load` for a scenario, which replaces it without asking.";
+
+/// Where the exchange is to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    pub traffic: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+impl Default for Listen {
+    fn default() -> Listen {
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Listen { traffic: free, admin: free }
+    }
+}
 
 /// Everything about one exchange's configuration.
 pub struct Market<'a> {
@@ -69,12 +89,18 @@ impl Market<'_> {
         }
     }
 
-    /// Writes all of it.
+    /// Writes all of it, for an exchange on whatever ports are free.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
+        self.write_at(folder, &Listen::default())
+    }
+
+    /// Writes all of it.
+    pub fn write_at(&self, folder: &Path, listen: &Listen) -> io::Result<()> {
         fs::create_dir_all(folder.join("catalog"))?;
         fs::create_dir_all(folder.join("store"))?;
+        let Listen { traffic, admin } = listen;
         let settings = format!(
-            "[call_traffic]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+            "{MARK}\n[call_traffic]\nlisten = \"{traffic}\"\nworkers = 1\n[admin]\nlisten = \"{admin}\"\n\
              [store]\npath = \"store/outcry.db\"\n[log]\nformat = \"json\"\n[pings]\nallow_private_addresses = true\n{}\n",
             self.scenario.market.settings
         );
@@ -128,6 +154,8 @@ impl Market<'_> {
             targets: targets.collect(),
             overload: phase.overloads,
             refusals: phase.overloads,
+            // A worker that is asked for more than it can reads replies late: what was in time then, nobody outside can say.
+            tolerance_ms: phase.overloads.then_some(OVERLOADED_MS),
             is_alone: true,
             run: format!("-{RUN}-"),
             ..judge::Market::default()
@@ -145,12 +173,13 @@ impl Market<'_> {
         let root: Vec<String> = auction.into_iter().chain(fixed).collect();
         let (deadline_ms, min_duration_s) =
             (self.scenario.market.deadline_ms, self.scenario.market.min_duration_s);
+        let recovery_s = min_duration_s.saturating_sub(1).min(15);
         let mut text = format!(
             "numbers_csv = \"numbers.csv\"\ndefault_plan = \"nobody\"\n\
              [carrier.{CARRIER}]\nkey_digest = \"sha256:{KEY_DIGEST}\"\n\
              [carrier.{TWILIO_CARRIER}]\ndialect = \"twilio\"\npublic_url = \"{TWILIO_URL}\"\nsecrets = [{{ secret_file = \"tw.secret\" }}]\n\
              [campaign.{CAMPAIGN}]\nvertical = \"load\"\nplan = \"main\"\nping_tags = [\"load_call\"]\n\
-             deadline_ms = {deadline_ms}\npayout = {{ fixed = \"{}\" }}\n\
+             deadline_ms = {deadline_ms}\nrecovery_s = {recovery_s}\npayout = {{ fixed = \"{}\" }}\n\
              [publisher.pub]\nname = \"Publisher\"\nzone = \"UTC\"\n\
              [plan.main]\nroot = {{ sequential = [{}] }}\nterminal = {{ hangup = \"busy\" }}\n\
              [plan.nobody]\nterminal = {{ hangup = \"unallocated\" }}\n",

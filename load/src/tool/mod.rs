@@ -3,10 +3,13 @@
 //! It knows an exchange by its public endpoints and its configuration files only.
 
 pub mod figures;
+pub mod glossary;
 pub mod judge;
 pub mod market;
 pub mod place;
 pub mod run;
 pub mod scenario;
+pub mod shipped;
 pub mod stage;
+pub mod verbs;
 pub mod yardstick;

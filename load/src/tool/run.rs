@@ -13,9 +13,12 @@ use serde::Serialize;
 
 use super::place::{Cores, machine};
 use super::scenario::{Bar, Phase, Scenario, Server};
+use super::shipped::Source;
 use super::stage::{Run, Stage};
 use crate::carriers::Arrivals;
 
+/// Figures of what must not happen in any round: a median would hide it.
+const NEVER: [&str; 4] = ["wrong", "early", "unanswered", "refused"];
 /// Steps down from what a closed loop reached, in search of the highest rate.
 const SEARCH_STEPS: u32 = 9;
 /// Added p99 of the highest rate, net of the harness, in µs: below it the server still keeps up.
@@ -76,13 +79,9 @@ impl Report {
     }
 }
 
-/// Runs a scenario file.
-pub fn run(file: &Path, options: &Options) -> io::Result<Report> {
-    let text =
-        std::fs::read_to_string(file).map_err(|e| io::Error::other(format!("{}: {e}", file.display())))?;
-    let dir = file.parent().unwrap_or(Path::new("."));
-    let mut scenario = Scenario::read(&text, dir)
-        .map_err(|faults| io::Error::other(format!("{}:\n{faults}", file.display())))?;
+/// Runs a scenario.
+pub fn run(source: &Source, options: &Options) -> io::Result<Report> {
+    let mut scenario = source.scenario().map_err(io::Error::other)?;
     if !options.only.is_empty() {
         keep_only(&mut scenario, &options.only)?;
     }
@@ -130,9 +129,9 @@ pub fn run(file: &Path, options: &Options) -> io::Result<Report> {
     let bars = scenario.bars.iter().filter(of_run).map(|bar| judged(bar, &medians)).collect();
     let judge_green = runs.iter().all(|run| run.verdict.as_ref().is_none_or(super::judge::Verdict::is_green));
     let report = Report {
-        scenario: file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
+        scenario: source.name.clone(),
         about: scenario.about.clone(),
-        scenario_hash: format!("{:016x}", fnv(text.as_bytes())),
+        scenario_hash: format!("{:016x}", fnv(source.text.as_bytes())),
         seed: scenario.seed,
         rounds,
         machine: machine(),
@@ -211,6 +210,7 @@ fn rate(arrivals: &Arrivals) -> f64 {
     }
 }
 
+/// By phase and server: the median over the rounds, of what must never happen the worst.
 fn medians(runs: &[Run]) -> BTreeMap<String, f64> {
     let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for run in runs {
@@ -219,12 +219,21 @@ fn medians(runs: &[Run]) -> BTreeMap<String, f64> {
             values.entry(name).or_default().push(*value);
         }
     }
-    let median = |mut values: Vec<f64>| {
+    let one = |name: &str, mut values: Vec<f64>| {
         values.sort_by(f64::total_cmp);
+        if NEVER.iter().any(|never| name.rsplit('.').next() == Some(never)) {
+            return values[values.len() - 1];
+        }
         let (lower, upper) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
         (lower + upper) / 2.0
     };
-    values.into_iter().map(|(name, values)| (name, median(values))).collect()
+    values
+        .into_iter()
+        .map(|(name, values)| {
+            let value = one(&name, values);
+            (name, value)
+        })
+        .collect()
 }
 
 fn judged(bar: &Bar, medians: &BTreeMap<String, f64>) -> Judged {

@@ -6,12 +6,12 @@
 //!
 //! [market]
 //! deadline_ms = 100
-//! bidders = [{ name = "b", count = 10, does = { kind = "bid", latency = { fixed = 20 }, price_cents = [1000, 9000] } }]
+//! bidders = [{ name = "b", count = 10, does = { kind = "bid", latency = { fixed_ms = 20 }, price_cents = [1000, 9000] } }]
 //!
 //! [[phase]]
 //! name = "calm"
 //! servers = ["exchange", "minimal", "afternoon"]
-//! arrivals = { poisson = { per_s = 200.0 } }
+//! arrivals = { poisson = 200.0 }
 //! seconds = 10
 //!
 //! [[bar]]
@@ -28,12 +28,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::glossary;
 use crate::bidders::script::BehaviourSpec;
 use crate::bidders::{Behaviour, Script};
 use crate::carriers::{Arrivals, Rates, Talk};
 
 /// Bidders, fixed targets, idle targets and numbers a market may have.
 pub const ENTITIES_MAX: usize = 200_000;
+/// Deadlines an exchange takes: its carriers wait 1,000 ms, and 100 ms of these are for the way.
+const DEADLINES_MS: std::ops::RangeInclusive<u64> = 50..=900;
 /// Rounds of a scenario.
 pub const ROUNDS_MAX: u32 = 100;
 /// Longest phase, in seconds.
@@ -305,11 +308,17 @@ impl Scenario {
                 faults.push(what);
             }
         };
-        check((1..=ROUNDS_MAX).contains(&self.rounds), format!("rounds: 1 to {ROUNDS_MAX}"));
+        check(
+            (1..=ROUNDS_MAX).contains(&self.rounds),
+            format!("rounds: {}; 1 to {ROUNDS_MAX} are allowed", self.rounds),
+        );
         let market = &self.market;
-        check((50..=1_500).contains(&market.deadline_ms), "market.deadline_ms: 50 to 1500".to_owned());
-        check((1..=ENTITIES_MAX).contains(&market.numbers), format!("market.numbers: 1 to {ENTITIES_MAX}"));
-        check(market.idle_targets <= 9_999, "market.idle_targets: at most 9999".to_owned());
+        let (deadline_ms, numbers, idle) = (market.deadline_ms, market.numbers, market.idle_targets);
+        let deadline = format!("market.deadline_ms: {deadline_ms}; 50 to 900 are allowed");
+        check(DEADLINES_MS.contains(&deadline_ms), deadline);
+        let allowed = format!("market.numbers: {numbers}; 1 to {ENTITIES_MAX} are allowed");
+        check((1..=ENTITIES_MAX).contains(&numbers), allowed);
+        check(idle <= 9_999, format!("market.idle_targets: {idle}; at most 9999 are allowed"));
         for spec in &market.bidders {
             for behaviour in std::iter::once(&spec.does).chain(&spec.then) {
                 let fault = behaviour.behaviour(&self.dir).err();
@@ -331,12 +340,22 @@ impl Scenario {
             check(!phase.servers.is_empty(), format!("phase {name}: servers must name at least one"));
             check(
                 (1..=SECONDS_MAX).contains(&phase.seconds),
-                format!("phase {name}: seconds, 1 to {SECONDS_MAX}"),
+                format!("phase {name}: seconds is {}; 1 to {SECONDS_MAX} are allowed", phase.seconds),
             );
-            check(phase.warm_up_s <= 600, format!("phase {name}: warm_up_s, at most 600"));
+            let warm_up = format!("phase {name}: warm_up_s is {}; at most 600 is allowed", phase.warm_up_s);
+            check(phase.warm_up_s <= 600, warm_up);
+            let arrivals = phase.arrivals.check().err();
+            check(arrivals.is_none(), format!("phase {name}: {}", arrivals.unwrap_or_default()));
+            let scale = phase.time_scale;
+            check(
+                scale.is_finite() && scale >= 0.001,
+                format!("phase {name}: time_scale is {scale}; 0.001 or more is allowed"),
+            );
             let is_known =
                 phase.rate_of.as_ref().is_none_or(|of| names.contains(of.split('.').next().unwrap_or("")));
             check(is_known, format!("phase {name}: rate_of names a figure of an earlier phase"));
+            let named = phase.rate_of.iter().all(|of| of.rsplit('.').next().is_some_and(glossary::knows));
+            check(named, format!("phase {name}: rate_of: {}", glossary::allowed()));
             let alone = phase.servers.iter().all(|server| server.is_exchange());
             check(
                 !phase.lives || alone,
@@ -351,6 +370,8 @@ impl Scenario {
                 let known = phase.is_some_and(|phase| {
                     parts.len() == 3 && phase.servers.iter().any(|server| server.as_str() == parts[1])
                 });
+                let named = parts.last().is_some_and(|name| glossary::knows(name));
+                check(!known || named, format!("bar {say:?}: {figure}: {}", glossary::allowed()));
                 check(known, format!("bar {say:?}: {figure} is not <phase>.<server of it>.<figure>"));
             }
         }

@@ -15,7 +15,9 @@ use super::market::{self, Market};
 use super::place::{Cores, Cost, Server as Process, Speaks, on_cores};
 use super::scenario::{Deed, Entity, EntityKind, Phase, Scenario, Server};
 use crate::bidders::{Behaviour, Bidders, Latency};
-use crate::carriers::{Arrivals, CarrierKey, Carriers, Dialect, Plan, Rates, Talk, Twilio, straight};
+use crate::carriers::{
+    Arrivals, CarrierKey, Carriers, Dialect, Outcome, Plan, Rates, Talk, Twilio, straight,
+};
 use crate::log::unix_us;
 use crate::seen::Seen;
 use crate::sent::Sent;
@@ -64,20 +66,13 @@ struct Running {
 impl Stage<'_> {
     /// The harness's own share of the added latency at a rate: its p50 in µs.
     pub fn straight_p50_us(&self, rate: f64) -> io::Result<f64> {
-        let bidders = self.bidders(false)?;
-        let Some(entity) =
-            self.scenario.entities().into_iter().find(|e| matches!(e.kind, EntityKind::Bidder { .. }))
-        else {
-            return Ok(0.0);
-        };
-        let url = bidders.url(&entity.id);
-        let outcome = on_cores(&self.cores.carriers, || straight(&url, rate, STRAIGHT, bidders.trace()))??;
-        Ok(outcome.histograms.added.value_at_quantile(0.5) as f64)
+        let measured = harness(self.scenario, &self.cores, rate, STRAIGHT)?;
+        Ok(measured.map_or(0.0, |(_, outcome)| outcome.histograms.added.value_at_quantile(0.5) as f64))
     }
 
     /// Runs one phase on one server. `scale` multiplies the arrivals.
     pub fn run(&self, phase: &Phase, server: Server, round: u32, scale: f64) -> io::Result<Run> {
-        let bidders = self.bidders(phase.prompt)?;
+        let bidders = bidders(self.scenario, &self.cores, phase.prompt)?;
         let span_s = phase.warm_up_s + phase.seconds + phase.after.map_or(0, |after| after.seconds);
         bidders.log(log_capacity(phase, scale, span_s, self.scenario.scripts().len()));
         let folder = self.folder.join(format!("{}-{}-{round}", phase.name, server.as_str()));
@@ -85,7 +80,10 @@ impl Stage<'_> {
         let market = Market { scenario: self.scenario, server, capped: phase.capped, endpoint: &endpoint };
         let running = self.start(&market, &folder, &bidders)?;
         let seed = self.scenario.seed + u64::from(round);
-        let plan = self.plan(phase, &running.base_url, seed, scale);
+        let mut plan = plan(self.scenario, phase, &running.base_url, seed, scale);
+        if server == Server::Small {
+            plan.numbers.truncate(1); // it has no other
+        }
         let empty = running.process.cost()?.resident_bytes;
         let carriers = on_cores(&self.cores.carriers, || Carriers::start(plan, bidders.trace()))??;
         std::thread::sleep(Duration::from_secs(phase.warm_up_s));
@@ -147,20 +145,6 @@ impl Stage<'_> {
         Ok(Run { phase: phase.name.clone(), server, round, figures, verdict })
     }
 
-    fn bidders(&self, prompt: bool) -> io::Result<Bidders> {
-        let mut scripts = self.scenario.scripts();
-        for script in scripts.iter_mut().filter(|_| prompt) {
-            if let Behaviour::Bid { latency, .. } | Behaviour::Flaky { latency, .. } = &mut script.behaviour {
-                *latency = Latency::Fixed(0);
-            }
-        }
-        let cores = &self.cores.bidders;
-        let start = || Bidders::start_at(self.scenario.seed, scripts, None, cores.len());
-        let bidders = on_cores(cores, start)??;
-        bidders.remember(0);
-        Ok(bidders)
-    }
-
     fn start(&self, market: &Market<'_>, folder: &Path, bidders: &Bidders) -> io::Result<Running> {
         let core = self.cores.server.as_slice();
         let kind = match market.server {
@@ -192,39 +176,6 @@ impl Stage<'_> {
             line.strip_prefix("listening ").map(str::to_owned)
         })?;
         Ok(Running { process, base_url: format!("http://{addr}"), admin: None })
-    }
-
-    fn plan(&self, phase: &Phase, base_url: &str, seed: u64, scale: f64) -> Plan {
-        let mut carriers = vec![CarrierKey {
-            id: market::CARRIER.to_owned(),
-            key: market::KEY.to_owned(),
-            dialect: Dialect::Generic,
-        }];
-        if phase.twilio {
-            let twilio =
-                Twilio::new("AC0123456789abcdef0123456789abcdef", market::TWILIO_TOKEN, market::TWILIO_URL);
-            let (id, key) = (market::TWILIO_CARRIER.to_owned(), String::new());
-            carriers.push(CarrierKey { id, key, dialect: Dialect::Twilio(twilio) });
-        }
-        let lone = carriers.remove(0);
-        Plan {
-            carriers: std::iter::once(lone.clone()).chain(carriers).collect(),
-            arrivals: arrivals(phase, scale),
-            lives: phase.lives,
-            time_scale: phase.time_scale,
-            talk: phase.talk.unwrap_or(Talk { median_s: 110.0, sigma: 0.9, cap_s: 3_600 }),
-            rates: match (phase.rates, phase.lives) {
-                (Some(rates), _) => rates,
-                (None, true) => Rates::everyday(),
-                (None, false) => Rates::default(),
-            },
-            ring_s: phase.ring_s.unwrap_or((2, 12)),
-            seed,
-            run: market::RUN.to_owned(),
-            max_in_progress: SENT_MAX,
-            keep_sent: Some(SENT_MAX),
-            ..Plan::new(base_url, lone, market::dialled(self.scenario))
-        }
     }
 
     /// Lets calls arrive for as long as the phase says, and does meanwhile what it names; when bidders turned.
@@ -288,6 +239,69 @@ impl Stage<'_> {
 
     fn block_on<T>(&self, asked: impl Future<Output = Result<T, judge::Refused>>) -> io::Result<T> {
         self.runtime.block_on(asked).map_err(|why| io::Error::other(why.to_string()))
+    }
+}
+
+/// Measures the harness itself at a rate: straight at the scenario's first bidder, which is named with it. None where
+/// there are no bidders.
+pub fn harness(
+    scenario: &Scenario,
+    cores: &Cores,
+    rate: f64,
+    span: Duration,
+) -> io::Result<Option<(String, Outcome)>> {
+    let bidders = bidders(scenario, cores, false)?;
+    let Some(first) = bidders.names().next().map(str::to_owned) else { return Ok(None) };
+    let url = bidders.url(&first);
+    let outcome = on_cores(&cores.carriers, || straight(&url, rate, span, bidders.trace()))??;
+    Ok(Some((first, outcome)))
+}
+
+fn bidders(scenario: &Scenario, cores: &Cores, prompt: bool) -> io::Result<Bidders> {
+    let mut scripts = scenario.scripts();
+    for script in scripts.iter_mut().filter(|_| prompt) {
+        if let Behaviour::Bid { latency, .. } | Behaviour::Flaky { latency, .. } = &mut script.behaviour {
+            *latency = Latency::Fixed(0);
+        }
+    }
+    let cores = &cores.bidders;
+    let start = || Bidders::start_at(scenario.seed, scripts, None, cores.len());
+    let bidders = on_cores(cores, start)??;
+    bidders.remember(0);
+    Ok(bidders)
+}
+
+/// What carriers do in a phase. `scale` multiplies the arrivals.
+pub fn plan(scenario: &Scenario, phase: &Phase, base_url: &str, seed: u64, scale: f64) -> Plan {
+    let mut carriers = vec![CarrierKey {
+        id: market::CARRIER.to_owned(),
+        key: market::KEY.to_owned(),
+        dialect: Dialect::Generic,
+    }];
+    if phase.twilio {
+        let twilio =
+            Twilio::new("AC0123456789abcdef0123456789abcdef", market::TWILIO_TOKEN, market::TWILIO_URL);
+        let (id, key) = (market::TWILIO_CARRIER.to_owned(), String::new());
+        carriers.push(CarrierKey { id, key, dialect: Dialect::Twilio(twilio) });
+    }
+    let lone = carriers.remove(0);
+    Plan {
+        carriers: std::iter::once(lone.clone()).chain(carriers).collect(),
+        arrivals: arrivals(phase, scale),
+        lives: phase.lives,
+        time_scale: phase.time_scale,
+        talk: phase.talk.unwrap_or(Talk { median_s: 110.0, sigma: 0.9, cap_s: 3_600 }),
+        rates: match (phase.rates, phase.lives) {
+            (Some(rates), _) => rates,
+            (None, true) => Rates::everyday(),
+            (None, false) => Rates::default(),
+        },
+        ring_s: phase.ring_s.unwrap_or((2, 12)),
+        seed,
+        run: market::RUN.to_owned(),
+        max_in_progress: SENT_MAX,
+        keep_sent: Some(SENT_MAX),
+        ..Plan::new(base_url, lone, market::dialled(scenario))
     }
 }
 

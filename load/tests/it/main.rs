@@ -8,6 +8,8 @@
 
 mod bidders;
 mod carriers;
+#[cfg(feature = "tool")]
+mod cli;
 mod fake_exchange;
 mod hostile;
 mod measures;

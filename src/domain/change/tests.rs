@@ -80,7 +80,7 @@ fn files(rows: &[&str]) -> Catalog {
         terminal: Terminal::Hangup(HangupCause::Busy),
     };
     let mut catalog = Catalog {
-        digest: "files".to_owned(),
+        digest: "files".into(),
         carriers: Vec::new(),
         campaigns: Vec::new(),
         publishers: Vec::new(),

@@ -9,11 +9,12 @@ use crate::domain::draw::mix;
 use crate::runtime::pulse::{BEAT, Beats, has_rested};
 
 /// The defaults of `config::settings`.
-const DELAYS: Delays = Delays { auction: Duration::from_millis(5), answer: Duration::from_millis(100) };
+const DELAYS: Delays = Delays { auction: Duration::from_millis(10), answer: Duration::from_millis(100) };
 
 #[test]
 fn the_limits() {
-    let table = "0 Auctions|1 Auctions|5 Auctions|6 Answers|40 Answers|100 Answers|101 Nothing|9000 Nothing";
+    let table =
+        "0 Auctions|1 Auctions|10 Auctions|11 Answers|40 Answers|100 Answers|101 Nothing|9000 Nothing";
     for row in table.split('|') {
         let (late, expected) = row.split_once(' ').expect("milliseconds and a word");
         let late = Duration::from_millis(late.parse().expect("milliseconds"));
@@ -192,13 +193,13 @@ fn what_a_worker_can_is_what_it_does_however_much_is_asked() {
     let table = "
         80   15 120  80  20
         150  15 120  91  50
-        200  15 120  82  60
-        200  15 300  82  60
-        200  8  10   91  60
-        200  30 120  57  80
-        300  15 120  64  70
-        300  15 300  64  70
-        500  15 120  29  110";
+        200  15 120  82  70
+        200  15 300  82  70
+        200  8  10   91  70
+        200  30 120  57  90
+        300  15 120  64  90
+        300  15 300  64  90
+        500  15 120  29  140";
     for row in table.lines().filter(|row| !row.trim().is_empty()) {
         let words: Vec<u64> = row.split_whitespace().map(|word| word.parse().expect("a number")).collect();
         let [load, answer, buyers, best, longest] = words[..] else { panic!("five numbers: {row}") };

@@ -84,9 +84,10 @@ impl Reader {
         );
         let (after_at, after_id) =
             query.after.map_or((i64::MAX, [0xff; 16]), |(at, id)| (at.micros(), key(id)));
+        // The end of the range is where a page begins: the index is entered there, and nothing newer is passed over.
         let values = params![
             query.since.map_or(i64::MIN, Timestamp::micros),
-            query.until.map_or(i64::MAX, Timestamp::micros),
+            query.until.map_or(i64::MAX, Timestamp::micros).min(after_at.saturating_add(1)),
             after_at,
             after_id,
             query.campaign,

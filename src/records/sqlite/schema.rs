@@ -118,7 +118,7 @@ pub(super) fn prepare_writer(conn: &mut Connection, path: &Path) -> Result<(), S
     if mode != "wal" {
         return Err(StoreError::NoWal { path: path.to_owned(), mode });
     }
-    conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;")
+    conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096;")
         .map_err(settings)?;
     // A log that once grew (a long reader, a burst) gives its disk space back at the next checkpoint.
     conn.query_row("PRAGMA journal_size_limit = 67108864", (), |_| Ok(())).map_err(settings)?;

@@ -127,7 +127,7 @@ impl Stage {
             test_address: Address::parse(TEST_ADDRESS),
             caller_key: Secret(vec![7; 32]),
         };
-        let catalog = Catalog { digest: "sim-0".to_owned(), ..base().clone() };
+        let catalog = Catalog { digest: "sim-0".into(), ..base().clone() };
         check.lock().unwrap().in_force(&catalog);
         let in_force = in_force(&endpoints, catalog.clone(), &[7; 32]);
         let state = State::new(100_000);
@@ -209,7 +209,7 @@ impl Stage {
                 Deed::Reload(edit) => {
                     let mut catalog = self.catalog.lock().unwrap();
                     edit.apply(&mut catalog);
-                    catalog.digest = format!("sim-{}", place + 1);
+                    catalog.digest = format!("sim-{}", place + 1).into();
                     self.check.lock().unwrap().in_force(&catalog);
                     self.exchange.in_force.store(Arc::new(in_force(
                         &self.endpoints,
@@ -278,7 +278,7 @@ fn in_force(known: &Endpoints, catalog: Catalog, caller_key: &[u8]) -> InForce {
     let step = Money::from_micros(10_000);
     let (health, files) = (known.health.prepare(&catalog), catalog.digest.clone());
     let snapshot = Arc::new(Snapshot::compile(catalog, "USD".to_owned(), step, caller_key));
-    InForce { snapshot, endpoints, health, files, changes: Vec::new() }
+    InForce { snapshot, endpoints, health, files: files.to_string(), changes: Vec::new() }
 }
 
 /// The disk: shows every row to the model as it is handed in, and writes it when it pleases.

@@ -7,6 +7,7 @@ use super::{Source, files, line_of, places, report, root, word};
 /// Every module of the library with its layer.
 const MODULES: &[(&str, u8)] = &[
     ("domain", 0),
+    ("json", 0),
     ("auction", 1),
     ("bidder", 1),
     ("billing", 1),
@@ -56,6 +57,7 @@ const ONE_NAME: &[(&str, &str, &str)] = &[("admin", "config", "AdminKey")];
 /// serialises its own types.
 const CRATES: &[(&str, &[&str])] = &[
     ("domain", &["jiff", "thiserror"]),
+    ("json", &["serde_json"]),
     ("auction", &[]),
     ("bidder", &["base64", "hmac", "serde", "serde_json", "sha2", "simd_json"]),
     ("billing", &[]),

@@ -46,6 +46,23 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+/// Refuses an address off this machine, unless somebody says that it is theirs, and what is no URL.
+pub fn own(url: &str, i_own_this: bool) -> Result<(), Refused> {
+    let no_url = || Refused::new(format!("{url} is no URL such as http://127.0.0.1:8081"));
+    let parsed: reqwest::Url = url.parse().map_err(|_| no_url())?;
+    if parsed.scheme() != "http" || parsed.host_str().is_none() {
+        return Err(no_url());
+    }
+    let host = parsed.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if is_here || i_own_this {
+        return Ok(());
+    }
+    Err(Refused::new(format!(
+        "{host} is not this machine: load is for exchanges of your own; say --i-own-this if it is"
+    )))
+}
+
 /// An exchange's admin API.
 pub struct Api {
     base: String,
@@ -59,18 +76,13 @@ impl Api {
     /// Finds the exchange at this address, such as `http://127.0.0.1:8081`, and notes what it has counted so far. An
     /// address off this machine is refused unless somebody says that it is theirs.
     pub async fn connect(url: &str, key: Option<&str>, i_own_this: bool) -> Result<Api, Refused> {
-        let parsed: reqwest::Url = url
-            .parse()
-            .map_err(|_| Refused::new(format!("{url} is no URL such as http://127.0.0.1:8081")))?;
-        let host = parsed.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        if !is_here && !i_own_this {
-            return Err(Refused::new(format!(
-                "{host} is not this machine: load is for exchanges of your own; say --i-own-this if it is"
-            )));
-        }
-        // No proxy of the environment stands between here and this machine.
-        let client = reqwest::Client::builder().no_proxy().timeout(ANSWER_LIMIT).build();
+        own(url, i_own_this)?;
+        // Neither a proxy of the environment nor a redirect leads off this machine.
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(ANSWER_LIMIT)
+            .build();
         let client = client.map_err(|error| Refused::new(format!("no HTTP client: {}", chain(&error))))?;
         let base = url.trim_end_matches('/').to_owned();
         let key = key.map(str::to_owned);
@@ -88,6 +100,11 @@ impl Api {
         api.version = label.split('"').next().unwrap_or_default().to_owned();
         api.before = counters(&page);
         Ok(api)
+    }
+
+    /// Takes what the exchange has counted since its start for this run's, instead of what it counts from now on.
+    pub fn from_its_start(&mut self) {
+        self.before = Counters::default();
     }
 
     /// The exchange's version, as it states it.

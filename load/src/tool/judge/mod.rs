@@ -22,7 +22,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub use api::{Api, Refused};
+pub use api::{Api, Refused, own};
 pub use books::{
     Books, CallBook, Counters, Entry, Outcome, REASONS, Reason, Record, StepBook, decimal, micros,
 };
@@ -38,6 +38,8 @@ pub const EXAMPLES_MAX: usize = 10;
 pub const TOLERANCE_MS: u64 = 10;
 /// Calls that may be excluded from the check of the winner, in 1 of 1,000.
 const EXCLUDED_MAX_PER_MILLE: u64 = 5;
+/// The same where a worker that is asked for more than it can reads replies late.
+const EXCLUDED_OVERLOADED_PER_MILLE: u64 = 100;
 
 /// The scenario's market, as far as it can be judged by.
 #[derive(Clone, Debug, Default)]

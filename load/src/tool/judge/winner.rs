@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::books::decimal;
 use super::outcomes::Health;
-use super::{Asked, Call, Case, Check, EXCLUDED_MAX_PER_MILLE, Price, Reason};
+use super::{Asked, Call, Case, Check, EXCLUDED_MAX_PER_MILLE, EXCLUDED_OVERLOADED_PER_MILLE, Price, Reason};
 
 /// Refusals by capacity that cannot have been true, by call and target.
 pub(super) type Unfounded = HashSet<(u64, usize)>;
@@ -58,8 +58,12 @@ pub(super) fn check(
         }
     }
     let (excluded, examined) = (check.excluded, check.examined);
-    check.holds(excluded * 1_000 <= examined * EXCLUDED_MAX_PER_MILLE, || {
-        format!("{excluded} of {examined} calls are excluded, more than {EXCLUDED_MAX_PER_MILLE} in 1,000")
+    let most = match case.market.overload {
+        true => EXCLUDED_OVERLOADED_PER_MILLE,
+        false => EXCLUDED_MAX_PER_MILLE,
+    };
+    check.holds(excluded * 1_000 <= examined * most, || {
+        format!("{excluded} of {examined} calls are excluded, more than {most} in 1,000")
     });
     check
 }

@@ -294,7 +294,7 @@ impl Check {
         self.note(|| format!("catalog {}", catalog.digest));
         let catalog = Arc::new(catalog.clone());
         self.current = Some(Arc::clone(&catalog));
-        self.catalogs.insert(catalog.digest.clone(), catalog);
+        self.catalogs.insert(catalog.digest.to_string(), catalog);
     }
 
     fn known(&mut self, n: u32) -> &mut Known {
