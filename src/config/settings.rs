@@ -334,6 +334,15 @@ fn store(r: &Reader<'_>, base: &Path, env: Env<'_>) -> Store {
 fn limits(r: &Reader<'_>) -> Limits {
     let millis = |key, default| r.field(key).millis(100..=120_000).unwrap_or(Duration::from_millis(default));
     let late = |key, default| r.field(key).millis(1..=60_000).unwrap_or(Duration::from_millis(default));
+    let (auction_delay, answer_delay) = (late("auction_delay_ms", 10), late("answer_delay_ms", 100));
+    if answer_delay < auction_delay {
+        let what = format!(
+            "`answer_delay_ms` = {} refuses calls that `auction_delay_ms` = {} would still auction",
+            answer_delay.as_millis(),
+            auction_delay.as_millis()
+        );
+        r.wrong(what, "`answer_delay_ms` of at least `auction_delay_ms` (left out: 100 and 10)");
+    }
     Limits {
         head: millis("head_ms", 5_000),
         body: millis("body_ms", 5_000),
@@ -342,8 +351,8 @@ fn limits(r: &Reader<'_>) -> Limits {
         decisions: r.field("decisions").whole(1..=1_000_000).unwrap_or(10_000),
         live_calls: r.field("live_calls").whole(1..=10_000_000).unwrap_or(200_000),
         auction_fan_out: r.field("auction_fan_out").whole(1..=10_000).unwrap_or(100),
-        auction_delay: late("auction_delay_ms", 10),
-        answer_delay: late("answer_delay_ms", 100),
+        auction_delay,
+        answer_delay,
     }
 }
 

@@ -306,6 +306,19 @@ fn off_loopback_there_is_tls_or_a_proxy_and_a_key() {
 }
 
 #[test]
+fn a_call_is_not_refused_sooner_than_it_gets_no_auction() {
+    let load = |limits: &str| {
+        let text = format!("[limits]\n{limits}");
+        Folder::new(&[("outcry.toml", &text), ("catalog/m.toml", MARKET)]).load()
+    };
+    for limits in ["answer_delay_ms = 9\n", "auction_delay_ms = 101\n"] {
+        let problems = load(limits).expect_err(limits);
+        assert!(brief(&problems[0]).starts_with("limits: `answer_delay_ms` = "), "{problems:?}");
+    }
+    load("auction_delay_ms = 20\nanswer_delay_ms = 20\n").expect("both at once");
+}
+
+#[test]
 fn an_admin_key_is_named_by_itself_or_by_its_place() {
     let load = |names: [&str; 3]| {
         let digest = format!("sha256:{}", "0".repeat(64));
