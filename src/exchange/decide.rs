@@ -8,6 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::admission::Admitted;
 use super::ask::{Asking, Bars, entrant, fixed_offer};
 use super::story::{claims, is_limited};
 use super::subject::Subject;
@@ -32,6 +33,15 @@ use crate::telemetry::stage::{Laps, Stage};
 const AFTER_AUCTION: Duration = Duration::from_millis(100);
 /// A decision that was given up is begun again this often.
 const TRIES: usize = 3;
+
+/// Why a new call is not decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undecided {
+    /// As many calls in memory as there may be, or three decisions in a row that came to nothing.
+    Full,
+    /// This worker is too late even for answers without pings.
+    Overloaded,
+}
 
 /// One request while it is decided.
 #[derive(Debug)]
@@ -116,8 +126,8 @@ pub(super) struct Prepared<'a> {
 }
 
 impl Worker {
-    /// The answer to a route request whose last byte was read at `arrived`; `None` when there is no room for another
-    /// call. Detached: the decision goes on when the caller of this stops waiting.
+    /// The answer to a route request whose last byte was read at `arrived`, or why there is none. A call that is known is
+    /// answered however late this worker is. Detached: the decision goes on when the caller of this stops waiting.
     pub async fn decide(
         self: &Arc<Self>,
         in_force: Arc<InForce>,
@@ -125,7 +135,7 @@ impl Worker {
         request: CarrierRequest,
         asking: Asking,
         arrived: Timestamp,
-    ) -> Option<Arc<Answer>> {
+    ) -> Result<Arc<Answer>, Undecided> {
         let key = CallKey {
             carrier: in_force.snapshot.catalog.carrier(carrier).id.clone(),
             carrier_call_id: request.carrier_call_id.clone(),
@@ -133,12 +143,16 @@ impl Worker {
         let about = about(&request);
         for _ in 0..TRIES {
             let (kind, waiting) = match self.exchange.state.calls.begin(&key) {
-                Begin::Full => return None,
+                Begin::Full => return Err(Undecided::Full),
                 Begin::Known(answer) => {
                     event::repeated(if answer.about == about { "known" } else { "conflict" });
-                    return Some(answer);
+                    return Ok(answer);
                 }
                 Begin::Wait(waiting) => (Some("waited"), waiting),
+                // Who asks for the fallback has been sent on once; the dropped ticket leaves the key to the next.
+                Begin::First(_) if asking == Asking::Open && self.admitted() == Admitted::Nothing => {
+                    return Err(Undecided::Overloaded);
+                }
                 Begin::First(ticket) => {
                     let waiting = ticket.waiting();
                     let ctx = Ctx {
@@ -170,10 +184,10 @@ impl Worker {
                 if let Some(kind) = kind {
                     event::repeated(if answer.about == about { kind } else { "conflict" });
                 }
-                return Some(answer);
+                return Ok(answer);
             }
         }
-        None
+        Err(Undecided::Full)
     }
 
     /// Decides behind a fence, and tells everybody who waits.

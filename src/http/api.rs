@@ -6,14 +6,15 @@ use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 
+use super::Served;
 use super::reply::{Answer, body, json};
-use super::{Served, room};
 use crate::auction::bid::clean_note;
 use crate::carrier::StepEnd;
 use crate::carrier::generic::{self, CarrierEvent, CarrierFault};
 use crate::domain::catalog::CarrierDialect;
 use crate::domain::{CallId, CarrierId, CarrierIx, Catalog};
 use crate::exchange::Asking;
+use crate::exchange::decide::Undecided;
 use crate::exchange::progress::{Claim, NotTaken};
 use crate::listener::bearer;
 use crate::problem::{Code, Fault, Problem};
@@ -22,7 +23,6 @@ use crate::state::calls::CallKey;
 
 /// `POST /v1/route`. The decision is a task of the exchange: dropping this request does not end it.
 pub(super) async fn route(served: &Served, request: Request<Incoming>) -> Result<Answer, Problem> {
-    room(served)?;
     let exchange = &served.worker.exchange;
     let in_force = exchange.in_force.load_full();
     let catalog = &in_force.snapshot.catalog;
@@ -34,8 +34,20 @@ pub(super) async fn route(served: &Served, request: Request<Incoming>) -> Result
     let arrived = exchange.clock.now();
     let asked = generic::request(&body).map_err(invalid)?;
     match served.worker.decide(in_force, carrier, asked, Asking::Open, arrived).await {
-        Some(answer) => Ok(json(answer.body.clone())),
-        None => Err(Problem::new(Code::Unavailable, "No room for another call; use the number's fallback.")),
+        Ok(answer) => Ok(json(answer.body.clone())),
+        Err(why) => Err(undecided(why)),
+    }
+}
+
+/// What the carrier of a new call hears that is not decided.
+pub(super) fn undecided(why: Undecided) -> Problem {
+    match why {
+        Undecided::Full => {
+            Problem::new(Code::Unavailable, "No room for another call; use the number's fallback.")
+        }
+        Undecided::Overloaded => {
+            Problem::new(Code::Overloaded, "More calls than can be answered; use the number's fallback.")
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::exchange::{Admitted, Worker};
+use crate::exchange::Worker;
 use crate::listener::{self, Entered, Manners};
 use crate::problem::{Code, Problem};
 use crate::runtime::Shutdown;
@@ -122,16 +122,6 @@ async fn connection(served: Served, handed_on: HandedOn) {
 pub async fn converse(served: Served, stream: impl AsyncRead + AsyncWrite + Unpin) {
     let service = service_fn(async |request| Ok(answer(&served, request).await));
     listener::converse(stream, &served.manners, &served.shutdown, service).await;
-}
-
-/// Whether there is time for one more call; where there is none, its carrier hears so before the request is read.
-fn room(served: &Served) -> Result<(), Problem> {
-    match served.worker.admitted() {
-        Admitted::Auctions | Admitted::Answers => Ok(()),
-        Admitted::Nothing => {
-            Err(Problem::new(Code::Overloaded, "More calls than can be answered; use the number's fallback."))
-        }
-    }
 }
 
 /// The route table.

@@ -9,9 +9,9 @@ use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request};
 
-use super::api::{invalid, not_taken, parse_token};
+use super::Served;
+use super::api::{invalid, not_taken, parse_token, undecided};
 use super::reply::{Answer, body, nothing, xml};
-use super::{Served, room};
 use crate::call::event::{CallEvent, EventKind};
 use crate::carrier::generic::{CarrierEvent, CarrierFault};
 use crate::carrier::twilio::form::Form;
@@ -63,11 +63,7 @@ pub(super) async fn answer(
         return Err(Problem::new(Code::MethodNotAllowed, "Use POST or GET."));
     }
     match route {
-        ["voice"] => {
-            // Twilio then asks the fallback URL, which is always answered.
-            room(served)?;
-            voice(served, admit(served, request).await?).await
-        }
+        ["voice"] => voice(served, admit(served, request).await?).await,
         ["dial", call, step] => dial(served, admit(served, request).await?, call, step).await,
         ["leg", call, attempt] => leg(served, admit(served, request).await?, call, attempt).await,
         ["status"] => status(served, admit(served, request).await?).await,
@@ -124,8 +120,9 @@ async fn voice(served: &Served, admitted: Admitted) -> Result<Answer, Problem> {
     let asked = twilio::request(&admitted.form).map_err(invalid)?;
     let Admitted { in_force, carrier, arrived, .. } = admitted;
     match served.worker.decide(in_force, carrier, asked, Asking::Open, arrived).await {
-        Some(answer) => Ok(xml(answer.body.clone())),
-        None => Err(Problem::new(Code::Unavailable, "No room for another call; use the number's fallback.")),
+        Ok(answer) => Ok(xml(answer.body.clone())),
+        // Twilio then asks the fallback URL, which is always answered.
+        Err(why) => Err(undecided(why)),
     }
 }
 
@@ -244,8 +241,8 @@ async fn fallback(served: &Served, admitted: Admitted) -> Result<Answer, Problem
         let decided =
             served.worker.decide(in_force, carrier, asked.request, Asking::Fallback, admitted.arrived);
         return match decided.await {
-            Some(answer) => Ok(xml(answer.body.clone())),
-            None => Ok(xml(twiml::sorry().into())),
+            Ok(answer) => Ok(xml(answer.body.clone())),
+            Err(_) => Ok(xml(twiml::sorry().into())),
         };
     };
     let claim = Claim {

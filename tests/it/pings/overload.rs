@@ -83,8 +83,10 @@ fn a_late_worker_asks_nobody_and_answers_all_the_same() {
 #[test]
 fn a_worker_that_cannot_even_answer_refuses_new_calls_and_serves_those_it_has() {
     let bidders = Bidders::start(1, vec![bidder("a", 5, 2_000)]).unwrap();
-    let exchange = start(&bidders, "auction_delay_ms = 60000\nanswer_delay_ms = 1\n");
-    let held = call(&exchange);
+    let exchange = start(&bidders, "auction_delay_ms = 1\nanswer_delay_ms = 1\n");
+    let known = json!({"carrier_call_id": "known", "to": NUMBER, "from": CALLER});
+    let first = exchange.route(&known);
+    let held = first.json();
     let ringing =
         |id: &str| json!({"event_id": id, "type": "ringing", "attempt": 1, "at": "2026-11-20T09:00:00Z"});
     let mut n = 0;
@@ -93,7 +95,10 @@ fn a_worker_that_cannot_even_answer_refuses_new_calls_and_serves_those_it_has() 
         let connections = wave(&exchange);
         let body = json!({"carrier_call_id": format!("refused-{n}"), "to": NUMBER, "from": CALLER});
         let answer = exchange.route(&body);
-        // Never refused, however late we are: it is money.
+        // Never refused, however late we are: its caller is being sent somewhere by the answer that we gave.
+        let repeated = exchange.route(&known);
+        assert_eq!((repeated.status, &repeated.body), (200, &first.body));
+        // Nor this: it is money.
         assert_eq!(exchange.event(&held, &ringing(&format!("ring-{n}"))).status, 200);
         drop(connections);
         if answer.status == 200 {
