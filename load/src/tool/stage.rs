@@ -387,7 +387,7 @@ fn arrivals(phase: &Phase, scale: f64) -> Arrivals {
     match &phase.arrivals {
         Arrivals::Poisson(rate) => {
             let rate = rate * scale;
-            let mut steps = vec![(rate * phase.warm_up_share, warm_up), (rate, seconds)];
+            let mut steps = vec![(rate * phase.warm_up_share.unwrap_or(1.0), warm_up), (rate, seconds)];
             steps.extend(phase.after.map(|after| (rate * after.share, after.seconds as f64)));
             steps.retain(|(_, seconds)| *seconds > 0.0);
             Arrivals::Steps(steps)
