@@ -3,7 +3,7 @@
 //! CPU time is what the kernel counts: of threads in `/proc/<pid>/task/<tid>/schedstat`, of a process in `/proc/<pid>/stat`;
 //! so Linux only. What a figure means is for others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -52,6 +52,14 @@ impl Cores {
                 bidders: bidders.iter().take(BIDDERS_MAX).copied().collect(),
             },
         })
+    }
+}
+
+impl Cores {
+    /// All but the server's.
+    pub fn load(&self) -> Vec<usize> {
+        let cores: BTreeSet<usize> = self.carriers.iter().chain(&self.bidders).copied().collect();
+        cores.into_iter().collect()
     }
 }
 
@@ -260,6 +268,28 @@ mod tests {
             );
         }
         assert_eq!(process_cpu("77 (outcry) S 1 7"), None);
+    }
+
+    fn mine() -> Vec<usize> {
+        let set = rustix::thread::sched_getaffinity(None).unwrap();
+        (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect()
+    }
+
+    #[test]
+    fn while_it_loads_a_thread_is_off_the_servers_core_but_to_start_a_server() {
+        let before = mine();
+        let cores = Cores::choose().unwrap();
+        let load = cores.load();
+        assert!(load.iter().all(|core| !cores.server.contains(core)), "{cores}");
+        let of_server = on_cores(&load, || {
+            let of_server = on_cores(&cores.server, mine).unwrap();
+            let of_thread = std::thread::spawn(mine).join().unwrap();
+            (of_server, mine(), of_thread)
+        });
+        let one = before.len() < 2; // nothing is bound
+        let expected = |bound: &[usize]| if one { before.clone() } else { bound.to_vec() };
+        assert_eq!(of_server.unwrap(), (expected(&cores.server), expected(&load), expected(&load)));
+        assert_eq!(mine(), before);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use serde::Serialize;
 
-use super::place::{Cores, machine};
+use super::place::{Cores, machine, on_cores};
 use super::scenario::{Bar, Phase, Scenario, Server};
 use super::shipped::Source;
 use super::stage::{Run, Stage};
@@ -86,7 +86,8 @@ pub fn run(source: &Source, options: &Options) -> io::Result<Report> {
         keep_only(&mut scenario, &options.only)?;
     }
     let rounds = options.rounds.unwrap_or(scenario.rounds);
-    let cores = Cores::choose()?;
+    // Before anything is bound: afterwards there seem to be fewer cores.
+    let (machine, cores) = (machine(), Cores::choose()?);
     let folder = std::env::temp_dir().join(format!("outcry-load-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let build = build(&options.outcry)?;
@@ -98,29 +99,8 @@ pub fn run(source: &Source, options: &Options) -> io::Result<Report> {
         folder: folder.clone(),
         runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
     };
-    let mut runs = Vec::new();
-    for round in 0..rounds {
-        for phase in &scenario.phases {
-            let straight = stage.straight_p50_us(rate(&phase.arrivals))?;
-            let turn = round as usize % phase.servers.len();
-            for server in phase.servers.iter().cycle().skip(turn).take(phase.servers.len()) {
-                let of = phase.rate_of.as_ref().map(|of| of_round(&runs, of, round)).transpose()?;
-                eprintln!("round {} of {rounds}: {} on {}", round + 1, phase.name, server.as_str());
-                let mut run = match phase.search {
-                    true => search(&stage, phase, *server, round)?,
-                    false => stage.run(phase, *server, round, of.unwrap_or(1.0))?,
-                };
-                let net = run.figures.get("added_p50_us").map(|p50| p50 - straight);
-                run.figures.insert("straight_p50_us", straight);
-                run.figures.extend(net.map(|net| ("net_p50_us", net)));
-                eprintln!("    {}", line(&run));
-                if let Some(verdict) = run.verdict.as_ref().filter(|verdict| !verdict.is_green()) {
-                    eprintln!("{verdict}");
-                }
-                runs.push(run);
-            }
-        }
-    }
+    // This thread as well, and whatever it starts: nothing of the load is where the server is.
+    let runs = on_cores(&cores.load(), || rounds_of(&stage, rounds))??;
     // What a run left behind by a fault is of no use to anybody.
     let _ = std::fs::remove_dir_all(&folder);
     let medians = medians(&runs);
@@ -134,7 +114,7 @@ pub fn run(source: &Source, options: &Options) -> io::Result<Report> {
         scenario_hash: format!("{:016x}", fnv(source.text.as_bytes())),
         seed: scenario.seed,
         rounds,
-        machine: machine(),
+        machine,
         cores: cores.to_string(),
         build,
         runs,
@@ -146,6 +126,34 @@ pub fn run(source: &Source, options: &Options) -> io::Result<Report> {
     let path = options.out.join(format!("{}.json", report.scenario));
     std::fs::write(&path, serde_json::to_vec_pretty(&report)?)?;
     Ok(report)
+}
+
+/// Every phase of every round, on every server of it.
+fn rounds_of(stage: &Stage<'_>, rounds: u32) -> io::Result<Vec<Run>> {
+    let mut runs = Vec::new();
+    for round in 0..rounds {
+        for phase in &stage.scenario.phases {
+            let straight = stage.straight_p50_us(rate(&phase.arrivals))?;
+            let turn = round as usize % phase.servers.len();
+            for server in phase.servers.iter().cycle().skip(turn).take(phase.servers.len()) {
+                let of = phase.rate_of.as_ref().map(|of| of_round(&runs, of, round)).transpose()?;
+                eprintln!("round {} of {rounds}: {} on {}", round + 1, phase.name, server.as_str());
+                let mut run = match phase.search {
+                    true => search(stage, phase, *server, round)?,
+                    false => stage.run(phase, *server, round, of.unwrap_or(1.0))?,
+                };
+                let net = run.figures.get("added_p50_us").map(|p50| p50 - straight);
+                run.figures.insert("straight_p50_us", straight);
+                run.figures.extend(net.map(|net| ("net_p50_us", net)));
+                eprintln!("    {}", line(&run));
+                if let Some(verdict) = run.verdict.as_ref().filter(|verdict| !verdict.is_green()) {
+                    eprintln!("{verdict}");
+                }
+                runs.push(run);
+            }
+        }
+    }
+    Ok(runs)
 }
 
 /// Looks for the highest open-loop rate at which a server keeps up with every winner right, downwards from what a closed
