@@ -11,20 +11,16 @@ use std::process::Command;
 
 use serde::Serialize;
 
+use super::judge::Verdict;
 use super::place::{Cores, machine, on_cores};
-use super::scenario::{Bar, Phase, Scenario, Server};
+use super::scenario::{Bar, Phase, Scenario};
+use super::search::search;
 use super::shipped::Source;
 use super::stage::{Run, Stage};
 use crate::carriers::Arrivals;
 
 /// Figures of what must not happen in any round: a median would hide it.
 const NEVER: [&str; 4] = ["wrong", "early", "unanswered", "refused"];
-/// Steps down from what a closed loop reached, in search of the highest rate.
-const SEARCH_STEPS: u32 = 9;
-/// Added p99 of the highest rate, net of the harness, in µs: below it the server still keeps up.
-const KEEPS_UP_US: f64 = 20_000.0;
-/// Auctions in flight where a closed loop looks for saturation.
-const SATURATED: u32 = 64;
 /// Rate at which the harness measures itself where a phase has none of its own.
 const STRAIGHT_RATE: f64 = 200.0;
 
@@ -107,7 +103,7 @@ pub fn run(source: &Source, options: &Options) -> io::Result<Report> {
     let ran: Vec<&str> = scenario.phases.iter().map(|phase| phase.name.as_str()).collect();
     let of_run = |bar: &&Bar| ran.contains(&bar.figure.split('.').next().unwrap_or(""));
     let bars = scenario.bars.iter().filter(of_run).map(|bar| judged(bar, &medians)).collect();
-    let judge_green = runs.iter().all(|run| run.verdict.as_ref().is_none_or(super::judge::Verdict::is_green));
+    let judge_green = is_green(&runs);
     let report = Report {
         scenario: source.name.clone(),
         about: scenario.about.clone(),
@@ -128,6 +124,11 @@ pub fn run(source: &Source, options: &Options) -> io::Result<Report> {
     Ok(report)
 }
 
+/// The judge was content with every run that it saw.
+pub fn is_green(runs: &[Run]) -> bool {
+    runs.iter().all(|run| run.verdict.as_ref().is_none_or(Verdict::is_green))
+}
+
 /// Every phase of every round, on every server of it.
 fn rounds_of(stage: &Stage<'_>, rounds: u32) -> io::Result<Vec<Run>> {
     let mut runs = Vec::new();
@@ -138,50 +139,25 @@ fn rounds_of(stage: &Stage<'_>, rounds: u32) -> io::Result<Vec<Run>> {
             for server in phase.servers.iter().cycle().skip(turn).take(phase.servers.len()) {
                 let of = phase.rate_of.as_ref().map(|of| of_round(&runs, of, round)).transpose()?;
                 eprintln!("round {} of {rounds}: {} on {}", round + 1, phase.name, server.as_str());
-                let mut run = match phase.search {
-                    true => search(stage, phase, *server, round)?,
-                    false => stage.run(phase, *server, round, of.unwrap_or(1.0))?,
+                let one = |phase: &Phase, scale| {
+                    let mut run = stage.run(phase, *server, round, scale)?;
+                    let net = run.figures.get("added_p50_us").map(|p50| p50 - straight);
+                    run.figures.insert("straight_p50_us", straight);
+                    run.figures.extend(net.map(|net| ("net_p50_us", net)));
+                    eprintln!("    {}", line(&run));
+                    if let Some(verdict) = run.verdict.as_ref().filter(|verdict| !verdict.is_green()) {
+                        eprintln!("{verdict}");
+                    }
+                    Ok(run)
                 };
-                let net = run.figures.get("added_p50_us").map(|p50| p50 - straight);
-                run.figures.insert("straight_p50_us", straight);
-                run.figures.extend(net.map(|net| ("net_p50_us", net)));
-                eprintln!("    {}", line(&run));
-                if let Some(verdict) = run.verdict.as_ref().filter(|verdict| !verdict.is_green()) {
-                    eprintln!("{verdict}");
+                match phase.search {
+                    true => runs.extend(search(phase, one)?),
+                    false => runs.push(one(phase, of.unwrap_or(1.0))?),
                 }
-                runs.push(run);
             }
         }
     }
     Ok(runs)
-}
-
-/// Looks for the highest open-loop rate at which a server keeps up with every winner right, downwards from what a closed
-/// loop reached.
-fn search(stage: &Stage<'_>, phase: &Phase, server: Server, round: u32) -> io::Result<Run> {
-    let closed = Phase {
-        arrivals: Arrivals::Closed { in_flight: SATURATED },
-        prompt: true,
-        search: false,
-        ..phase.clone()
-    };
-    let most = stage.run(&closed, server, round, 1.0)?.figures["per_s"];
-    let open = Phase { arrivals: Arrivals::Poisson(most), search: false, ..phase.clone() };
-    let mut tried = None;
-    for step in 0..SEARCH_STEPS {
-        let share = 1.0 - 0.1 * f64::from(step);
-        let mut run = stage.run(&open, server, round, share)?;
-        run.figures.insert("closed_per_s", most);
-        let keeps_up = run.figures.get("added_p99_us").is_some_and(|p99| *p99 < KEEPS_UP_US);
-        let is_whole = run.figures["wrong"] == 0.0 && run.figures["auctioned"] == run.figures["calls"];
-        eprintln!("    at {:.0}/s: {}", most * share, line(&run));
-        if keeps_up && is_whole {
-            run.figures.insert("found", 1.0);
-            return Ok(run);
-        }
-        tried = Some(run);
-    }
-    tried.ok_or_else(|| io::Error::other("nothing was tried"))
 }
 
 /// A figure of an earlier phase in the same round.
