@@ -16,7 +16,10 @@ pub const FIGURES: [(&str, &str); 49] = [
     ("open_share", "share of auctions that hang on a reply so close to the deadline that nobody can say"),
     ("goodput_per_s", "auctions with the right winner per second"),
     ("forced", "auctions that the deadline ended, with a reply still owed"),
-    ("early", "forced answers that came before the deadline"),
+    (
+        "early",
+        "answers more than 1 ms before the deadline while a bidder that bids was out and might have bid more",
+    ),
     ("p50_ms", "decision, from the sending of the request to the answer read: median"),
     ("p90_ms", "decision, 90th percentile"),
     ("p99_ms", "decision, 99th percentile"),
