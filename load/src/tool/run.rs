@@ -228,10 +228,11 @@ fn judged(bar: &Bar, medians: &BTreeMap<String, f64>) -> Judged {
         Some(of) => of,
     };
     let limit = base.and_then(|base| Some(base * bar.at_most.or(bar.at_least)? + bar.plus));
-    let is_met = value.zip(limit).is_some_and(|(value, limit)| match bar.at_most {
-        Some(_) => value <= limit,
-        None => value >= limit,
-    });
+    let is_met = match (value.zip(limit), bar.at_most) {
+        (Some((value, limit)), Some(_)) => value <= limit,
+        (Some((value, limit)), None) => value >= limit,
+        (None, _) => value.is_none() && bar.or_none,
+    };
     let ratio = value.zip(of.flatten()).map(|(value, of)| value / of);
     Judged { say: bar.say.clone(), figure: bar.figure.clone(), value, limit, ratio, is_met }
 }
@@ -258,10 +259,12 @@ fn fnv(bytes: &[u8]) -> u64 {
 }
 
 /// The columns of the table: figure, heading, decimals.
-const COLUMNS: [(&str, &str, usize); 15] = [
+const COLUMNS: [(&str, &str, usize); 17] = [
     ("per_s", "answered/s", 0),
     ("goodput_per_s", "right/s", 0),
+    ("unanswered", "no answer", 0),
     ("refused", "503", 0),
+    ("refused_p99_ms", "503 p99 ms", 1),
     ("wrong", "wrong", 0),
     ("open_share", "open", 4),
     ("p50_ms", "p50 ms", 1),
@@ -348,4 +351,41 @@ pub fn table(report: &Report) -> String {
         if report.judge_green { "the judge is content with every run" } else { "the judge is NOT content" }
     );
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_on_what_did_not_happen_is_missed_unless_it_need_not_happen() {
+        let bar = |or_none, at_most, at_least| Bar {
+            say: String::new(),
+            figure: "triple.exchange.refused_p99_ms".to_owned(),
+            of: None,
+            at_most,
+            at_least,
+            plus: 0.0,
+            or_none,
+        };
+        // the figure | at most | at least | met, or met with or_none
+        let table = [
+            (Some(99.0), Some(100.0), None, (true, true)),
+            (Some(101.0), Some(100.0), None, (false, false)),
+            (None, Some(100.0), None, (false, true)),
+            (Some(99.0), None, Some(100.0), (false, false)),
+            (Some(101.0), None, Some(100.0), (true, true)),
+            (None, None, Some(100.0), (false, true)),
+        ];
+        for (value, at_most, at_least, (plain, or_none)) in table {
+            let medians = value.map(|value| ("triple.exchange.refused_p99_ms".to_owned(), value));
+            let medians = medians.into_iter().collect();
+            let is_met = |or_none| judged(&bar(or_none, at_most, at_least), &medians).is_met;
+            assert_eq!((is_met(false), is_met(true)), (plain, or_none), "{value:?} {at_most:?} {at_least:?}");
+        }
+        let of = Some("capacity.exchange.per_s".to_owned());
+        let lacks_its_base = Bar { of, ..bar(true, Some(1.0), None) };
+        let medians = [("triple.exchange.refused_p99_ms".to_owned(), 0.0)].into();
+        assert!(!judged(&lacks_its_base, &medians).is_met, "it is the figure that may be missing");
+    }
 }

@@ -253,6 +253,9 @@ pub struct Bar {
     pub at_least: Option<f64>,
     #[serde(default)]
     pub plus: f64,
+    /// Met as well where the figure has no value, since there was nothing of the kind: a refusal, say.
+    #[serde(default)]
+    pub or_none: bool,
 }
 
 fn one_u64() -> u64 {
