@@ -9,6 +9,8 @@
 //! When a call is to be sent follows from [`Plan::arrivals`] alone. The timer is 1 ms coarse: what is due by then is
 //! sent at once, and latencies are told both from the intended instant and from the sending.
 
+#[cfg(feature = "twilio")]
+mod account;
 mod arrivals;
 mod ask;
 mod call;
@@ -35,14 +37,14 @@ use crate::client::Client;
 use crate::cpu::ThreadCpu;
 use crate::sent::{Keep, Sent};
 use crate::trace::Trace;
+#[cfg(feature = "twilio")]
+pub use account::Twilio;
 pub use arrivals::{Arrivals, Schedule};
 pub use call::{EVENT_TRIES, MAX_STEPS};
 use figures::Tally;
 pub use figures::{Figures, Histograms, Percentiles, Snapshot, WINDOW_S};
 pub use plan::{CallerArea, CarrierKey, Dialect, Plan, Rates, Talk};
 pub use straight::straight;
-#[cfg(feature = "twilio")]
-pub use twilio::Twilio;
 
 /// Longest a carrier waits for an answer, in seconds.
 pub const ANSWER_LIMIT_S: u64 = 15;

@@ -5,6 +5,7 @@
 mod bodies;
 mod faults;
 mod gzip;
+mod http;
 
 use std::time::{Duration, Instant};
 

@@ -212,7 +212,7 @@ impl Worker {
         // In the same turn: what is acknowledged later of this call must not be in the queue to the disk before it.
         let note = AssertUnwindSafe(|| self.note(&ctx, prepared, decided, told));
         if std::panic::catch_unwind(note).is_err() {
-            event::panicked("finish", "a decision could not be recorded");
+            event::panicked("answered_not_recorded", "a decision was answered and could not be recorded");
         }
     }
 

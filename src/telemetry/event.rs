@@ -188,7 +188,8 @@ pub fn listener_connections(listener: &'static str, open: usize) {
 }
 
 /// Where fences stand: every place `panicked` is told of.
-pub const FENCES: [&str; 6] = ["prepare", "decide", "finish", "step", "progress", "sweep"];
+pub const FENCES: [&str; 7] =
+    ["prepare", "decide", "finish", "answered_not_recorded", "step", "progress", "sweep"];
 
 /// A fence caught a bug.
 pub fn panicked(place: &'static str, what: &str) {

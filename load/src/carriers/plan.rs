@@ -5,9 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 
-use super::arrivals::Arrivals;
 #[cfg(feature = "twilio")]
-use super::twilio::Twilio;
+use super::account::Twilio;
+use super::arrivals::Arrivals;
 
 /// Longest talk a plan may cap at, in seconds.
 const TALK_CAP_MAX_S: u64 = 86_400;

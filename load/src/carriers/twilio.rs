@@ -1,22 +1,16 @@
 //! A call as Twilio lives it: signed forms to the webhooks, TwiML followed verb by verb, callbacks of the legs.
 //!
-//! Signs by itself, as Twilio's documentation says it is done. Callbacks are sent once, as Twilio does. It follows what
+//! What is signed and how is in `account`. Callbacks are sent once, as Twilio does. It follows what
 //! documents of an exchange have in them (`Dial` of one target, `Say`, `Record`, `Redirect`, `Hangup`, `Reject`,
 //! `Pause`, `Play`); any other verb is a bad answer. There is no fallback URL, no queue, no conference.
 
-use std::borrow::Cow;
 use std::time::Instant;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
-use sha1::Sha1;
-
-use super::Floor;
+use super::account::{Form, SIGNATURE, Twilio, encoded, pair};
 use super::ask::{BAD_ANSWER, Question, Verdict, VerdictTarget, status_kind};
 use super::call::{Call, Fate, Letter, MAX_STEPS};
 use super::plan::RING_MAX_S;
-use super::text::{push_form, rfc2822};
+use super::text::rfc2822;
 use super::twiml::{self, Element};
 use crate::chance::Chance;
 use crate::client::{Answer, FORM};
@@ -31,76 +25,6 @@ const TIMEOUT_ASSUMED_S: u64 = 30;
 const TIME_LIMIT_S: u64 = 14_400;
 /// How long a `Say` takes, in ms.
 const SAY_MS: u64 = 5_000;
-
-/// An account, and how its number is set up.
-#[derive(Clone, Debug)]
-pub struct Twilio {
-    pub account_sid: String,
-    /// What requests are signed with.
-    pub auth_token: String,
-    /// What URLs of the exchange begin with, as they are signed, without a trailing slash. They are sent to the plan's
-    /// `base_url`.
-    pub public_url: String,
-    /// Paths of the voice webhook, and of the status callback of the caller's call.
-    pub voice_path: String,
-    pub status_path: String,
-}
-
-impl Twilio {
-    /// An account with the usual paths.
-    pub fn new(
-        account_sid: impl Into<String>,
-        auth_token: impl Into<String>,
-        public_url: impl Into<String>,
-    ) -> Twilio {
-        Twilio {
-            account_sid: account_sid.into(),
-            auth_token: auth_token.into(),
-            public_url: public_url.into(),
-            voice_path: "/twilio/voice".to_owned(),
-            status_path: "/twilio/status".to_owned(),
-        }
-    }
-
-    /// The base64 of the HMAC-SHA1 over the URL and the parameters, sorted by name.
-    fn signature(&self, url: &str, form: &Form) -> String {
-        let mut sorted: Vec<&(Cow<'static, str>, String)> = form.iter().collect();
-        sorted.sort();
-        let mut mac = Hmac::<Sha1>::new_from_slice(self.auth_token.as_bytes()).expect("HMAC takes any key");
-        mac.update(url.as_bytes());
-        for (name, value) in sorted {
-            mac.update(name.as_bytes());
-            mac.update(value.as_bytes());
-        }
-        STANDARD.encode(mac.finalize().into_bytes())
-    }
-
-    /// Where a URL of the exchange is sent to.
-    fn place(&self, floor: &Floor, url: &str) -> String {
-        match url.strip_prefix(&self.public_url) {
-            Some(path) => format!("{}{path}", floor.plan.base_url.trim_end_matches('/')),
-            None => url.to_owned(),
-        }
-    }
-}
-
-/// Parameters in the order they are sent.
-type Form = Vec<(Cow<'static, str>, String)>;
-
-const SIGNATURE: &str = "x-twilio-signature";
-
-fn encoded(form: &Form) -> String {
-    let mut body = String::with_capacity(768);
-    for (name, value) in form {
-        if !body.is_empty() {
-            body.push('&');
-        }
-        push_form(&mut body, name);
-        body.push('=');
-        push_form(&mut body, value);
-    }
-    body
-}
 
 fn document(answer: &Answer) -> Option<Vec<Element>> {
     twiml::parse(str::from_utf8(&answer.body).ok()?)
@@ -182,10 +106,6 @@ pub(super) async fn live(call: &mut Call, twilio: &Twilio, due: Instant) {
     // Apart from the call's own future, which is moved when it is spawned.
     Box::pin(life.follow(answer)).await;
     Box::pin(life.status()).await;
-}
-
-fn pair(name: &'static str, value: impl Into<String>) -> (Cow<'static, str>, String) {
-    (name.into(), value.into())
 }
 
 /// The voice webhook's parameters.
@@ -490,26 +410,5 @@ impl Leg {
             "in-progress" => 2,
             _ => 3,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_signature_is_that_of_the_documentation() {
-        // The worked example of Twilio's page on webhook security.
-        let twilio = Twilio::new("AC1", "12345", "https://mycompany.com");
-        let form = [
-            ("CallSid", "CA1234567890ABCDE"),
-            ("Caller", "+12349013030"),
-            ("Digits", "1234"),
-            ("From", "+12349013030"),
-            ("To", "+18005551212"),
-        ];
-        let form = form.into_iter().rev().map(|(name, value)| pair(name, value)).collect();
-        let url = "https://mycompany.com/myapp.php?foo=1&bar=2";
-        assert_eq!(twilio.signature(url, &form), "0/KCTR6DLpKmkAf8muzZqo1nDgQ=");
     }
 }

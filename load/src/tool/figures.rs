@@ -15,6 +15,8 @@ pub const MARGIN_US: u64 = 10_000;
 const AFTER_US: u64 = 5_000;
 /// An answer this much before the deadline, with pings out, was not forced by it.
 const FORCED_US: u64 = 5_000;
+/// An answer this much before the deadline may have waited for it, by clocks and timers that differ.
+const EARLY_US: u64 = 1_000;
 /// Without an auction for this long a market has not come back.
 const BACK_US: u64 = 100_000;
 
@@ -120,12 +122,12 @@ impl Found {
             Auction::Open => self.open += 1,
             Auction::None => {}
         }
+        self.early += u64::from(is_early(frame, call, seen, answered));
         let closes = call.sent_us + frame.deadline_us;
         let last = seen.iter().filter_map(|ping| ping.replied_us).filter(|at| *at <= answered).max();
         let is_out = seen.iter().any(|ping| ping.replied_us.is_none_or(|at| at > answered));
         if is_out && answered + FORCED_US >= closes {
             self.forced += 1;
-            self.early += u64::from(answered < closes);
             self.forced_late.push(answered.saturating_sub(closes));
             self.added.push(answered.saturating_sub(closes));
         } else if let Some(last) = last {
@@ -194,13 +196,6 @@ pub fn auction(frame: &Frame<'_>, call: &Sent, seen: &[&Seen]) -> Auction {
         return Auction::None;
     }
     let closes = call.sent_us + frame.deadline_us;
-    let answer = call.steps.first().and_then(|step| step.told.targets.first());
-    let winner = answer.and_then(|target| {
-        let is_it = |entity: &&Entity| {
-            matches!(entity.kind, EntityKind::Bidder { .. }) && entity.address == target.address
-        };
-        frame.entities.iter().find(is_it)
-    });
     let bids = |late: bool| {
         let in_time = move |at: u64| if late { at <= closes + AFTER_US } else { at + MARGIN_US <= closes };
         seen.iter()
@@ -209,10 +204,7 @@ pub fn auction(frame: &Frame<'_>, call: &Sent, seen: &[&Seen]) -> Auction {
             .max()
     };
     let (sure, perhaps) = (bids(false), bids(true));
-    let paid = winner.and_then(|winner| {
-        let at = frame.entities.iter().position(|entity| entity.id == winner.id)?;
-        seen.iter().find(|ping| usize::from(ping.bidder) == at).and_then(|ping| ping.bid_cents)
-    });
+    let paid = paid(frame, call, seen);
     if frame.is_limited && paid.is_some() {
         return Auction::Right;
     }
@@ -225,16 +217,41 @@ pub fn auction(frame: &Frame<'_>, call: &Sent, seen: &[&Seen]) -> Auction {
     if paid == sure { Auction::Right } else { Auction::Wrong }
 }
 
+/// The bid of the bidder that got the call; none where nobody or a fixed price did.
+fn paid(frame: &Frame<'_>, call: &Sent, seen: &[&Seen]) -> Option<u32> {
+    let target = call.steps.first()?.told.targets.first()?;
+    let is_it = |entity: &Entity| {
+        matches!(entity.kind, EntityKind::Bidder { .. }) && entity.address == target.address
+    };
+    let at = frame.entities.iter().position(is_it)?;
+    seen.iter().find(|ping| usize::from(ping.bidder) == at).and_then(|ping| ping.bid_cents)
+}
+
+/// Whether the answer came before the deadline, with a live bidder still out that might have bid more than was paid.
+fn is_early(frame: &Frame<'_>, call: &Sent, seen: &[&Seen], answered: u64) -> bool {
+    if frame.is_changing || answered + EARLY_US >= call.sent_us + frame.deadline_us {
+        return false;
+    }
+    let paid = paid(frame, call, seen).unwrap_or(0);
+    let might_win = |ping: &&Seen| match frame.entities.get(usize::from(ping.bidder)).map(|of| &of.kind) {
+        Some(EntityKind::Bidder { does, max_bid_cents, .. }) => is_live(does) && *max_bid_cents > paid,
+        Some(EntityKind::Fixed { .. }) | None => false,
+    };
+    let is_out = |ping: &&&Seen| ping.replied_us.is_none_or(|at| at > answered);
+    seen.iter().filter(is_out).any(might_win)
+}
+
+/// It answers well, if perhaps not always: whoever asks it has to wait for it.
+fn is_live(does: &Behaviour) -> bool {
+    matches!(does, Behaviour::Bid { .. } | Behaviour::Flaky { .. })
+}
+
 /// The highest bid, in time, of those who were not even asked.
 fn missed_live(frame: &Frame<'_>, call: &Sent, seen: &[&Seen]) -> Option<u32> {
     let key = call.number.to_string();
     let of = |(at, entity): (usize, &Entity)| {
-        let EntityKind::Bidder { does: does @ (Behaviour::Bid { .. } | Behaviour::Flaky { .. }), .. } =
-            &entity.kind
-        else {
-            return None;
-        };
-        if seen.iter().any(|ping| usize::from(ping.bidder) == at) {
+        let EntityKind::Bidder { does, .. } = &entity.kind else { return None };
+        if !is_live(does) || seen.iter().any(|ping| usize::from(ping.bidder) == at) {
             return None;
         }
         let deadline_ms = frame.deadline_us / 1_000;
@@ -243,4 +260,85 @@ fn missed_live(frame: &Frame<'_>, call: &Sent, seen: &[&Seen]) -> Option<u32> {
         offer.price_cents.filter(|_| in_time)
     };
     frame.entities.iter().enumerate().filter_map(of).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::bidders::Latency;
+    use crate::sent::{Step, Target, Told};
+    use crate::tool::scenario::Caps;
+
+    const DEADLINE_US: u64 = 100_000;
+    const SENT_US: u64 = 1_000_000;
+
+    fn bidder(id: &str, does: Behaviour, max_bid_cents: u32) -> Entity {
+        let kind = EntityKind::Bidder { does, then: None, max_bid_cents };
+        Entity { id: id.to_owned(), address: id.to_owned(), caps: Caps::default(), kind }
+    }
+
+    /// A call answered after so long, which `winner` took.
+    fn call(took_us: u64, winner: &str) -> Sent {
+        let target = Target { attempt: 1, address: winner.to_owned(), ring_s: None };
+        let told = Arc::new(Told { targets: vec![target], ..Told::default() });
+        let answered_us = SENT_US + took_us;
+        Sent {
+            number: 1,
+            status: 200,
+            due_us: SENT_US,
+            sent_us: SENT_US,
+            answered_us: Some(answered_us),
+            steps: vec![Step { step: 1, told, asked_us: SENT_US, answered_us, ends: Vec::new() }],
+            ..Sent::default()
+        }
+    }
+
+    #[test]
+    fn an_answer_is_early_while_a_live_bidder_might_have_bid_more() {
+        let (latency, price_cents) = (Latency::Fixed(20), (1_000, 9_000));
+        let bids = Behaviour::Bid { latency: latency.clone(), price_cents, no_bid_bps: 0, ttl_s: None };
+        let flaky = Behaviour::Flaky { latency, price_cents, never_bps: 700 };
+        // the other bidder, its highest bid | the answer after ms, who won | the other replied after ms | is early
+        let table = [
+            ("long before", &bids, 9_000, 30.0, "won", None, true),
+            ("flaky", &flaky, 9_000, 30.0, "won", None, true),
+            ("and it came later", &bids, 9_000, 30.0, "won", Some(40), true),
+            ("it had replied", &bids, 9_000, 30.0, "won", Some(29), false),
+            ("it could not have bid more", &bids, 5_000, 30.0, "won", None, false),
+            ("nobody won", &bids, 5_000, 30.0, "nobody", None, true),
+            ("never there", &Behaviour::Hang, 9_000, 30.0, "won", None, false),
+            ("two ms before", &bids, 9_000, 98.0, "won", None, true),
+            ("within a ms", &bids, 9_000, 99.2, "won", None, false),
+            ("at the deadline", &bids, 9_000, 100.3, "won", None, false),
+        ];
+        for (what, does, max_bid_cents, took_ms, winner, replied_ms, is_early) in table {
+            let entities = [bidder("won", bids.clone(), 9_000), bidder("other", does.clone(), max_bid_cents)];
+            let ping = |bidder, replied_ms: Option<u64>, bid_cents| Seen {
+                call: 1,
+                bidder,
+                received_us: SENT_US + 500,
+                replied_us: replied_ms.map(|ms| SENT_US + 1_000 * ms),
+                given_up_us: None,
+                bid_cents,
+            };
+            let seen = [ping(0, Some(20), Some(5_000)), ping(1, replied_ms, None)];
+            for is_changing in [false, true] {
+                let frame = Frame {
+                    entities: &entities,
+                    seed: 1,
+                    deadline_us: DEADLINE_US,
+                    from_us: 0,
+                    to_us: 2 * SENT_US,
+                    is_exchange: true,
+                    is_limited: false,
+                    is_changing,
+                };
+                let found = figures(&frame, &[call((took_ms * 1e3) as u64, winner)], &seen);
+                let expected = f64::from(u8::from(is_early && !is_changing));
+                assert_eq!(found["early"], expected, "{what}, bidders that change: {is_changing}");
+            }
+        }
+    }
 }

@@ -9,6 +9,7 @@ pub mod market;
 pub mod place;
 pub mod run;
 pub mod scenario;
+pub mod search;
 pub mod shipped;
 pub mod stage;
 pub mod verbs;

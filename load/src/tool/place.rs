@@ -1,9 +1,9 @@
 //! Where things run and what they cost: cores, child processes, their threads' CPU time and memory.
 //!
-//! CPU time is what the kernel counts in `/proc/<pid>/task/<tid>/schedstat`, in nanoseconds; so Linux only. What a figure
-//! means is for others.
+//! CPU time is what the kernel counts: of threads in `/proc/<pid>/task/<tid>/schedstat`, of a process in `/proc/<pid>/stat`;
+//! so Linux only. What a figure means is for others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -19,6 +19,8 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// Threads of bidders: more than two are never short of time before a server on one core is.
 const BIDDERS_MAX: usize = 2;
+/// The unit of times in `/proc/<pid>/stat`: hundredths of a second, whatever the kernel's own clock does.
+const TICK: Duration = Duration::from_millis(10);
 /// Lines of a server's log that are kept.
 const LOG_MAX: usize = 2_000;
 
@@ -50,6 +52,14 @@ impl Cores {
                 bidders: bidders.iter().take(BIDDERS_MAX).copied().collect(),
             },
         })
+    }
+}
+
+impl Cores {
+    /// All but the server's.
+    pub fn load(&self) -> Vec<usize> {
+        let cores: BTreeSet<usize> = self.carriers.iter().chain(&self.bidders).copied().collect();
+        cores.into_iter().collect()
     }
 }
 
@@ -186,7 +196,10 @@ impl Drop for Server {
 /// CPU time of a process by the names of its threads, and its memory.
 #[derive(Clone, Debug, Default)]
 pub struct Cost {
+    /// Of the threads that are there, in ns.
     pub threads: BTreeMap<String, Duration>,
+    /// Of the process with all threads it ever had, in steps of 10 ms.
+    pub whole: Duration,
     pub resident_bytes: u64,
     pub peak_bytes: u64,
 }
@@ -205,23 +218,29 @@ impl Cost {
             let nanos = stat.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0);
             *threads.entry(name.trim().to_owned()).or_default() += Duration::from_nanos(nanos);
         }
+        let whole = process_cpu(&fs::read_to_string(format!("/proc/{pid}/stat"))?);
+        let whole = whole.ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat has no CPU time")))?;
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let kib = |key: &str| -> u64 {
             let line = status.lines().find_map(|line| line.strip_prefix(key));
             line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
         };
-        Ok(Cost { threads, resident_bytes: 1024 * kib("VmRSS:"), peak_bytes: 1024 * kib("VmHWM:") })
-    }
-
-    /// CPU time of all threads.
-    pub fn whole(&self) -> Duration {
-        self.threads.values().sum()
+        let (resident_bytes, peak_bytes) = (1024 * kib("VmRSS:"), 1024 * kib("VmHWM:"));
+        Ok(Cost { threads, whole, resident_bytes, peak_bytes })
     }
 
     /// CPU time of the threads whose name begins so.
     pub fn of_threads(&self, prefix: &str) -> Duration {
         self.threads.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, cpu)| *cpu).sum()
     }
+}
+
+/// `utime` and `stime` of `/proc/<pid>/stat`, the 14th and the 15th field. The 2nd is a name and may have spaces.
+fn process_cpu(stat: &str) -> Option<Duration> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace().skip(11);
+    let (user, system): (u32, u32) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    TICK.checked_mul(user.checked_add(system)?)
 }
 
 /// What a machine is, for the record.
@@ -232,4 +251,62 @@ pub fn machine() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     format!("{cores} cores of {}, Linux {}", model.unwrap_or("an unknown CPU"), kernel.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_process_is_read_whatever_it_is_called() {
+        let rest = "S 1 7 7 0 -1 4194560 1094 0 0 0 150 25 3 4 20 0 5 0 893 22437888 2090";
+        for name in ["(outcry)", "(a b) c)", "(1 2 3 4 5)"] {
+            assert_eq!(
+                process_cpu(&format!("77 {name} {rest}")),
+                Some(Duration::from_millis(1_750)),
+                "{name}"
+            );
+        }
+        assert_eq!(process_cpu("77 (outcry) S 1 7"), None);
+    }
+
+    fn mine() -> Vec<usize> {
+        let set = rustix::thread::sched_getaffinity(None).unwrap();
+        (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect()
+    }
+
+    #[test]
+    fn while_it_loads_a_thread_is_off_the_servers_core_but_to_start_a_server() {
+        let before = mine();
+        let cores = Cores::choose().unwrap();
+        let load = cores.load();
+        assert!(load.iter().all(|core| !cores.server.contains(core)), "{cores}");
+        let of_server = on_cores(&load, || {
+            let of_server = on_cores(&cores.server, mine).unwrap();
+            let of_thread = std::thread::spawn(mine).join().unwrap();
+            (of_server, mine(), of_thread)
+        });
+        let one = before.len() < 2; // nothing is bound
+        let expected = |bound: &[usize]| if one { before.clone() } else { bound.to_vec() };
+        assert_eq!(of_server.unwrap(), (expected(&cores.server), expected(&load), expected(&load)));
+        assert_eq!(mine(), before);
+    }
+
+    #[test]
+    fn a_thread_that_ended_has_cost_what_it_cost() {
+        const SPENT: Duration = Duration::from_millis(200);
+        let cost = || Cost::of(std::process::id()).unwrap();
+        let before = cost().whole;
+        let busy = std::thread::Builder::new().name("gone".to_owned()).spawn(|| {
+            let clock = crate::cpu::ThreadCpu::here();
+            while clock.spent() < SPENT {
+                std::hint::spin_loop();
+            }
+        });
+        busy.unwrap().join().unwrap();
+        let after = cost();
+        assert_eq!(after.of_threads("gone"), Duration::ZERO, "it is no longer there");
+        let whole = after.whole.saturating_sub(before);
+        assert!(whole + 2 * TICK >= SPENT, "{whole:?}");
+    }
 }

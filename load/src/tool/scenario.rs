@@ -166,9 +166,9 @@ pub struct Phase {
     /// Calls of the same kind before that, which do not count.
     #[serde(default = "two")]
     pub warm_up_s: u64,
-    /// The rate of the warm-up, as a share of the phase's own.
-    #[serde(default = "one_f64")]
-    pub warm_up_share: f64,
+    /// The rate of the warm-up, as a share of the phase's own; that of Poisson arrivals only, as the next two.
+    #[serde(default)]
+    pub warm_up_share: Option<f64>,
     /// Calls that go on arriving after the phase: to see whether the server comes back.
     #[serde(default)]
     pub after: Option<After>,
@@ -253,6 +253,9 @@ pub struct Bar {
     pub at_least: Option<f64>,
     #[serde(default)]
     pub plus: f64,
+    /// Met as well where the figure has no value, since there was nothing of the kind: a refusal, say.
+    #[serde(default)]
+    pub or_none: bool,
 }
 
 fn one_u64() -> u64 {
@@ -290,6 +293,19 @@ pub struct Entity {
 pub enum EntityKind {
     Bidder { does: Behaviour, then: Option<Behaviour>, max_bid_cents: u32 },
     Fixed { price_cents: u32 },
+}
+
+impl Phase {
+    /// Keys that are given and change nothing: they multiply a rate, which only Poisson arrivals have.
+    fn without_rate(&self) -> Vec<&'static str> {
+        let given = [
+            ("rate_of", self.rate_of.is_some()),
+            ("warm_up_share", self.warm_up_share.is_some()),
+            ("after", self.after.is_some()),
+        ];
+        let has_rate = matches!(self.arrivals, Arrivals::Poisson(_));
+        given.into_iter().filter(|(_, is_given)| *is_given && !has_rate).map(|(key, _)| key).collect()
+    }
 }
 
 impl Scenario {
@@ -356,6 +372,14 @@ impl Scenario {
             check(is_known, format!("phase {name}: rate_of names a figure of an earlier phase"));
             let named = phase.rate_of.iter().all(|of| of.rsplit('.').next().is_some_and(glossary::knows));
             check(named, format!("phase {name}: rate_of: {}", glossary::allowed()));
+            for key in phase.without_rate() {
+                check(
+                    false,
+                    format!(
+                        "phase {name}: {key} is for arrivals = {{ poisson = … }} only; give these, or leave {key} out"
+                    ),
+                );
+            }
             let alone = phase.servers.iter().all(|server| server.is_exchange());
             check(
                 !phase.lives || alone,

@@ -335,10 +335,10 @@ fn costs(figures: &mut Figures, before: &Taken, after: &Taken) {
     let answered = figures.get("answered").copied().unwrap_or(0.0).max(1.0);
     let auctions = figures.get("auctioned").copied().unwrap_or(0.0).max(1.0);
     let us = |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64() * 1e6;
-    let whole = us(before.server.whole(), after.server.whole());
+    let whole = us(before.server.whole, after.server.whole);
     // A yardstick is one thread, its only worker.
     let worker = |cost: &Cost| match cost.of_threads("worker") {
-        Duration::ZERO => cost.whole(),
+        Duration::ZERO => cost.whole,
         workers => workers,
     };
     let workers = us(worker(&before.server), worker(&after.server));
@@ -387,7 +387,7 @@ fn arrivals(phase: &Phase, scale: f64) -> Arrivals {
     match &phase.arrivals {
         Arrivals::Poisson(rate) => {
             let rate = rate * scale;
-            let mut steps = vec![(rate * phase.warm_up_share, warm_up), (rate, seconds)];
+            let mut steps = vec![(rate * phase.warm_up_share.unwrap_or(1.0), warm_up), (rate, seconds)];
             steps.extend(phase.after.map(|after| (rate * after.share, after.seconds as f64)));
             steps.retain(|(_, seconds)| *seconds > 0.0);
             Arrivals::Steps(steps)

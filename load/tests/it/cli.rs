@@ -97,7 +97,7 @@ fn a_wrong_scenario_is_named_with_what_is_allowed() {
     let folder = Folder::new();
     let file = folder.file("mine.toml");
     // what is replaced | by what | what is said
-    let table: [(&str, &str, &[&str]); 13] = [
+    let table: [(&str, &str, &[&str]); 16] = [
         ("about", "abuot", &["unknown field `abuot`", "expected one of `about`", "line 1"]),
         ("deadline_ms = 100", "deadline_ms = 20", &["market.deadline_ms: 20; 50 to 900 are allowed"]),
         ("deadline_ms = 100", "deadline_ms = \"x\"", &["line 3", "invalid type: string \"x\"", "u64"]),
@@ -117,6 +117,21 @@ fn a_wrong_scenario_is_named_with_what_is_allowed() {
             "poisson = 20.0",
             "poisson = -1.0",
             &["phase calm: arrivals: poisson is -1; it must be 0 to 1000000"],
+        ),
+        (
+            "{ poisson = 20.0 }",
+            "{ constant = 20.0 }\nwarm_up_share = 0.5",
+            &["phase calm: warm_up_share is for arrivals = { poisson = … } only"],
+        ),
+        (
+            "{ poisson = 20.0 }",
+            "{ closed = { in_flight = 2 } }\nafter = { share = 1.0, seconds = 1 }",
+            &["phase calm: after is for arrivals = { poisson = … } only; give these, or leave after out"],
+        ),
+        (
+            "{ poisson = 20.0 }",
+            "{ constant = 2.0 }\nrate_of = \"calm.exchange.per_s\"",
+            &["phase calm: rate_of is for arrivals = { poisson = … } only"],
         ),
         ("poisson = 20.0", "possion = 20.0", &["unknown variant `possion`", "`poisson`"]),
         ("\"exchange\"", "\"exchnage\"", &["unknown variant `exchnage`", "`exchange`"]),

@@ -161,6 +161,18 @@ fn every_fence_is_on_the_page_before_its_first_panic() {
     assert_eq!(places, fences);
 }
 
+/// Two fences of one story that share a name are one number: nobody sees whether the caller got an answer.
+#[test]
+fn no_two_fences_of_a_file_share_a_name() {
+    for source in files(&["src"], ".rs") {
+        let told = source.text.split("event::panicked(").skip(1);
+        let mut places: Vec<&str> = told.filter_map(|call| call.split('"').nth(1)).collect();
+        places.sort_unstable();
+        let shared = places.windows(2).find(|pair| pair[0] == pair[1]);
+        assert!(shared.is_none(), "{}: two fences are named {:?}", source.path, shared.unwrap_or_default());
+    }
+}
+
 /// What makes a panel readable by somebody who did not write it, and the file usable on any Grafana.
 #[test]
 fn panels_are_labelled_and_bound_to_no_one_prometheus() {

@@ -135,6 +135,25 @@ impl Check {
         }
     }
 
+    /// A check that looked at nothing has shown nothing: one of those that every run must have something for is wrong then.
+    fn not_empty(&mut self, calls: u64, answered: u64) {
+        match self.name {
+            "answered" => self.holds(answered > 0, || format!("of {calls} calls none was answered")),
+            "recorded" | "outcomes" | "winner" if answered > 0 && self.examined == 0 => {
+                self.wrong(|| format!("{answered} calls were answered, and there was nothing to examine"));
+            }
+            _ => {}
+        }
+    }
+
+    /// No more may be excluded than this share, or the check has shown too little.
+    fn few_excluded(&mut self, per_mille: u64) {
+        let (excluded, examined) = (self.excluded, self.examined);
+        self.holds(excluded * 1_000 <= examined * per_mille, || {
+            format!("{excluded} of {examined} calls are excluded, more than {per_mille} in 1,000")
+        });
+    }
+
     fn holds(&mut self, is_so: bool, example: impl FnOnce() -> String) {
         if !is_so {
             self.wrong(example);
@@ -342,7 +361,7 @@ pub fn judge(market: &Market, calls: &[Call], seen: &[Seen], books: &Books) -> V
     let owed = money::owed(&case);
     let (caps, refusals) = caps::check(&case, &owed, &mut counts);
     let health = outcomes::Health::new(&case);
-    let checks = vec![
+    let mut checks = vec![
         calls::answered(&case, &mut counts),
         calls::recorded(&case),
         outcomes::check(&case, &health),
@@ -352,5 +371,7 @@ pub fn judge(market: &Market, calls: &[Call], seen: &[Seen], books: &Books) -> V
         calls::repeats(&case),
         calls::unexplained(&case, &mut counts),
     ];
+    let answered = calls.iter().filter(|call| call.is_answered()).count() as u64;
+    checks.iter_mut().for_each(|check| check.not_empty(calls.len() as u64, answered));
     Verdict { checks, counts }
 }

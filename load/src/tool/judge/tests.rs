@@ -17,6 +17,10 @@ struct World {
 }
 
 impl World {
+    fn nothing() -> World {
+        World { market: Market::default(), calls: Vec::new(), seen: Vec::new(), books: Books::default() }
+    }
+
     fn verdict(&self) -> Verdict {
         judge(&self.market, &self.calls, &self.seen, &self.books)
     }
@@ -233,6 +237,37 @@ fn every_fault_is_found() {
                 w.books.call("second").records.push(record);
             },
             &["recorded"],
+        ),
+        ("no call at all", |w| *w = World { market: market(), ..World::nothing() }, &["answered"]),
+        (
+            "nobody answered, where all may be refused",
+            |w| {
+                w.market.refusals = true;
+                for call in &mut w.calls {
+                    *call = Call { number: call.number, status: 503, ..Call::default() };
+                }
+                w.seen.clear();
+                w.books = Books::default();
+            },
+            &["answered"],
+        ),
+        (
+            "nothing to look at",
+            |w| w.books.calls.values_mut().for_each(|book| book.steps.clear()),
+            &["outcomes", "winner"],
+        ),
+        ("nobody configured", |w| w.market.targets.clear(), &["outcomes"]),
+        (
+            "nobody can say what is owed of one call in ten",
+            |w| {
+                for call in [2, 4] {
+                    w.calls[call].attempts[0].end.as_mut().unwrap().ended = Said::Perhaps;
+                    w.books.counters.revenue_micros -= 30_000_000;
+                    w.books.counters.payout_micros -= 5_000_000;
+                    w.book(call).entries.clear();
+                }
+            },
+            &["money"],
         ),
         (
             "a record nobody sent",

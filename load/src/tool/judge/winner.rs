@@ -57,13 +57,9 @@ pub(super) fn check(
             }
         }
     }
-    let (excluded, examined) = (check.excluded, check.examined);
-    let most = match case.market.overload {
+    check.few_excluded(match case.market.overload {
         true => EXCLUDED_OVERLOADED_PER_MILLE,
         false => EXCLUDED_MAX_PER_MILLE,
-    };
-    check.holds(excluded * 1_000 <= examined * most, || {
-        format!("{excluded} of {examined} calls are excluded, more than {most} in 1,000")
     });
     check
 }
