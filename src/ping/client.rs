@@ -227,7 +227,7 @@ impl Pool {
         // Whoever said something meanwhile said it to nobody, and whoever left is gone.
         let waiting = std::iter::from_fn(|| shelf.idle.pop_back())
             .map(|idle| idle.connection)
-            .find_map(|mut connection| connection.wire.is_quiet().then_some(connection));
+            .find_map(|mut connection| connection.wire.owes_nothing().then_some(connection));
         (InUse { pool: self, serial: endpoint.serial, is_over: false }, waiting)
     }
 
