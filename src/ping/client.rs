@@ -238,13 +238,14 @@ impl Pool {
             NoAddress::Unknown => Failure::noted(Reason::Dns, "the name does not resolve"),
             NoAddress::Refused => Failure::noted(Reason::Dns, "the address is closed to pings"),
         })?;
+        let attempt = endpoint.attempt();
         let connecting = Wire::connect(&self.reach, endpoint, address);
         let wire = match tokio::time::timeout(self.limits.connect, connecting).await {
             Ok(connected) => connected,
             Err(_) => Err(Failure::noted(Reason::Connect, "no connection in time")),
         };
         drop(opening);
-        endpoint.connected(wire.is_ok());
+        attempt.end(wire.is_ok());
         let wire = wire?;
         event::connection_opened(&endpoint.buyer, when.as_str());
         Ok(Connection { wire, _counted: counted })
@@ -341,26 +342,4 @@ impl Drop for InUse<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_need_is_the_p99_of_a_minute_and_a_third_more() {
-        let second = |s: i64| Timestamp::from_micros(s * 1_000_000);
-        let mut need = Need { seconds: VecDeque::new() };
-        assert_eq!(need.connections(second(0)), 0, "never used");
-        need.note(1, second(0));
-        assert_eq!(need.connections(second(0)), 2, "1 and 30 %, rounded up");
-        for n in 0..1_000 {
-            need.note(if n < 980 { 3 } else { 10 }, second(1));
-        }
-        assert_eq!(need.connections(second(2)), 13, "2 % of the pings saw 10 at once");
-        for n in 0..100_000 {
-            need.note(if n == 0 { 10 } else { 3 }, second(5));
-        }
-        assert_eq!(need.connections(second(59)), 4, "10 at once is below the 99th percentile now");
-        assert_eq!(need.connections(second(90)), 0, "nothing asked for a minute");
-        need.note(5_000, second(91));
-        assert_eq!(need.connections(second(91)), (CONCURRENT_MAX * 13).div_ceil(10), "bounded");
-    }
-}
+mod tests;

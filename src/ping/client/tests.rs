@@ -1,0 +1,90 @@
+//! Connections in a world of pipes, under tokio's paused clock: a port says what becomes of who connects to it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+use super::*;
+
+/// Nobody answers there, and nobody refuses.
+const HANGS: u16 = 1;
+/// Takes every connection, and answers each request with a 204.
+const ANSWERS: u16 = 2;
+
+const NO_BID: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
+
+fn endpoint(serial: usize, ports: &[u16]) -> Arc<Endpoint> {
+    let addresses: Vec<SocketAddr> = ports.iter().map(|port| (Ipv4Addr::LOCALHOST, *port).into()).collect();
+    Endpoint::at(serial, &addresses)
+}
+
+async fn serve(port: u16, mut stream: DuplexStream) {
+    let mut request = [0; 64];
+    while stream.read(&mut request).await.is_ok_and(|bytes| bytes > 0) {
+        assert_eq!(port, ANSWERS);
+        stream.write_all(NO_BID).await.expect("written");
+    }
+}
+
+fn pool(connections: usize) -> Pool {
+    let reach = Reach::Memory(Arc::new(|address| {
+        Box::pin(async move {
+            if address.port() == HANGS {
+                std::future::pending::<()>().await;
+            }
+            let (near, far) = tokio::io::duplex(1_024);
+            tokio::spawn(serve(address.port(), far));
+            Ok(near)
+        })
+    }));
+    let second = Duration::from_secs(1);
+    let limits = Limits { connections, idle: 60 * second, connect: second };
+    Pool::new(limits, Arc::new(AtomicUsize::new(0)), reach, Clock::system())
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime").block_on(test);
+}
+
+/// Asks with so many milliseconds to the deadline; the status of the reply.
+async fn ask(pool: &Pool, endpoint: &Arc<Endpoint>, ms: u64) -> Result<u16, Failure> {
+    let until = pool.clock.now().after(Duration::from_millis(ms));
+    pool.exchange(endpoint, b"x", until, |_, _| {}, |received| received.status).await
+}
+
+#[test]
+fn the_need_is_the_p99_of_a_minute_and_a_third_more() {
+    let second = |s: i64| Timestamp::from_micros(s * 1_000_000);
+    let mut need = Need { seconds: VecDeque::new() };
+    assert_eq!(need.connections(second(0)), 0, "never used");
+    need.note(1, second(0));
+    assert_eq!(need.connections(second(0)), 2, "1 and 30 %, rounded up");
+    for n in 0..1_000 {
+        need.note(if n < 980 { 3 } else { 10 }, second(1));
+    }
+    assert_eq!(need.connections(second(2)), 13, "2 % of the pings saw 10 at once");
+    for n in 0..100_000 {
+        need.note(if n == 0 { 10 } else { 3 }, second(5));
+    }
+    assert_eq!(need.connections(second(59)), 4, "10 at once is below the 99th percentile now");
+    assert_eq!(need.connections(second(90)), 0, "nothing asked for a minute");
+    need.note(5_000, second(91));
+    assert_eq!(need.connections(second(91)), (CONCURRENT_MAX * 13).div_ceil(10), "bounded");
+}
+
+/// Else every ping would try the same dead address, each giving up before the time to connect is over.
+#[test]
+fn an_attempt_given_up_moves_on_to_the_next_address() {
+    run(async {
+        let (pool, endpoint) = (pool(9), endpoint(1, &[HANGS, ANSWERS]));
+        let given_up = tokio::time::timeout(Duration::from_millis(500), ask(&pool, &endpoint, 500)).await;
+        assert!(given_up.is_err(), "nobody answers there");
+        assert!(endpoint.is_refusing(), "nothing is opened there ahead of need");
+        assert_eq!(ask(&pool, &endpoint, 500).await.expect("a reply"), 204);
+        assert!(!endpoint.is_refusing());
+        assert_eq!(pool.connections(), 1, "the one given up is gone");
+    });
+}
