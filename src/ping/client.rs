@@ -174,6 +174,10 @@ impl Pool {
         judge: impl FnOnce(Received<'_>) -> T,
     ) -> Result<T, Failure> {
         let mut now = self.clock.now();
+        if now >= until {
+            // Nobody was too slow to connect or to answer: a late worker of ours came to it only now.
+            return Err(Failure::ours(Reason::NoTime, "its turn came after the deadline"));
+        }
         let (in_use, mut waiting) = self.use_one(endpoint, now);
         loop {
             let is_reused = waiting.is_some();
@@ -183,13 +187,13 @@ impl Pool {
                     // Boxed: nearly every ping is a question on a connection that waits, and should be no larger.
                     let opened = Box::pin(self.open(endpoint, Opened::InAuction)).await?;
                     now = self.clock.now();
+                    if now >= until {
+                        in_use.give_back(opened, now);
+                        return Err(Failure::noted(Reason::Connect, "not connected before the deadline"));
+                    }
                     opened
                 }
             };
-            if now >= until {
-                in_use.give_back(connection, now);
-                return Err(Failure::noted(Reason::Connect, "not connected before the deadline"));
-            }
             written(now, is_reused);
             let whole = match connection.wire.ask(request).await {
                 Ok(whole) => whole,

@@ -7,11 +7,15 @@ use std::sync::atomic::AtomicUsize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::*;
+use crate::auction::bid::Reply;
 
 /// Nobody answers there, and nobody refuses.
 const HANGS: u16 = 1;
 /// Takes every connection, and answers each request with a 204.
 const ANSWERS: u16 = 2;
+
+/// As that, but takes 100 ms to connect.
+const SLOW: u16 = 3;
 
 const NO_BID: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 
@@ -23,7 +27,7 @@ fn endpoint(serial: usize, ports: &[u16]) -> Arc<Endpoint> {
 async fn serve(port: u16, mut stream: DuplexStream) {
     let mut request = [0; 64];
     while stream.read(&mut request).await.is_ok_and(|bytes| bytes > 0) {
-        assert_eq!(port, ANSWERS);
+        assert_ne!(port, HANGS);
         stream.write_all(NO_BID).await.expect("written");
     }
 }
@@ -33,6 +37,9 @@ fn pool(connections: usize) -> Pool {
         Box::pin(async move {
             if address.port() == HANGS {
                 std::future::pending::<()>().await;
+            }
+            if address.port() == SLOW {
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
             let (near, far) = tokio::io::duplex(1_024);
             tokio::spawn(serve(address.port(), far));
@@ -86,5 +93,24 @@ fn an_attempt_given_up_moves_on_to_the_next_address() {
         assert_eq!(ask(&pool, &endpoint, 500).await.expect("a reply"), 204);
         assert!(!endpoint.is_refusing());
         assert_eq!(pool.connections(), 1, "the one given up is gone");
+    });
+}
+
+#[test]
+fn a_ping_whose_turn_comes_after_its_deadline_is_our_failure() {
+    run(async {
+        let (pool, warm, cold) = (pool(9), endpoint(1, &[ANSWERS]), endpoint(2, &[ANSWERS]));
+        assert_eq!(ask(&pool, &warm, 500).await.expect("a reply"), 204);
+        for endpoint in [&warm, &cold] {
+            let failure = ask(&pool, endpoint, 0).await.expect_err("too late");
+            assert!(failure.is_ours, "the buyer missed nothing");
+            assert!(matches!(&failure.reply, Reply::NoBid(no) if no.reason == Reason::NoTime), "{failure:?}");
+        }
+        assert_eq!(pool.connections(), 1, "none was opened for it, and none closed");
+        // Who takes so long to connect has only itself to thank.
+        let failure = ask(&pool, &endpoint(3, &[SLOW]), 50).await.expect_err("too late");
+        assert!(!failure.is_ours);
+        assert!(matches!(&failure.reply, Reply::NoBid(no) if no.reason == Reason::Connect), "{failure:?}");
+        assert_eq!(pool.connections(), 2, "it is there for the next");
     });
 }
