@@ -236,12 +236,13 @@ impl Pool {
     }
 
     async fn open(&self, endpoint: &Arc<Endpoint>, when: Opened) -> Result<Connection, Failure> {
-        let opening = self.openings.begin(when == Opened::InAuction, self.clock.now())?;
-        let counted = self.count_one(when)?;
+        // First, since all else is taken from others.
         let address = endpoint.address(self.clock.now()).map_err(|why| match why {
             NoAddress::Unknown => Failure::noted(Reason::Dns, "the name does not resolve"),
             NoAddress::Refused => Failure::noted(Reason::Dns, "the address is closed to pings"),
         })?;
+        let opening = self.openings.begin(when == Opened::InAuction, self.clock.now())?;
+        let counted = self.count_one(when)?;
         let attempt = endpoint.attempt();
         let connecting = Wire::connect(&self.reach, endpoint, address);
         let wire = match tokio::time::timeout(self.limits.connect, connecting).await {
@@ -260,23 +261,19 @@ impl Pool {
     fn count_one(&self, when: Opened) -> Result<Counted, Failure> {
         let most = self.limits.connections;
         let room = |open: usize| (open < most).then_some(open + 1);
-        for _ in 0..2 {
-            if self.open.try_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok() {
-                return Ok(Counted(Arc::clone(&self.open)));
-            }
-            if when == Opened::InAuction {
-                self.close_the_longest_idle();
-            }
+        let count = || self.open.try_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok();
+        if count() || when == Opened::InAuction && self.close_the_longest_idle() && count() {
+            return Ok(Counted(Arc::clone(&self.open)));
         }
         Err(Failure::ours(Reason::Connect, "as many connections as pings may have"))
     }
 
-    fn close_the_longest_idle(&self) {
+    /// Whether there was one.
+    fn close_the_longest_idle(&self) -> bool {
         let mut shelves = self.lock();
         let oldest = shelves.values_mut().filter(|shelf| !shelf.idle.is_empty());
-        if let Some(shelf) = oldest.min_by_key(|shelf| shelf.idle.front().map(|idle| idle.since)) {
-            shelf.idle.pop_front();
-        }
+        let oldest = oldest.min_by_key(|shelf| shelf.idle.front().map(|idle| idle.since));
+        oldest.is_some_and(|shelf| shelf.idle.pop_front().is_some())
     }
 
     /// Closes what lay idle too long and opens what will be needed. Call it once a second.

@@ -114,3 +114,22 @@ fn a_ping_whose_turn_comes_after_its_deadline_is_our_failure() {
         assert_eq!(pool.connections(), 2, "it is there for the next");
     });
 }
+
+#[test]
+fn no_connection_is_closed_for_nothing() {
+    run(async {
+        let (pool, warm) = (pool(2), endpoint(1, &[ANSWERS]));
+        let both = futures_util::future::join(ask(&pool, &warm, 500), ask(&pool, &warm, 500)).await;
+        assert!(both.0.is_ok() && both.1.is_ok() && pool.connections() == 2, "two lie idle");
+        let failure = ask(&pool, &endpoint(2, &[]), 500).await.expect_err("nowhere to connect to");
+        assert!(matches!(&failure.reply, Reply::NoBid(no) if no.reason == Reason::Dns), "{failure:?}");
+        assert_eq!(pool.connections(), 2, "nobody could have used the room");
+        // As when other workers are faster: what was closed made room for one of theirs.
+        pool.open.fetch_add(2, Ordering::Relaxed);
+        assert!(ask(&pool, &endpoint(3, &[ANSWERS]), 500).await.is_err_and(|failure| failure.is_ours));
+        assert_eq!(pool.connections() - 2, 1, "closed was the one that might have made room");
+        pool.open.fetch_sub(2, Ordering::Relaxed);
+        assert_eq!(ask(&pool, &endpoint(3, &[ANSWERS]), 500).await.expect("a reply"), 204);
+        assert_eq!(pool.connections(), 2);
+    });
+}
