@@ -241,7 +241,7 @@ impl Pool {
             NoAddress::Unknown => Failure::noted(Reason::Dns, "the name does not resolve"),
             NoAddress::Refused => Failure::noted(Reason::Dns, "the address is closed to pings"),
         })?;
-        let opening = self.openings.begin(when == Opened::InAuction, self.clock.now())?;
+        let opening = self.openings.begin(endpoint.serial, when == Opened::InAuction, self.clock.now())?;
         let counted = self.count_one(when)?;
         let attempt = endpoint.attempt();
         let connecting = Wire::connect(&self.reach, endpoint, address);
