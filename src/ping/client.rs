@@ -163,7 +163,7 @@ impl Pool {
     }
 
     /// Sends a request and reads the reply to its end; `judge` says what it is worth. Not sent when no connection is up
-    /// before `until`. A connection that the peer closed while it lay idle is replaced once. `written` is told when, and
+    /// before `until`. A connection that the peer closed while it lay idle, with a 408 or without a word, is replaced once. `written` is told when, and
     /// whether a connection was waiting.
     pub(super) async fn exchange<T>(
         &self,
@@ -195,13 +195,17 @@ impl Pool {
                 }
             };
             written(now, is_reused);
-            let whole = match connection.wire.ask(request).await {
-                Ok(whole) => whole,
-                // Closed before it could read anything: the one case in which a ping is sent again.
-                // After the deadline it would only cost a connection that others need.
-                Err(broken) if is_reused && broken.is_unanswered && self.clock.now() < until => continue,
-                Err(broken) => return Err(broken.failure),
+            let asked = connection.wire.ask(request).await;
+            let is_unread = match &asked {
+                Ok(whole) => whole.says_unread(),
+                Err(broken) => broken.is_unanswered,
             };
+            // Closed before it could read anything: the one case in which a ping is sent again.
+            // After the deadline it would only cost a connection that others need.
+            if is_reused && is_unread && self.clock.now() < until {
+                continue;
+            }
+            let whole = asked.map_err(|broken| broken.failure)?;
             let read = self.clock.now();
             let body = connection.wire.body(&whole);
             let judged = judge(Received { status: whole.status, body, written: now, read });

@@ -45,6 +45,14 @@ pub(super) struct Whole {
     pub(super) is_kept: bool,
 }
 
+impl Whole {
+    /// Whether it only tells that the connection is closed for want of a request (408, RFC 9110 15.5.9), as servers do
+    /// when one lay idle for long. A request on its way meanwhile was not read, and may be repeated on another.
+    pub(super) fn says_unread(&self) -> bool {
+        self.status == 408 && !self.is_kept
+    }
+}
+
 /// The replies of one connection, one at a time, read into one buffer.
 #[derive(Debug)]
 pub(super) struct Incoming {

@@ -17,6 +17,10 @@ const ANSWERS: u16 = 2;
 /// As that, but takes 100 ms to connect.
 const SLOW: u16 = 3;
 
+/// Answers once, and the next request on the connection only with a 408, whether it closes then or not.
+const TIMES_OUT: u16 = 4;
+const TIMES_OUT_AND_STAYS: u16 = 5;
+
 const NO_BID: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 
 fn endpoint(serial: usize, ports: &[u16]) -> Arc<Endpoint> {
@@ -26,9 +30,19 @@ fn endpoint(serial: usize, ports: &[u16]) -> Arc<Endpoint> {
 
 async fn serve(port: u16, mut stream: DuplexStream) {
     let mut request = [0; 64];
-    while stream.read(&mut request).await.is_ok_and(|bytes| bytes > 0) {
-        assert_ne!(port, HANGS);
-        stream.write_all(NO_BID).await.expect("written");
+    let mut replies = match port {
+        TIMES_OUT => {
+            vec![b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".as_slice()]
+        }
+        TIMES_OUT_AND_STAYS => vec![b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n".as_slice()],
+        _ => Vec::new(),
+    };
+    replies.insert(0, NO_BID);
+    for n in 0.. {
+        if !stream.read(&mut request).await.is_ok_and(|bytes| bytes > 0) {
+            return;
+        }
+        stream.write_all(replies.get(n).copied().unwrap_or(NO_BID)).await.expect("written");
     }
 }
 
@@ -131,5 +145,17 @@ fn no_connection_is_closed_for_nothing() {
         pool.open.fetch_sub(2, Ordering::Relaxed);
         assert_eq!(ask(&pool, &endpoint(3, &[ANSWERS]), 500).await.expect("a reply"), 204);
         assert_eq!(pool.connections(), 2);
+    });
+}
+
+#[test]
+fn a_408_that_closes_a_waiting_connection_is_no_reply() {
+    run(async {
+        let pool = pool(9);
+        for (port, second) in [(TIMES_OUT, 204), (TIMES_OUT_AND_STAYS, 408)] {
+            let endpoint = endpoint(usize::from(port), &[port]);
+            assert_eq!(ask(&pool, &endpoint, 500).await.expect("a reply"), 204);
+            assert_eq!(ask(&pool, &endpoint, 500).await.expect("a reply"), second, "{port}");
+        }
     });
 }
