@@ -144,7 +144,6 @@ impl Need {
 }
 
 /// A reply read to its end.
-#[derive(Debug)]
 pub(super) struct Received<'a> {
     pub(super) status: u16,
     /// In the connection's own buffer; may be overwritten.

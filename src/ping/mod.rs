@@ -25,6 +25,7 @@ use futures_util::stream::FuturesUnordered;
 
 use crate::auction::bid::Reply;
 use crate::auction::{Auction, Progress};
+use crate::bidder::request::Request;
 use crate::domain::{PingId, TargetIx, Timestamp};
 use crate::runtime::Clock;
 use crate::runtime::pulse::Pulse;
@@ -48,8 +49,8 @@ pub struct Ask {
     pub endpoint: Arc<Endpoint>,
     /// Where it is booked whether a reply came in time.
     pub health: Arc<Health>,
-    /// What it says: the request as it goes on the wire, head and body.
-    pub request: Vec<u8>,
+    /// What it says.
+    pub request: Request,
 }
 
 /// What came back for one question.

@@ -53,8 +53,7 @@ impl Whole {
     }
 }
 
-/// The replies of one connection, one at a time, read into one buffer.
-#[derive(Debug)]
+/// The replies of one connection, one at a time, read into one buffer. What buyers say may name a caller.
 pub(super) struct Incoming {
     /// Initialised throughout; what was read and is still of use stands up to `filled`.
     buffer: Vec<u8>,
@@ -270,6 +269,12 @@ impl Incoming {
                 (body.from, body.to, body.at) = (0, decoded, decoded);
             }
         }
+    }
+}
+
+impl std::fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Incoming({} bytes, {:?})", self.filled, self.state)
     }
 }
 

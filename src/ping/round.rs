@@ -64,7 +64,8 @@ impl Round {
             (written, read, self.judge(ask.target, ask.ping, received))
         };
         let wrote = |now: Timestamp, warm: bool| self.wrote(now, warm);
-        let exchanged = self.pool.exchange(&ask.endpoint, &ask.request, self.closes, wrote, judge).await;
+        let exchanged =
+            self.pool.exchange(&ask.endpoint, ask.request.bytes(), self.closes, wrote, judge).await;
         match exchanged {
             Ok((written, read, reply)) => {
                 let latency = read.since(written);
