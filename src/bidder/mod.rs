@@ -32,7 +32,7 @@ const REQUEST_ROOM: usize = 768;
 pub struct Ping<'a> {
     /// Its id, which the reply may echo.
     pub ping_id: PingId,
-    /// Milliseconds the buyer has: what is left when the ping is rendered, less 3 ms for the way.
+    /// Milliseconds the buyer has: what is left when the ping leaves, less 3 ms for the way. See [`Request::retime`].
     pub deadline_ms: u32,
     /// A test call: never billed, no live target dialled.
     pub test: bool,
@@ -148,7 +148,7 @@ impl Asking {
         }
         let bytes = request.len() - body;
         request.splice(length..length + 3, bytes.to_string().into_bytes());
-        Request::new(request)
+        Request::new(request, bytes, ping.ping_id, now)
     }
 
     /// Appends the JSON body of the ping, keys in the order of the bid contract, absent facts left out.

@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::LEAST_TIME;
 use super::endpoint::{Endpoint, NoAddress};
 use super::opening::Openings;
 use super::wire::{Failure, Reach, Wire};
+use crate::bidder::request::Request;
 use crate::domain::{Reason, Timestamp};
 use crate::runtime::Clock;
 use crate::telemetry::event;
@@ -162,14 +164,14 @@ impl Pool {
     }
 
     /// Sends a request and reads the reply to its end; `judge` says what it is worth. Not sent when no connection is up
-    /// before `until`. A connection that the peer closed while it lay idle, with a 408 or without a word, is replaced once. `written` is told when, and
-    /// whether a connection was waiting.
+    /// `LEAST_TIME` before `until`. A connection that the peer closed while it lay idle, with a 408 or without a word, is replaced once. `leaves` is told when
+    /// the request does and whether a connection was waiting, and may change what it says.
     pub(super) async fn exchange<T>(
         &self,
         endpoint: &Arc<Endpoint>,
-        request: &[u8],
+        request: &mut Request,
         until: Timestamp,
-        written: impl Fn(Timestamp, bool),
+        leaves: impl Fn(&mut Request, Timestamp, bool),
         judge: impl FnOnce(Received<'_>) -> T,
     ) -> Result<T, Failure> {
         let mut now = self.clock.now();
@@ -186,15 +188,18 @@ impl Pool {
                     // Boxed: nearly every ping is a question on a connection that waits, and should be no larger.
                     let opened = Box::pin(self.open(endpoint, Opened::InAuction)).await?;
                     now = self.clock.now();
-                    if now >= until {
+                    if until.since(now) < LEAST_TIME {
                         in_use.give_back(opened, now);
-                        return Err(Failure::noted(Reason::Connect, "not connected before the deadline"));
+                        return Err(Failure::noted(
+                            Reason::Connect,
+                            "not connected in time for the deadline",
+                        ));
                     }
                     opened
                 }
             };
-            written(now, is_reused);
-            let asked = connection.wire.ask(request).await;
+            leaves(request, now, is_reused);
+            let asked = connection.wire.ask(request.bytes()).await;
             let is_unread = match &asked {
                 Ok(whole) => whole.says_unread(),
                 Err(broken) => broken.is_unanswered,

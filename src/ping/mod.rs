@@ -36,6 +36,16 @@ use health::Health;
 pub use outstanding::{Late, Outstanding};
 use round::Round;
 
+/// The way of a ping to a buyer and back that no measurement of ours sees: taken off the deadline a buyer is told.
+const ON_THE_WAY: Duration = Duration::from_millis(3);
+/// With less than this left a ping is not worth sending.
+pub const LEAST_TIME: Duration = Duration::from_millis(10);
+
+/// What a buyer is told that it has, where so much is left.
+pub const fn told_ms(left: Duration) -> u32 {
+    left.saturating_sub(ON_THE_WAY).as_millis() as u32
+}
+
 /// One question, ready to be sent.
 #[derive(Debug)]
 pub struct Ask {

@@ -73,7 +73,7 @@ fn run(test: impl Future<Output = ()>) {
 /// Asks with so many milliseconds to the deadline; the status of the reply.
 async fn ask(pool: &Pool, endpoint: &Arc<Endpoint>, ms: u64) -> Result<u16, Failure> {
     let until = pool.clock.now().after(Duration::from_millis(ms));
-    pool.exchange(endpoint, b"x", until, |_, _| {}, |received| received.status).await
+    pool.exchange(endpoint, &mut Request::plain(b"x"), until, |_, _, _| {}, |received| received.status).await
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_ping_whose_turn_comes_after_its_deadline_is_our_failure() {
         }
         assert_eq!(pool.connections(), 1, "none was opened for it, and none closed");
         // Who takes so long to connect has only itself to thank.
-        let failure = ask(&pool, &endpoint(3, &[SLOW]), 50).await.expect_err("too late");
+        let failure = ask(&pool, &endpoint(3, &[SLOW]), 109).await.expect_err("too late");
         assert!(!failure.is_ours);
         assert!(matches!(&failure.reply, Reply::NoBid(no) if no.reason == Reason::Connect), "{failure:?}");
         assert_eq!(pool.connections(), 2, "it is there for the next");
@@ -156,6 +156,24 @@ fn a_408_that_closes_a_waiting_connection_is_no_reply() {
             let endpoint = endpoint(usize::from(port), &[port]);
             assert_eq!(ask(&pool, &endpoint, 500).await.expect("a reply"), 204);
             assert_eq!(ask(&pool, &endpoint, 500).await.expect("a reply"), second, "{port}");
+        }
+    });
+}
+
+#[test]
+fn a_ping_leaves_when_its_connection_is_there() {
+    run(async {
+        let (pool, endpoint) = (pool(9), endpoint(1, &[SLOW]));
+        for (waited_ms, is_warm) in [(100, false), (0, true)] {
+            let told = std::cell::Cell::new(None);
+            let leaves = |_: &mut Request, now: Timestamp, warm: bool| told.set(Some((now, warm)));
+            let began = pool.clock.now();
+            let until = began.after(Duration::from_millis(500));
+            let status =
+                pool.exchange(&endpoint, &mut Request::plain(b"x"), until, leaves, |got| got.status).await;
+            assert_eq!(status.expect("a reply"), 204);
+            let (left, warm) = told.get().expect("it left");
+            assert_eq!((left.since(began).as_millis(), warm), (waited_ms, is_warm));
         }
     });
 }
