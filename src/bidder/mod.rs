@@ -8,6 +8,7 @@ mod decimal;
 mod document;
 pub mod pseudonym;
 pub mod reply;
+pub mod request;
 pub mod sign;
 
 use std::io::Write;
@@ -19,6 +20,7 @@ use crate::domain::{CampaignId, E164, Money, PingId, Tag, TagValue, Tags, Tail, 
 use crate::json::{Object, quote};
 use decimal::Decimal;
 use pseudonym::Pseudonyms;
+use request::Request;
 
 /// Version of the bid contract; the first key of every ping.
 pub const CONTRACT_VERSION: u32 = 1;
@@ -30,7 +32,7 @@ const REQUEST_ROOM: usize = 768;
 pub struct Ping<'a> {
     /// Its id, which the reply may echo.
     pub ping_id: PingId,
-    /// Milliseconds the buyer has: what is left when the ping is rendered, less 3 ms for the way.
+    /// Milliseconds the buyer has: what is left when the ping leaves, less 3 ms for the way. See [`Request::retime`].
     pub deadline_ms: u32,
     /// A test call: never billed, no live target dialled.
     pub test: bool,
@@ -122,7 +124,7 @@ impl Asking {
     /// webhook-timestamp: 1795165200
     /// webhook-signature: v1,g0hM9SsE…
     /// ```
-    pub fn request(&self, ping: &Ping<'_>, secret: Option<&[u8]>, now: Timestamp) -> Vec<u8> {
+    pub fn request(&self, ping: &Ping<'_>, secret: Option<&[u8]>, now: Timestamp) -> Request {
         let mut request = Vec::with_capacity(self.head.len() + REQUEST_ROOM);
         request.extend_from_slice(&self.head);
         // What depends on the body is written over once the body is there: nearly all have three digits of bytes.
@@ -146,7 +148,7 @@ impl Asking {
         }
         let bytes = request.len() - body;
         request.splice(length..length + 3, bytes.to_string().into_bytes());
-        request
+        Request::new(request, bytes, ping.ping_id, now)
     }
 
     /// Appends the JSON body of the ping, keys in the order of the bid contract, absent facts left out.

@@ -162,7 +162,8 @@ fn a_request_is_its_head_and_body_in_one() {
         let ping = Ping { vertical: &vertical, ..facts.ping() };
         for secret in [None, Some(b"secret".as_slice())] {
             let request = asking("token").request(&ping, secret, signed_at);
-            let request = String::from_utf8(request).expect("UTF-8");
+            assert_eq!(format!("{request:?}"), format!("Request({} bytes)", request.bytes().len()));
+            let request = String::from_utf8(request.bytes().to_vec()).expect("UTF-8");
             let (head, body) = request.split_once("\r\n\r\n").expect("an empty line");
             assert_eq!(body, rendered(&asking("token"), &ping));
             assert_eq!(body.len().to_string().len(), digits);
@@ -182,6 +183,34 @@ fn a_request_is_its_head_and_body_in_one() {
                     if secret.is_some() { signed.as_str() } else { "" }
                 )
             );
+        }
+    }
+}
+
+/// What leaves later says less, is as long, and is signed as it is.
+#[test]
+fn a_request_that_had_to_wait_tells_what_is_left_then() {
+    let signed_at = Timestamp::parse("2026-11-20T09:00:01Z").expect("a moment");
+    let facts = Facts::new(&[("case", text("collision"))]);
+    for secret in [None, Some(b"secret".as_slice())] {
+        let mut request = asking("token").request(&facts.ping(), secret, signed_at);
+        let made = request.clone();
+        for (left, said) in
+            [(487, "487"), (401, "401"), (97, " 97"), (100, "100"), (0, "  0"), (5_000, "999")]
+        {
+            request.retime(left, secret);
+            let text = String::from_utf8(request.bytes().to_vec()).expect("UTF-8");
+            let expected = String::from_utf8(made.bytes().to_vec()).expect("UTF-8");
+            let (head, body) = text.split_once("\r\n\r\n").expect("an empty line");
+            let (head_then, body_then) = expected.split_once("\r\n\r\n").expect("an empty line");
+            assert_eq!(body, body_then.replace(":487,", &format!(":{said},")));
+            assert_eq!(json(body)["deadline_ms"], left.min(999));
+            let id = facts.ping().ping_id.to_string();
+            let [then, now] = [body_then, body].map(|body| {
+                let signature = sign::sign(b"secret", &id, signed_at.seconds(), body.as_bytes());
+                String::from_utf8_lossy(&signature).into_owned()
+            });
+            assert_eq!(head, head_then.replace(&then, &now), "{left} ms");
         }
     }
 }
@@ -417,6 +446,7 @@ fn the_host_header_names_ports_only_where_needed() {
         let head = format!("POST /v2/bid?seat=7 HTTP/1.1\r\nhost: {header}\r\n");
         let facts = Facts::new(&[]);
         let request = asking.request(&facts.ping(), None, Timestamp::default());
-        assert!(request.starts_with(head.as_bytes()), "{row}: {}", String::from_utf8_lossy(&request));
+        let request = request.bytes();
+        assert!(request.starts_with(head.as_bytes()), "{row}: {}", String::from_utf8_lossy(request));
     }
 }

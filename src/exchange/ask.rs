@@ -13,13 +13,8 @@ use crate::bidder::Ping;
 use crate::domain::catalog::{Disclosure, Pricing};
 use crate::domain::plan::AuctionNode;
 use crate::domain::{Money, Reason, Target, TargetIx, Timestamp};
-use crate::ping::{Ask, Asked, Close};
+use crate::ping::{Ask, Asked, Close, LEAST_TIME, told_ms};
 use crate::runtime::Clock;
-
-/// The way of a ping to a buyer and back that no measurement of ours sees: taken off the deadline a buyer is told.
-const ON_THE_WAY: Duration = Duration::from_millis(3);
-/// With less than this left a ping is not worth sending.
-const LEAST_TIME: Duration = Duration::from_millis(10);
 
 /// The prices of one call's campaign that every offer is held against.
 #[derive(Clone, Copy, Debug)]
@@ -283,7 +278,7 @@ impl Worker {
         };
         let facts = Ping {
             ping_id: ping,
-            deadline_ms: closes.since(now).saturating_sub(ON_THE_WAY).as_millis() as u32,
+            deadline_ms: told_ms(closes.since(now)),
             test: ctx.request.test,
             campaign: &campaign.id,
             vertical: &campaign.vertical,

@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::LEAST_TIME;
 use super::endpoint::{Endpoint, NoAddress};
 use super::opening::Openings;
 use super::wire::{Failure, Reach, Wire};
+use crate::bidder::request::Request;
 use crate::domain::{Reason, Timestamp};
 use crate::runtime::Clock;
 use crate::telemetry::event;
@@ -144,7 +146,6 @@ impl Need {
 }
 
 /// A reply read to its end.
-#[derive(Debug)]
 pub(super) struct Received<'a> {
     pub(super) status: u16,
     /// In the connection's own buffer; may be overwritten.
@@ -163,17 +164,21 @@ impl Pool {
     }
 
     /// Sends a request and reads the reply to its end; `judge` says what it is worth. Not sent when no connection is up
-    /// before `until`. A connection that the peer closed while it lay idle is replaced once. `written` is told when, and
-    /// whether a connection was waiting.
+    /// `LEAST_TIME` before `until`. A connection that the peer closed while it lay idle, with a 408 or without a word, is replaced once. `leaves` is told when
+    /// the request does and whether a connection was waiting, and may change what it says.
     pub(super) async fn exchange<T>(
         &self,
         endpoint: &Arc<Endpoint>,
-        request: &[u8],
+        request: &mut Request,
         until: Timestamp,
-        written: impl Fn(Timestamp, bool),
+        leaves: impl Fn(&mut Request, Timestamp, bool),
         judge: impl FnOnce(Received<'_>) -> T,
     ) -> Result<T, Failure> {
         let mut now = self.clock.now();
+        if now >= until {
+            // Nobody was too slow to connect or to answer: a late worker of ours came to it only now.
+            return Err(Failure::ours(Reason::NoTime, "its turn came after the deadline"));
+        }
         let (in_use, mut waiting) = self.use_one(endpoint, now);
         loop {
             let is_reused = waiting.is_some();
@@ -183,21 +188,28 @@ impl Pool {
                     // Boxed: nearly every ping is a question on a connection that waits, and should be no larger.
                     let opened = Box::pin(self.open(endpoint, Opened::InAuction)).await?;
                     now = self.clock.now();
+                    if until.since(now) < LEAST_TIME {
+                        in_use.give_back(opened, now);
+                        return Err(Failure::noted(
+                            Reason::Connect,
+                            "not connected in time for the deadline",
+                        ));
+                    }
                     opened
                 }
             };
-            if now >= until {
-                in_use.give_back(connection, now);
-                return Err(Failure::noted(Reason::Connect, "not connected before the deadline"));
-            }
-            written(now, is_reused);
-            let whole = match connection.wire.ask(request).await {
-                Ok(whole) => whole,
-                // Closed before it could read anything: the one case in which a ping is sent again.
-                // After the deadline it would only cost a connection that others need.
-                Err(broken) if is_reused && broken.is_unanswered && self.clock.now() < until => continue,
-                Err(broken) => return Err(broken.failure),
+            leaves(request, now, is_reused);
+            let asked = connection.wire.ask(request.bytes()).await;
+            let is_unread = match &asked {
+                Ok(whole) => whole.says_unread(),
+                Err(broken) => broken.is_unanswered,
             };
+            // Closed before it could read anything: the one case in which a ping is sent again.
+            // After the deadline it would only cost a connection that others need.
+            if is_reused && is_unread && self.clock.now() < until {
+                continue;
+            }
+            let whole = asked.map_err(|broken| broken.failure)?;
             let read = self.clock.now();
             let body = connection.wire.body(&whole);
             let judged = judge(Received { status: whole.status, body, written: now, read });
@@ -227,24 +239,26 @@ impl Pool {
         // Whoever said something meanwhile said it to nobody, and whoever left is gone.
         let waiting = std::iter::from_fn(|| shelf.idle.pop_back())
             .map(|idle| idle.connection)
-            .find_map(|mut connection| connection.wire.is_quiet().then_some(connection));
+            .find_map(|mut connection| connection.wire.owes_nothing().then_some(connection));
         (InUse { pool: self, serial: endpoint.serial, is_over: false }, waiting)
     }
 
     async fn open(&self, endpoint: &Arc<Endpoint>, when: Opened) -> Result<Connection, Failure> {
-        let opening = self.openings.begin(when == Opened::InAuction, self.clock.now())?;
-        let counted = self.count_one(when)?;
+        // First, since all else is taken from others.
         let address = endpoint.address(self.clock.now()).map_err(|why| match why {
             NoAddress::Unknown => Failure::noted(Reason::Dns, "the name does not resolve"),
             NoAddress::Refused => Failure::noted(Reason::Dns, "the address is closed to pings"),
         })?;
+        let opening = self.openings.begin(endpoint.serial, when == Opened::InAuction, self.clock.now())?;
+        let counted = self.count_one(when)?;
+        let attempt = endpoint.attempt();
         let connecting = Wire::connect(&self.reach, endpoint, address);
         let wire = match tokio::time::timeout(self.limits.connect, connecting).await {
             Ok(connected) => connected,
             Err(_) => Err(Failure::noted(Reason::Connect, "no connection in time")),
         };
         drop(opening);
-        endpoint.connected(wire.is_ok());
+        attempt.end(wire.is_ok());
         let wire = wire?;
         event::connection_opened(&endpoint.buyer, when.as_str());
         Ok(Connection { wire, _counted: counted })
@@ -255,23 +269,19 @@ impl Pool {
     fn count_one(&self, when: Opened) -> Result<Counted, Failure> {
         let most = self.limits.connections;
         let room = |open: usize| (open < most).then_some(open + 1);
-        for _ in 0..2 {
-            if self.open.try_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok() {
-                return Ok(Counted(Arc::clone(&self.open)));
-            }
-            if when == Opened::InAuction {
-                self.close_the_longest_idle();
-            }
+        let count = || self.open.try_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok();
+        if count() || when == Opened::InAuction && self.close_the_longest_idle() && count() {
+            return Ok(Counted(Arc::clone(&self.open)));
         }
         Err(Failure::ours(Reason::Connect, "as many connections as pings may have"))
     }
 
-    fn close_the_longest_idle(&self) {
+    /// Whether there was one.
+    fn close_the_longest_idle(&self) -> bool {
         let mut shelves = self.lock();
         let oldest = shelves.values_mut().filter(|shelf| !shelf.idle.is_empty());
-        if let Some(shelf) = oldest.min_by_key(|shelf| shelf.idle.front().map(|idle| idle.since)) {
-            shelf.idle.pop_front();
-        }
+        let oldest = oldest.min_by_key(|shelf| shelf.idle.front().map(|idle| idle.since));
+        oldest.is_some_and(|shelf| shelf.idle.pop_front().is_some())
     }
 
     /// Closes what lay idle too long and opens what will be needed. Call it once a second.
@@ -341,26 +351,4 @@ impl Drop for InUse<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_need_is_the_p99_of_a_minute_and_a_third_more() {
-        let second = |s: i64| Timestamp::from_micros(s * 1_000_000);
-        let mut need = Need { seconds: VecDeque::new() };
-        assert_eq!(need.connections(second(0)), 0, "never used");
-        need.note(1, second(0));
-        assert_eq!(need.connections(second(0)), 2, "1 and 30 %, rounded up");
-        for n in 0..1_000 {
-            need.note(if n < 980 { 3 } else { 10 }, second(1));
-        }
-        assert_eq!(need.connections(second(2)), 13, "2 % of the pings saw 10 at once");
-        for n in 0..100_000 {
-            need.note(if n == 0 { 10 } else { 3 }, second(5));
-        }
-        assert_eq!(need.connections(second(59)), 4, "10 at once is below the 99th percentile now");
-        assert_eq!(need.connections(second(90)), 0, "nothing asked for a minute");
-        need.note(5_000, second(91));
-        assert_eq!(need.connections(second(91)), (CONCURRENT_MAX * 13).div_ceil(10), "bounded");
-    }
-}
+mod tests;

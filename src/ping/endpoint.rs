@@ -100,6 +100,27 @@ pub(super) enum NoAddress {
     Refused,
 }
 
+/// An attempt to connect. Dropped before it came out, it failed: whoever waited for it gave up, and at an address that
+/// does not answer every ping may give up before the time to connect is over.
+#[derive(Debug)]
+pub(super) struct Attempt<'a> {
+    endpoint: &'a Endpoint,
+    went_well: bool,
+}
+
+impl Attempt<'_> {
+    /// It came out so.
+    pub(super) fn end(mut self, well: bool) {
+        self.went_well = well;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        self.endpoint.connected(self.went_well);
+    }
+}
+
 impl Endpoint {
     /// The address to connect to now; the next call gives the next one.
     pub(super) fn address(&self, now: Timestamp) -> Result<SocketAddr, NoAddress> {
@@ -111,11 +132,16 @@ impl Endpoint {
     }
 
     /// An attempt to connect came out so. After a failure the next one goes to the next address.
-    pub(super) fn connected(&self, well: bool) {
+    fn connected(&self, well: bool) {
         self.refusing.store(!well, Ordering::Relaxed);
         if !well {
             self.next.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// An attempt to connect begins.
+    pub(super) fn attempt(&self) -> Attempt<'_> {
+        Attempt { endpoint: self, went_well: false }
     }
 
     /// Whether the last attempt to connect failed.
@@ -126,6 +152,27 @@ impl Endpoint {
     /// What its connections are checked against; `None` without TLS.
     pub(super) fn trust(&self) -> Option<&Trust> {
         self.trust.as_ref()
+    }
+
+    /// One with these addresses and no TLS.
+    #[cfg(test)]
+    pub(super) fn at(serial: usize, addresses: &[SocketAddr]) -> Arc<Endpoint> {
+        let good_until = Timestamp::from_micros(i64::MAX / 2);
+        Arc::new(Endpoint {
+            serial,
+            buyer: BuyerId::parse("acme").expect("an id"),
+            host: "bids.example.com".to_owned(),
+            port: 80,
+            trust: None,
+            addresses: ArcSwap::from_pointee(Addresses {
+                usable: addresses.to_vec(),
+                good_until,
+                refused: false,
+            }),
+            next: AtomicUsize::new(0),
+            refusing: AtomicBool::new(false),
+            unresolved: AtomicBool::new(false),
+        })
     }
 
     fn literal(&self) -> Option<IpAddr> {

@@ -40,7 +40,7 @@ pub struct Health {
 }
 
 impl Health {
-    fn new(buyer: BuyerId, target: TargetId) -> Health {
+    pub(super) fn new(buyer: BuyerId, target: TargetId) -> Health {
         Health {
             buyer,
             target,

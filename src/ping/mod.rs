@@ -25,6 +25,7 @@ use futures_util::stream::FuturesUnordered;
 
 use crate::auction::bid::Reply;
 use crate::auction::{Auction, Progress};
+use crate::bidder::request::Request;
 use crate::domain::{PingId, TargetIx, Timestamp};
 use crate::runtime::Clock;
 use crate::runtime::pulse::Pulse;
@@ -34,6 +35,16 @@ use endpoint::Endpoint;
 use health::Health;
 pub use outstanding::{Late, Outstanding};
 use round::Round;
+
+/// The way of a ping to a buyer and back that no measurement of ours sees: taken off the deadline a buyer is told.
+const ON_THE_WAY: Duration = Duration::from_millis(3);
+/// With less than this left a ping is not worth sending.
+pub const LEAST_TIME: Duration = Duration::from_millis(10);
+
+/// What a buyer is told that it has, where so much is left.
+pub const fn told_ms(left: Duration) -> u32 {
+    left.saturating_sub(ON_THE_WAY).as_millis() as u32
+}
 
 /// One question, ready to be sent.
 #[derive(Debug)]
@@ -48,8 +59,8 @@ pub struct Ask {
     pub endpoint: Arc<Endpoint>,
     /// Where it is booked whether a reply came in time.
     pub health: Arc<Health>,
-    /// What it says: the request as it goes on the wire, head and body.
-    pub request: Vec<u8>,
+    /// What it says.
+    pub request: Request,
 }
 
 /// What came back for one question.
@@ -145,6 +156,13 @@ impl Asked {
     /// Hands each reply to the auction until it is settled or its deadline has come. To be called again when the winner
     /// could not be held.
     pub async fn gather(&mut self, auction: &mut Auction) -> Close {
+        // Tokio lets a task use its sockets 128 times in a turn and then tells it that nothing is there, which for more
+        // pings than that means: sent a turn later, and not read before the deadline though it came. What a turn may cost
+        // is bounded without that: by the number of pings, and by what one reply may have.
+        tokio::task::coop::unconstrained(self.collect(auction)).await
+    }
+
+    async fn collect(&mut self, auction: &mut Auction) -> Close {
         let clock = self.pinger.clock.clone();
         let closes = self.round.closes;
         let mut deadline = pin!(clock.sleep_until(closes));
@@ -202,3 +220,6 @@ impl std::fmt::Debug for Asked {
         write!(f, "Asked({})", self.pings.len())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,11 @@
-//! How many connections to bid endpoints one worker opens: so many at once and so many a second, apart from auctions.
+//! How many connections to bid endpoints one worker opens: so many at once, so many to each, so many a second.
 //!
 //! A connection costs the CPU time of ten pings, one with TLS that of several auctions. Where pings are late their
 //! connections are wanted anew, and a worker that opens them all has no time left for pings: that is how exchanges
 //! collapse. Which connection is opened when is in `client`.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use crate::telemetry::event;
 
 /// Connections that one worker may be opening at once.
 const AT_ONCE_MAX: usize = 256;
+/// Of these, to one endpoint: one that lets us wait keeps no other out.
+const OF_ONE_MAX: usize = AT_ONCE_MAX / 4;
 /// Connections that one worker may open in a second: some 7 % of its time, ten times that with TLS.
 const EACH_SECOND_MAX: u32 = 1_000;
 /// Connections that it may open in a row, after a start say.
@@ -23,9 +26,15 @@ const FOR_AUCTIONS: u32 = 2;
 
 /// One worker's allowance.
 #[derive(Debug, Default)]
-pub(super) struct Openings {
-    now: Arc<AtomicUsize>,
-    bucket: Mutex<Option<Bucket>>,
+pub(super) struct Openings(Arc<Mutex<Open>>);
+
+/// What is being opened, and what may be.
+#[derive(Debug, Default)]
+struct Open {
+    now: usize,
+    /// By serial, where any is: no more entries than connections being opened.
+    by_endpoint: BTreeMap<usize, usize>,
+    bucket: Option<Bucket>,
 }
 
 /// What may be opened in a row still: it fills with time.
@@ -49,36 +58,50 @@ impl Bucket {
 
 /// A connection that is being opened, until dropped.
 #[derive(Debug)]
-pub(super) struct Permit(Arc<AtomicUsize>);
+pub(super) struct Permit {
+    open: Arc<Mutex<Open>>,
+    endpoint: usize,
+}
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.now = open.now.saturating_sub(1);
+        if let Entry::Occupied(mut of_one) = open.by_endpoint.entry(self.endpoint) {
+            *of_one.get_mut() -= 1;
+            if *of_one.get() == 0 {
+                of_one.remove();
+            }
+        }
     }
 }
 
 impl Openings {
-    /// One more, if there may be one now. What is opened ahead of need leaves half of the allowance to pings that wait.
-    pub(super) fn begin(&self, waited_for: bool, now: Timestamp) -> Result<Permit, Failure> {
-        self.permit(waited_for, now).ok_or_else(|| {
+    /// One more to the endpoint with this serial, if there may be one now. What is opened ahead of need leaves half of the
+    /// allowance to pings that wait.
+    pub(super) fn begin(&self, endpoint: usize, waited_for: bool, now: Timestamp) -> Result<Permit, Failure> {
+        self.permit(endpoint, waited_for, now).ok_or_else(|| {
             event::connection_not_opened();
             Failure::ours(Reason::Connect, "too many connections are being opened")
         })
     }
 
-    fn permit(&self, waited_for: bool, now: Timestamp) -> Option<Permit> {
+    fn permit(&self, endpoint: usize, waited_for: bool, now: Timestamp) -> Option<Permit> {
         let (most, left_over) = match waited_for {
             true => (AT_ONCE_MAX, 0),
             false => (AT_ONCE_MAX / FOR_AUCTIONS as usize, FULL / u64::from(FOR_AUCTIONS)),
         };
-        let room = |now: usize| (now < most).then_some(now + 1);
-        self.now.try_update(Ordering::Relaxed, Ordering::Relaxed, room).ok()?;
-        let permit = Permit(Arc::clone(&self.now));
-        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        let bucket = bucket.get_or_insert(Bucket { left: FULL, at: now });
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_one = open.by_endpoint.get(&endpoint).copied().unwrap_or(0);
+        if open.now >= most || of_one >= OF_ONE_MAX {
+            return None;
+        }
+        let bucket = open.bucket.get_or_insert(Bucket { left: FULL, at: now });
         bucket.fill(now);
         bucket.left = bucket.left.checked_sub(ONE).filter(|left| *left >= left_over)?;
-        Some(permit)
+        open.now += 1;
+        open.by_endpoint.insert(endpoint, of_one + 1);
+        Some(Permit { open: Arc::clone(&self.0), endpoint })
     }
 }
 
@@ -93,14 +116,34 @@ mod tests {
     #[test]
     fn so_many_at_once_and_half_of_them_ahead() {
         let openings = Openings::default();
-        let mut ahead: Vec<Permit> = std::iter::from_fn(|| openings.permit(false, at(0))).collect();
+        // As many endpoints as there are connections.
+        let each = |waited: bool| move |n: usize| (n, waited);
+        let open = |(n, waited)| openings.permit(n, waited, at(0));
+        let mut ahead: Vec<Permit> = (0..).map(each(false)).map_while(open).collect();
         assert_eq!(ahead.len(), 128);
-        let waited: Vec<Permit> = std::iter::from_fn(|| openings.permit(true, at(0))).collect();
+        let waited: Vec<Permit> = (0..).map(each(true)).map_while(open).collect();
         assert_eq!(waited.len(), 128);
         ahead.pop();
-        assert!(openings.permit(false, at(0)).is_none(), "more than half is taken");
-        let one = openings.permit(true, at(0));
-        assert!(one.is_some() && openings.permit(true, at(0)).is_none(), "one place was given back");
+        assert!(openings.permit(0, false, at(0)).is_none(), "more than half is taken");
+        let one = openings.permit(0, true, at(0));
+        assert!(one.is_some() && openings.permit(0, true, at(0)).is_none(), "one place was given back");
+    }
+
+    #[test]
+    fn an_endpoint_that_lets_us_wait_keeps_no_other_out() {
+        let openings = Openings::default();
+        let all_of =
+            |n: usize| -> Vec<Permit> { (0..).map_while(|_| openings.permit(n, true, at(0))).collect() };
+        let mut hang = all_of(7);
+        assert_eq!(hang.len(), OF_ONE_MAX);
+        assert!(openings.permit(7, false, at(0)).is_none(), "nor ahead of need");
+        assert_eq!(all_of(8).len(), OF_ONE_MAX, "as many to another");
+        hang.pop();
+        let one = openings.permit(7, true, at(0));
+        assert!(one.is_some() && openings.permit(7, true, at(0)).is_none(), "one place was given back");
+        drop((hang, one));
+        let open = openings.0.lock().expect("no panic");
+        assert!(open.now == 0 && open.by_endpoint.is_empty(), "{open:?}");
     }
 
     #[test]
@@ -124,9 +167,10 @@ mod tests {
         {
             let words: Vec<&str> = row.split_whitespace().collect();
             let now = at(words[1].parse().expect("milliseconds"));
-            let opened = std::iter::from_fn(|| openings.permit(words[0] == "waited", now).map(drop)).count();
+            let opened =
+                std::iter::from_fn(|| openings.permit(0, words[0] == "waited", now).map(drop)).count();
             assert_eq!(opened.to_string(), words[2], "{row}");
         }
-        assert!(openings.begin(true, at(8_000)).is_err_and(|failure| failure.is_ours));
+        assert!(openings.begin(0, true, at(8_000)).is_err_and(|failure| failure.is_ours));
     }
 }

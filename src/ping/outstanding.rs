@@ -61,7 +61,7 @@ impl Late {
         }
         match failure {
             _ if is_complete => NoBid { reason: Reason::Late, amount, note: None },
-            Some((reason @ (Reason::Connect | Reason::Tls | Reason::Dns), note)) => {
+            Some((reason @ (Reason::Connect | Reason::Tls | Reason::Dns | Reason::NoTime), note)) => {
                 NoBid { reason, amount: None, note }
             }
             failure => {
@@ -209,6 +209,7 @@ mod tests {
             disconnected never    needed      timeout (disconnected)
             connect      never    needed      connect
             tls          never    needed      tls
+            no_time      never    needed      no_time
             bid          in_time  needed      not_needed 20.00
             malformed    in_time  needed      not_needed (malformed)
             bid          in_time  not_needed  not_needed 20.00

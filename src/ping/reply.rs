@@ -45,8 +45,15 @@ pub(super) struct Whole {
     pub(super) is_kept: bool,
 }
 
-/// The replies of one connection, one at a time, read into one buffer.
-#[derive(Debug)]
+impl Whole {
+    /// Whether it only tells that the connection is closed for want of a request (408, RFC 9110 15.5.9), as servers do
+    /// when one lay idle for long. A request on its way meanwhile was not read, and may be repeated on another.
+    pub(super) fn says_unread(&self) -> bool {
+        self.status == 408 && !self.is_kept
+    }
+}
+
+/// The replies of one connection, one at a time, read into one buffer. What buyers say may name a caller.
 pub(super) struct Incoming {
     /// Initialised throughout; what was read and is still of use stands up to `filled`.
     buffer: Vec<u8>,
@@ -262,6 +269,12 @@ impl Incoming {
                 (body.from, body.to, body.at) = (0, decoded, decoded);
             }
         }
+    }
+}
+
+impl std::fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Incoming({} bytes, {:?})", self.filled, self.state)
     }
 }
 

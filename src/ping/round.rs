@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use super::client::{Pool, Received};
 use super::health::{Health, may_be_ours};
 use super::wire::Failure;
-use super::{Answered, Ask};
+use super::{Answered, Ask, told_ms};
 use crate::auction::bid::Reply;
 use crate::bidder::reply::{Terms, read};
+use crate::bidder::request::Request;
 use crate::domain::{PingId, Reason, TargetIx, Timestamp};
 use crate::runtime::Clock;
 use crate::runtime::pulse::Pulse;
@@ -57,14 +58,19 @@ impl Round {
     }
 
     /// One ping, the one at this place. Owns all it needs: it may outlive its auction.
-    pub(super) async fn ask(self: Arc<Self>, at: usize, ask: Ask) -> Answered {
+    pub(super) async fn ask(self: Arc<Self>, at: usize, mut ask: Ask) -> Answered {
         let watch = Watch::begin(&self, at);
         let judge = |received: Received<'_>| {
             let (written, read) = (received.written, received.read);
             (written, read, self.judge(ask.target, ask.ping, received))
         };
-        let wrote = |now: Timestamp, warm: bool| self.wrote(now, warm);
-        let exchanged = self.pool.exchange(&ask.endpoint, &ask.request, self.closes, wrote, judge).await;
+        let leaves = |request: &mut Request, now: Timestamp, warm: bool| {
+            self.wrote(now, warm);
+            if !warm {
+                self.retime(ask.target, request, now);
+            }
+        };
+        let exchanged = self.pool.exchange(&ask.endpoint, &mut ask.request, self.closes, leaves, judge).await;
         match exchanged {
             Ok((written, read, reply)) => {
                 let latency = read.since(written);
@@ -95,6 +101,13 @@ impl Round {
             is_ours: &|number| self.snapshot.is_ours(number),
         };
         read(&terms, received.status, received.body, received.read)
+    }
+
+    /// Opening its connection took of the time that the buyer would have been told it has.
+    fn retime(&self, target: TargetIx, request: &mut Request, now: Timestamp) {
+        let endpoint = self.snapshot.catalog.target(target).endpoint();
+        let secret = endpoint.and_then(|endpoint| endpoint.secret.as_ref()).map(|secret| secret.0.as_slice());
+        request.retime(told_ms(self.closes.since(now)), secret);
     }
 
     fn wrote(&self, at: Timestamp, warm: bool) {

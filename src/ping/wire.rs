@@ -10,6 +10,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -164,14 +166,21 @@ impl Wire {
         self.incoming.begin();
     }
 
-    /// Whether nothing came since the last reply, the end of the connection included. What a socket has for us was told
-    /// by the runtime before, so that this asks the system only if there is something.
+    /// Whether nothing came since the last reply, the end of the connection included, as far as the runtime has told: it
+    /// asks the system only if there is something. Enough to close early what is of no use; to use it, ask `owes_nothing`.
     pub(super) fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
         let mut into = ReadBuf::new(&mut byte);
         let look =
             poll_fn(|cx| Poll::Ready(Pin::new(&mut self.transport).poll_read(cx, &mut into).is_pending()));
         at_once(look) == Poll::Ready(true)
+    }
+
+    /// Whether nothing came since the last reply, by what the system has for us now: the runtime learns of it only between
+    /// two turns, and what it has not told of yet would be read as the reply to the next ping. What is still on its way
+    /// nobody can see.
+    pub(super) fn owes_nothing(&mut self) -> bool {
+        self.is_quiet() && self.transport.is_drained()
     }
 }
 
@@ -196,6 +205,19 @@ enum Transport {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
     Memory(DuplexStream),
+}
+
+impl Transport {
+    /// Whether the system holds no byte for us, nor the end of the connection.
+    fn is_drained(&self) -> bool {
+        let tcp = match self {
+            Transport::Tcp(stream) => stream,
+            Transport::Tls(stream) => stream.get_ref().0,
+            // A pipe tells at once.
+            Transport::Memory(_) => return true,
+        };
+        recv(tcp, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT) == Err(Errno::AGAIN)
+    }
 }
 
 impl AsyncRead for Transport {
@@ -236,6 +258,14 @@ impl AsyncWrite for Transport {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::Barrier;
+    use std::time::{Duration, Instant};
+
+    use rustls::pki_types::{PrivateKeyDer, ServerName};
+    use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+
     use super::*;
 
     const NO_BID: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
@@ -294,6 +324,113 @@ mod tests {
             drop(far);
             assert!(!wire.is_quiet(), "closed");
         });
+    }
+
+    /// What a server does once its reply is read, while the client's runtime has no turn to hear of it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Then {
+        Nothing,
+        Says(&'static [u8]),
+        Closes,
+    }
+
+    /// Answers one request on this stream, then does as it is told and keeps what it has until the client is done.
+    fn answer_once(mut stream: impl Read + Write, then: Then, turn: &Barrier) {
+        stream.read_exact(&mut [0]).expect("the request");
+        stream.write_all(NO_BID).expect("written");
+        stream.flush().expect("flushed");
+        turn.wait();
+        let stream = match then {
+            Then::Nothing => Some(stream),
+            Then::Says(bytes) => {
+                stream.write_all(bytes).expect("written");
+                stream.flush().expect("flushed");
+                Some(stream)
+            }
+            Then::Closes => {
+                drop(stream);
+                None
+            }
+        };
+        turn.wait();
+        turn.wait();
+        drop(stream);
+    }
+
+    fn server_config() -> (ServerConfig, ClientConfig) {
+        let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+        let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).expect("a key");
+        let mut roots = RootCertStore::empty();
+        roots.add(own.cert.der().clone()).expect("a certificate");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.der().clone()], key)
+            .expect("a server");
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        (server, client)
+    }
+
+    /// What `owes_nothing` says after a reply and what the server does then, with no turn of the runtime in between.
+    fn judged_after(is_tls: bool, then: Then) -> bool {
+        let (server, client) = server_config();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let turn = Barrier::new(2);
+        let mut owes_nothing = None;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (stream, _) = listener.accept().expect("a connection");
+                if is_tls {
+                    let tls = ServerConnection::new(Arc::new(server)).expect("a server");
+                    answer_once(StreamOwned::new(tls, stream), then, &turn);
+                } else {
+                    answer_once(stream, then, &turn);
+                }
+            });
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(async {
+                let tcp = TcpStream::connect(address).await.expect("a connection");
+                let transport = if is_tls {
+                    let name = ServerName::try_from("127.0.0.1").expect("a name");
+                    let tls = TlsConnector::from(Arc::new(client)).connect(name, tcp).await;
+                    Transport::Tls(Box::new(tls.expect("TLS")))
+                } else {
+                    Transport::Tcp(tcp)
+                };
+                let mut wire = Wire { transport, incoming: Incoming::new() };
+                assert!(wire.ask(b"x").await.expect("a reply").is_kept);
+                assert!(wire.owes_nothing(), "it said what it had to");
+                turn.wait();
+                turn.wait();
+                // The system may take its time, too, from one end to the other.
+                let until = Instant::now() + Duration::from_secs(20);
+                while then != Then::Nothing && wire.transport.is_drained() && Instant::now() < until {
+                    std::thread::yield_now();
+                }
+                owes_nothing = Some(wire.owes_nothing());
+                turn.wait();
+            });
+        });
+        owes_nothing.expect("judged")
+    }
+
+    /// A reply nobody asked for would be the next ping's, and with it the bid of one call another's.
+    #[test]
+    fn what_the_system_has_is_noticed_before_the_runtime_tells_of_it() {
+        for is_tls in [false, true] {
+            for (then, expected) in
+                [(Then::Nothing, true), (Then::Says(NO_BID), false), (Then::Closes, false)]
+            {
+                assert_eq!(judged_after(is_tls, then), expected, "TLS {is_tls}, {then:?}");
+            }
+        }
     }
 
     #[test]

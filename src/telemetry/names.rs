@@ -67,7 +67,7 @@ metrics_table! {
     OUTCOMES "outcry_outcomes_total" Counter ["buyer", "reason"] &[], "How each target of each decision ended, by buyer.";
     PING_SECONDS "outcry_ping_duration_seconds" Histogram ["buyer"] DECISION, "Ping written to reply read, late ones included.";
     CONNECTIONS_OPENED "outcry_ping_connections_opened_total" Counter ["buyer", "when"] &[], "Connections to bid endpoints opened: ahead of need, or in an auction.";
-    CONNECTIONS_NOT_OPENED "outcry_ping_connections_not_opened_total" Counter [] &[], "Connections to bid endpoints that were wanted while a worker was opening as many as it may, or had opened too many lately.";
+    CONNECTIONS_NOT_OPENED "outcry_ping_connections_not_opened_total" Counter [] &[], "Connections to bid endpoints that were wanted while a worker was opening as many as it may, in all or to one endpoint, or had opened too many lately.";
     CONNECTIONS "outcry_ping_connections" Gauge [] &[], "Connections to bid endpoints open now.";
     LINGERING "outcry_ping_lingering" Gauge [] &[], "Pings whose late reply is still waited for.";
     LINGER_OVERFLOW "outcry_ping_linger_overflow_total" Counter [] &[], "Outstanding pings closed at once because the linger set was full.";

@@ -326,3 +326,15 @@ fn every_limit_is_where_it_says() {
         assert!(incoming.buffer.len() <= BUFFER_KEPT, "{name}: {} bytes kept", incoming.buffer.len());
     }
 }
+
+#[test]
+fn what_a_buyer_said_is_in_no_debug_output() {
+    let mut incoming = Incoming::new();
+    let said = b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n+15125550123";
+    incoming.room().expect("room")[..said.len()].copy_from_slice(said);
+    assert!(incoming.more(said.len()).expect("no fault").is_none());
+    let shown = format!("{incoming:?}");
+    assert!(shown.starts_with("Incoming(52 bytes, ") && shown.len() < 300, "{shown}");
+    incoming.begin();
+    assert_eq!(format!("{incoming:?}"), "Incoming(0 bytes, Head(0))");
+}

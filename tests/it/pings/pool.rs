@@ -74,8 +74,12 @@ fn a_buyer_that_closes_idle_connections_loses_no_bid() {
         b"HTTP/1.1 200 OK\r\nContent-Length: 43\r\n\r\n{\"ping_id\":\"$PING_ID\",\"bid\":\"20.00\"}".to_vec();
     let reply = String::from_utf8(reply).unwrap().replace("43", "$LEN").into_bytes();
     let say = || Act::Say(reply.clone());
+    let timeout = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec();
+    let timeout = || Act::Send(timeout.clone());
     let table = [
         ("closes at once", vec![say(), Act::Close]),
+        ("says 408 and closes", vec![say(), Act::Wait { ms: 1 }, timeout(), Act::Close]),
+        ("says 408 as the next ping comes", vec![say(), Act::AwaitNextRequest, timeout(), Act::Close]),
         ("resets at once", vec![say(), Act::Wait { ms: 1 }, Act::Reset]),
         ("closes as the next ping comes", vec![say(), Act::AwaitNextRequest, Act::Close]),
         ("resets as the next ping comes", vec![say(), Act::AwaitNextRequest, Act::Reset]),

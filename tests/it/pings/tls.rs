@@ -63,6 +63,8 @@ struct TlsBidder {
 struct Seen {
     connections: AtomicU32,
     pings: AtomicU32,
+    /// What the last ping said is left.
+    told_ms: AtomicU32,
     /// Connections that ended as TLS wants it, and not with a cut.
     goodbyes: AtomicU32,
     stop: AtomicBool,
@@ -70,6 +72,11 @@ struct Seen {
 
 impl TlsBidder {
     fn start(config: Arc<ServerConfig>) -> TlsBidder {
+        TlsBidder::start_slow(config, Duration::ZERO)
+    }
+
+    /// Lets everybody wait so long for the handshake.
+    fn start_slow(config: Arc<ServerConfig>, slow: Duration) -> TlsBidder {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = listener.local_addr().unwrap();
         let seen = Arc::new(Seen::default());
@@ -82,7 +89,10 @@ impl TlsBidder {
                 shared.connections.fetch_add(1, Ordering::SeqCst);
                 let (config, shared) = (Arc::clone(&config), Arc::clone(&shared));
                 // Ends when the exchange closes the connection, at the latest with its process.
-                std::thread::spawn(move || serve(stream, config, &shared));
+                std::thread::spawn(move || {
+                    std::thread::sleep(slow);
+                    serve(stream, config, &shared)
+                });
             }
         });
         TlsBidder { at, seen, thread: Some(thread) }
@@ -128,8 +138,9 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, seen: &Seen) -> Option<()
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body).ok()?;
-        seen.pings.fetch_add(1, Ordering::SeqCst);
         let ping: Value = serde_json::from_slice(&body).ok()?;
+        seen.told_ms.store(ping["deadline_ms"].as_u64()?.try_into().ok()?, Ordering::SeqCst);
+        seen.pings.fetch_add(1, Ordering::SeqCst);
         let reply = json!({"ping_id": ping["ping_id"], "bid": "30.00"}).to_string();
         let reply = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{reply}", reply.len());
         reader.get_mut().write_all(reply.as_bytes()).ok()?;
@@ -168,6 +179,21 @@ fn a_bid_over_tls_wins_and_the_connection_is_kept() {
     eventually("what lay idle too long is closed with a goodbye", || {
         (bidder.seen.goodbyes.load(Ordering::SeqCst) > 0).then_some(())
     });
+    exchange.finish();
+}
+
+/// The time it took to connect is gone for the buyer, too.
+#[test]
+fn a_ping_that_waited_for_its_connection_tells_what_is_left() {
+    let folder = Folder::new();
+    let own = Authority::new(&folder, "own");
+    let bidder = TlsBidder::start_slow(own.server("127.0.0.1", false), Duration::from_millis(300));
+    let exchange = Exchange::start_as(&market(&bidder.url(), &trusting(&own)), &one_worker());
+    let answer = call(&exchange);
+    eventually("the ping came", || (bidder.pings() == 1).then_some(()));
+    let told = bidder.seen.told_ms.load(Ordering::SeqCst);
+    assert!(told <= 800 - 300 - 3, "{told} ms are not left");
+    hang_up(&exchange, &answer);
     exchange.finish();
 }
 

@@ -1,0 +1,179 @@
+//! Connections in a world of pipes, under tokio's paused clock: a port says what becomes of who connects to it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+use super::*;
+use crate::auction::bid::Reply;
+
+/// Nobody answers there, and nobody refuses.
+const HANGS: u16 = 1;
+/// Takes every connection, and answers each request with a 204.
+const ANSWERS: u16 = 2;
+
+/// As that, but takes 100 ms to connect.
+const SLOW: u16 = 3;
+
+/// Answers once, and the next request on the connection only with a 408, whether it closes then or not.
+const TIMES_OUT: u16 = 4;
+const TIMES_OUT_AND_STAYS: u16 = 5;
+
+const NO_BID: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
+
+fn endpoint(serial: usize, ports: &[u16]) -> Arc<Endpoint> {
+    let addresses: Vec<SocketAddr> = ports.iter().map(|port| (Ipv4Addr::LOCALHOST, *port).into()).collect();
+    Endpoint::at(serial, &addresses)
+}
+
+async fn serve(port: u16, mut stream: DuplexStream) {
+    let mut request = [0; 64];
+    let mut replies = match port {
+        TIMES_OUT => {
+            vec![b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".as_slice()]
+        }
+        TIMES_OUT_AND_STAYS => vec![b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n".as_slice()],
+        _ => Vec::new(),
+    };
+    replies.insert(0, NO_BID);
+    for n in 0.. {
+        if !stream.read(&mut request).await.is_ok_and(|bytes| bytes > 0) {
+            return;
+        }
+        stream.write_all(replies.get(n).copied().unwrap_or(NO_BID)).await.expect("written");
+    }
+}
+
+fn pool(connections: usize) -> Pool {
+    let reach = Reach::Memory(Arc::new(|address| {
+        Box::pin(async move {
+            if address.port() == HANGS {
+                std::future::pending::<()>().await;
+            }
+            if address.port() == SLOW {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            let (near, far) = tokio::io::duplex(1_024);
+            tokio::spawn(serve(address.port(), far));
+            Ok(near)
+        })
+    }));
+    let second = Duration::from_secs(1);
+    let limits = Limits { connections, idle: 60 * second, connect: second };
+    Pool::new(limits, Arc::new(AtomicUsize::new(0)), reach, Clock::system())
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime").block_on(test);
+}
+
+/// Asks with so many milliseconds to the deadline; the status of the reply.
+async fn ask(pool: &Pool, endpoint: &Arc<Endpoint>, ms: u64) -> Result<u16, Failure> {
+    let until = pool.clock.now().after(Duration::from_millis(ms));
+    pool.exchange(endpoint, &mut Request::plain(b"x"), until, |_, _, _| {}, |received| received.status).await
+}
+
+#[test]
+fn the_need_is_the_p99_of_a_minute_and_a_third_more() {
+    let second = |s: i64| Timestamp::from_micros(s * 1_000_000);
+    let mut need = Need { seconds: VecDeque::new() };
+    assert_eq!(need.connections(second(0)), 0, "never used");
+    need.note(1, second(0));
+    assert_eq!(need.connections(second(0)), 2, "1 and 30 %, rounded up");
+    for n in 0..1_000 {
+        need.note(if n < 980 { 3 } else { 10 }, second(1));
+    }
+    assert_eq!(need.connections(second(2)), 13, "2 % of the pings saw 10 at once");
+    for n in 0..100_000 {
+        need.note(if n == 0 { 10 } else { 3 }, second(5));
+    }
+    assert_eq!(need.connections(second(59)), 4, "10 at once is below the 99th percentile now");
+    assert_eq!(need.connections(second(90)), 0, "nothing asked for a minute");
+    need.note(5_000, second(91));
+    assert_eq!(need.connections(second(91)), (CONCURRENT_MAX * 13).div_ceil(10), "bounded");
+}
+
+/// Else every ping would try the same dead address, each giving up before the time to connect is over.
+#[test]
+fn an_attempt_given_up_moves_on_to_the_next_address() {
+    run(async {
+        let (pool, endpoint) = (pool(9), endpoint(1, &[HANGS, ANSWERS]));
+        let given_up = tokio::time::timeout(Duration::from_millis(500), ask(&pool, &endpoint, 500)).await;
+        assert!(given_up.is_err(), "nobody answers there");
+        assert!(endpoint.is_refusing(), "nothing is opened there ahead of need");
+        assert_eq!(ask(&pool, &endpoint, 500).await.expect("a reply"), 204);
+        assert!(!endpoint.is_refusing());
+        assert_eq!(pool.connections(), 1, "the one given up is gone");
+    });
+}
+
+#[test]
+fn a_ping_whose_turn_comes_after_its_deadline_is_our_failure() {
+    run(async {
+        let (pool, warm, cold) = (pool(9), endpoint(1, &[ANSWERS]), endpoint(2, &[ANSWERS]));
+        assert_eq!(ask(&pool, &warm, 500).await.expect("a reply"), 204);
+        for endpoint in [&warm, &cold] {
+            let failure = ask(&pool, endpoint, 0).await.expect_err("too late");
+            assert!(failure.is_ours, "the buyer missed nothing");
+            assert!(matches!(&failure.reply, Reply::NoBid(no) if no.reason == Reason::NoTime), "{failure:?}");
+        }
+        assert_eq!(pool.connections(), 1, "none was opened for it, and none closed");
+        // Who takes so long to connect has only itself to thank.
+        let failure = ask(&pool, &endpoint(3, &[SLOW]), 109).await.expect_err("too late");
+        assert!(!failure.is_ours);
+        assert!(matches!(&failure.reply, Reply::NoBid(no) if no.reason == Reason::Connect), "{failure:?}");
+        assert_eq!(pool.connections(), 2, "it is there for the next");
+    });
+}
+
+#[test]
+fn no_connection_is_closed_for_nothing() {
+    run(async {
+        let (pool, warm) = (pool(2), endpoint(1, &[ANSWERS]));
+        let both = futures_util::future::join(ask(&pool, &warm, 500), ask(&pool, &warm, 500)).await;
+        assert!(both.0.is_ok() && both.1.is_ok() && pool.connections() == 2, "two lie idle");
+        let failure = ask(&pool, &endpoint(2, &[]), 500).await.expect_err("nowhere to connect to");
+        assert!(matches!(&failure.reply, Reply::NoBid(no) if no.reason == Reason::Dns), "{failure:?}");
+        assert_eq!(pool.connections(), 2, "nobody could have used the room");
+        // As when other workers are faster: what was closed made room for one of theirs.
+        pool.open.fetch_add(2, Ordering::Relaxed);
+        assert!(ask(&pool, &endpoint(3, &[ANSWERS]), 500).await.is_err_and(|failure| failure.is_ours));
+        assert_eq!(pool.connections() - 2, 1, "closed was the one that might have made room");
+        pool.open.fetch_sub(2, Ordering::Relaxed);
+        assert_eq!(ask(&pool, &endpoint(3, &[ANSWERS]), 500).await.expect("a reply"), 204);
+        assert_eq!(pool.connections(), 2);
+    });
+}
+
+#[test]
+fn a_408_that_closes_a_waiting_connection_is_no_reply() {
+    run(async {
+        let pool = pool(9);
+        for (port, second) in [(TIMES_OUT, 204), (TIMES_OUT_AND_STAYS, 408)] {
+            let endpoint = endpoint(usize::from(port), &[port]);
+            assert_eq!(ask(&pool, &endpoint, 500).await.expect("a reply"), 204);
+            assert_eq!(ask(&pool, &endpoint, 500).await.expect("a reply"), second, "{port}");
+        }
+    });
+}
+
+#[test]
+fn a_ping_leaves_when_its_connection_is_there() {
+    run(async {
+        let (pool, endpoint) = (pool(9), endpoint(1, &[SLOW]));
+        for (waited_ms, is_warm) in [(100, false), (0, true)] {
+            let told = std::cell::Cell::new(None);
+            let leaves = |_: &mut Request, now: Timestamp, warm: bool| told.set(Some((now, warm)));
+            let began = pool.clock.now();
+            let until = began.after(Duration::from_millis(500));
+            let status =
+                pool.exchange(&endpoint, &mut Request::plain(b"x"), until, leaves, |got| got.status).await;
+            assert_eq!(status.expect("a reply"), 204);
+            let (left, warm) = told.get().expect("it left");
+            assert_eq!((left.since(began).as_millis(), warm), (waited_ms, is_warm));
+        }
+    });
+}
