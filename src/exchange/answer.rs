@@ -5,8 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::decide::{Ctx, Prepared};
 use super::progress::attempt_row;
 use super::story::{Decided, Taken};
@@ -14,8 +12,7 @@ use super::subject::{kept, record_token};
 use super::{Rules, Worker};
 use crate::billing::Terms;
 use crate::call::{Call, Kind, Patience, Recovery};
-use crate::carrier::twilio::twiml::{self, Callbacks};
-use crate::carrier::{Action, CarrierReply, DialTarget, generic};
+use crate::carrier::{Action, CarrierReply, DialTarget};
 use crate::domain::catalog::{CarrierDialect, Secret};
 use crate::domain::{
     Address, Campaign, Carrier, EndCounts, HangupCause, Money, Reason, TargetIx, Terminal, Timestamp,
@@ -39,7 +36,7 @@ const TERMINAL_TALK: Duration = Duration::from_secs(14_400);
 
 /// What a decision told the carrier, and is still to be written down.
 pub(super) struct Told {
-    reply: CarrierReply,
+    answer: Arc<Answer>,
     /// Who was handed the call, and at which price.
     sold: Option<(TargetIx, Money)>,
     /// The attempt, or the end of a call that has none.
@@ -69,7 +66,7 @@ impl Worker {
         live.over_since = Some(now);
         self.exchange.watch(ctx.call_id, &mut live, now);
         self.exchange.state.calls.open(ctx.call_id, live);
-        ticket.finish(self.answer(ctx.carrier(), &reply, ctx.about));
+        ticket.finish(self.answer(ctx.carrier(), reply, ctx.about));
     }
 
     /// Opens the call and answers everybody who waits. What is left is for [`Worker::note`].
@@ -107,9 +104,10 @@ impl Worker {
         exchange.watch(ctx.call_id, &mut live, now);
         exchange.state.calls.open(ctx.call_id, live);
         reply.decided_us = exchange.clock.now().since(ctx.arrived).as_micros() as u64;
-        ticket.finish(self.answer(ctx.carrier(), &reply, ctx.about));
+        let answer = self.answer(ctx.carrier(), reply, ctx.about);
+        ticket.finish(Arc::clone(&answer));
         laps.end(Stage::Answer, exchange.clock.now());
-        Told { reply, sold, row, laps }
+        Told { answer, sold, row, laps }
     }
 
     /// Counts and records what was told.
@@ -118,9 +116,10 @@ impl Worker {
         ctx: &Ctx,
         prepared: Prepared<'_>,
         decided: Decided,
-        Told { reply, sold, row, laps }: Told,
+        Told { answer, sold, row, laps }: Told,
     ) {
-        let mut first = decided_row(ctx, &prepared, sold, &reply, &self.exchange.rules.caller_key);
+        let reply = &answer.reply;
+        let mut first = decided_row(ctx, &prepared, sold, reply, &self.exchange.rules.caller_key);
         first.decided_us = laps.whole().as_micros() as u64;
         first.overhead_us = (decided.asked != Asked::Cold).then_some(laps.own().as_micros() as u64);
         let campaign = first.keys.campaign.as_ref();
@@ -131,16 +130,10 @@ impl Worker {
         self.record(ctx, vec![Row::Decided(Box::new(first)), row], prepared.trail, decided.out);
     }
 
-    /// The answer's bytes, as the carrier's dialect has them.
-    pub(super) fn answer(&self, carrier: &Carrier, reply: &CarrierReply, about: u64) -> Arc<Answer> {
-        let body = match carrier.dialect {
-            CarrierDialect::Generic => generic::reply(reply, &self.exchange.rules.public_base_url),
-            CarrierDialect::Twilio => {
-                let base = carrier.public_url.as_deref().unwrap_or(&self.exchange.rules.public_base_url);
-                twiml::reply(reply, &Callbacks { base, token: reply.token.unwrap_or_default() })
-            }
-        };
-        Arc::new(Answer { call_id: reply.call_id, body: Bytes::from(body.into_boxed_slice()), about })
+    /// What all requests for this step get.
+    pub(super) fn answer(&self, carrier: &Carrier, reply: CarrierReply, about: u64) -> Arc<Answer> {
+        let base = carrier.public_url.as_ref().unwrap_or(&self.exchange.rules.public_base_url);
+        Arc::new(Answer { reply, base: Arc::clone(base), about })
     }
 
     pub(super) fn reply(

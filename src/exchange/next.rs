@@ -243,7 +243,7 @@ impl Worker {
             decided_us: 0,
         };
         live.said_goodbye = true;
-        self.answer(carrier, &reply, 0)
+        self.answer(carrier, reply, 0)
     }
 }
 

@@ -168,7 +168,7 @@ impl Worker {
                 live.offered.reserve_exact(1);
                 live.offered.push(offered);
                 live.rest = Some(Box::new(rest));
-                self.answer(ctx.carrier(), &reply, ctx.about)
+                self.answer(ctx.carrier(), reply, ctx.about)
             } else {
                 let effects = live.call.close(now);
                 aftermath = exchange.run(ctx.call_id, live, effects, now);
@@ -180,7 +180,7 @@ impl Worker {
                 } else {
                     live.said_goodbye |= matches!(reply.action, Action::Hangup(_));
                     event::step_taken(live.campaign.as_ref(), reply.action.as_str(), reply.reason);
-                    self.answer(ctx.carrier(), &reply, ctx.about)
+                    self.answer(ctx.carrier(), reply, ctx.about)
                 }
             };
             if let Some(slot) = live.steps.get_mut(ctx.step as usize - 2) {

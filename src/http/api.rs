@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 
-use super::reply::{Answer, body, json};
+use super::reply::{Answer, body, json, told};
 use super::{Served, room};
 use crate::auction::bid::clean_note;
 use crate::carrier::StepEnd;
@@ -34,7 +34,7 @@ pub(super) async fn route(served: &Served, request: Request<Incoming>) -> Result
     let arrived = exchange.clock.now();
     let asked = generic::request(&body).map_err(invalid)?;
     match served.worker.decide(in_force, carrier, asked, Asking::Open, arrived).await {
-        Some(answer) => Ok(json(answer.body.clone())),
+        Some(answer) => Ok(told(&answer)),
         None => Err(Problem::new(Code::Unavailable, "No room for another call; use the number's fallback.")),
     }
 }
@@ -92,7 +92,7 @@ pub(super) async fn next(
             served.worker.exchange.keep_unknown(carrier.as_ref(), &call, &ended);
         }
     }
-    answered.map(|answer| json(answer.body.clone())).map_err(|why| not_taken(&why))
+    answered.map(|answer| told(&answer)).map_err(|why| not_taken(&why))
 }
 
 /// What was posted to one of a call's URLs, and who speaks.

@@ -9,7 +9,6 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use tokio::sync::watch;
@@ -18,6 +17,7 @@ use super::rest::Rest;
 use crate::billing::{Settlement, Terms};
 use crate::call::Call;
 use crate::capacity::hold::Hold;
+use crate::carrier::CarrierReply;
 use crate::domain::{
     AttemptEnd, BuyerId, CallId, CampaignId, CarrierId, EndCounts, PublisherId, Reason, Tail, TargetId,
     Timestamp,
@@ -32,13 +32,14 @@ pub struct CallKey {
     pub carrier_call_id: String,
 }
 
-/// The answer all requests with one key get.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The answer all requests with one key get. Its bytes are made of nothing but what is kept here, so they are the same
+/// for every request; the values are a third of them.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// The call.
-    pub call_id: CallId,
-    /// The response body.
-    pub body: Bytes,
+    /// What the carrier is told.
+    pub reply: CarrierReply,
+    /// What the URLs in it begin with.
+    pub base: Arc<str>,
     /// What the first request was about: a repeat about something else is a conflict.
     pub about: u64,
 }
@@ -211,10 +212,10 @@ impl Calls {
     /// The call a carrier knows by this name; waits for its decision if that is being taken.
     pub async fn find(&self, key: &CallKey) -> Option<CallId> {
         let waiting = match self.by_key.get(key)?.value() {
-            Slot::Decided(answer) => return Some(answer.call_id),
+            Slot::Decided(answer) => return Some(answer.reply.call_id),
             Slot::Deciding(waiting) => waiting.clone(),
         };
-        wait(waiting).await.map(|answer| answer.call_id)
+        wait(waiting).await.map(|answer| answer.reply.call_id)
     }
 
     /// Whether the call's answer of this step is known, or being decided.
@@ -377,6 +378,8 @@ mod tests {
 
     use super::*;
     use crate::call::Recovery;
+    use crate::carrier::{Action, CallerLeg};
+    use crate::domain::HangupCause;
 
     fn live(n: u32, over: bool) -> (CallId, Live) {
         let key =
@@ -408,13 +411,28 @@ mod tests {
         (CallId::from_bits(u128::from(n)), live)
     }
 
+    fn answer(call_id: CallId) -> Answer {
+        let reply = CarrierReply {
+            call_id,
+            step: 1,
+            action: Action::Hangup(HangupCause::Normal),
+            basis: "terminal",
+            reason: Reason::NoTaker,
+            valid_until: Timestamp::default(),
+            max_talk_s: 0,
+            caller: CallerLeg::Ringing,
+            token: None,
+            decided_us: 0,
+        };
+        Answer { reply, base: "http://127.0.0.1".into(), about: 0 }
+    }
+
     fn decide(calls: &Arc<Calls>, n: u32, over: bool) -> bool {
         let (id, live) = live(n, over);
         match calls.begin(&live.key) {
             Begin::First(ticket) => {
                 calls.open(id, live);
-                let answer = Answer { call_id: id, body: Bytes::new(), about: 0 };
-                ticket.finish(Arc::new(answer));
+                ticket.finish(Arc::new(answer(id)));
                 true
             }
             Begin::Full => false,

@@ -115,7 +115,7 @@ impl Stage {
         let (recorder, rows) = Recorder::to_rows(QUEUE);
         let disk = Disk::start(rows, seed, clock.clone(), Arc::clone(&check));
         let rules = Rules {
-            public_base_url: "http://exchange".to_owned(),
+            public_base_url: "http://exchange".into(),
             // In some worlds so few that many calls get the static answer.
             decisions: if seed.is_multiple_of(4) { 3 } else { 10_000 },
             auction_fan_out: if seed.is_multiple_of(3) { 3 } else { 100 },
