@@ -15,11 +15,13 @@ use crate::call::{Call, Kind, Patience, Recovery};
 use crate::carrier::{Action, CarrierReply, DialTarget};
 use crate::domain::catalog::{CarrierDialect, Secret};
 use crate::domain::{
-    Address, Campaign, Carrier, EndCounts, HangupCause, Money, Reason, TargetIx, Terminal, Timestamp,
+    Address, Campaign, CampaignId, Carrier, EndCounts, HangupCause, Money, Reason, TargetIx, Terminal,
+    Timestamp,
 };
 use crate::records::row::{DecidedRow, EndFacts, EndedRow, Row};
 use crate::routing::ring_tree::Step;
-use crate::state::calls::{Answer, Live, Offered, Taker, Ticket};
+use crate::state::calls::{Answer, CallKey, Ticket};
+use crate::state::live::{Course, Live, Offered, Open, Taker};
 use crate::state::rest::{Ahead, Rest, STANDING_MAX, Standing};
 use crate::telemetry::event::{self, Asked};
 use crate::telemetry::stage::{Laps, Stage};
@@ -60,10 +62,10 @@ impl Worker {
             token: None,
             decided_us: now.since(ctx.arrived).as_micros() as u64,
         };
-        let mut live = self.live(ctx, None);
+        let mut open = self.open(ctx, None);
         // Its end is nobody's record: it counts for nothing.
-        let _ = live.call.close(now);
-        live.over_since = Some(now);
+        let _ = open.call.close(now);
+        let mut live = live(ctx, ticket.key(), None, open, now);
         self.exchange.watch(ctx.call_id, &mut live, now);
         self.exchange.state.calls.open(ctx.call_id, live);
         ticket.finish(self.answer(ctx.carrier(), reply, ctx.about));
@@ -84,23 +86,23 @@ impl Worker {
         let mut reply = self.reply(ctx, prepared, decided, now);
         let taken = decided.taken.take();
         let sold = taken.as_ref().map(|taken| (taken.target, taken.offer.price));
-        let mut live = self.live(ctx, Some(prepared));
+        let mut open = self.open(ctx, Some(prepared));
         let row = if is_dial(&reply.action) {
             let patience = self.patience(ctx, prepared, taken.as_ref().map(|taken| taken.target));
             let offered = self.offered(ctx, prepared, taken, &reply, now);
-            let row = Row::Attempt(Box::new(attempt_row(&prepared.trail.keys(), live.test, &offered, now)));
-            live.call.offer(ctx.attempt, self.kind(ctx, &offered), patience, now);
-            live.offered.reserve_exact(1);
-            live.offered.push(offered);
-            live.rest = Some(Box::new(self.rest(ctx, prepared, decided)));
+            let row = Row::Attempt(Box::new(attempt_row(&prepared.trail.keys(), open.test, &offered, now)));
+            open.call.offer(ctx.attempt, self.kind(ctx, &offered), patience, now);
+            open.offered.reserve_exact(1);
+            open.offered.push(offered);
+            open.rest = Some(Box::new(self.rest(ctx, prepared, decided)));
             row
         } else {
-            let _ = live.call.close(now);
-            live.over_since = Some(now);
+            let _ = open.call.close(now);
             let ended = ended_at_once(ctx, prepared, reply.reason, now);
-            live.counted = Some(ended.counts);
+            open.counted = Some(ended.counts);
             Row::Ended(Box::new(ended))
         };
+        let mut live = live(ctx, ticket.key(), prepared.trail.keys().campaign, open, now);
         exchange.watch(ctx.call_id, &mut live, now);
         exchange.state.calls.open(ctx.call_id, live);
         reply.decided_us = exchange.clock.now().since(ctx.arrived).as_micros() as u64;
@@ -164,28 +166,17 @@ impl Worker {
         }
     }
 
-    /// The call as it lives on in memory, without an attempt yet.
-    fn live(&self, ctx: &Ctx, prepared: Option<&Prepared<'_>>) -> Live {
+    /// The call as it begins, without an attempt.
+    fn open(&self, ctx: &Ctx, prepared: Option<&Prepared<'_>>) -> Open {
         let catalog = &ctx.in_force.snapshot.catalog;
         let line = prepared.and_then(|prepared| prepared.subject.line);
-        let campaign = line.map(|line| catalog.campaign(line.campaign));
-        Live {
-            id: ctx.call_id,
-            key: ctx.key(),
+        Open {
             at: ctx.call_at,
-            campaign: campaign.map(|campaign| campaign.id.clone()),
             publisher: line.map(|line| catalog.publisher(line.publisher).id.clone()),
-            caller: ctx.request.tail,
             test: ctx.request.test,
-            token: ctx.token,
-            signed: ctx.carrier().dialect == CarrierDialect::Twilio,
-            call: Call::new(self.recovery(campaign)),
+            call: Call::new(self.recovery(line.map(|line| catalog.campaign(line.campaign)))),
             offered: Vec::new(),
             rest: None,
-            steps: Vec::new(),
-            said_goodbye: false,
-            over_since: None,
-            looked_at: None,
             counted: None,
         }
     }
@@ -296,6 +287,23 @@ impl Worker {
             None => (TERMINAL_RING, TERMINAL_TALK),
         };
         Patience { late_events, unanswered: ring + UNANSWERED_SLACK, answered: talk + ANSWERED_SLACK }
+    }
+}
+
+/// The call as it lives on in memory.
+fn live(ctx: &Ctx, key: &Arc<CallKey>, campaign: Option<CampaignId>, open: Open, now: Timestamp) -> Live {
+    Live {
+        id: ctx.call_id,
+        key: Arc::clone(key),
+        campaign,
+        caller: ctx.request.tail,
+        token: ctx.token,
+        signed: ctx.carrier().dialect == CarrierDialect::Twilio,
+        over_since: open.call.is_over().then_some(now),
+        course: Course::Open(Box::new(open)),
+        steps: Vec::new(),
+        said_goodbye: false,
+        looked_at: None,
     }
 }
 

@@ -61,13 +61,6 @@ pub(super) struct Ctx {
 }
 
 impl Ctx {
-    pub(super) fn key(&self) -> CallKey {
-        CallKey {
-            carrier: self.in_force.snapshot.catalog.carrier(self.carrier).id.clone(),
-            carrier_call_id: self.request.carrier_call_id.clone(),
-        }
-    }
-
     pub(super) fn carrier(&self) -> &Carrier {
         self.in_force.snapshot.catalog.carrier(self.carrier)
     }

@@ -13,15 +13,9 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use tokio::sync::watch;
 
-use super::rest::Rest;
-use crate::billing::{Settlement, Terms};
-use crate::call::Call;
-use crate::capacity::hold::Hold;
+use super::live::Live;
 use crate::carrier::CarrierReply;
-use crate::domain::{
-    AttemptEnd, BuyerId, CallId, CampaignId, CarrierId, EndCounts, PublisherId, Reason, Tail, TargetId,
-    Timestamp,
-};
+use crate::domain::{CallId, CarrierId, Timestamp};
 
 /// A decision's key: every carrier is a namespace of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -66,79 +60,6 @@ pub enum Begin {
     Full,
 }
 
-/// An attempt that was handed out.
-#[derive(Clone, Debug)]
-pub struct Offered {
-    /// Its number.
-    pub attempt: u32,
-    /// The step that handed it out.
-    pub step: u32,
-    /// When.
-    pub at: Timestamp,
-    /// What the answer rested on.
-    pub basis: &'static str,
-    /// Why.
-    pub why: Reason,
-    /// Digest of the catalog it was handed out by.
-    pub catalog: Arc<str>,
-    /// Who takes it; `None` for the plan's own last destination.
-    pub taker: Option<Taker>,
-    /// How it ended, and what that is worth to its taker.
-    pub end: Option<(AttemptEnd, Option<Settlement>)>,
-}
-
-/// A target that was given a call, with what settling it needs.
-#[derive(Clone, Debug)]
-pub struct Taker {
-    /// The target.
-    pub target: TargetId,
-    /// Its buyer.
-    pub buyer: BuyerId,
-    /// Terms frozen when it was handed out.
-    pub terms: Terms,
-    /// Its capacity.
-    pub hold: Hold,
-}
-
-/// A decided call until it is forgotten.
-#[derive(Debug)]
-pub struct Live {
-    /// Its id.
-    pub id: CallId,
-    /// Its key, to forget the answer with it.
-    pub key: CallKey,
-    /// Its arrival.
-    pub at: Timestamp,
-    /// Its campaign, unless the number was unknown.
-    pub campaign: Option<CampaignId>,
-    /// Its publisher, unless the number was unknown.
-    pub publisher: Option<PublisherId>,
-    /// How foreign text that spells its caller's number is known.
-    pub caller: Option<Tail>,
-    /// Never billed, in no count.
-    pub test: bool,
-    /// What its URLs carry.
-    pub token: u128,
-    /// Its carrier signs what it sends: the token alone is nobody's permission.
-    pub signed: bool,
-    /// The state machine.
-    pub call: Call,
-    /// Its attempts.
-    pub offered: Vec<Offered>,
-    /// What further steps are taken by; `None` once nothing can follow, and while a step is being taken.
-    pub rest: Option<Box<Rest>>,
-    /// The answers after the first one.
-    pub steps: Vec<Step>,
-    /// The last of them was a goodbye: whatever is asked next hears it again.
-    pub said_goodbye: bool,
-    /// When it was over, by the last thing that settled it.
-    pub over_since: Option<Timestamp>,
-    /// When the sweep looks at it next.
-    pub looked_at: Option<Timestamp>,
-    /// What its end counts for so far, once it was written: what follows is a correction.
-    pub counted: Option<EndCounts>,
-}
-
 /// An answer after the first one.
 #[derive(Debug)]
 pub enum Step {
@@ -146,13 +67,6 @@ pub enum Step {
     Deciding(Waiting),
     /// All requests for this step get it.
     Decided(Arc<Answer>),
-}
-
-impl Live {
-    /// The attempt that was billed, if one was.
-    pub fn billed(&self) -> Option<&Offered> {
-        self.offered.iter().find(|o| matches!(&o.end, Some((_, Some(settlement))) if settlement.billable))
-    }
 }
 
 /// Answers kept for repeats, for each call that may be in progress.
@@ -164,7 +78,7 @@ const SLACK: usize = 1_024;
 /// All calls of this node.
 #[derive(Debug)]
 pub struct Calls {
-    by_key: DashMap<CallKey, Slot>,
+    by_key: DashMap<Arc<CallKey>, Slot>,
     /// Boxed: a map keeps room for more than it has.
     live: DashMap<CallId, Box<Live>>,
     timers: Mutex<BinaryHeap<Reverse<(Timestamp, CallId)>>>,
@@ -195,7 +109,8 @@ impl Calls {
         // repeat must not push its own answer out.
         let is_new = !self.by_key.contains_key(key);
         let full = is_new && (self.in_progress() >= self.limit || !self.has_room_for_an_answer());
-        match self.by_key.entry(key.clone()) {
+        let key = Arc::new(key.clone());
+        match self.by_key.entry(Arc::clone(&key)) {
             Entry::Occupied(slot) => match slot.get() {
                 Slot::Deciding(waiting) => Begin::Wait(waiting.clone()),
                 Slot::Decided(answer) => Begin::Known(Arc::clone(answer)),
@@ -204,7 +119,7 @@ impl Calls {
             Entry::Vacant(slot) => {
                 let (tell, waiting) = watch::channel(None);
                 slot.insert(Slot::Deciding(waiting));
-                Begin::First(Ticket { calls: Arc::clone(self), key: key.clone(), tell, finished: false })
+                Begin::First(Ticket { calls: Arc::clone(self), key, tell, finished: false })
             }
         }
     }
@@ -337,12 +252,17 @@ impl Calls {
 #[must_use]
 pub struct Ticket {
     calls: Arc<Calls>,
-    key: CallKey,
+    key: Arc<CallKey>,
     tell: watch::Sender<Option<Arc<Answer>>>,
     finished: bool,
 }
 
 impl Ticket {
+    /// The key of the decision.
+    pub fn key(&self) -> &Arc<CallKey> {
+        &self.key
+    }
+
     /// What everybody waits on, whoever asked first included.
     pub fn waiting(&self) -> watch::Receiver<Option<Arc<Answer>>> {
         self.tell.subscribe()
@@ -377,36 +297,39 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::call::Recovery;
+    use crate::call::{Call, Recovery};
     use crate::carrier::{Action, CallerLeg};
-    use crate::domain::HangupCause;
+    use crate::domain::{HangupCause, Reason};
+    use crate::state::live::{Course, Open};
 
     fn live(n: u32, over: bool) -> (CallId, Live) {
         let key =
             CallKey { carrier: CarrierId::parse("sw").expect("a slug"), carrier_call_id: format!("CA{n}") };
         let live = Live {
             id: CallId::from_bits(u128::from(n)),
-            key,
-            at: Timestamp::default(),
+            key: Arc::new(key),
             campaign: None,
-            publisher: None,
             caller: None,
-            test: false,
             token: 0,
             signed: false,
-            call: Call::new(Recovery {
-                early_hangup: Duration::ZERO,
-                attempts: 1,
-                ring_budget: Duration::ZERO,
-                next_within: Duration::ZERO,
-            }),
-            offered: Vec::new(),
-            rest: None,
+            course: Course::Open(Box::new(Open {
+                at: Timestamp::default(),
+                publisher: None,
+                test: false,
+                call: Call::new(Recovery {
+                    early_hangup: Duration::ZERO,
+                    attempts: 1,
+                    ring_budget: Duration::ZERO,
+                    next_within: Duration::ZERO,
+                }),
+                offered: Vec::new(),
+                rest: None,
+                counted: None,
+            })),
             steps: Vec::new(),
             said_goodbye: false,
             over_since: over.then(Timestamp::default),
             looked_at: None,
-            counted: None,
         };
         (CallId::from_bits(u128::from(n)), live)
     }
