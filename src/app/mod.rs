@@ -217,7 +217,7 @@ fn in_force(
     settings: &Settings,
     known: &Endpoints,
     endpoints: Vec<Option<Arc<Endpoint>>>,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
     laid: &Laid,
     caller_key: &Secret,
 ) -> InForce {

@@ -277,7 +277,7 @@ fn in_force(known: &Endpoints, catalog: Catalog, caller_key: &[u8]) -> InForce {
     let endpoints = known.prepare(&catalog).expect("endpoints without authorities of their own");
     let step = Money::from_micros(10_000);
     let (health, files) = (known.health.prepare(&catalog), catalog.digest.clone());
-    let snapshot = Arc::new(Snapshot::compile(catalog, "USD".to_owned(), step, caller_key));
+    let snapshot = Arc::new(Snapshot::compile(Arc::new(catalog), "USD".to_owned(), step, caller_key));
     InForce { snapshot, endpoints, health, files: files.to_string(), changes: Vec::new() }
 }
 
