@@ -22,7 +22,7 @@ use crate::records::row::{DecidedRow, EndFacts, EndedRow, Row};
 use crate::routing::ring_tree::Step;
 use crate::state::calls::{Answer, CallKey, Ticket};
 use crate::state::live::{Course, Live, Offered, Open, Taker};
-use crate::state::rest::{Ahead, Rest, STANDING_MAX, Standing};
+use crate::state::rest::{Ahead, AuctionAhead, Rest, STANDING_MAX, Standing};
 use crate::telemetry::event::{self, Asked};
 use crate::telemetry::stage::{Laps, Stage};
 
@@ -197,11 +197,11 @@ impl Worker {
         let standing = decided.beaten.iter().take(STANDING_MAX);
         let ahead = |step: &Step<'_>| match step {
             Step::Dial(target) => Ahead::Dial(id(target)),
-            Step::Auction(node) => Ahead::Auction {
+            Step::Auction(node) => Ahead::Auction(Box::new(AuctionAhead {
                 members: node.members.iter().map(id).collect(),
                 floor: node.floor,
                 takeover: node.takeover,
-            },
+            })),
         };
         Rest {
             request: Arc::clone(&ctx.request),
@@ -236,6 +236,7 @@ impl Worker {
         reply: &CarrierReply,
         now: Timestamp,
     ) -> Offered {
+        debug_assert_eq!(ctx.attempt, ctx.step, "an attempt has the number of its step");
         let catalog = &ctx.in_force.snapshot.catalog;
         let at = taken.as_ref().map_or(now, |taken| taken.held.at);
         let taker = taken.map(|taken| {

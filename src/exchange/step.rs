@@ -230,10 +230,10 @@ impl Left {
         for (place, ahead) in &rest.walk {
             let node = match ahead {
                 Ahead::Dial(id) => find(id).map(Node::Target),
-                Ahead::Auction { members, floor, takeover } => Some(Node::Auction(AuctionNode {
-                    members: members.iter().filter_map(find).collect(),
-                    floor: *floor,
-                    takeover: *takeover,
+                Ahead::Auction(auction) => Some(Node::Auction(AuctionNode {
+                    members: auction.members.iter().filter_map(find).collect(),
+                    floor: auction.floor,
+                    takeover: auction.takeover,
                 })),
             };
             if let Some(node) = node {

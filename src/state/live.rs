@@ -207,3 +207,120 @@ impl Offered {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::billing::settle;
+    use crate::call::event::{CallEvent, EventKind};
+    use crate::call::{Kind, Patience, Recovery};
+    use crate::domain::{CarrierId, Cause, EndedBy, HoldId, Money, Payout};
+
+    const S: fn(u64) -> Duration = Duration::from_secs;
+
+    /// A call with one attempt that was handed out.
+    fn call() -> Live {
+        let recovery = Recovery { early_hangup: S(0), attempts: 5, ring_budget: S(60), next_within: S(0) };
+        let patience = Patience { late_events: S(30), unanswered: S(40), answered: S(3_600) };
+        let mut call = Call::new(recovery);
+        call.offer(1, Kind::Target, patience, Timestamp::default());
+        let terms = Terms {
+            price: Money::from_micros(25_000_000),
+            min_duration: S(90),
+            payout: Payout::Fixed(Money::ZERO),
+            money_step: Money::from_micros(10_000),
+            test: false,
+        };
+        let taker = Taker {
+            target: TargetId::parse("acme-auto").expect("a slug"),
+            buyer: BuyerId::parse("acme").expect("a slug"),
+            terms,
+            hold: Hold::new(HoldId::from_bits(1), Vec::new()),
+        };
+        let offered = Offered {
+            attempt: 1,
+            step: 1,
+            at: Timestamp::default(),
+            basis: "auction",
+            why: Reason::Won,
+            catalog: "digest".into(),
+            taker: Some(taker),
+            end: None,
+        };
+        let open = Open {
+            at: Timestamp::default(),
+            publisher: None,
+            test: false,
+            call,
+            offered: vec![offered],
+            rest: None,
+            counted: None,
+        };
+        let key = CallKey { carrier: CarrierId::parse("sw").expect("a slug"), carrier_call_id: "CA1".into() };
+        Live {
+            id: CallId::from_bits(1),
+            key: Arc::new(key),
+            campaign: None,
+            caller: None,
+            token: 0,
+            signed: false,
+            course: Course::Open(Box::new(open)),
+            steps: Vec::new(),
+            said_goodbye: false,
+            over_since: None,
+            looked_at: None,
+        }
+    }
+
+    /// Does what the effects say of ends.
+    fn take(live: &mut Live, effects: Vec<Effect>) {
+        for effect in effects {
+            let (end, open) = match (effect, live.open_mut()) {
+                (Effect::Settle { end, .. }, Some(open)) => (end, open),
+                _ => continue,
+            };
+            let taker = open.offered[0].taker.as_ref().expect("a taker");
+            let settlement = settle(&taker.terms, &end, false);
+            open.offered[0].end = Some((end, Some(settlement)));
+        }
+    }
+
+    fn ended(talk_ms: u64) -> CallEvent {
+        let (cause, ended_by) = (Cause::Normal, EndedBy::Caller);
+        let kind = EventKind::Ended { cause, ended_by, talk_ms: Some(talk_ms) };
+        CallEvent { attempt: Some(1), at: Timestamp::default(), kind }
+    }
+
+    #[test]
+    fn a_settled_call_says_what_it_said_before() {
+        let says = |live: &Live| {
+            let attempts = (live.attempts(), live.has_attempt(0), live.has_attempt(1), live.has_attempt(2));
+            (attempts, live.is_billed(), live.outcome(), live.onward())
+        };
+        for (talk_ms, billed, outcome) in [(95_000, true, Reason::Billable), (5_000, false, Reason::TooShort)]
+        {
+            let mut live = call();
+            live.settle();
+            assert!(live.open().is_some(), "its attempt goes on");
+            let effects = live.tell(|call| call.on_event(&ended(talk_ms), Timestamp::default()));
+            take(&mut live, effects);
+            let before = says(&live);
+            live.settle();
+            assert!(live.open().is_none(), "its only attempt has an end");
+            assert_eq!(says(&live), before);
+            assert_eq!(before, ((1, false, true, false), billed, outcome, Onward::Finished));
+            assert_eq!(live.tell(|call| call.on_event(&ended(1), Timestamp::default())), Vec::new());
+        }
+    }
+
+    #[test]
+    fn a_call_with_a_lost_end_stays_whole() {
+        let mut live = call();
+        let effects = live.tell(|call| call.on_time(Timestamp::default().after(S(41))));
+        assert!(effects.contains(&Effect::Over), "{effects:?}");
+        live.settle();
+        assert!(live.open().is_some(), "news of it may come");
+    }
+}
