@@ -22,7 +22,7 @@ use crate::domain::{
 };
 use crate::records::row::{DecidedRow, EndFacts, EndedRow, Row};
 use crate::routing::ring_tree::Step;
-use crate::state::calls::{Answer, Live, Offered, Taker, Ticket};
+use crate::state::calls::{Answer, Live, Noting, Offered, Taker, Ticket};
 use crate::state::rest::{Ahead, Rest, STANDING_MAX, Standing};
 use crate::telemetry::event::{self, Asked};
 use crate::telemetry::stage::{Laps, Stage};
@@ -42,9 +42,10 @@ pub(super) struct Told {
     reply: CarrierReply,
     /// Who was handed the call, and at which price.
     sold: Option<(TargetIx, Money)>,
-    /// The attempt, or the end of a call that has none.
-    row: Row,
+    at: Timestamp,
     laps: Laps,
+    /// Nothing else about the call is recorded while this is held.
+    noting: Noting,
 }
 
 impl Worker {
@@ -68,11 +69,12 @@ impl Worker {
         let _ = live.call.close(now);
         live.over_since = Some(now);
         self.exchange.watch(ctx.call_id, &mut live, now);
-        self.exchange.state.calls.open(ctx.call_id, live);
+        drop(self.exchange.state.calls.open(ctx.call_id, live));
         ticket.finish(self.answer(ctx.carrier(), &reply, ctx.about));
     }
 
-    /// Opens the call and answers everybody who waits. What is left is for [`Worker::note`].
+    /// Opens the call, answers everybody who waits, and counts the decision. What no answer needs is left for
+    /// [`Worker::note`].
     pub(super) fn finish(
         &self,
         ctx: &Ctx,
@@ -88,47 +90,54 @@ impl Worker {
         let taken = decided.taken.take();
         let sold = taken.as_ref().map(|taken| (taken.target, taken.offer.price));
         let mut live = self.live(ctx, Some(prepared));
-        let row = if is_dial(&reply.action) {
+        if is_dial(&reply.action) {
             let patience = self.patience(ctx, prepared, taken.as_ref().map(|taken| taken.target));
             let offered = self.offered(ctx, prepared, taken, &reply, now);
-            let row = Row::Attempt(Box::new(attempt_row(&prepared.trail.keys(), live.test, &offered, now)));
             live.call.offer(ctx.attempt, self.kind(ctx, &offered), patience, now);
             live.offered.reserve_exact(1);
             live.offered.push(offered);
-            live.rest = Some(Box::new(self.rest(ctx, prepared, decided)));
-            row
         } else {
             let _ = live.call.close(now);
             live.over_since = Some(now);
-            let ended = ended_at_once(ctx, prepared, reply.reason, now);
-            live.counted = Some(ended.counts);
-            Row::Ended(Box::new(ended))
-        };
+            live.counted = Some(counts_at_once(ctx));
+        }
         exchange.watch(ctx.call_id, &mut live, now);
-        exchange.state.calls.open(ctx.call_id, live);
+        let noting = exchange.state.calls.open(ctx.call_id, live);
         reply.decided_us = exchange.clock.now().since(ctx.arrived).as_micros() as u64;
         ticket.finish(self.answer(ctx.carrier(), &reply, ctx.about));
         laps.end(Stage::Answer, exchange.clock.now());
-        Told { reply, sold, row, laps }
+        let campaign = prepared.subject.campaign(&ctx.in_force.snapshot.catalog).map(|campaign| &campaign.id);
+        event::decision_made(campaign, reply.basis, reply.reason, &laps, decided.asked);
+        if !is_dial(&reply.action) && !ctx.request.test {
+            event::call_ended(campaign, reply.reason, None, Money::ZERO, Money::ZERO);
+        }
+        Told { reply, sold, at: now, laps, noting }
     }
 
-    /// Counts and records what was told.
+    /// Puts what later steps are taken by into the call, and records what was told.
     pub(super) fn note(
         self: &Arc<Self>,
         ctx: &Ctx,
         prepared: Prepared<'_>,
         decided: Decided,
-        Told { reply, sold, row, laps }: Told,
+        Told { reply, sold, at, laps, noting }: Told,
     ) {
+        let row = if is_dial(&reply.action) {
+            let (keys, rest) = (prepared.trail.keys(), Box::new(self.rest(ctx, &prepared, &decided)));
+            let attempt = self.exchange.state.calls.with(ctx.call_id, |live| {
+                live.rest = Some(rest);
+                Some(attempt_row(&keys, live.test, live.offered.first()?, at))
+            });
+            attempt.flatten().map(|attempt| Row::Attempt(Box::new(attempt)))
+        } else {
+            Some(Row::Ended(Box::new(ended_at_once(ctx, &prepared, reply.reason, at))))
+        };
         let mut first = decided_row(ctx, &prepared, sold, &reply, &self.exchange.rules.caller_key);
         first.decided_us = laps.whole().as_micros() as u64;
         first.overhead_us = (decided.asked != Asked::Cold).then_some(laps.own().as_micros() as u64);
-        let campaign = first.keys.campaign.as_ref();
-        event::decision_made(campaign, reply.basis, reply.reason, &laps, decided.asked);
-        if matches!(row, Row::Ended(_)) && !ctx.request.test {
-            event::call_ended(campaign, reply.reason, None, Money::ZERO, Money::ZERO);
-        }
-        self.record(ctx, vec![Row::Decided(Box::new(first)), row], prepared.trail, decided.out);
+        let rows = std::iter::once(Row::Decided(Box::new(first))).chain(row).collect();
+        self.record(ctx, rows, prepared.trail, decided.out);
+        drop(noting);
     }
 
     /// The answer's bytes, as the carrier's dialect has them.
@@ -186,6 +195,7 @@ impl Worker {
             test: ctx.request.test,
             token: ctx.token,
             signed: ctx.carrier().dialect == CarrierDialect::Twilio,
+            noted: false,
             call: Call::new(self.recovery(campaign)),
             offered: Vec::new(),
             rest: None,
@@ -407,6 +417,11 @@ fn ended_at_once(ctx: &Ctx, prepared: &Prepared<'_>, reason: Reason, now: Timest
             payable: false,
             negative_margin: false,
         },
-        counts: EndCounts { ended: i64::from(!ctx.request.test), ..EndCounts::default() },
+        counts: counts_at_once(ctx),
     }
+}
+
+/// What it counts for.
+fn counts_at_once(ctx: &Ctx) -> EndCounts {
+    EndCounts { ended: i64::from(!ctx.request.test), ..EndCounts::default() }
 }

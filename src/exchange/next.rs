@@ -50,6 +50,7 @@ impl Worker {
         asking: Asking,
         arrived: Timestamp,
     ) -> Result<Arc<Answer>, NotTaken> {
+        self.exchange.state.calls.noted(claim.call).await;
         for _ in 0..TRIES {
             let begin = AssertUnwindSafe(|| self.begin_next(&claim, &report, asking, arrived));
             let begun = std::panic::catch_unwind(begin).unwrap_or_else(|_| {

@@ -112,6 +112,7 @@ impl Exchange {
 
     async fn take_report(&self, claim: &Claim, reported: CarrierEvent) -> Result<(), NotTaken> {
         let call = claim.call;
+        self.state.calls.noted(call).await;
         let slot = self.recorder.reserve().map_err(NotTaken::NotDurable)?;
         let now = self.clock.now();
         let joined = self.state.calls.with(call, |live| {
@@ -165,18 +166,23 @@ impl Exchange {
         Ok(aftermath)
     }
 
-    /// Lets time pass for one call; see `sweep`. `None` when the disk's queue is full: then nothing has changed.
+    /// Lets time pass for one call; see `sweep`. `None` when the disk's queue is full, or the call's decision is not in it
+    /// yet: then nothing has changed.
     pub(super) fn pass_time(self: &Arc<Self>, id: CallId, now: Timestamp) -> Option<()> {
         let slot = self.recorder.reserve().ok()?;
         let passed = self.state.calls.with(id, |live| {
+            if !live.noted {
+                return None;
+            }
             let effects = live.call.on_time(now);
             let mut aftermath = self.run(id, live, effects, now);
             self.watch(id, live, now);
             let rows = std::mem::take(&mut aftermath.rows);
             let written = (!rows.is_empty()).then(|| slot.commit(rows));
-            (aftermath, live.campaign.clone(), written)
+            Some((aftermath, live.campaign.clone(), written))
         });
-        let Some((aftermath, campaign, written)) = passed else { return Some(()) };
+        let Some(passed) = passed else { return Some(()) };
+        let (aftermath, campaign, written) = passed?;
         self.follow(id, campaign.as_ref(), aftermath);
         if let Some(written) = written {
             tokio::spawn(async move {

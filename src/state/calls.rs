@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::rest::Rest;
 use crate::billing::{Settlement, Terms};
@@ -120,6 +120,8 @@ pub struct Live {
     pub token: u128,
     /// Its carrier signs what it sends: the token alone is nobody's permission.
     pub signed: bool,
+    /// Its decision is recorded, as far as it will be; see [`Calls::noted`].
+    pub noted: bool,
     /// The state machine.
     pub call: Call,
     /// Its attempts.
@@ -169,6 +171,8 @@ pub struct Calls {
     timers: Mutex<BinaryHeap<Reverse<(Timestamp, CallId)>>>,
     /// Calls that are over, the oldest first.
     over: Mutex<VecDeque<CallId>>,
+    /// Told whenever a call was noted; who waits looks whether it was its own.
+    noting: Notify,
     in_progress: AtomicUsize,
     forgotten_early: AtomicU64,
     limit: usize,
@@ -182,6 +186,7 @@ impl Calls {
             live: DashMap::new(),
             timers: Mutex::new(BinaryHeap::new()),
             over: Mutex::new(VecDeque::new()),
+            noting: Notify::new(),
             in_progress: AtomicUsize::new(0),
             forgotten_early: AtomicU64::new(0),
             limit,
@@ -253,14 +258,28 @@ impl Calls {
         self.over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a decided call among the live ones.
-    pub fn open(&self, id: CallId, live: Live) {
+    /// Puts a decided call among the live ones. What is returned is dropped when its decision is recorded.
+    pub fn open(self: &Arc<Self>, id: CallId, live: Live) -> Noting {
         let is_over = live.over_since.is_some();
         self.live.insert(id, Box::new(live));
         if is_over {
             self.lock_over().push_back(id);
         } else {
             self.in_progress.fetch_add(1, Ordering::Relaxed);
+        }
+        Noting { calls: Arc::clone(self), id }
+    }
+
+    /// Waits until the records of the call's decision are handed in, or nothing is known of the call: an answer leaves
+    /// before them. Who is to hand in more about a call waits for this first. Once over, it is over for good.
+    pub async fn noted(&self, id: CallId) {
+        loop {
+            // What is told from here on is not missed.
+            let told = self.noting.notified();
+            if self.live.get(&id).is_none_or(|live| live.noted) {
+                return;
+            }
+            told.await;
         }
     }
 
@@ -366,6 +385,21 @@ impl Drop for Ticket {
     }
 }
 
+/// A call whose decision is not recorded yet. Dropped, it is, or will never be.
+#[derive(Debug)]
+#[must_use = "whoever is to record more about the call waits for its end"]
+pub struct Noting {
+    calls: Arc<Calls>,
+    id: CallId,
+}
+
+impl Drop for Noting {
+    fn drop(&mut self) {
+        self.calls.with(self.id, |live| live.noted = true);
+        self.calls.noting.notify_waiters();
+    }
+}
+
 /// Waits for somebody else's decision; `None` when it was given up.
 pub async fn wait(mut waiting: Waiting) -> Option<Arc<Answer>> {
     waiting.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone())
@@ -374,6 +408,8 @@ pub async fn wait(mut waiting: Waiting) -> Option<Arc<Answer>> {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use futures_util::FutureExt;
 
     use super::*;
     use crate::call::Recovery;
@@ -391,6 +427,7 @@ mod tests {
             test: false,
             token: 0,
             signed: false,
+            noted: false,
             call: Call::new(Recovery {
                 early_hangup: Duration::ZERO,
                 attempts: 1,
@@ -412,7 +449,7 @@ mod tests {
         let (id, live) = live(n, over);
         match calls.begin(&live.key) {
             Begin::First(ticket) => {
-                calls.open(id, live);
+                drop(calls.open(id, live));
                 let answer = Answer { call_id: id, body: Bytes::new(), about: 0 };
                 ticket.finish(Arc::new(answer));
                 true
@@ -462,6 +499,22 @@ mod tests {
         }
         assert_eq!(calls.remembered(), 1);
         assert!(calls.lock_over().len() <= SLACK + 3, "{}", calls.lock_over().len());
+    }
+
+    #[test]
+    fn who_has_more_to_record_waits_until_the_decision_is() {
+        let calls = Arc::new(Calls::new(10));
+        let ((one, first), (two, second)) = (live(1, false), live(2, true));
+        let (noting, other) = (calls.open(one, first), calls.open(two, second));
+        let (mut early, mut also) = (Box::pin(calls.noted(one)), Box::pin(calls.noted(one)));
+        assert_eq!(((&mut early).now_or_never(), (&mut also).now_or_never()), (None, None));
+        drop(other);
+        assert_eq!(calls.noted(two).now_or_never(), Some(()), "a call that is over at once is noted too");
+        assert_eq!((&mut early).now_or_never(), None, "that was another call");
+        drop(noting);
+        assert_eq!((early.now_or_never(), also.now_or_never()), (Some(()), Some(())));
+        assert_eq!(calls.noted(one).now_or_never(), Some(()));
+        assert_eq!(calls.noted(CallId::from_bits(3)).now_or_never(), Some(()), "nobody knows it");
     }
 
     #[test]
