@@ -2,6 +2,8 @@
 //!
 //! A request loads it once and decides by it; a call never holds it. Where it comes from is `config`.
 
+use std::sync::Arc;
+
 use crate::bidder::Asking;
 use crate::domain::{Catalog, E164, Money, TargetIx};
 use crate::routing::filter::Compiled;
@@ -10,7 +12,7 @@ use crate::routing::filter::Compiled;
 #[derive(Debug)]
 pub struct Snapshot {
     /// The catalog.
-    pub catalog: Catalog,
+    pub catalog: Arc<Catalog>,
     /// Compiled filters, by target.
     pub filters: Vec<Compiled>,
     /// How to ask each target, by target; `None` for fixed prices.
@@ -23,7 +25,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Compiles a checked catalog; cannot fail. Callers' and publishers' pseudonyms are made from `key`.
-    pub fn compile(catalog: Catalog, currency: String, money_step: Money, key: &[u8]) -> Snapshot {
+    pub fn compile(catalog: Arc<Catalog>, currency: String, money_step: Money, key: &[u8]) -> Snapshot {
         let filters = catalog.targets.iter().map(|target| Compiled::new(&target.filter)).collect();
         let asking = catalog
             .targets

@@ -25,6 +25,7 @@ promise_of() {
     forgotten-too-soon)      echo Durable ;;
     step-past-its-close)     echo InTime LateBid ;;
     unproven-talk)           echo Money OneEnd ;;
+    step-before-decision)    echo Durable ;;
     *) return 1 ;;
   esac
 }

@@ -2,6 +2,8 @@
 //!
 //! Values only: the office commits what is to be kept and swaps what is to be in force.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 
 use crate::domain::Catalog;
@@ -14,7 +16,7 @@ use crate::runtime::hex;
 /// Files and changes.
 #[derive(Clone, Debug)]
 pub(super) struct Laid {
-    files: Catalog,
+    files: Arc<Catalog>,
     /// What the digest of the files was taken over.
     text: String,
     /// Changes, in the order they were made.
@@ -45,16 +47,20 @@ impl Laid {
             }
         }
         let last = stored.iter().map(|stored| stored.at).max().unwrap_or_default();
-        let empty = Catalog { digest: "".into(), ..files.clone() };
-        Laid { files: empty, text: String::new(), changes, last }.over(files, text, now)
+        Laid { files: Arc::new(files), text, changes, last }.at(now)
     }
 
     /// The same changes over files that were read anew.
     pub(super) fn over(&self, files: Catalog, text: String, now: Timestamp) -> Next {
+        Laid { files: Arc::new(files), text, changes: self.changes.clone(), last: self.last }.at(now)
+    }
+
+    /// Without the changes that the files have overtaken.
+    fn at(self, now: Timestamp) -> Next {
         let at = self.moment(now);
-        let (_, dropped) = change::lay(files.clone(), &self.changes);
+        let (_, dropped) = change::lay(Arc::clone(&self.files), &self.changes);
         let step = change::without(&self.changes, &dropped, at);
-        Next { laid: Laid { files, text, changes: step.changes, last: at }, noted: step.noted, dropped }
+        Next { laid: Laid { changes: step.changes, last: at, ..self }, noted: step.noted, dropped }
     }
 
     /// What was asked, done.
@@ -75,14 +81,15 @@ impl Laid {
     }
 
     /// The catalog in force, and the text its digest is taken over: that of the files, and below it the changes.
-    pub(super) fn in_force(&self) -> (Catalog, String) {
-        let (catalog, _) = change::lay(self.files.clone(), &self.changes);
+    pub(super) fn in_force(&self) -> (Arc<Catalog>, String) {
+        let (mut catalog, _) = change::lay(Arc::clone(&self.files), &self.changes);
         let section = change::text(&self.files, &self.changes);
         if section.is_empty() {
             return (catalog, self.text.clone());
         }
         let text = format!("{}{section}", self.text);
-        (Catalog { digest: hex(&Sha256::digest(text.as_bytes())).into(), ..catalog }, text)
+        Arc::make_mut(&mut catalog).digest = hex(&Sha256::digest(text.as_bytes())).into();
+        (catalog, text)
     }
 }
 

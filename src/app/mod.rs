@@ -217,7 +217,7 @@ fn in_force(
     settings: &Settings,
     known: &Endpoints,
     endpoints: Vec<Option<Arc<Endpoint>>>,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
     laid: &Laid,
     caller_key: &Secret,
 ) -> InForce {
@@ -231,7 +231,7 @@ fn in_force(
 
 fn rules(settings: &Settings, caller_key: Secret) -> Rules {
     Rules {
-        public_base_url: settings.call_traffic.public_base_url.clone(),
+        public_base_url: settings.call_traffic.public_base_url.as_str().into(),
         decisions: settings.limits.decisions,
         auction_fan_out: settings.limits.auction_fan_out,
         delays: Delays { auction: settings.limits.auction_delay, answer: settings.limits.answer_delay },

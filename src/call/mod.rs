@@ -120,6 +120,11 @@ impl Call {
         self.over
     }
 
+    /// Whether nothing can come of it any more, whatever is reported: it is over, and every attempt's end is known.
+    pub fn is_settled(&self) -> bool {
+        self.over && self.attempts.iter().all(|attempt| attempt.settled().is_some())
+    }
+
     /// How long news may still come of an attempt whose end nobody reported: as long as an answered leg may last.
     pub fn news_until(&self) -> Option<Timestamp> {
         self.attempts.iter().filter_map(Attempt::news_until).max()
@@ -128,11 +133,6 @@ impl Call {
     /// Whether the caller hung up, as far as anybody said.
     pub fn is_caller_gone(&self) -> bool {
         self.caller_gone
-    }
-
-    /// Whether the attempt exists.
-    pub fn has_attempt(&self, number: u32) -> bool {
-        self.attempts.iter().any(|attempt| attempt.number == number)
     }
 
     /// Whether an attempt has ended of which more may be heard.

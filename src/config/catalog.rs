@@ -127,7 +127,7 @@ fn carrier(id: &str, field: &Field<'_>, with: &Surroundings<'_, '_>) -> Option<C
             id: CarrierId::parse(id).ok()?,
             dialect: known?,
             key_digest,
-            public_url,
+            public_url: public_url.map(Into::into),
             secrets,
             ceiling: ceiling.unwrap_or(Duration::from_millis(1_000)),
         };

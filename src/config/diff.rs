@@ -3,13 +3,12 @@
 //! Compares what the catalogs mean, not their text. No line holds a secret, a key digest or a whole number other than
 //! a tracking number: those are ours.
 
-use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 use crate::domain::caller::Address;
 use crate::domain::catalog::{DestinationRule, Disclosure, Limits, Pricing, TagRule};
 use crate::domain::{
-    Buyer, Campaign, Carrier, Catalog, Money, Node, Payout, Plan, Publisher, Target, Terminal,
+    Buyer, Campaign, Carrier, Catalog, E164, Money, Node, Payout, Plan, Publisher, Target, Terminal,
     TrackingNumber, WeeklyHours,
 };
 
@@ -21,30 +20,16 @@ const SHOWN_MAX: usize = 80;
 /// One line for each thing added, removed or changed, such as `target acme-phone: price 25.00 → 27.50`.
 pub fn diff(old: &Catalog, new: &Catalog) -> Vec<String> {
     let mut lines = Vec::new();
-    let default = |catalog: &Catalog| vec![fact("default", &catalog.plan(catalog.default_plan).id)];
-    compare(
-        &mut lines,
-        "plan",
-        Facts::from([(String::new(), default(old))]),
-        Facts::from([(String::new(), default(new))]),
-    );
-    both(&mut lines, "carrier", old, new, |c| {
-        c.carriers.iter().map(|x| (x.id.to_string(), carrier(x))).collect()
-    });
-    both(&mut lines, "campaign", old, new, |c| {
-        c.campaigns.iter().map(|x| (x.id.to_string(), campaign(c, x))).collect()
-    });
-    both(&mut lines, "publisher", old, new, |c| {
-        c.publishers.iter().map(|x| (x.id.to_string(), publisher(c, x))).collect()
-    });
-    both(&mut lines, "buyer", old, new, |c| c.buyers.iter().map(|x| (x.id.to_string(), buyer(x))).collect());
-    both(&mut lines, "target", old, new, |c| {
-        c.targets.iter().map(|x| (x.id.to_string(), target(c, x))).collect()
-    });
-    both(&mut lines, "plan", old, new, |c| c.plans.iter().map(|x| (x.id.to_string(), plan(c, x))).collect());
-    both(&mut lines, "number", old, new, |c| {
-        c.numbers.iter().map(|x| (x.number.reveal(), number(c, x))).collect()
-    });
+    let default = |catalog: &Catalog| fact("default", &catalog.plan(catalog.default_plan).id);
+    lines.extend(changed("plan", &default(old), &default(new)));
+    let both = Both { old, new };
+    both.compare(&mut lines, "carrier", |c| &c.carriers, |x| x.id.clone(), |_, x| carrier(x));
+    both.compare(&mut lines, "campaign", |c| &c.campaigns, |x| x.id.clone(), campaign);
+    both.compare(&mut lines, "publisher", |c| &c.publishers, |x| x.id.clone(), publisher);
+    both.compare(&mut lines, "buyer", |c| &c.buyers, |x| x.id.clone(), |_, x| buyer(x));
+    both.compare(&mut lines, "target", |c| &c.targets, |x| x.id.clone(), target);
+    both.compare(&mut lines, "plan", |c| &c.plans, |x| x.id.clone(), plan);
+    both.compare(&mut lines, "number", |c| &c.numbers, |x| Ours(x.number), number);
     if lines.len() > DIFF_LINES_MAX {
         let more = lines.len() - DIFF_LINES_MAX;
         lines.truncate(DIFF_LINES_MAX);
@@ -53,8 +38,15 @@ pub fn diff(old: &Catalog, new: &Catalog) -> Vec<String> {
     lines
 }
 
-/// What is known of each entry of a kind, by id.
-type Facts = BTreeMap<String, Vec<Fact>>;
+/// A tracking number, shown whole: it is ours.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Ours(E164);
+
+impl Display for Ours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.reveal())
+    }
+}
 
 /// One value of an entry: as it is shown, and as it is compared.
 struct Fact {
@@ -80,25 +72,37 @@ fn short(text: &str) -> String {
     }
 }
 
-fn both(
-    lines: &mut Vec<String>,
-    kind: &str,
-    old: &Catalog,
-    new: &Catalog,
-    facts: impl Fn(&Catalog) -> Facts,
-) {
-    compare(lines, kind, facts(old), facts(new));
+/// Two catalogs.
+struct Both<'a> {
+    old: &'a Catalog,
+    new: &'a Catalog,
 }
 
-fn compare(lines: &mut Vec<String>, kind: &str, mut old: Facts, new: Facts) {
-    for (id, new) in new {
-        let name = if id.is_empty() { kind.to_owned() } else { format!("{kind} {id}") };
-        match old.remove(&id) {
-            None => lines.push(format!("{name}: added")),
-            Some(old) => lines.extend(old.iter().zip(&new).filter_map(|(old, new)| changed(&name, old, new))),
+impl<'a> Both<'a> {
+    /// The lines of one kind of entries, which every catalog has sorted by `key`. The facts of one entry at a time: those of
+    /// all entries are many times the catalog.
+    fn compare<T: 'a, K: Ord + Display>(
+        &self,
+        lines: &mut Vec<String>,
+        kind: &str,
+        entries: impl Fn(&'a Catalog) -> &'a Vec<T>,
+        key: impl Fn(&T) -> K,
+        facts: impl Fn(&Catalog, &T) -> Vec<Fact>,
+    ) {
+        let (old, new) = (entries(self.old), entries(self.new));
+        for entry in new {
+            let name = format!("{kind} {}", key(entry));
+            match old.binary_search_by_key(&key(entry), &key) {
+                Err(_) => lines.push(format!("{name}: added")),
+                Ok(at) => {
+                    let (old, new) = (facts(self.old, &old[at]), facts(self.new, entry));
+                    lines.extend(old.iter().zip(&new).filter_map(|(old, new)| changed(&name, old, new)));
+                }
+            }
         }
+        let gone = old.iter().map(&key).filter(|id| new.binary_search_by_key(id, &key).is_err());
+        lines.extend(gone.map(|id| format!("{kind} {id}: removed")));
     }
-    lines.extend(old.keys().map(|id| format!("{kind} {id}: removed")));
 }
 
 fn changed(name: &str, old: &Fact, new: &Fact) -> Option<String> {

@@ -143,7 +143,7 @@ pub struct Carrier {
     /// SHA-256 of its bearer key; `None` where it signs what it sends instead.
     pub key_digest: Option<[u8; 32]>,
     /// The URL it reaches us under and signs, without a trailing slash; of a dialect that signs.
-    pub public_url: Option<String>,
+    pub public_url: Option<Arc<str>>,
     /// What it may sign with, the current one first; of a dialect that signs.
     pub secrets: Vec<Secret>,
     /// Longest time from the request read to the answer written.

@@ -7,6 +7,7 @@
 mod step;
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::catalog::{CONCURRENCY_MAX, Catalog, DAILY_BILLABLE_MAX, Limits};
 use super::id::{BuyerId, CampaignId, TargetId};
@@ -259,8 +260,8 @@ fn put(catalog: &mut Catalog, entity: &Entity, value: Value) {
 }
 
 /// The catalog with the changes laid over it, in their order, and those that an edit of a file has overtaken. The digest
-/// is left as it was.
-pub fn lay(mut catalog: Catalog, changes: &[Change]) -> (Catalog, Vec<Dropped>) {
+/// is left as it was. Where nothing is laid it is the same catalog, not a second one.
+pub fn lay(mut catalog: Arc<Catalog>, changes: &[Change]) -> (Arc<Catalog>, Vec<Dropped>) {
     let mut dropped = Vec::new();
     let mut laid = Vec::new();
     // Judged by the files before any of them is laid, so that no change is taken for an edit.
@@ -272,7 +273,7 @@ pub fn lay(mut catalog: Catalog, changes: &[Change]) -> (Catalog, Vec<Dropped>) 
         }
     }
     for change in laid {
-        put(&mut catalog, &change.entity, change.value);
+        put(Arc::make_mut(&mut catalog), &change.entity, change.value);
     }
     (catalog, dropped)
 }

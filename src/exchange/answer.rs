@@ -5,8 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::decide::{Ctx, Prepared};
 use super::progress::attempt_row;
 use super::story::{Decided, Taken};
@@ -14,16 +12,17 @@ use super::subject::{kept, record_token};
 use super::{Rules, Worker};
 use crate::billing::Terms;
 use crate::call::{Call, Kind, Patience, Recovery};
-use crate::carrier::twilio::twiml::{self, Callbacks};
-use crate::carrier::{Action, CarrierReply, DialTarget, generic};
+use crate::carrier::{Action, CarrierReply, DialTarget};
 use crate::domain::catalog::{CarrierDialect, Secret};
 use crate::domain::{
-    Address, Campaign, Carrier, EndCounts, HangupCause, Money, Reason, TargetIx, Terminal, Timestamp,
+    Address, Campaign, CampaignId, Carrier, EndCounts, HangupCause, Money, Reason, TargetIx, Terminal,
+    Timestamp,
 };
 use crate::records::row::{DecidedRow, EndFacts, EndedRow, Row};
 use crate::routing::ring_tree::Step;
-use crate::state::calls::{Answer, Live, Offered, Taker, Ticket};
-use crate::state::rest::{Ahead, Rest, STANDING_MAX, Standing};
+use crate::state::calls::{Answer, CallKey, Noting, Ticket};
+use crate::state::live::{Course, Live, Offered, Open, Taker};
+use crate::state::rest::{Ahead, AuctionAhead, Rest, STANDING_MAX, Standing};
 use crate::telemetry::event::{self, Asked};
 use crate::telemetry::stage::{Laps, Stage};
 
@@ -39,12 +38,13 @@ const TERMINAL_TALK: Duration = Duration::from_secs(14_400);
 
 /// What a decision told the carrier, and is still to be written down.
 pub(super) struct Told {
-    reply: CarrierReply,
+    answer: Arc<Answer>,
     /// Who was handed the call, and at which price.
     sold: Option<(TargetIx, Money)>,
-    /// The attempt, or the end of a call that has none.
-    row: Row,
+    at: Timestamp,
     laps: Laps,
+    /// Nothing else about the call is recorded while this is held.
+    noting: Noting,
 }
 
 impl Worker {
@@ -63,16 +63,17 @@ impl Worker {
             token: None,
             decided_us: now.since(ctx.arrived).as_micros() as u64,
         };
-        let mut live = self.live(ctx, None);
+        let mut open = self.open(ctx, None);
         // Its end is nobody's record: it counts for nothing.
-        let _ = live.call.close(now);
-        live.over_since = Some(now);
+        let _ = open.call.close(now);
+        let mut live = live(ctx, ticket.key(), None, open, now);
         self.exchange.watch(ctx.call_id, &mut live, now);
-        self.exchange.state.calls.open(ctx.call_id, live);
-        ticket.finish(self.answer(ctx.carrier(), &reply, ctx.about));
+        drop(self.exchange.state.calls.open(ctx.call_id, live));
+        ticket.finish(self.answer(ctx.carrier(), reply, ctx.about));
     }
 
-    /// Opens the call and answers everybody who waits. What is left is for [`Worker::note`].
+    /// Opens the call, answers everybody who waits, and counts the decision. What no answer needs is left for
+    /// [`Worker::note`].
     pub(super) fn finish(
         &self,
         ctx: &Ctx,
@@ -87,60 +88,65 @@ impl Worker {
         let mut reply = self.reply(ctx, prepared, decided, now);
         let taken = decided.taken.take();
         let sold = taken.as_ref().map(|taken| (taken.target, taken.offer.price));
-        let mut live = self.live(ctx, Some(prepared));
-        let row = if is_dial(&reply.action) {
+        let mut open = self.open(ctx, Some(prepared));
+        if is_dial(&reply.action) {
             let patience = self.patience(ctx, prepared, taken.as_ref().map(|taken| taken.target));
             let offered = self.offered(ctx, prepared, taken, &reply, now);
-            let row = Row::Attempt(Box::new(attempt_row(&prepared.trail.keys(), live.test, &offered, now)));
-            live.call.offer(ctx.attempt, self.kind(ctx, &offered), patience, now);
-            live.offered.reserve_exact(1);
-            live.offered.push(offered);
-            live.rest = Some(Box::new(self.rest(ctx, prepared, decided)));
-            row
+            open.call.offer(ctx.attempt, self.kind(ctx, &offered), patience, now);
+            open.offered.reserve_exact(1);
+            open.offered.push(offered);
         } else {
-            let _ = live.call.close(now);
-            live.over_since = Some(now);
-            let ended = ended_at_once(ctx, prepared, reply.reason, now);
-            live.counted = Some(ended.counts);
-            Row::Ended(Box::new(ended))
-        };
+            let _ = open.call.close(now);
+            open.counted = Some(counts_at_once(ctx));
+        }
+        let mut live = live(ctx, ticket.key(), prepared.trail.keys().campaign, open, now);
         exchange.watch(ctx.call_id, &mut live, now);
-        exchange.state.calls.open(ctx.call_id, live);
+        let noting = exchange.state.calls.open(ctx.call_id, live);
         reply.decided_us = exchange.clock.now().since(ctx.arrived).as_micros() as u64;
-        ticket.finish(self.answer(ctx.carrier(), &reply, ctx.about));
+        let answer = self.answer(ctx.carrier(), reply, ctx.about);
+        ticket.finish(Arc::clone(&answer));
         laps.end(Stage::Answer, exchange.clock.now());
-        Told { reply, sold, row, laps }
+        let campaign = prepared.subject.campaign(&ctx.in_force.snapshot.catalog).map(|campaign| &campaign.id);
+        let reply = &answer.reply;
+        event::decision_made(campaign, reply.basis, reply.reason, &laps, decided.asked);
+        if !is_dial(&reply.action) && !ctx.request.test {
+            event::call_ended(campaign, reply.reason, None, Money::ZERO, Money::ZERO);
+        }
+        Told { answer, sold, at: now, laps, noting }
     }
 
-    /// Counts and records what was told.
+    /// Puts what later steps are taken by into the call, and records what was told.
     pub(super) fn note(
         self: &Arc<Self>,
         ctx: &Ctx,
         prepared: Prepared<'_>,
         decided: Decided,
-        Told { reply, sold, row, laps }: Told,
+        Told { answer, sold, at, laps, noting }: Told,
     ) {
-        let mut first = decided_row(ctx, &prepared, sold, &reply, &self.exchange.rules.caller_key);
+        let reply = &answer.reply;
+        let row = if is_dial(&reply.action) {
+            let (keys, rest) = (prepared.trail.keys(), Box::new(self.rest(ctx, &prepared, &decided)));
+            let attempt = self.exchange.state.calls.with(ctx.call_id, |live| {
+                let open = live.open_mut()?;
+                open.rest = Some(rest);
+                Some(attempt_row(&keys, open.test, open.offered.first()?, at))
+            });
+            attempt.flatten().map(|attempt| Row::Attempt(Box::new(attempt)))
+        } else {
+            Some(Row::Ended(Box::new(ended_at_once(ctx, &prepared, reply.reason, at))))
+        };
+        let mut first = decided_row(ctx, &prepared, sold, reply, &self.exchange.rules.caller_key);
         first.decided_us = laps.whole().as_micros() as u64;
         first.overhead_us = (decided.asked != Asked::Cold).then_some(laps.own().as_micros() as u64);
-        let campaign = first.keys.campaign.as_ref();
-        event::decision_made(campaign, reply.basis, reply.reason, &laps, decided.asked);
-        if matches!(row, Row::Ended(_)) && !ctx.request.test {
-            event::call_ended(campaign, reply.reason, None, Money::ZERO, Money::ZERO);
-        }
-        self.record(ctx, vec![Row::Decided(Box::new(first)), row], prepared.trail, decided.out);
+        let rows = std::iter::once(Row::Decided(Box::new(first))).chain(row).collect();
+        self.record(ctx, rows, prepared.trail, decided.out);
+        drop(noting);
     }
 
-    /// The answer's bytes, as the carrier's dialect has them.
-    pub(super) fn answer(&self, carrier: &Carrier, reply: &CarrierReply, about: u64) -> Arc<Answer> {
-        let body = match carrier.dialect {
-            CarrierDialect::Generic => generic::reply(reply, &self.exchange.rules.public_base_url),
-            CarrierDialect::Twilio => {
-                let base = carrier.public_url.as_deref().unwrap_or(&self.exchange.rules.public_base_url);
-                twiml::reply(reply, &Callbacks { base, token: reply.token.unwrap_or_default() })
-            }
-        };
-        Arc::new(Answer { call_id: reply.call_id, body: Bytes::from(body.into_boxed_slice()), about })
+    /// What all requests for this step get.
+    pub(super) fn answer(&self, carrier: &Carrier, reply: CarrierReply, about: u64) -> Arc<Answer> {
+        let base = carrier.public_url.as_ref().unwrap_or(&self.exchange.rules.public_base_url);
+        Arc::new(Answer { reply, base: Arc::clone(base), about })
     }
 
     pub(super) fn reply(
@@ -171,28 +177,17 @@ impl Worker {
         }
     }
 
-    /// The call as it lives on in memory, without an attempt yet.
-    fn live(&self, ctx: &Ctx, prepared: Option<&Prepared<'_>>) -> Live {
+    /// The call as it begins, without an attempt.
+    fn open(&self, ctx: &Ctx, prepared: Option<&Prepared<'_>>) -> Open {
         let catalog = &ctx.in_force.snapshot.catalog;
         let line = prepared.and_then(|prepared| prepared.subject.line);
-        let campaign = line.map(|line| catalog.campaign(line.campaign));
-        Live {
-            id: ctx.call_id,
-            key: ctx.key(),
+        Open {
             at: ctx.call_at,
-            campaign: campaign.map(|campaign| campaign.id.clone()),
             publisher: line.map(|line| catalog.publisher(line.publisher).id.clone()),
-            caller: ctx.request.tail,
             test: ctx.request.test,
-            token: ctx.token,
-            signed: ctx.carrier().dialect == CarrierDialect::Twilio,
-            call: Call::new(self.recovery(campaign)),
+            call: Call::new(self.recovery(line.map(|line| catalog.campaign(line.campaign)))),
             offered: Vec::new(),
             rest: None,
-            steps: Vec::new(),
-            said_goodbye: false,
-            over_since: None,
-            looked_at: None,
             counted: None,
         }
     }
@@ -213,11 +208,11 @@ impl Worker {
         let standing = decided.beaten.iter().take(STANDING_MAX);
         let ahead = |step: &Step<'_>| match step {
             Step::Dial(target) => Ahead::Dial(id(target)),
-            Step::Auction(node) => Ahead::Auction {
+            Step::Auction(node) => Ahead::Auction(Box::new(AuctionAhead {
                 members: node.members.iter().map(id).collect(),
                 floor: node.floor,
                 takeover: node.takeover,
-            },
+            })),
         };
         Rest {
             request: Arc::clone(&ctx.request),
@@ -252,6 +247,7 @@ impl Worker {
         reply: &CarrierReply,
         now: Timestamp,
     ) -> Offered {
+        debug_assert_eq!(ctx.attempt, ctx.step, "an attempt has the number of its step");
         let catalog = &ctx.in_force.snapshot.catalog;
         let at = taken.as_ref().map_or(now, |taken| taken.held.at);
         let taker = taken.map(|taken| {
@@ -303,6 +299,24 @@ impl Worker {
             None => (TERMINAL_RING, TERMINAL_TALK),
         };
         Patience { late_events, unanswered: ring + UNANSWERED_SLACK, answered: talk + ANSWERED_SLACK }
+    }
+}
+
+/// The call as it lives on in memory.
+fn live(ctx: &Ctx, key: &Arc<CallKey>, campaign: Option<CampaignId>, open: Open, now: Timestamp) -> Live {
+    Live {
+        id: ctx.call_id,
+        key: Arc::clone(key),
+        campaign,
+        caller: ctx.request.tail,
+        token: ctx.token,
+        signed: ctx.carrier().dialect == CarrierDialect::Twilio,
+        noted: false,
+        over_since: open.call.is_over().then_some(now),
+        course: Course::Open(Box::new(open)),
+        steps: Vec::new(),
+        said_goodbye: false,
+        looked_at: None,
     }
 }
 
@@ -407,6 +421,11 @@ fn ended_at_once(ctx: &Ctx, prepared: &Prepared<'_>, reason: Reason, now: Timest
             payable: false,
             negative_margin: false,
         },
-        counts: EndCounts { ended: i64::from(!ctx.request.test), ..EndCounts::default() },
+        counts: counts_at_once(ctx),
     }
+}
+
+/// What it counts for.
+fn counts_at_once(ctx: &Ctx) -> EndCounts {
+    EndCounts { ended: i64::from(!ctx.request.test), ..EndCounts::default() }
 }

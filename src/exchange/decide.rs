@@ -71,13 +71,6 @@ pub(super) struct Ctx {
 }
 
 impl Ctx {
-    pub(super) fn key(&self) -> CallKey {
-        CallKey {
-            carrier: self.in_force.snapshot.catalog.carrier(self.carrier).id.clone(),
-            carrier_call_id: self.request.carrier_call_id.clone(),
-        }
-    }
-
     pub(super) fn carrier(&self) -> &Carrier {
         self.in_force.snapshot.catalog.carrier(self.carrier)
     }
@@ -209,7 +202,9 @@ impl Worker {
         let Ok(told) = std::panic::catch_unwind(finish) else {
             return event::panicked("finish", "a decision could not be finished");
         };
-        // In the same turn: what is acknowledged later of this call must not be in the queue to the disk before it.
+        // The answer leaves first: whoever waits for it runs before this goes on. What is reported of the call meanwhile
+        // waits for its `Noting`, and so comes after these records on the way to the disk.
+        tokio::task::yield_now().await;
         let note = AssertUnwindSafe(|| self.note(&ctx, prepared, decided, told));
         if std::panic::catch_unwind(note).is_err() {
             event::panicked("answered_not_recorded", "a decision was answered and could not be recorded");

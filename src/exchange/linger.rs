@@ -13,6 +13,7 @@ use crate::auction::Auction;
 use crate::domain::{CallId, TargetIx, Timestamp};
 use crate::ping::Outstanding;
 use crate::records::row::Row;
+use crate::state::live::Open;
 use crate::state::rest::{STANDING_MAX, Standing};
 use crate::telemetry::event;
 
@@ -141,8 +142,9 @@ impl Worker {
         let catalog = &helped.in_force.snapshot.catalog;
         self.exchange.state.calls.with(helped.call, |live| {
             let is_latest = live.steps.len() as u32 + 1 == helped.step;
-            let Some(rest) = live.rest.as_mut().filter(|_| is_latest) else { return };
-            let offered = &live.offered;
+            let Some(Open { rest: Some(rest), offered, .. }) = live.open_mut().filter(|_| is_latest) else {
+                return;
+            };
             let standing = ranking.ranked.into_iter().map(|ranked| {
                 let target = catalog.target(members[joining.first + ranked.entrant]);
                 let buyer = catalog.buyer(target.buyer).id.clone();

@@ -45,7 +45,7 @@ use unknown::UnknownReports;
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// Absolute URL carriers reach the exchange under, without a slash at its end.
-    pub public_base_url: String,
+    pub public_base_url: Arc<str>,
     /// Decisions with pings in progress at once; beyond it the static answer is given.
     pub decisions: usize,
     /// Most targets asked in one auction.

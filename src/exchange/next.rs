@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
-use super::progress::{Aftermath, Claim, NotTaken, outcome};
+use super::progress::{Aftermath, Claim, NotTaken};
 use super::step::Job;
 use super::{Asking, Deciding, Worker};
 use crate::call::Onward;
@@ -20,7 +20,8 @@ use crate::carrier::{Action, CallerLeg, CarrierReply, StepReport};
 use crate::domain::{CallId, Carrier, Cause, HangupCause, Timestamp};
 use crate::records::CommitError;
 use crate::records::row::{EventRow, Row};
-use crate::state::calls::{self, Answer, Live, Waiting, wait};
+use crate::state::calls::{self, Answer, Waiting, wait};
+use crate::state::live::Live;
 use crate::telemetry::event;
 
 /// A step that was given up is begun again this often.
@@ -50,6 +51,7 @@ impl Worker {
         asking: Asking,
         arrived: Timestamp,
     ) -> Result<Arc<Answer>, NotTaken> {
+        self.exchange.state.calls.noted(claim.call).await;
         for _ in 0..TRIES {
             let begin = AssertUnwindSafe(|| self.begin_next(&claim, &report, asking, arrived));
             let begun = std::panic::catch_unwind(begin).unwrap_or_else(|_| {
@@ -97,7 +99,7 @@ impl Worker {
             if let Some(begun) = known(live, report)? {
                 let begun = match begun {
                     // What the first to hear it had to wait for, this one has to as well.
-                    Begun::Known(answer, _) if live.said_goodbye && live.billed().is_some() => {
+                    Begun::Known(answer, _) if live.said_goodbye && live.is_billed() => {
                         let slot = slot.map_err(NotTaken::NotDurable)?;
                         Begun::Known(answer, Some((Box::pin(slot.commit(Vec::new())), patience(live))))
                     }
@@ -122,32 +124,33 @@ impl Worker {
             };
             let mut aftermath = self.take_ends(claim.call, live, report, now)?;
             let (tell, waiting) = watch::channel(None);
-            let onward = if live.billed().is_some() { Onward::Finished } else { live.call.onward() };
             let step = live.steps.len() as u32 + 2;
-            let begun = match (onward, live.rest.take()) {
-                (Onward::Attempt { .. } | Onward::Terminal, Some(rest)) => {
-                    live.steps.push(calls::Step::Deciding(waiting.clone()));
-                    let tried = live.offered.iter().filter_map(|o| Some(o.taker.as_ref()?.target.clone()));
+            let onward = live.onward();
+            let rest = live.open_mut().and_then(|open| open.rest.take());
+            let begun = match (onward, rest, live.open()) {
+                (Onward::Attempt { .. } | Onward::Terminal, Some(rest), Some(open)) => {
+                    let tried = open.offered.iter().filter_map(|o| Some(o.taker.as_ref()?.target.clone()));
                     job = Some(Job {
                         call: claim.call,
                         carrier,
-                        call_at: live.at,
+                        call_at: open.at,
                         token: live.token,
                         asking,
                         caller: report.caller,
                         step,
-                        attempt: live.call.attempts() + 1,
+                        attempt: open.call.attempts() + 1,
                         onward,
                         tried: tried.collect(),
-                        whose: (live.campaign.clone(), live.publisher.clone()),
+                        whose: (live.campaign.clone(), open.publisher.clone()),
                         rest,
                         tell,
                     });
+                    live.steps.push(calls::Step::Deciding(waiting.clone()));
                     drop(hand_in(std::mem::take(&mut aftermath.rows)));
                     Begun::First(waiting)
                 }
                 _ => {
-                    let effects = live.call.close(now);
+                    let effects = live.tell(|call| call.close(now));
                     let closing = exchange.run(claim.call, live, effects, now);
                     aftermath.join(closing);
                     let answer = self.goodbye(
@@ -160,7 +163,7 @@ impl Worker {
                     live.steps.push(calls::Step::Decided(Arc::clone(&answer)));
                     let written = hand_in(std::mem::take(&mut aftermath.rows));
                     // Where nothing was billed, nothing has to be safe before the goodbye is said.
-                    let written = written.filter(|_| live.billed().is_some());
+                    let written = written.filter(|_| live.is_billed());
                     Begun::Known(answer, written.map(|written| (written, patience(live))))
                 }
             };
@@ -187,21 +190,23 @@ impl Worker {
         report: &StepReport,
         now: Timestamp,
     ) -> Result<Aftermath, NotTaken> {
-        let of_step = live.offered.iter().find(|offered| offered.step == report.step).map(|o| o.attempt);
         let mut ends = Vec::with_capacity(report.ends.len());
         for end in &report.ends {
-            let attempt = end.attempt.or(of_step).filter(|attempt| live.call.has_attempt(*attempt));
-            ends.push((attempt.ok_or(NotTaken::NoAttempt)?, end));
+            let attempt = end.attempt.unwrap_or(report.step);
+            if !live.has_attempt(attempt) {
+                return Err(NotTaken::NoAttempt);
+            }
+            ends.push((attempt, end));
         }
         let told = |open: &u32| ends.iter().any(|(attempt, _)| attempt == open);
-        if let Some(attempt) = live.call.open().find(|open| !told(open)) {
+        if let Some(attempt) = live.open().and_then(|open| open.call.open().find(|open| !told(open))) {
             return Err(NotTaken::NoEnd(attempt));
         }
         let mut effects = Vec::new();
         let mut rows = Vec::new();
         for (attempt, end) in ends {
             let told = CallEvent { attempt: Some(attempt), ..end.event.clone() };
-            effects.extend(live.call.on_event(&told, now));
+            effects.extend(live.tell(|call| call.on_event(&told, now)));
             rows.push(Row::Event(Box::new(EventRow {
                 call_id: id,
                 event_id: format!("next/{}/{attempt}", report.step),
@@ -212,7 +217,7 @@ impl Worker {
                 detail: end.detail.clone(),
             })));
         }
-        effects.extend(live.call.on_step_over(now));
+        effects.extend(live.tell(|call| call.on_step_over(now)));
         let mut aftermath = self.exchange.run(id, live, effects, now);
         rows.append(&mut aftermath.rows);
         aftermath.rows = rows;
@@ -228,7 +233,7 @@ impl Worker {
         caller: CallerLeg,
         now: Timestamp,
     ) -> Arc<Answer> {
-        let reason = outcome(live, now);
+        let reason = live.outcome();
         event::step_taken(live.campaign.as_ref(), "hangup", reason);
         let reply = CarrierReply {
             call_id: live.id,
@@ -243,7 +248,7 @@ impl Worker {
             decided_us: 0,
         };
         live.said_goodbye = true;
-        self.answer(carrier, &reply, 0)
+        self.answer(carrier, reply, 0)
     }
 }
 
@@ -260,7 +265,8 @@ fn may_be_a_talk(live: &Live, report: &StepReport) -> bool {
         EventKind::Ended { cause, .. } => matches!(cause, Cause::Normal | Cause::Failed),
         _ => true,
     };
-    live.call.awaits_news() || report.ends.iter().any(|end| is_talk(&end.event.kind))
+    live.open().is_some_and(|open| open.call.awaits_news())
+        || report.ends.iter().any(|end| is_talk(&end.event.kind))
 }
 
 /// The answer to a step that was asked for before.

@@ -20,7 +20,7 @@ use crate::domain::{
 };
 use crate::records::CommitError;
 use crate::records::row::{AttemptRow, CallKeys, EndFacts, EndedRow, EventRow, LedgerRow, Row};
-use crate::state::calls::{Live, Offered, Taker};
+use crate::state::live::{Course, Live, Offered, Open, Taker};
 use crate::telemetry::event;
 
 /// Who speaks, and about which call.
@@ -112,6 +112,7 @@ impl Exchange {
 
     async fn take_report(&self, claim: &Claim, reported: CarrierEvent) -> Result<(), NotTaken> {
         let call = claim.call;
+        self.state.calls.noted(call).await;
         let slot = self.recorder.reserve().map_err(NotTaken::NotDurable)?;
         let now = self.clock.now();
         let joined = self.state.calls.with(call, |live| {
@@ -139,15 +140,16 @@ impl Exchange {
         let id = claim.call;
         let CallEvent { at, kind, .. } = reported.event;
         let of_a_leg = !matches!(kind, EventKind::CallEnded { .. } | EventKind::Noted);
-        let last = live.offered.last().map(|offered| offered.attempt).filter(|_| of_a_leg);
+        let last = Some(live.attempts()).filter(|last| of_a_leg && *last > 0);
         let attempt = reported.event.attempt.or(last);
         if of_a_leg && attempt.is_none() {
             return Err(NotTaken::NoAttempt);
         }
-        if attempt.is_some_and(|attempt| !live.call.has_attempt(attempt)) {
+        if attempt.is_some_and(|attempt| !live.has_attempt(attempt)) {
             return Err(NotTaken::NoAttempt);
         }
-        let effects = live.call.on_event(&CallEvent { attempt, ..reported.event.clone() }, now);
+        let event = CallEvent { attempt, ..reported.event.clone() };
+        let effects = live.tell(|call| call.on_event(&event, now));
         let mut aftermath = self.run(id, live, effects, now);
         aftermath.rows.insert(
             0,
@@ -165,18 +167,23 @@ impl Exchange {
         Ok(aftermath)
     }
 
-    /// Lets time pass for one call; see `sweep`. `None` when the disk's queue is full: then nothing has changed.
+    /// Lets time pass for one call; see `sweep`. `None` when the disk's queue is full, or the call's decision is not in it
+    /// yet: then nothing has changed.
     pub(super) fn pass_time(self: &Arc<Self>, id: CallId, now: Timestamp) -> Option<()> {
         let slot = self.recorder.reserve().ok()?;
         let passed = self.state.calls.with(id, |live| {
-            let effects = live.call.on_time(now);
+            if !live.noted {
+                return None;
+            }
+            let effects = live.tell(|call| call.on_time(now));
             let mut aftermath = self.run(id, live, effects, now);
             self.watch(id, live, now);
             let rows = std::mem::take(&mut aftermath.rows);
             let written = (!rows.is_empty()).then(|| slot.commit(rows));
-            (aftermath, live.campaign.clone(), written)
+            Some((aftermath, live.campaign.clone(), written))
         });
-        let Some((aftermath, campaign, written)) = passed else { return Some(()) };
+        let Some(passed) = passed else { return Some(()) };
+        let (aftermath, campaign, written) = passed?;
         self.follow(id, campaign.as_ref(), aftermath);
         if let Some(written) = written {
             tokio::spawn(async move {
@@ -206,7 +213,7 @@ impl Exchange {
                     attempt_ended(id, live, attempt, lost_end(now), None, now, &mut aftermath);
                 }
                 Effect::Settle { attempt, end } => {
-                    let other_billed = live.billed().is_some();
+                    let other_billed = live.is_billed();
                     let settlement = taker(live, attempt).map(|taker| {
                         let settlement = settle(&taker.terms, &end, other_billed);
                         let hold = &mut taker.hold;
@@ -217,7 +224,6 @@ impl Exchange {
                 }
                 Effect::Over => {
                     live.over_since = Some(now);
-                    live.rest = None;
                     call_ended(id, live, now, &mut aftermath);
                 }
             }
@@ -238,7 +244,8 @@ impl Exchange {
 }
 
 fn taker(live: &mut Live, attempt: u32) -> Option<&mut Taker> {
-    live.offered.iter_mut().find(|offered| offered.attempt == attempt)?.taker.as_mut()
+    let offered = &mut live.open_mut()?.offered;
+    offered.iter_mut().find(|offered| offered.attempt == attempt)?.taker.as_mut()
 }
 
 /// Equal in a time that does not depend on where two tokens differ.
@@ -269,8 +276,9 @@ fn attempt_ended(
     now: Timestamp,
     aftermath: &mut Aftermath,
 ) {
-    let (keys, test) = (keys(id, live), live.test);
-    let Some(offered) = live.offered.iter_mut().find(|offered| offered.attempt == attempt) else { return };
+    let Live { campaign, course: Course::Open(open), .. } = live else { return };
+    let (keys, test) = (keys(id, campaign, open), open.test);
+    let Some(offered) = open.offered.iter_mut().find(|offered| offered.attempt == attempt) else { return };
     offered.end = Some((end, settlement));
     aftermath.rows.push(Row::Attempt(Box::new(attempt_row(&keys, test, offered, now))));
     if let (Some(settlement), Some(taker)) = (&settlement, &offered.taker) {
@@ -278,12 +286,14 @@ fn attempt_ended(
     }
 }
 
-/// The end of the call, or what is now known of it: that of the attempt that was billed, else of the last one.
+/// The end of the call, or what is now known of it. Nothing follows any more.
 fn call_ended(id: CallId, live: &mut Live, now: Timestamp, aftermath: &mut Aftermath) {
-    let Some(decisive) = live.billed().or(live.offered.last()) else { return };
+    let Live { campaign, course: Course::Open(open), .. } = live else { return };
+    open.rest = None;
+    let Some(decisive) = open.decisive() else { return };
     let Some(end) = end_facts(decisive, now) else { return };
     let settlement = decisive.end.as_ref().and_then(|(_, settlement)| *settlement);
-    let counts = match live.test {
+    let counts = match open.test {
         true => EndCounts::default(),
         false => EndCounts {
             ended: 1,
@@ -292,43 +302,32 @@ fn call_ended(id: CallId, live: &mut Live, now: Timestamp, aftermath: &mut After
             talk_ms: i64::try_from(end.talk_ms).unwrap_or(i64::MAX),
         },
     };
-    let before = live.counted.unwrap_or_default();
-    if !live.test && (live.counted.is_none() || counts != before) {
+    let before = open.counted.unwrap_or_default();
+    if !open.test && (open.counted.is_none() || counts != before) {
         let (revenue, payout) = settlement.map_or((Money::ZERO, Money::ZERO), |s| (s.revenue, s.payout));
         let talk = end.connected.then(|| Duration::from_millis(end.talk_ms));
         aftermath.ends.push(End { reason: end.reason, talk, revenue, payout });
     }
     aftermath.rows.push(Row::Ended(Box::new(EndedRow {
-        keys: keys(id, live),
+        keys: keys(id, campaign, open),
         target: decisive.taker.as_ref().map(|taker| taker.target.clone()),
         buyer: decisive.taker.as_ref().map(|taker| taker.buyer.clone()),
         end,
         counts: counts.less(before),
     })));
-    live.counted = Some(counts);
+    open.counted = Some(counts);
 }
 
-/// What came of the call so far, in a word.
-pub(super) fn outcome(live: &Live, now: Timestamp) -> Reason {
-    let decisive = live.billed().or(live.offered.last());
-    decisive.and_then(|offered| end_facts(offered, now)).map_or(Reason::NoTaker, |end| end.reason)
-}
-
-fn keys(id: CallId, live: &Live) -> CallKeys {
-    CallKeys { call_id: id, at: live.at, campaign: live.campaign.clone(), publisher: live.publisher.clone() }
+fn keys(id: CallId, campaign: &Option<CampaignId>, open: &Open) -> CallKeys {
+    CallKeys { call_id: id, at: open.at, campaign: campaign.clone(), publisher: open.publisher.clone() }
 }
 
 /// How an attempt ended, as records have it; `None` while it goes on.
 fn end_facts(offered: &Offered, now: Timestamp) -> Option<EndFacts> {
     let (end, settlement) = offered.end.as_ref()?;
-    let reason = match (settlement, &offered.taker) {
-        (Some(settlement), _) => settlement.reason,
-        (None, Some(_)) => Reason::Unresolved,
-        (None, None) => Reason::NoTaker,
-    };
     Some(EndFacts {
         ended_at: now,
-        reason,
+        reason: offered.outcome()?,
         connected: end.connected,
         talk_ms: end.talk_ms,
         talk_source: end.talk_source.as_str(),

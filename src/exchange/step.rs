@@ -69,7 +69,7 @@ impl Worker {
                 return (Aftermath::default(), live.campaign.clone());
             }
             live.steps.truncate(at);
-            let effects = live.call.close(now);
+            let effects = live.tell(|call| call.close(now));
             let aftermath = self.exchange.run(call, live, effects, now);
             self.exchange.watch(call, live, now);
             (aftermath, live.campaign.clone())
@@ -155,39 +155,41 @@ impl Worker {
         let slot = exchange.recorder.reserve().ok();
         let told = exchange.state.calls.with(ctx.call_id, |live| {
             let mut aftermath = Aftermath::default();
-            let answer = if is_dial(&reply.action) && !live.call.is_caller_gone() {
-                event::step_taken(live.campaign.as_ref(), reply.action.as_str(), reply.reason);
+            let campaign = live.campaign.clone();
+            let goes_on = is_dial(&reply.action) && !live.is_caller_gone();
+            let answer = if let Some(open) = live.open_mut().filter(|_| goes_on) {
+                event::step_taken(campaign.as_ref(), reply.action.as_str(), reply.reason);
                 let offered = self.offered(ctx, &prepared, taken.take(), &reply, now);
                 rows.push(Row::Attempt(Box::new(attempt_row(
                     &prepared.trail.keys(),
-                    live.test,
+                    open.test,
                     &offered,
                     now,
                 ))));
-                live.call.offer(ctx.attempt, self.kind(ctx, &offered), patience, now);
-                live.offered.reserve_exact(1);
-                live.offered.push(offered);
-                live.rest = Some(Box::new(rest));
-                self.answer(ctx.carrier(), &reply, ctx.about)
+                open.call.offer(ctx.attempt, self.kind(ctx, &offered), patience, now);
+                open.offered.reserve_exact(1);
+                open.offered.push(offered);
+                open.rest = Some(Box::new(rest));
+                self.answer(ctx.carrier(), reply, ctx.about)
             } else {
-                let effects = live.call.close(now);
+                let effects = live.tell(|call| call.close(now));
                 aftermath = exchange.run(ctx.call_id, live, effects, now);
                 if let Some(slot) = slot.filter(|_| !aftermath.rows.is_empty()) {
                     drop(slot.commit(std::mem::take(&mut aftermath.rows)));
                 }
-                if live.call.is_caller_gone() {
+                if live.is_caller_gone() {
                     self.goodbye(live, ctx.carrier(), ctx.step, ctx.caller, now)
                 } else {
                     live.said_goodbye |= matches!(reply.action, Action::Hangup(_));
-                    event::step_taken(live.campaign.as_ref(), reply.action.as_str(), reply.reason);
-                    self.answer(ctx.carrier(), &reply, ctx.about)
+                    event::step_taken(campaign.as_ref(), reply.action.as_str(), reply.reason);
+                    self.answer(ctx.carrier(), reply, ctx.about)
                 }
             };
             if let Some(slot) = live.steps.get_mut(ctx.step as usize - 2) {
                 *slot = calls::Step::Decided(Arc::clone(&answer));
             }
             exchange.watch(ctx.call_id, live, now);
-            (answer, aftermath, live.campaign.clone())
+            (answer, aftermath, campaign)
         });
         let Some((answer, mut aftermath, campaign)) = told else { return };
         tell.send_replace(Some(answer));
@@ -228,10 +230,10 @@ impl Left {
         for (place, ahead) in &rest.walk {
             let node = match ahead {
                 Ahead::Dial(id) => find(id).map(Node::Target),
-                Ahead::Auction { members, floor, takeover } => Some(Node::Auction(AuctionNode {
-                    members: members.iter().filter_map(find).collect(),
-                    floor: *floor,
-                    takeover: *takeover,
+                Ahead::Auction(auction) => Some(Node::Auction(AuctionNode {
+                    members: auction.members.iter().filter_map(find).collect(),
+                    floor: auction.floor,
+                    takeover: auction.takeover,
                 })),
             };
             if let Some(node) = node {

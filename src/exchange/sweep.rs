@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Exchange;
 use crate::domain::{CallId, Timestamp};
 use crate::runtime::Shutdown;
-use crate::state::calls::Live;
+use crate::state::live::Live;
 use crate::telemetry::event;
 
 /// How often timers are looked at.
@@ -79,14 +79,15 @@ impl Exchange {
 
     /// When the call may be forgotten: some time after it was over, and not while news of a lost end may come.
     fn forgettable_at(&self, live: &Live) -> Option<Timestamp> {
-        let over = live.over_since.filter(|_| live.call.next_deadline().is_none())?;
+        let over = live.over_since.filter(|_| next_deadline(live).is_none())?;
         let kept = over.after(self.rules.keep_ended);
-        Some(live.call.news_until().map_or(kept, |news| kept.max(news)))
+        Some(live.open().and_then(|open| open.call.news_until()).map_or(kept, |news| kept.max(news)))
     }
 
-    /// Has the call looked at when something is due with it.
+    /// Has the call looked at when something is due with it, and what is of no use any more let go.
     pub(super) fn watch(&self, id: CallId, live: &mut Live, now: Timestamp) {
-        let times = [live.call.next_deadline(), self.forgettable_at(live)];
+        live.settle();
+        let times = [next_deadline(live), self.forgettable_at(live)];
         if let Some(at) = times.into_iter().flatten().min() {
             self.look_again(id, live, at, now);
         }
@@ -101,4 +102,8 @@ impl Exchange {
             self.state.calls.arm(at, id);
         }
     }
+}
+
+fn next_deadline(live: &Live) -> Option<Timestamp> {
+    live.open().and_then(|open| open.call.next_deadline())
 }

@@ -7,7 +7,7 @@ use hyper::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 
 use super::Served;
-use super::reply::{Answer, body, json};
+use super::reply::{Answer, body, json, told};
 use crate::auction::bid::clean_note;
 use crate::carrier::StepEnd;
 use crate::carrier::generic::{self, CarrierEvent, CarrierFault};
@@ -34,7 +34,7 @@ pub(super) async fn route(served: &Served, request: Request<Incoming>) -> Result
     let arrived = exchange.clock.now();
     let asked = generic::request(&body).map_err(invalid)?;
     match served.worker.decide(in_force, carrier, asked, Asking::Open, arrived).await {
-        Ok(answer) => Ok(json(answer.body.clone())),
+        Ok(answer) => Ok(told(&answer)),
         Err(why) => Err(undecided(why)),
     }
 }
@@ -104,7 +104,7 @@ pub(super) async fn next(
             served.worker.exchange.keep_unknown(carrier.as_ref(), &call, &ended);
         }
     }
-    answered.map(|answer| json(answer.body.clone())).map_err(|why| not_taken(&why))
+    answered.map(|answer| told(&answer)).map_err(|why| not_taken(&why))
 }
 
 /// What was posted to one of a call's URLs, and who speaks.

@@ -7,8 +7,10 @@ use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, W
 use hyper::{Response, StatusCode};
 
 use super::Limits;
-use crate::carrier::twilio::twiml;
+use crate::carrier::generic;
+use crate::carrier::twilio::twiml::{self, Callbacks};
 use crate::problem::{Code, Problem};
+use crate::state::calls::Answer as Told;
 use crate::telemetry::event;
 
 /// What every handler returns.
@@ -26,6 +28,17 @@ pub fn xml(body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(twiml::CONTENT_TYPE));
     answer
+}
+
+/// 200 with what a generic carrier is told.
+pub fn told(answer: &Told) -> Answer {
+    json(generic::reply(&answer.reply, &answer.base).into())
+}
+
+/// 200 with what Twilio is told.
+pub fn document(answer: &Told) -> Answer {
+    let callbacks = Callbacks { base: &answer.base, token: answer.reply.token.unwrap_or_default() };
+    xml(twiml::reply(&answer.reply, &callbacks).into())
 }
 
 /// 204: taken, and there is nothing to say.

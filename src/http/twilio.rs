@@ -11,7 +11,7 @@ use hyper::{Method, Request};
 
 use super::Served;
 use super::api::{invalid, not_taken, parse_token, undecided};
-use super::reply::{Answer, body, nothing, xml};
+use super::reply::{Answer, body, document, nothing, xml};
 use crate::call::event::{CallEvent, EventKind};
 use crate::carrier::generic::{CarrierEvent, CarrierFault};
 use crate::carrier::twilio::form::Form;
@@ -120,7 +120,7 @@ async fn voice(served: &Served, admitted: Admitted) -> Result<Answer, Problem> {
     let asked = twilio::request(&admitted.form).map_err(invalid)?;
     let Admitted { in_force, carrier, arrived, .. } = admitted;
     match served.worker.decide(in_force, carrier, asked, Asking::Open, arrived).await {
-        Ok(answer) => Ok(xml(answer.body.clone())),
+        Ok(answer) => Ok(document(&answer)),
         // Twilio then asks the fallback URL, which is always answered.
         Err(why) => Err(undecided(why)),
     }
@@ -145,7 +145,7 @@ async fn next(
     let caller = report.caller;
     let report = StepReport { step, caller, ends: vec![end.clone()] };
     match served.worker.next(claim, report, Asking::Open, admitted.arrived).await {
-        Ok(answer) => Ok(xml(answer.body.clone())),
+        Ok(answer) => Ok(document(&answer)),
         Err(refused @ (NotTaken::WrongToken | NotTaken::OtherCarrier)) => Err(forbidden(&refused)),
         Err(refused @ (NotTaken::NoStep | NotTaken::NoAttempt | NotTaken::NoEnd(_))) => {
             Err(not_taken(&refused))
@@ -241,7 +241,7 @@ async fn fallback(served: &Served, admitted: Admitted) -> Result<Answer, Problem
         let decided =
             served.worker.decide(in_force, carrier, asked.request, Asking::Fallback, admitted.arrived);
         return match decided.await {
-            Ok(answer) => Ok(xml(answer.body.clone())),
+            Ok(answer) => Ok(document(&answer)),
             Err(_) => Ok(xml(twiml::sorry().into())),
         };
     };
@@ -267,7 +267,7 @@ async fn fallback(served: &Served, admitted: Admitted) -> Result<Answer, Problem
         return instead(served, &admitted, claim, asked.request.caller, step).await;
     }
     match exchange.state.calls.answer(&key, call, step).await {
-        Some(answer) => Ok(xml(answer.body.clone())),
+        Some(answer) => Ok(document(&answer)),
         None => Ok(xml(twiml::sorry().into())),
     }
 }
@@ -285,7 +285,7 @@ async fn instead(
     let detail = "the document was of no use to the carrier".to_owned();
     let report = StepReport { step, caller, ends: vec![StepEnd { attempt: None, event, detail }] };
     match served.worker.next(claim, report, Asking::Fallback, admitted.arrived).await {
-        Ok(answer) => Ok(xml(answer.body.clone())),
+        Ok(answer) => Ok(document(&answer)),
         Err(_) => Ok(xml(twiml::sorry().into())),
     }
 }

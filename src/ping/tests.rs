@@ -97,7 +97,7 @@ fn a_turn_reads_every_reply_that_is_there() {
     runtime.expect("a runtime").block_on(async {
         let clock = Clock::system();
         let step = Money::parse("0.01").expect("an amount");
-        let snapshot = Arc::new(Snapshot::compile(catalog(), "USD".to_owned(), step, b"key"));
+        let snapshot = Arc::new(Snapshot::compile(Arc::new(catalog()), "USD".to_owned(), step, b"key"));
         let (buyer, target) = (BuyerId::parse("acme"), TargetId::parse("acme-main"));
         let health = Arc::new(Health::new(buyer.expect("an id"), target.expect("an id")));
         let at: SocketAddr = (Ipv4Addr::LOCALHOST, 1).into();

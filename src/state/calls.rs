@@ -9,19 +9,13 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
-use super::rest::Rest;
-use crate::billing::{Settlement, Terms};
-use crate::call::Call;
-use crate::capacity::hold::Hold;
-use crate::domain::{
-    AttemptEnd, BuyerId, CallId, CampaignId, CarrierId, EndCounts, PublisherId, Reason, Tail, TargetId,
-    Timestamp,
-};
+use super::live::Live;
+use crate::carrier::CarrierReply;
+use crate::domain::{CallId, CarrierId, Timestamp};
 
 /// A decision's key: every carrier is a namespace of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,13 +26,14 @@ pub struct CallKey {
     pub carrier_call_id: String,
 }
 
-/// The answer all requests with one key get.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The answer all requests with one key get. Its bytes are made of nothing but what is kept here, so they are the same
+/// for every request; the values are a third of them.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// The call.
-    pub call_id: CallId,
-    /// The response body.
-    pub body: Bytes,
+    /// What the carrier is told.
+    pub reply: CarrierReply,
+    /// What the URLs in it begin with.
+    pub base: Arc<str>,
     /// What the first request was about: a repeat about something else is a conflict.
     pub about: u64,
 }
@@ -65,79 +60,6 @@ pub enum Begin {
     Full,
 }
 
-/// An attempt that was handed out.
-#[derive(Clone, Debug)]
-pub struct Offered {
-    /// Its number.
-    pub attempt: u32,
-    /// The step that handed it out.
-    pub step: u32,
-    /// When.
-    pub at: Timestamp,
-    /// What the answer rested on.
-    pub basis: &'static str,
-    /// Why.
-    pub why: Reason,
-    /// Digest of the catalog it was handed out by.
-    pub catalog: Arc<str>,
-    /// Who takes it; `None` for the plan's own last destination.
-    pub taker: Option<Taker>,
-    /// How it ended, and what that is worth to its taker.
-    pub end: Option<(AttemptEnd, Option<Settlement>)>,
-}
-
-/// A target that was given a call, with what settling it needs.
-#[derive(Clone, Debug)]
-pub struct Taker {
-    /// The target.
-    pub target: TargetId,
-    /// Its buyer.
-    pub buyer: BuyerId,
-    /// Terms frozen when it was handed out.
-    pub terms: Terms,
-    /// Its capacity.
-    pub hold: Hold,
-}
-
-/// A decided call until it is forgotten.
-#[derive(Debug)]
-pub struct Live {
-    /// Its id.
-    pub id: CallId,
-    /// Its key, to forget the answer with it.
-    pub key: CallKey,
-    /// Its arrival.
-    pub at: Timestamp,
-    /// Its campaign, unless the number was unknown.
-    pub campaign: Option<CampaignId>,
-    /// Its publisher, unless the number was unknown.
-    pub publisher: Option<PublisherId>,
-    /// How foreign text that spells its caller's number is known.
-    pub caller: Option<Tail>,
-    /// Never billed, in no count.
-    pub test: bool,
-    /// What its URLs carry.
-    pub token: u128,
-    /// Its carrier signs what it sends: the token alone is nobody's permission.
-    pub signed: bool,
-    /// The state machine.
-    pub call: Call,
-    /// Its attempts.
-    pub offered: Vec<Offered>,
-    /// What further steps are taken by; `None` once nothing can follow, and while a step is being taken.
-    pub rest: Option<Box<Rest>>,
-    /// The answers after the first one.
-    pub steps: Vec<Step>,
-    /// The last of them was a goodbye: whatever is asked next hears it again.
-    pub said_goodbye: bool,
-    /// When it was over, by the last thing that settled it.
-    pub over_since: Option<Timestamp>,
-    /// When the sweep looks at it next.
-    pub looked_at: Option<Timestamp>,
-    /// What its end counts for so far, once it was written: what follows is a correction.
-    pub counted: Option<EndCounts>,
-}
-
 /// An answer after the first one.
 #[derive(Debug)]
 pub enum Step {
@@ -145,13 +67,6 @@ pub enum Step {
     Deciding(Waiting),
     /// All requests for this step get it.
     Decided(Arc<Answer>),
-}
-
-impl Live {
-    /// The attempt that was billed, if one was.
-    pub fn billed(&self) -> Option<&Offered> {
-        self.offered.iter().find(|o| matches!(&o.end, Some((_, Some(settlement))) if settlement.billable))
-    }
 }
 
 /// Answers kept for repeats, for each call that may be in progress.
@@ -163,12 +78,14 @@ const SLACK: usize = 1_024;
 /// All calls of this node.
 #[derive(Debug)]
 pub struct Calls {
-    by_key: DashMap<CallKey, Slot>,
+    by_key: DashMap<Arc<CallKey>, Slot>,
     /// Boxed: a map keeps room for more than it has.
     live: DashMap<CallId, Box<Live>>,
     timers: Mutex<BinaryHeap<Reverse<(Timestamp, CallId)>>>,
     /// Calls that are over, the oldest first.
     over: Mutex<VecDeque<CallId>>,
+    /// Told whenever a call was noted; who waits looks whether it was its own.
+    noting: Notify,
     in_progress: AtomicUsize,
     forgotten_early: AtomicU64,
     limit: usize,
@@ -182,6 +99,7 @@ impl Calls {
             live: DashMap::new(),
             timers: Mutex::new(BinaryHeap::new()),
             over: Mutex::new(VecDeque::new()),
+            noting: Notify::new(),
             in_progress: AtomicUsize::new(0),
             forgotten_early: AtomicU64::new(0),
             limit,
@@ -194,7 +112,8 @@ impl Calls {
         // repeat must not push its own answer out.
         let is_new = !self.by_key.contains_key(key);
         let full = is_new && (self.in_progress() >= self.limit || !self.has_room_for_an_answer());
-        match self.by_key.entry(key.clone()) {
+        let key = Arc::new(key.clone());
+        match self.by_key.entry(Arc::clone(&key)) {
             Entry::Occupied(slot) => match slot.get() {
                 Slot::Deciding(waiting) => Begin::Wait(waiting.clone()),
                 Slot::Decided(answer) => Begin::Known(Arc::clone(answer)),
@@ -203,7 +122,7 @@ impl Calls {
             Entry::Vacant(slot) => {
                 let (tell, waiting) = watch::channel(None);
                 slot.insert(Slot::Deciding(waiting));
-                Begin::First(Ticket { calls: Arc::clone(self), key: key.clone(), tell, finished: false })
+                Begin::First(Ticket { calls: Arc::clone(self), key, tell, finished: false })
             }
         }
     }
@@ -211,10 +130,10 @@ impl Calls {
     /// The call a carrier knows by this name; waits for its decision if that is being taken.
     pub async fn find(&self, key: &CallKey) -> Option<CallId> {
         let waiting = match self.by_key.get(key)?.value() {
-            Slot::Decided(answer) => return Some(answer.call_id),
+            Slot::Decided(answer) => return Some(answer.reply.call_id),
             Slot::Deciding(waiting) => waiting.clone(),
         };
-        wait(waiting).await.map(|answer| answer.call_id)
+        wait(waiting).await.map(|answer| answer.reply.call_id)
     }
 
     /// Whether the call's answer of this step is known, or being decided.
@@ -253,14 +172,28 @@ impl Calls {
         self.over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a decided call among the live ones.
-    pub fn open(&self, id: CallId, live: Live) {
+    /// Puts a decided call among the live ones. What is returned is dropped when its decision is recorded.
+    pub fn open(self: &Arc<Self>, id: CallId, live: Live) -> Noting {
         let is_over = live.over_since.is_some();
         self.live.insert(id, Box::new(live));
         if is_over {
             self.lock_over().push_back(id);
         } else {
             self.in_progress.fetch_add(1, Ordering::Relaxed);
+        }
+        Noting { calls: Arc::clone(self), id }
+    }
+
+    /// Waits until the records of the call's decision are handed in, or nothing is known of the call: an answer leaves
+    /// before them. Who is to hand in more about a call waits for this first. Once over, it is over for good.
+    pub async fn noted(&self, id: CallId) {
+        loop {
+            // What is told from here on is not missed.
+            let told = self.noting.notified();
+            if self.live.get(&id).is_none_or(|live| live.noted) {
+                return;
+            }
+            told.await;
         }
     }
 
@@ -336,12 +269,17 @@ impl Calls {
 #[must_use]
 pub struct Ticket {
     calls: Arc<Calls>,
-    key: CallKey,
+    key: Arc<CallKey>,
     tell: watch::Sender<Option<Arc<Answer>>>,
     finished: bool,
 }
 
 impl Ticket {
+    /// The key of the decision.
+    pub fn key(&self) -> &Arc<CallKey> {
+        &self.key
+    }
+
     /// What everybody waits on, whoever asked first included.
     pub fn waiting(&self) -> watch::Receiver<Option<Arc<Answer>>> {
         self.tell.subscribe()
@@ -366,6 +304,21 @@ impl Drop for Ticket {
     }
 }
 
+/// A call whose decision is not recorded yet. Dropped, it is, or will never be.
+#[derive(Debug)]
+#[must_use = "whoever is to record more about the call waits for its end"]
+pub struct Noting {
+    calls: Arc<Calls>,
+    id: CallId,
+}
+
+impl Drop for Noting {
+    fn drop(&mut self) {
+        self.calls.with(self.id, |live| live.noted = true);
+        self.calls.noting.notify_waiters();
+    }
+}
+
 /// Waits for somebody else's decision; `None` when it was given up.
 pub async fn wait(mut waiting: Waiting) -> Option<Arc<Answer>> {
     waiting.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone())
@@ -375,46 +328,69 @@ pub async fn wait(mut waiting: Waiting) -> Option<Arc<Answer>> {
 mod tests {
     use std::time::Duration;
 
+    use futures_util::FutureExt;
+
     use super::*;
-    use crate::call::Recovery;
+    use crate::call::{Call, Recovery};
+    use crate::carrier::{Action, CallerLeg};
+    use crate::domain::{HangupCause, Reason};
+    use crate::state::live::{Course, Open};
 
     fn live(n: u32, over: bool) -> (CallId, Live) {
         let key =
             CallKey { carrier: CarrierId::parse("sw").expect("a slug"), carrier_call_id: format!("CA{n}") };
         let live = Live {
             id: CallId::from_bits(u128::from(n)),
-            key,
-            at: Timestamp::default(),
+            key: Arc::new(key),
             campaign: None,
-            publisher: None,
             caller: None,
-            test: false,
             token: 0,
             signed: false,
-            call: Call::new(Recovery {
-                early_hangup: Duration::ZERO,
-                attempts: 1,
-                ring_budget: Duration::ZERO,
-                next_within: Duration::ZERO,
-            }),
-            offered: Vec::new(),
-            rest: None,
+            noted: false,
+            course: Course::Open(Box::new(Open {
+                at: Timestamp::default(),
+                publisher: None,
+                test: false,
+                call: Call::new(Recovery {
+                    early_hangup: Duration::ZERO,
+                    attempts: 1,
+                    ring_budget: Duration::ZERO,
+                    next_within: Duration::ZERO,
+                }),
+                offered: Vec::new(),
+                rest: None,
+                counted: None,
+            })),
             steps: Vec::new(),
             said_goodbye: false,
             over_since: over.then(Timestamp::default),
             looked_at: None,
-            counted: None,
         };
         (CallId::from_bits(u128::from(n)), live)
+    }
+
+    fn answer(call_id: CallId) -> Answer {
+        let reply = CarrierReply {
+            call_id,
+            step: 1,
+            action: Action::Hangup(HangupCause::Normal),
+            basis: "terminal",
+            reason: Reason::NoTaker,
+            valid_until: Timestamp::default(),
+            max_talk_s: 0,
+            caller: CallerLeg::Ringing,
+            token: None,
+            decided_us: 0,
+        };
+        Answer { reply, base: "http://127.0.0.1".into(), about: 0 }
     }
 
     fn decide(calls: &Arc<Calls>, n: u32, over: bool) -> bool {
         let (id, live) = live(n, over);
         match calls.begin(&live.key) {
             Begin::First(ticket) => {
-                calls.open(id, live);
-                let answer = Answer { call_id: id, body: Bytes::new(), about: 0 };
-                ticket.finish(Arc::new(answer));
+                drop(calls.open(id, live));
+                ticket.finish(Arc::new(answer(id)));
                 true
             }
             Begin::Full => false,
@@ -462,6 +438,22 @@ mod tests {
         }
         assert_eq!(calls.remembered(), 1);
         assert!(calls.lock_over().len() <= SLACK + 3, "{}", calls.lock_over().len());
+    }
+
+    #[test]
+    fn who_has_more_to_record_waits_until_the_decision_is() {
+        let calls = Arc::new(Calls::new(10));
+        let ((one, first), (two, second)) = (live(1, false), live(2, true));
+        let (noting, other) = (calls.open(one, first), calls.open(two, second));
+        let (mut early, mut also) = (Box::pin(calls.noted(one)), Box::pin(calls.noted(one)));
+        assert_eq!(((&mut early).now_or_never(), (&mut also).now_or_never()), (None, None));
+        drop(other);
+        assert_eq!(calls.noted(two).now_or_never(), Some(()), "a call that is over at once is noted too");
+        assert_eq!((&mut early).now_or_never(), None, "that was another call");
+        drop(noting);
+        assert_eq!((early.now_or_never(), also.now_or_never()), (Some(()), Some(())));
+        assert_eq!(calls.noted(one).now_or_never(), Some(()));
+        assert_eq!(calls.noted(CallId::from_bits(3)).now_or_never(), Some(()), "nobody knows it");
     }
 
     #[test]

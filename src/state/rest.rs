@@ -47,13 +47,17 @@ pub struct Standing {
 pub enum Ahead {
     /// Offer the call to this static target.
     Dial(TargetId),
-    /// Ask these at once.
-    Auction {
-        /// Who takes part.
-        members: Vec<TargetId>,
-        /// Lowest price it accepts.
-        floor: Money,
-        /// What competes with the highest tier.
-        takeover: Option<Money>,
-    },
+    /// Ask these at once. Boxed: of a long walk most steps are static targets.
+    Auction(Box<AuctionAhead>),
+}
+
+/// An auction that was not held yet.
+#[derive(Clone, Debug)]
+pub struct AuctionAhead {
+    /// Who takes part.
+    pub members: Vec<TargetId>,
+    /// Lowest price it accepts.
+    pub floor: Money,
+    /// What competes with the highest tier.
+    pub takeover: Option<Money>,
 }

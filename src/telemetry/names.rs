@@ -58,7 +58,7 @@ metrics_table! {
     BUILD_INFO "outcry_build_info" Gauge ["version"] &[], "Always 1; the version is the label.";
     DECISIONS "outcry_decisions_total" Counter ["campaign", "basis", "reason"] &[], "Decisions by what the answer rests on and why.";
     DECISION_SECONDS "outcry_decision_duration_seconds" Histogram [] DECISION, "Request read to answer ready.";
-    OVERHEAD_SECONDS "outcry_engine_overhead_seconds" Histogram [] OVERHEAD, "Our own share of a decision with pings: request read to last ping written, plus end of the auction to answer ready.";
+    OVERHEAD_SECONDS "outcry_engine_overhead_seconds" Histogram [] OVERHEAD, "Our own share of a decision with pings: request read to last ping written, plus end of the auction to answer ready to be rendered.";
     STAGE_SECONDS "outcry_stage_duration_seconds" Histogram ["stage"] STAGE, "Decisions with pings by stage, together the whole decision: `read` (last byte read to the decision's first turn), `prepare` (looked up, screened), `ask` (to the last ping written), `wait` (for buyers, to the end of the auction), `hold` (ranked and held), `answer` (to answer ready).";
     AUCTIONS_SHED "outcry_auctions_shed_total" Counter ["cause"] &[], "Decisions that asked nobody because we had too much to do: `delay` of the worker's queue, too many `decisions` in progress.";
     LATENESS "outcry_worker_lateness_seconds" Gauge [] &[], "How late the latest beat of any worker was since the last second: the longest that anything waited for its turn.";

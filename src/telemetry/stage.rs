@@ -19,7 +19,7 @@ pub enum Stage {
     Wait,
     /// Ranked, held, and the rest of the plan walked.
     Hold,
-    /// The call opened in memory, the answer rendered.
+    /// The call opened in memory, the answer told to whoever waits; they render it.
     Answer,
 }
 

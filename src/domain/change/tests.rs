@@ -130,7 +130,7 @@ fn noted(noted: &[Noted]) -> Vec<String> {
 
 /// Every value in force that the files do not say.
 fn differences(files: &Catalog, changes: &[Change]) -> Vec<String> {
-    let (laid, dropped) = lay(files.clone(), changes);
+    let (laid, dropped) = lay(Arc::new(files.clone()), changes);
     assert_eq!(dropped, [], "what was overtaken has been taken out");
     let entities = (files.buyers.iter().map(|buyer| Entity::Buyer(buyer.id.clone())))
         .chain(files.targets.iter().map(|target| Entity::Target(target.id.clone())))
@@ -159,7 +159,7 @@ fn run(story: &str) {
             "files" => {
                 now =
                     files(&rest.split(',').map(str::trim).filter(|row| !row.is_empty()).collect::<Vec<_>>());
-                let (_, dropped) = lay(now.clone(), &changes);
+                let (_, dropped) = lay(Arc::new(now.clone()), &changes);
                 let step = without(&changes, &dropped, at);
                 changes = step.changes;
                 noted(&step.noted)

@@ -9,6 +9,7 @@ mod buyers;
 mod carriers;
 mod check;
 mod market;
+mod order;
 mod shrink;
 mod stage;
 mod world;

@@ -36,6 +36,8 @@ const SLICE: Duration = Duration::from_secs(1);
 const TAIL: Duration = Duration::from_secs(16_000);
 /// Rows that may wait for the disk.
 const QUEUE: usize = 65_536;
+/// Keys the tokens of callers.
+pub const CALLER_KEY: [u8; 32] = [7; 32];
 
 /// What came of a world.
 pub struct Outcome {
@@ -114,43 +116,13 @@ impl Stage {
         let endpoints = Endpoints::new(clock.clone(), true);
         let (recorder, rows) = Recorder::to_rows(QUEUE);
         let disk = Disk::start(rows, seed, clock.clone(), Arc::clone(&check));
-        let rules = Rules {
-            public_base_url: "http://exchange".to_owned(),
-            // In some worlds so few that many calls get the static answer.
-            decisions: if seed.is_multiple_of(4) { 3 } else { 10_000 },
-            auction_fan_out: if seed.is_multiple_of(3) { 3 } else { 100 },
-            delays: Delays { auction: Duration::from_millis(5), answer: Duration::from_millis(100) },
-            keep_ended: times.keep_ended,
-            late_events: times.late_events,
-            next_within: Duration::from_secs(8),
-            dial_guard: Duration::from_secs(5),
-            test_address: Address::parse(TEST_ADDRESS),
-            caller_key: Secret(vec![7; 32]),
-        };
         let catalog = Catalog { digest: "sim-0".into(), ..base().clone() };
         check.lock().unwrap().in_force(&catalog);
-        let in_force = in_force(&endpoints, catalog.clone(), &[7; 32]);
-        let state = State::new(100_000);
-        let entropy = Entropy::seeded(seed);
-        let exchange = Arc::new(Exchange::new(
-            in_force,
-            state,
-            recorder,
-            clock.clone(),
-            entropy,
-            rules,
-            shutdown.clone(),
-        ));
-        let limits = client::Limits {
-            connections: if seed.is_multiple_of(7) { 40 } else { 8_192 },
-            idle: Duration::from_secs(20),
-            connect: Duration::from_millis(1_000),
-        };
+        let in_force = in_force(&endpoints, catalog.clone(), &CALLER_KEY);
         let dial = Arc::clone(&buyers);
         let reach = Reach::Memory(Arc::new(move |address| dial.dial(address)));
-        let pool = Arc::new(Pool::new(limits, Arc::new(AtomicUsize::new(0)), reach, clock.clone()));
-        let pinger = Pinger::new(Arc::clone(&pool), clock.clone(), times.linger, 4_096);
-        let worker = Arc::new(Worker::new(Arc::clone(&exchange), pinger));
+        let worker = worker(seed, &clock, in_force, times, recorder, reach, &shutdown);
+        let (exchange, pool) = (Arc::clone(&worker.exchange), Arc::clone(&worker.pinger.pool));
         let served = Served {
             worker: Arc::clone(&worker),
             limits: Limits { body: Duration::from_secs(5), body_bytes: 65_536 },
@@ -273,11 +245,47 @@ impl Stage {
     }
 }
 
-fn in_force(known: &Endpoints, catalog: Catalog, caller_key: &[u8]) -> InForce {
+/// An exchange with one worker.
+pub fn worker(
+    seed: u64,
+    clock: &Clock,
+    in_force: InForce,
+    times: Times,
+    recorder: Recorder,
+    reach: Reach,
+    shutdown: &Shutdown,
+) -> Arc<Worker> {
+    let rules = Rules {
+        public_base_url: "http://exchange".into(),
+        // In some worlds so few that many calls get the static answer.
+        decisions: if seed.is_multiple_of(4) { 3 } else { 10_000 },
+        auction_fan_out: if seed.is_multiple_of(3) { 3 } else { 100 },
+        delays: Delays { auction: Duration::from_millis(5), answer: Duration::from_millis(100) },
+        keep_ended: times.keep_ended,
+        late_events: times.late_events,
+        next_within: Duration::from_secs(8),
+        dial_guard: Duration::from_secs(5),
+        test_address: Address::parse(TEST_ADDRESS),
+        caller_key: Secret(CALLER_KEY.to_vec()),
+    };
+    let (state, entropy) = (State::new(100_000), Entropy::seeded(seed));
+    let exchange = Exchange::new(in_force, state, recorder, clock.clone(), entropy, rules, shutdown.clone());
+    let limits = client::Limits {
+        connections: if seed.is_multiple_of(7) { 40 } else { 8_192 },
+        idle: Duration::from_secs(20),
+        connect: Duration::from_millis(1_000),
+    };
+    let pool = Arc::new(Pool::new(limits, Arc::new(AtomicUsize::new(0)), reach, clock.clone()));
+    let pinger = Pinger::new(pool, clock.clone(), times.linger, 4_096);
+    Arc::new(Worker::new(Arc::new(exchange), pinger))
+}
+
+/// A catalog as it comes into force.
+pub fn in_force(known: &Endpoints, catalog: Catalog, caller_key: &[u8]) -> InForce {
     let endpoints = known.prepare(&catalog).expect("endpoints without authorities of their own");
     let step = Money::from_micros(10_000);
     let (health, files) = (known.health.prepare(&catalog), catalog.digest.clone());
-    let snapshot = Arc::new(Snapshot::compile(catalog, "USD".to_owned(), step, caller_key));
+    let snapshot = Arc::new(Snapshot::compile(Arc::new(catalog), "USD".to_owned(), step, caller_key));
     InForce { snapshot, endpoints, health, files: files.to_string(), changes: Vec::new() }
 }
 

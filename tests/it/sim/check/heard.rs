@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use outcry::domain::Timestamp;
 use serde_json::{Value, json};
 
 use super::rest::SWEPT;
@@ -31,17 +32,28 @@ impl Check {
         self.must(took <= ceiling, Promise::Answered, || {
             format!("call {n} waited {} ms of {} ms", took.as_millis(), ceiling.as_millis())
         });
-        self.in_time(n, 1, took, Duration::ZERO);
+        let at = self.clock.now();
+        match self.known(n).decided {
+            Some(_) => self.in_time(n, 1, (at, took), Duration::ZERO),
+            // An answer leaves before its records, which say when its auctions closed.
+            None => self.known(n).unjudged.push((at, took)),
+        }
         self.heard(plan, 1, body);
     }
 
-    /// Who hears an answer hears it by the close of its auctions, or at once; `for_disk` later what the disk goes before.
-    fn in_time(&mut self, n: u32, step: u32, took: Duration, for_disk: Duration) {
-        let now = self.clock.now();
-        let at_once = now.before(took).after(for_disk);
+    /// Who hears an answer, at such a time and so long after its request, hears it by the close of its auctions, or at once;
+    /// `for_disk` later what the disk goes before.
+    pub(super) fn in_time(
+        &mut self,
+        n: u32,
+        step: u32,
+        (at, took): (Timestamp, Duration),
+        for_disk: Duration,
+    ) {
+        let at_once = at.before(took).after(for_disk);
         let closes = self.known(n).windows.get(&step).map_or(at_once, |window| window.closes);
-        self.must(now <= closes.max(at_once).after(SLACK), Promise::InTime, || {
-            format!("step {step} of call {n} was heard {} ms after its close", now.since(closes).as_millis())
+        self.must(at <= closes.max(at_once).after(SLACK), Promise::InTime, || {
+            format!("step {step} of call {n} was heard {} ms after its close", at.since(closes).as_millis())
         });
     }
 
@@ -85,7 +97,8 @@ impl Check {
                 let is_again = self.known(n).answers.contains_key(&step);
                 let says_so = is_again || value["hangup"]["cause"] == "normal" || plan.carrier == TWILIO;
                 let is_goodbye = value["action"] == "hangup" && says_so;
-                self.in_time(n, step, took, if is_goodbye { COMMIT } else { Duration::ZERO });
+                let heard = (self.clock.now(), took);
+                self.in_time(n, step, heard, if is_goodbye { COMMIT } else { Duration::ZERO });
                 self.heard(plan, step, body);
             }
             _ => self.acknowledged(n, "next", status),

@@ -168,6 +168,8 @@ struct Known {
     /// What carriers heard, by step.
     answers: BTreeMap<u32, Bytes>,
     decided: Option<Box<DecidedRow>>,
+    /// When the first step was heard, and how long after its request, as long as its record is not there.
+    unjudged: Vec<(Timestamp, Duration)>,
     /// When each step was asked for.
     windows: BTreeMap<u32, Window>,
     /// Steps that were asked for after the first.

@@ -74,6 +74,9 @@ impl Check {
         let known = self.known(n);
         known.windows.insert(1, Window { arrived: row.keys.at, closes });
         known.decided = Some(Box::new(row.clone()));
+        for heard in std::mem::take(&mut known.unjudged) {
+            self.in_time(n, 1, heard, Duration::ZERO);
+        }
         self.agree(&plan, 1);
     }
 

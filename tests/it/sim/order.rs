@@ -1,0 +1,123 @@
+//! An answer leaves before its records, and yet nothing about its call is on the way to the disk before them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use outcry::carrier::generic;
+use outcry::domain::{CarrierIx, Timestamp};
+use outcry::exchange::Asking;
+use outcry::exchange::progress::Claim;
+use outcry::ping::endpoint::Endpoints;
+use outcry::ping::wire::Reach;
+use outcry::records::row::Row;
+use outcry::records::{Recorder, Rows};
+use outcry::runtime::{Clock, Shutdown};
+use outcry::state::calls::CallKey;
+use tokio::time::{advance, sleep};
+
+use super::check::Times;
+use super::market::{CARRIERS, NUMBERS, base};
+use super::stage::{CALLER_KEY, in_force, worker};
+
+/// Longer than the attempt rings, and its hold after that.
+const UNANSWERED: Duration = Duration::from_secs(60);
+
+/// What comes to an exchange in the very moment in which a call's first answer is there; the kinds of rows in the order
+/// in which they were handed in.
+async fn recorded_when(news: &'static str) -> String {
+    let clock = Clock::starting_at(Timestamp::parse("2026-11-20T18:00:00Z").expect("a time"));
+    let times =
+        Times { late_events: Duration::ZERO, linger: Duration::ZERO, keep_ended: Duration::from_secs(90) };
+    let in_force = in_force(&Endpoints::new(clock.clone(), true), base().clone(), &CALLER_KEY);
+    let (recorder, rows) = Recorder::to_rows(100);
+    let nobody = Reach::Memory(Arc::new(|_| panic!("nobody is asked")));
+    let worker = worker(1, &clock, in_force, times, recorder, nobody, &Shutdown::default());
+    let disk = tokio::spawn(written(rows));
+    let exchange = Arc::clone(&worker.exchange);
+
+    let in_force = exchange.in_force.load_full();
+    let carriers = &in_force.snapshot.catalog.carriers;
+    let carrier =
+        carriers.iter().position(|carrier| carrier.id.as_str() == CARRIERS[0].0).expect("configured");
+    let carrier_call_id = "CA1".to_owned();
+    // The plan of this number begins with a fixed price.
+    let asked =
+        format!("{{\"carrier_call_id\":\"{carrier_call_id}\",\"to\":\"{}\",\"withheld\":true}}", NUMBERS[2]);
+    let request = generic::request(asked.as_bytes()).expect("a request");
+    let key = CallKey { carrier: carriers[carrier].id.clone(), carrier_call_id };
+    let decided =
+        worker.decide(Arc::clone(&in_force), CarrierIx(carrier as u32), request, Asking::Open, clock.now());
+    let answer = decided.await.expect("an answer");
+    let records = exchange.recorder.counters();
+    assert_eq!((records.queued, records.committed), (0, 0), "the answer waited for its records");
+
+    let claim = Claim {
+        call: answer.reply.call_id,
+        token: None,
+        carrier: Some(key.carrier),
+        carrier_call_id: Some(key.carrier_call_id),
+    };
+    match news {
+        "report" => {
+            let event = br#"{"event_id":"e","type":"answered","at":"2026-11-20T18:00:00Z","attempt":1}"#;
+            exchange.report(claim, generic::event(event).expect("an event")).await.expect("it is taken");
+        }
+        "next" => {
+            let ends = br#"{"step":1,"result":"attempts_ended","at":"2026-11-20T18:00:00Z",
+                "attempts":[{"attempt":1,"cause":"busy","ended_by":"target"}]}"#;
+            let ends = generic::next(ends, clock.now()).expect("a request");
+            worker.next(claim, ends, Asking::Fallback, clock.now()).await.expect("an answer");
+        }
+        "sweep" => {
+            // Time passes before anybody else has a turn.
+            assert_eq!(advance(UNANSWERED).now_or_never(), None);
+            assert_eq!(exchange.sweep_once(), 1, "its hold has ended");
+            assert_eq!(
+                exchange.recorder.counters().queued,
+                0,
+                "it was swept before its decision was recorded"
+            );
+            sleep(UNANSWERED).await;
+            assert_eq!(exchange.sweep_once(), 1, "it is looked at again");
+        }
+        other => panic!("no {other}"),
+    }
+    sleep(Duration::from_secs(1)).await;
+    assert!(!worker.is_busy(), "a decision is over when it is recorded");
+    drop((worker, exchange));
+    disk.await.expect("the disk")
+}
+
+/// A disk that writes at once, up to the end of the exchange.
+async fn written(mut rows: Rows) -> String {
+    let mut kinds = Vec::new();
+    while let Some(handed) = rows.next().await {
+        kinds.extend(handed.rows().iter().map(|row| match row {
+            Row::Decided(_) => "decided",
+            Row::Trail(_) => "trail",
+            Row::Attempt(row) if row.end.is_none() => "offered",
+            Row::Attempt(_) => "attempt_ended",
+            Row::Event(_) => "event",
+            Row::Ended(_) => "ended",
+            Row::Ledger(_) => "ledger",
+            Row::Catalog(_) | Row::Change(_) => "catalog",
+        }));
+        handed.written();
+    }
+    kinds.join(" ")
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_of_a_call_is_recorded_before_its_decision() {
+    let table = "
+        report | decided offered trail event
+        next   | decided offered trail event attempt_ended ended trail
+        sweep  | decided offered trail attempt_ended ended";
+    for row in table.lines().filter(|row| !row.trim().is_empty()) {
+        let (news, expected) = row.split_once('|').expect("what comes | what is recorded");
+        // A task, as a connection is one: what a runtime itself waits for has its turn after all tasks.
+        let recorded = tokio::spawn(recorded_when(news.trim())).await.expect(news);
+        assert_eq!(recorded, expected.trim(), "{news}");
+    }
+}
