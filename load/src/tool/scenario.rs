@@ -351,6 +351,10 @@ impl Scenario {
         let mut names = BTreeSet::new();
         for phase in &self.phases {
             let name = &phase.name;
+            // Before its own name is known: no phase can wait for a figure of its own.
+            let of_earlier =
+                phase.rate_of.iter().all(|of| names.contains(of.split('.').next().unwrap_or("")));
+            check(of_earlier, format!("phase {name}: rate_of names a figure of an earlier phase"));
             check(names.insert(name.as_str()), format!("phase {name:?} stands twice"));
             check(!name.contains('.') && !name.is_empty(), format!("phase {name:?}: a name without dots"));
             check(!phase.servers.is_empty(), format!("phase {name}: servers must name at least one"));
@@ -367,9 +371,11 @@ impl Scenario {
                 scale.is_finite() && scale >= 0.001,
                 format!("phase {name}: time_scale is {scale}; 0.001 or more is allowed"),
             );
-            let is_known =
-                phase.rate_of.as_ref().is_none_or(|of| names.contains(of.split('.').next().unwrap_or("")));
-            check(is_known, format!("phase {name}: rate_of names a figure of an earlier phase"));
+            // A search finds its own rate, and would read this one and drop it.
+            check(
+                !phase.search || phase.rate_of.is_none(),
+                format!("phase {name}: rate_of and search both say what the rate is; leave one of them out"),
+            );
             let named = phase.rate_of.iter().all(|of| of.rsplit('.').next().is_some_and(glossary::knows));
             check(named, format!("phase {name}: rate_of: {}", glossary::allowed()));
             for key in phase.without_rate() {
