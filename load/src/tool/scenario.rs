@@ -202,7 +202,8 @@ pub struct Phase {
     /// The highest rate is looked for instead: steps of a tenth down from where a closed loop got to.
     #[serde(default)]
     pub search: bool,
-    /// More calls than the exchange has auctions for: pings may be skipped, requests refused.
+    /// More calls than the exchange has auctions for: pings may be skipped, requests refused, replies read late. Whatever
+    /// searches does so.
     #[serde(default)]
     pub overloads: bool,
 }
@@ -370,6 +371,12 @@ impl Scenario {
             check(
                 scale.is_finite() && scale >= 0.001,
                 format!("phase {name}: time_scale is {scale}; 0.001 or more is allowed"),
+            );
+            check(
+                !phase.search || phase.overloads,
+                format!(
+                    "phase {name}: search tries rates that are too high, and is judged so: give overloads = true"
+                ),
             );
             // A search finds its own rate, and would read this one and drop it.
             check(

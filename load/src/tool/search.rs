@@ -1,7 +1,8 @@
 //! The search for the highest rate at which a server keeps up, downwards from what a closed loop reached.
 //!
 //! A rate that is too high may be slow, it may not be wrong: the runs it took to get there are given back too, so that
-//! their verdicts count. How a run is made is in `stage`.
+//! their verdicts count. They overload on purpose, which a phase that searches has to say (`overloads`): the judge allows
+//! all of them what it allows every overload. How a run is made is in `stage`.
 
 use std::io;
 
@@ -68,6 +69,7 @@ mod tests {
         let phase = overload.phases.iter().find(|phase| phase.search).unwrap();
         search(phase, |phase, share| {
             assert!(!phase.search);
+            assert!(phase.overloads, "the judge has to know for every run that it overloads");
             let share = if matches!(phase.arrivals, Arrivals::Closed { .. }) { CLOSED } else { share };
             let added = if share < keeps_up { 5_000.0 } else { 50_000.0 };
             let figures: Figures = [

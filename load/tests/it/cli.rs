@@ -97,7 +97,7 @@ fn a_wrong_scenario_is_named_with_what_is_allowed() {
     let folder = Folder::new();
     let file = folder.file("mine.toml");
     // what is replaced | by what | what is said
-    let table: [(&str, &str, &[&str]); 18] = [
+    let table: [(&str, &str, &[&str]); 19] = [
         ("about", "abuot", &["unknown field `abuot`", "expected one of `about`", "line 1"]),
         ("deadline_ms = 100", "deadline_ms = 20", &["market.deadline_ms: 20; 50 to 900 are allowed"]),
         ("deadline_ms = 100", "deadline_ms = \"x\"", &["line 3", "invalid type: string \"x\"", "u64"]),
@@ -143,6 +143,11 @@ fn a_wrong_scenario_is_named_with_what_is_allowed() {
             "[[phase]]\nname = \"first\"\nservers = [\"exchange\"]\narrivals = { poisson = 1.0 }\nseconds = 1\n\
              [[phase]]\nname = \"calm\"\nsearch = true\noverloads = true\nrate_of = \"first.exchange.per_s\"\n",
             &["phase calm: rate_of and search both say what the rate is; leave one of them out"],
+        ),
+        (
+            "seconds = 1",
+            "seconds = 1\nsearch = true",
+            &["phase calm: search tries rates that are too high, and is judged so: give overloads = true"],
         ),
         ("poisson = 20.0", "possion = 20.0", &["unknown variant `possion`", "`poisson`"]),
         ("\"exchange\"", "\"exchnage\"", &["unknown variant `exchnage`", "`exchange`"]),

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::tool::market;
+use crate::tool::scenario::Server;
+use crate::tool::shipped::Source;
 
 /// The first call's request, in µs.
 const BEGAN_US: u64 = 1_790_000_000_000_000;
@@ -464,6 +467,53 @@ fn every_fault_is_found() {
         let verdict = world.verdict();
         let found = faults(&verdict);
         assert!(expected.iter().all(|name| found.contains(name)), "{what}: found {found:?}\n{verdict}");
+        // An overload on purpose excuses nobody from these.
+        overloaded(&mut world.market);
+        let found = faults(&world.verdict());
+        let strict = ["recorded", "money", "caps", "repeats", "unexplained"];
+        let mut strict = expected.iter().filter(|name| strict.contains(name));
+        assert!(strict.all(|name| found.contains(name)), "{what}, overloaded: found {found:?}");
+    }
+}
+
+/// What the judge is told of the shipped search, and of the phases after it.
+fn overloaded(market: &mut Market) {
+    let overload = Source::find("overload".as_ref()).unwrap().scenario().unwrap();
+    let told = overload.phases.iter().map(|phase| {
+        let server = Server::Exchange;
+        let market = market::Market {
+            scenario: &overload,
+            server,
+            capped: phase.capped,
+            endpoint: &|id| id.to_owned(),
+        };
+        let told = market.judged(phase);
+        (told.tolerance_ms, told.overload, told.refusals)
+    });
+    let told: Vec<_> = told.collect();
+    assert_eq!(told, [told[0]; 3], "a search is judged as the phases that overload after it");
+    (market.tolerance_ms, market.overload, market.refusals) = told[0];
+}
+
+#[test]
+fn an_overloaded_worker_may_read_late_what_came_in_the_last_40_ms() {
+    // how long before the deadline the best of call 3 replied | what is found, overloaded or not
+    let table: [(u64, &[&str], &[&str]); 4] = [
+        (9, &[], &["winner"]), // one of twenty is more than may be excluded
+        (11, &[], &["outcomes", "winner"]),
+        (39, &[], &["outcomes", "winner"]),
+        (41, &["outcomes", "winner"], &["outcomes", "winner"]),
+    ];
+    for (before_ms, on_purpose, else_) in table {
+        let mut world = world();
+        world.hand_to(3, 1, 20_000_000);
+        world.outcome(3, "one", "late", None);
+        let deadline_us = BEGAN_US + 3_000_000 + DEADLINE_MS * 1_000;
+        world.reply(3, 0).replied_us = Some(deadline_us - before_ms * 1_000);
+        world.calls[3].answered_us = Some(deadline_us);
+        assert_eq!(faults(&world.verdict()), else_, "{before_ms} ms");
+        overloaded(&mut world.market);
+        assert_eq!(faults(&world.verdict()), on_purpose, "{before_ms} ms, overloaded");
     }
 }
 

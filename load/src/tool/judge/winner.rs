@@ -31,7 +31,7 @@ pub(super) fn check(
 ) -> Check {
     let mut check = Check::new(
         "winner",
-        "the best offer in time took the call (excluded: who decides it replied around the deadline; at most 0.5 %)",
+        "the best offer in time took the call (excluded: who decides it replied around the deadline; at most 0.5 %, in an overload 10 %)",
     );
     for call in case.calls.iter().filter(|call| call.is_answered()) {
         let Some(step) = case.book(call).and_then(|book| book.first()) else { continue };
