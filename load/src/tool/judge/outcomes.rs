@@ -28,35 +28,20 @@ impl Health {
         let none = || vec![Vec::new(); case.market.targets.len()];
         let mut health = Health { heard_us: none(), missed_us: vec![Vec::new(); case.market.targets.len()] };
         for call in case.calls {
-            let asked = case.asked(call);
             let until = call.sent_us + case.deadline_us() + NOTED_WITHIN_US;
-            for (target, asked) in asked.iter().enumerate() {
-                let Some(asked) = asked else { continue };
-                match asked.replied_us {
-                    Some(replied) if replied <= case.safe_us(call) => health.heard_us[target].push(replied),
-                    Some(_) | None => health.missed_us[target].push((asked.received_us, until)),
-                }
-            }
-            let Some(step) = case.book(call).and_then(|book| book.first()) else { continue };
-            for outcome in &step.outcomes {
-                let Some(target) = case.target_of(outcome) else { continue };
-                // Nobody was there to see the ping, or what was sent could not be read to its end.
-                let is_failure = matches!(
-                    outcome.reason.as_str(),
-                    "connect"
-                        | "tls"
-                        | "dns"
-                        | "disconnected"
-                        | "protocol"
-                        | "too_large"
-                        | "encoding"
-                        | "timeout"
-                );
-                let is_seen = asked[target].is_some_and(|asked| {
-                    asked.bid_micros.is_some() || asked.replied_us.is_none_or(|at| at > case.safe_us(call))
-                });
-                if is_failure && !is_seen {
-                    health.missed_us[target].push((call.sent_us, until));
+            let failed = failed(case, call);
+            for (target, asked) in case.asked(call).iter().enumerate() {
+                let in_time =
+                    asked.filter(|asked| asked.replied_us.is_some_and(|at| at <= case.safe_us(call)));
+                match (asked, in_time) {
+                    // It broke off, or sent what nobody could read to its end: that is a miss, however soon it came.
+                    (_, Some(replied)) if failed[target] && replied.bid_micros.is_none() => {
+                        health.missed_us[target].push((call.sent_us, until));
+                    }
+                    (_, Some(Asked { replied_us: Some(at), .. })) => health.heard_us[target].push(at),
+                    (Some(asked), _) => health.missed_us[target].push((asked.received_us, until)),
+                    (None, _) if failed[target] => health.missed_us[target].push((call.sent_us, until)),
+                    (None, _) => {}
                 }
             }
         }
@@ -77,6 +62,20 @@ impl Health {
         let possible = missed[from..].iter().take_while(|(_, latest)| *latest < until);
         possible.filter(|(earliest, _)| *earliest <= decided).take(MISSES).count() == MISSES
     }
+}
+
+/// By target: nobody was there to see the ping, or what was sent could not be read to its end.
+fn failed(case: &Case<'_>, call: &Call) -> Vec<bool> {
+    let mut failed = vec![false; case.market.targets.len()];
+    let outcomes = case.book(call).and_then(|book| book.first()).map_or(&[][..], |step| &step.outcomes);
+    for outcome in outcomes {
+        let Some(target) = case.target_of(outcome) else { continue };
+        failed[target] |= matches!(
+            outcome.reason.as_str(),
+            "connect" | "tls" | "dns" | "disconnected" | "protocol" | "too_large" | "encoding" | "timeout"
+        );
+    }
+    failed
 }
 
 pub(super) fn check(case: &Case<'_>, health: &Health) -> Check {

@@ -223,6 +223,27 @@ fn right_books_are_green() {
     assert!(verdict.checks.iter().all(|check| check.excluded == 0), "{verdict}");
 }
 
+/// In these calls bidder two says at once that it does not bid, or ends the connection: its log shows both alike. What
+/// the exchange makes of it is this.
+fn answers_without_a_bid(world: &mut World, calls: std::ops::Range<usize>, reason: &str) {
+    for call in calls {
+        if call % 3 == 1 {
+            world.hand_to(call, 0, 20_000_000);
+        }
+        world.reply(call, 1).bid_cents = None;
+        world.outcome(call, "two", reason, None);
+    }
+}
+
+/// This call's ping was not sent to bidder two.
+fn is_sidelined(world: &mut World, call: usize) {
+    if call % 3 == 1 {
+        world.hand_to(call, 0, 20_000_000);
+    }
+    world.seen.retain(|seen| (seen.call, seen.bidder) != (call as u64, 1));
+    world.outcome(call, "two", "unresponsive", None);
+}
+
 /// What is done to right books, and the checks that must find it.
 type Row = (&'static str, fn(&mut World), &'static [&'static str]);
 
@@ -340,6 +361,34 @@ fn every_fault_is_found() {
             |w| {
                 w.seen.retain(|seen| (seen.call, seen.bidder) != (3, 1));
                 w.outcome(3, "two", "unresponsive", None);
+            },
+            &["outcomes"],
+        ),
+        (
+            "unresponsive, and it broke off four times only",
+            |w| {
+                w.market.is_alone = false;
+                answers_without_a_bid(w, 0..4, "disconnected");
+                is_sidelined(w, 4);
+            },
+            &["outcomes"],
+        ),
+        (
+            "unresponsive, and it said every time that it does not bid",
+            |w| {
+                w.market.is_alone = false;
+                answers_without_a_bid(w, 0..5, "no_bid");
+                is_sidelined(w, 5);
+            },
+            &["outcomes"],
+        ),
+        (
+            "unresponsive, and it answered after it broke off five times",
+            |w| {
+                w.market.is_alone = false;
+                answers_without_a_bid(w, 0..5, "disconnected");
+                answers_without_a_bid(w, 5..6, "no_bid");
+                is_sidelined(w, 6);
             },
             &["outcomes"],
         ),
@@ -544,6 +593,17 @@ fn what_is_rightly_so_is_not_accused() {
                 }
                 w.seen.retain(|seen| (seen.call, seen.bidder) != (5, 1));
                 w.outcome(5, "two", "unresponsive", None);
+            },
+            &[],
+        ),
+        (
+            "broke off five times, then sidelined, probed and sidelined",
+            |w| {
+                w.market.is_alone = false;
+                answers_without_a_bid(w, 0..5, "disconnected");
+                is_sidelined(w, 5);
+                answers_without_a_bid(w, 6..7, "disconnected");
+                is_sidelined(w, 7);
             },
             &[],
         ),
