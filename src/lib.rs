@@ -46,6 +46,7 @@ pub mod carrier;
 pub mod routing;
 
 // Layer 2: what the whole shell stands on.
+pub mod journal;
 pub mod problem;
 pub mod runtime;
 pub mod snapshot;

@@ -15,6 +15,7 @@ const MODULES: &[(&str, u8)] = &[
     ("capacity", 1),
     ("carrier", 1),
     ("routing", 1),
+    ("journal", 2),
     ("problem", 2),
     ("runtime", 2),
     ("snapshot", 2),

@@ -1,0 +1,1 @@
+//! How fast this disk takes records, beside a bare loop that does the same writes and syncs.
