@@ -125,13 +125,10 @@ impl Cursor {
         let opened = dir.open(&listed.name()).and_then(|found| Walk::new(found, &listed.header));
         match opened {
             Ok(walk) => {
-                self.open =
-                    Some(Open { number: listed.header.number, file, walk, at: listed.header.first });
+                self.open = Some(Open { number: listed.header.number, file, walk, at: listed.header.first });
                 Ok(())
             }
-            Err(error) => {
-                Err(ReadError { file, at: HEADER_BYTES, seq: self.next, why: error.to_string() })
-            }
+            Err(error) => Err(ReadError { file, at: HEADER_BYTES, seq: self.next, why: error.to_string() }),
         }
     }
 
@@ -190,7 +187,10 @@ pub(super) const END_KIND: u8 = 0;
 
 impl Reader {
     pub(super) fn of_log(dirs: Arc<[Arc<dyn Dir>]>, list: Vec<Listed>, after: u64, last: u64) -> Reader {
-        Reader { source: Source::Log { cursor: Cursor::new(dirs, after), list, last }, batch: VecDeque::new() }
+        Reader {
+            source: Source::Log { cursor: Cursor::new(dirs, after), list, last },
+            batch: VecDeque::new(),
+        }
     }
 
     pub(super) fn of_snapshot(dir: &dyn Dir, name: &str) -> Result<(Header, Reader), ReadError> {
@@ -218,7 +218,12 @@ impl Reader {
                     Ok(Step::Record(raw)) if raw.kind == END_KIND => self.source = Source::Ended,
                     Ok(Step::Record(raw)) => {
                         let body = raw.body.to_vec();
-                        self.batch.push_back(Read { seq: raw.seq, kind: raw.kind, version: raw.version, body });
+                        self.batch.push_back(Read {
+                            seq: raw.seq,
+                            kind: raw.kind,
+                            version: raw.version,
+                            body,
+                        });
                         *next += 1;
                     }
                     Ok(Step::End) => return Err(fault("the snapshot has no end".to_owned())),

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -55,15 +55,13 @@ impl Found {
                 id
             }
         };
-        // Names that a process killed before its sync had given are on disk from here on.
-        for dir in found.dirs.iter() {
-            dir.sync().map_err(io)?;
-        }
         let settings = &found.settings;
         let (bytes, percent) = (settings.segment_bytes, settings.free_percent);
         let mut house = House::new(Arc::clone(&found.dirs), bytes, percent, id, found.survey.mark);
+        // It syncs the directories too: names that a process killed before its sync had given are on disk from here on.
+        house.clear(&found.survey.blank).map_err(io)?;
+        let begin = found.begin(id, epoch())?;
         house.ensure_spare(0).map_err(io)?;
-        let begin = found.begin(id).map_err(|error| survey::damaged(&error.file, &error.to_string()))?;
         let core = Arc::new(Core::new(Parts {
             dirs: Arc::clone(&found.dirs),
             id,
@@ -90,7 +88,8 @@ impl Found {
             return Ok(self);
         }
         for path in self.settings.paths() {
-            fs::create_dir_all(path).map_err(|error| OpenError::NotWritable { dir: path.to_owned(), error })?;
+            fs::create_dir_all(path)
+                .map_err(|error| OpenError::NotWritable { dir: path.to_owned(), error })?;
             // The name of the new directory is to last too.
             if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
                 let synced = RealDir::unlocked(parent).and_then(|parent| parent.sync());
@@ -115,7 +114,11 @@ fn choose(backend: Backend) -> Result<(Disk, Option<String>), OpenError> {
     }
 }
 
-fn spawn<P: Payload>(writer: Writer<P>, house: House, core: &Arc<Core>) -> io::Result<Vec<thread::JoinHandle<()>>> {
+fn spawn<P: Payload>(
+    writer: Writer<P>,
+    house: House,
+    core: &Arc<Core>,
+) -> io::Result<Vec<thread::JoinHandle<()>>> {
     let mut threads = Vec::new();
     let syncer = Syncer { core: Arc::clone(core) };
     let named = |name: &str| thread::Builder::new().name(name.to_owned());
@@ -212,7 +215,8 @@ impl<P: Payload> Writer<P> {
             && let Some(Item { payload, waits }) = self.items.pop_front()
         {
             if let Err(bytes) = batch.add(self.next, limit, |out| payload.write(out)) {
-                self.core.say("a record is lost", &format_args!("it has {bytes} bytes and {limit} are allowed"));
+                self.core
+                    .say("a record is lost", &format_args!("it has {bytes} bytes and {limit} are allowed"));
                 waits.refuse(AppendError::TooLarge { bytes, limit });
                 continue;
             }

@@ -60,7 +60,7 @@ pub(super) struct Header {
 /// What is wrong with the head of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// Nothing but zeros: prepared, never begun, or never on disk.
+    /// Zeros, perhaps after the first part of a head: prepared, never begun, or never on disk.
     Blank,
     Alien,
     Version(u32),
@@ -91,6 +91,10 @@ impl Header {
             return Err(Fault::Blank);
         }
         let is_whole = crc32c::crc32c(&used[..68]) == u32_at(used, 68);
+        if !is_whole && used[HEADER_USED - 1] == 0 {
+            // Cut short while it was written. If not, what follows it will tell.
+            return Err(Fault::Blank);
+        }
         if &used[..8] != magic(sort) {
             return Err(if is_whole { Fault::Damaged } else { Fault::Alien });
         }

@@ -6,10 +6,10 @@ use std::io;
 use std::sync::Arc;
 
 use super::SLACK_BYTES;
-use super::cursor::Listed;
+use super::cursor::{Listed, segment_name};
 use super::disk::{Dir, Space};
 use super::format::LogId;
-use super::survey::{RESERVE, SPARE, snapshot_seq};
+use super::survey::{AGAIN_NEW, RESERVE, RESERVE_NEW, SNAPSHOT_NEW, SPARE, SPARE_NEW, snapshot_seq};
 use super::work::{self, Mark};
 
 /// The directories and what is ready in them.
@@ -38,6 +38,25 @@ impl House {
         mark: (u64, u64),
     ) -> House {
         House { dirs, segment_bytes, free_percent, mark: Mark::new(id, mark.0, mark.1), has_reserve: false }
+    }
+
+    /// Takes away what an earlier process left half done, and segments that never got a head. Prepared ones that are
+    /// not all zeros go too: one whose new name was lost in a power cut holds records that never were.
+    pub fn clear(&self, blank: &[(u64, usize)]) -> io::Result<()> {
+        for (number, place) in blank {
+            self.dirs[*place].remove(&segment_name(*number))?;
+        }
+        for dir in self.dirs.iter() {
+            for name in dir.list()? {
+                let is_draft = DRAFTS.contains(&name.as_str());
+                let is_zeros = || is_zeros(&**dir, &name);
+                if is_draft || [SPARE, RESERVE].contains(&name.as_str()) && !is_zeros()? {
+                    dir.remove(&name)?;
+                }
+            }
+            dir.sync()?;
+        }
+        Ok(())
     }
 
     /// Whether a segment is prepared in this directory; one is made if not, of the reserve if nothing else is left.
@@ -85,15 +104,34 @@ impl House {
         self.mark.put(&*self.dirs[0], seq)
     }
 
-    /// Removes segments that are not in the list any more, and snapshots older than this one.
+    /// Removes segments that are not in the list any more, one after the other also for a power cut, and snapshots older
+    /// than this one.
     pub fn remove(&self, gone: &[Listed], snapshot: u64) -> io::Result<()> {
         for listed in gone {
             self.dirs[listed.place].remove(&listed.name())?;
+            self.dirs[listed.place].sync()?;
         }
-        for name in self.dirs[0].list()?.iter().filter(|name| snapshot_seq(name).is_some_and(|seq| seq < snapshot)) {
+        for name in
+            self.dirs[0].list()?.iter().filter(|name| snapshot_seq(name).is_some_and(|seq| seq < snapshot))
+        {
             self.dirs[0].remove(name)?;
         }
         Ok(())
+    }
+}
+
+/// Names of what is being made.
+const DRAFTS: [&str; 4] = [SPARE_NEW, RESERVE_NEW, SNAPSHOT_NEW, AGAIN_NEW];
+
+fn is_zeros(dir: &dyn Dir, name: &str) -> io::Result<bool> {
+    let file = dir.open(name)?;
+    let (mut block, mut at) = (vec![0; 1024 * 1024], 0);
+    loop {
+        let count = file.read_at(&mut block, at)?;
+        if count == 0 || block[..count].iter().any(|byte| *byte != 0) {
+            return Ok(count == 0);
+        }
+        at += count as u64;
     }
 }
 

@@ -217,7 +217,10 @@ impl Core {
         let place = self.place.load(Ordering::Relaxed);
         self.place.store((place + 1) % self.dirs.len(), Ordering::Relaxed);
         lock(&self.failed).get_or_insert_with(Instant::now);
-        self.say(kind, &format_args!("{error}; nothing is acknowledged from that segment, a new one takes over"));
+        self.say(
+            kind,
+            &format_args!("{error}; nothing is acknowledged from that segment, a new one takes over"),
+        );
         self.writer.ring();
         self.house.ring();
     }
@@ -230,7 +233,10 @@ impl Core {
         self.tally.sync_micros[bucket.min(BUCKETS - 1)].fetch_add(1, Ordering::Relaxed);
         let since = lock(&self.failed).take();
         if let Some(since) = since {
-            self.tell(&format!("the journal reaches the disk again after {} ms", since.elapsed().as_millis()));
+            self.tell(&format!(
+                "the journal reaches the disk again after {} ms",
+                since.elapsed().as_millis()
+            ));
         }
     }
 }

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use super::cursor::Listed;
+use super::cursor::{Listed, end_of};
 use super::disk::{Dir, File};
 use super::format::{self, HEADER_BYTES, Header, LogId};
 use super::survey::Tip;
@@ -65,6 +65,16 @@ impl<A> Batch<A> {
 
     pub fn bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// The number of its first record; 0 if there is none.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Its bytes, to be stamped.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
 }
 
@@ -152,7 +162,7 @@ const SPARE_BUFFERS: usize = 4;
 
 /// What to begin with.
 #[derive(Debug)]
-pub(super) struct Start<A> {
+pub(super) struct Start {
     pub id: LogId,
     pub segment_bytes: u64,
     pub tip: Tip,
@@ -160,13 +170,11 @@ pub(super) struct Start<A> {
     pub next: u64,
     pub number: u64,
     pub list: Vec<Listed>,
-    /// Found, but not proven to be on disk: from after the tip up to before `next`.
-    pub again: Vec<Batch<A>>,
 }
 
 impl<A> Log<A> {
-    pub fn new(start: Start<A>) -> Log<A> {
-        let durable = start.again.first().map_or(start.next, |batch| batch.first) - 1;
+    pub fn new(start: Start) -> Log<A> {
+        let durable = start.next - 1;
         Log {
             id: start.id,
             segment_bytes: start.segment_bytes,
@@ -177,8 +185,8 @@ impl<A> Log<A> {
             list: start.list,
             open: VecDeque::new(),
             flight: VecDeque::new(),
-            kept: start.again.iter().map(Batch::bytes).sum(),
-            todo: start.again.into(),
+            kept: 0,
+            todo: VecDeque::new(),
             is_writing: false,
             is_syncing: false,
             has_failed: false,
@@ -230,7 +238,10 @@ impl<A> Log<A> {
     /// Everybody who still waits, taken out: nothing will be written any more.
     pub fn waiting(&mut self) -> Vec<A> {
         let batches = self.flight.iter_mut().map(|chunk| &mut chunk.batch).chain(&mut self.todo);
-        batches.flat_map(|batch| batch.kernel.drain(..).chain(batch.disk.drain(..))).map(|(_, ack)| ack).collect()
+        batches
+            .flat_map(|batch| batch.kernel.drain(..).chain(batch.disk.drain(..)))
+            .map(|(_, ack)| ack)
+            .collect()
     }
 
     /// Memory for a batch.
@@ -254,8 +265,7 @@ impl<A> Log<A> {
         }
         let Some(first) = self.todo.front() else { return Next::Nothing };
         let size = first.bytes.len() as u64;
-        // A new segment takes what is too large as well: a record found at the start, and segments have become smaller.
-        let fits = |segment: &&mut Segment| segment.at + size <= segment.bytes || segment.at == HEADER_BYTES;
+        let fits = |segment: &&mut Segment| segment.at + size <= segment.bytes;
         let Some(segment) = self.open.back_mut().filter(fits) else {
             return Next::Segment(self.next_header());
         };
@@ -277,7 +287,15 @@ impl<A> Log<A> {
             self.flight.back().map_or(self.tip, |chunk| Tip { seq: chunk.batch.last, crc: chunk.last_crc });
         let first = self.todo.front().map_or(self.durable + 1, |batch| batch.first);
         let (follows, chain) = (tip.seq, tip.crc);
-        Header { id: self.id, number: self.number + 1, epoch: 0, first, follows, durable: self.durable, chain }
+        Header {
+            id: self.id,
+            number: self.number + 1,
+            epoch: 0,
+            first,
+            follows,
+            durable: self.durable,
+            chain,
+        }
     }
 
     /// A segment is there, named and with its header written, though neither is on disk.
@@ -387,23 +405,34 @@ impl<A> Log<A> {
         }
     }
 
-    /// Takes segments from the list that are not needed any more; gives them to be removed.
+    /// Takes segments from the list that are not needed any more; gives them to be removed in this order.
     pub fn release(&mut self, upto: u64, keep_bytes: u64) -> Vec<Listed> {
         let mut total: u64 = self.list.iter().map(|listed| listed.bytes).sum();
         let mut gone = Vec::new();
         let mut index = 0;
-        // The last one is written to, or the only one that says where the log ends.
+        // Only the oldest: without what supersedes it, what an older one has beyond its end would count again.
+        let mut is_oldest = true;
         while index + 1 < self.list.len() {
-            let end = super::cursor::end_of(&self.list, index);
-            let is_sealed = end <= self.durable && self.open.iter().all(|open| open.number != self.list[index].header.number);
-            let is_empty = self.list[index].header.first > end;
-            if is_sealed && (is_empty || end <= upto && total > keep_bytes) {
+            let (header, end) = (self.list[index].header, end_of(&self.list, index));
+            let is_open = self.open.iter().any(|open| open.number == header.number);
+            let is_needless = is_oldest && end <= upto.min(self.durable) && total > keep_bytes;
+            if !is_open && (is_needless || self.is_covered(index)) {
                 total -= self.list[index].bytes;
                 gone.push(self.list.remove(index));
             } else {
+                is_oldest = false;
                 index += 1;
             }
         }
         gone
+    }
+
+    /// Whether no record of it counts, and a newer segment that is on disk supersedes all that it does.
+    fn is_covered(&self, index: usize) -> bool {
+        let header = self.list[index].header;
+        let covers = |later: &Listed| {
+            later.header.follows <= header.follows && later.header.first <= self.durable.min(header.first)
+        };
+        self.list[index + 1..].iter().any(covers)
     }
 }

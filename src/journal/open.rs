@@ -5,12 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::cursor::{ReadError, Reader};
+use super::cursor::{Listed, ReadError, Reader};
 use super::disk::{Dir, RealDir};
-use super::format::{FORMAT, LogId, OLDEST_FORMAT};
-use super::log::{BATCH_BYTES, Batch, Start};
-use super::survey::{self, Cut, RESERVE, SPARE, Survey, survey};
-use super::{Backend, Settings};
+use super::format::{self, FORMAT, HEADER_BYTES, Header, LogId, OLDEST_FORMAT};
+use super::log::{Batch, Start};
+use super::survey::{self, Cut, RESERVE, SPARE, Survey, Tip, survey};
+use super::{Backend, Settings, work};
 
 /// Why a journal is not opened. Nothing was touched.
 #[derive(Debug, thiserror::Error)]
@@ -183,7 +183,8 @@ impl Found {
     pub fn read_only(settings: &Settings) -> Result<Found, OpenError> {
         let mut dirs: Vec<Arc<dyn Dir>> = Vec::new();
         for path in settings.paths() {
-            let dir = RealDir::unlocked(path).map_err(|error| survey::io(&path.display().to_string(), error))?;
+            let dir =
+                RealDir::unlocked(path).map_err(|error| survey::io(&path.display().to_string(), error))?;
             dirs.push(Arc::new(dir));
         }
         Found::on(settings, dirs.into(), false)
@@ -241,34 +242,51 @@ impl Found {
         Reader::of_log(Arc::clone(&self.dirs), self.survey.segments.clone(), seq, self.survey.last)
     }
 
-    /// What to begin writing with.
-    pub(super) fn begin<A>(&self, id: LogId) -> Result<Start<A>, ReadError> {
-        let mut again = Vec::new();
-        let mut batch = Batch::new(Vec::new());
-        let limit = (self.settings.segment_bytes / 4).min(BATCH_BYTES as u64) as usize;
-        for record in self.records_after(self.survey.tip.seq) {
-            let record = record?;
+    /// What to begin writing with. First comes a segment that gets its name when it is on disk. It brings the records
+    /// that are there and not proven to be on disk: they may have been acknowledged, and a sync that failed before may
+    /// have left them in memory only. And it ends for ever what does not count from here on: after a kill that could
+    /// otherwise come back with a power cut that takes what supersedes it.
+    pub(super) fn begin(&self, id: LogId, epoch: u32) -> Result<Start, OpenError> {
+        let survey = &self.survey;
+        let mut start = Start {
+            id,
+            segment_bytes: self.settings.segment_bytes,
+            tip: survey.tip,
+            next: survey.next,
+            number: survey.number,
+            list: survey.segments.clone(),
+        };
+        if survey.segments.is_empty() && survey.next == survey.snapshot.unwrap_or(0) + 1 {
+            return Ok(start);
+        }
+        let mut batch = Batch::<()>::new(Vec::new());
+        for record in self.records_after(survey.tip.seq) {
+            let record = record.map_err(|error| survey::damaged(&error.file, &error.why))?;
             let added = batch.add(record.seq, usize::MAX, |out| {
                 out.extend_from_slice(&[record.kind, record.version]);
                 out.extend_from_slice(&record.body);
             });
             debug_assert!(added.is_ok());
-            if batch.bytes() >= limit {
-                again.push(std::mem::replace(&mut batch, Batch::new(Vec::new())));
-            }
         }
-        if batch.bytes() > 0 {
-            again.push(batch);
+        let is_empty = batch.bytes() == 0;
+        let first = if is_empty { survey.next } else { batch.first() };
+        let mut bytes = batch.into_bytes();
+        let Tip { seq: follows, crc: chain } = survey.tip;
+        let header = Header { id, number: survey.number + 1, epoch, first, follows, durable: follows, chain };
+        let crc = format::stamp(&mut bytes, epoch, follows);
+        let dir = &*self.dirs[0];
+        let written = work::put_again(dir, &header, &bytes).or_else(|error| {
+            // The disk may be full: the reserve is for such a time, and is made anew when there is room.
+            dir.remove(RESERVE).map_err(|_| error)?;
+            work::put_again(dir, &header, &bytes)
+        });
+        written.map_err(|error| survey::io(&dir.path().display().to_string(), error))?;
+        start.number = header.number;
+        if !is_empty {
+            start.tip = Tip { seq: survey.last, crc };
         }
-        Ok(Start {
-            id,
-            segment_bytes: self.settings.segment_bytes,
-            tip: self.survey.tip,
-            next: self.survey.next,
-            number: self.survey.number,
-            list: self.survey.segments.clone(),
-            again,
-        })
+        start.list.push(Listed { place: 0, header, bytes: HEADER_BYTES + bytes.len() as u64 });
+        Ok(start)
     }
 }
 
@@ -312,7 +330,12 @@ impl Settings {
             "65536 to 1073741824 are allowed",
         )?;
         let queue = self.queue_records as u64;
-        range("journal.queue_records", queue, (16..=10_000_000).contains(&queue), "16 to 10000000 are allowed")?;
+        range(
+            "journal.queue_records",
+            queue,
+            (16..=10_000_000).contains(&queue),
+            "16 to 10000000 are allowed",
+        )?;
         let percent = u64::from(self.free_percent);
         range("journal.free_percent", percent, percent <= 50, "0 to 50 are allowed")?;
         if self.backend == Backend::Uring {

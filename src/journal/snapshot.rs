@@ -28,7 +28,13 @@ impl fmt::Debug for SnapshotWriter {
 }
 
 impl SnapshotWriter {
-    pub(super) fn new(dir: Arc<dyn Dir>, id: LogId, covers: u64, epoch: u32, core: Option<Arc<Core>>) -> io::Result<Self> {
+    pub(super) fn new(
+        dir: Arc<dyn Dir>,
+        id: LogId,
+        covers: u64,
+        epoch: u32,
+        core: Option<Arc<Core>>,
+    ) -> io::Result<Self> {
         Ok(SnapshotWriter { draft: Draft::new(dir, id, covers, epoch)?, core })
     }
 

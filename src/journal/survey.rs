@@ -23,6 +23,7 @@ pub(super) const SPARE_NEW: &str = "spare.new";
 pub(super) const RESERVE: &str = "RESERVE";
 pub(super) const RESERVE_NEW: &str = "RESERVE.new";
 pub(super) const SNAPSHOT_NEW: &str = "snapshot.new";
+pub(super) const AGAIN_NEW: &str = "again.new";
 
 /// The name of a snapshot's file.
 pub(super) fn snapshot_name(seq: u64) -> String {
@@ -73,6 +74,8 @@ pub(super) struct Survey {
     pub next: u64,
     /// No segment has a higher number, with or without a head.
     pub number: u64,
+    /// Segments without a head: number and place.
+    pub blank: Vec<(u64, usize)>,
     pub cut: Option<Cut>,
     /// Good records read, for reports.
     pub records: u64,
@@ -90,13 +93,12 @@ pub(super) fn survey(dirs: &[Arc<dyn Dir>], accept_loss: bool) -> Result<Survey,
         Err(error) => return Err(error),
     };
     survey.snapshot = newest_snapshot(&*dirs[0], &names, &id)?;
-    let mut blank = Vec::new();
     for (place, dir) in dirs.iter().enumerate() {
         let names = if place == 0 { names.clone() } else { list(&**dir)? };
         for name in names.iter().filter(|name| segment_number(name).is_some()) {
             match segment(place, &**dir, name, &id, accept_loss)? {
                 Some(listed) => survey.segments.push(listed),
-                None => blank.push((segment_number(name).unwrap_or(0), place)),
+                None => survey.blank.push((segment_number(name).unwrap_or(0), place)),
             }
         }
     }
@@ -104,12 +106,15 @@ pub(super) fn survey(dirs: &[Arc<dyn Dir>], accept_loss: bool) -> Result<Survey,
     for pair in survey.segments.windows(2) {
         if pair[0].header.number == pair[1].header.number {
             let file = dirs[pair[1].place].path().join(pair[1].name());
-            return Err(damaged(&file.display().to_string(), "a segment of this number is in both directories"));
+            return Err(damaged(
+                &file.display().to_string(),
+                "a segment of this number is in both directories",
+            ));
         }
     }
     let numbers = survey.segments.iter().map(|listed| listed.header.number);
-    survey.number = numbers.chain(blank.iter().map(|(number, _)| *number)).max().unwrap_or(0);
-    Looking { dirs, survey: &mut survey, known: VecDeque::new(), proof: 0, blank, accept_loss }.walk()?;
+    survey.number = numbers.chain(survey.blank.iter().map(|(number, _)| *number)).max().unwrap_or(0);
+    Looking { dirs, survey: &mut survey, known: VecDeque::new(), proof: 0, accept_loss }.walk()?;
     Ok(survey)
 }
 
@@ -120,8 +125,6 @@ struct Looking<'a> {
     known: VecDeque<Tip>,
     /// The last record anything read so far says was on disk.
     proof: u64,
-    /// Segments without a head: number and place.
-    blank: Vec<(u64, usize)>,
     accept_loss: bool,
 }
 
@@ -138,7 +141,8 @@ impl Looking<'_> {
             let later = &live[turn + 1..];
             let file = self.file(&list[*index]);
             let opened = self.dirs[list[*index].place].open(&list[*index].name());
-            let mut walk = opened.and_then(|file| Walk::new(file, &header)).map_err(|error| io(&file, error))?;
+            let mut walk =
+                opened.and_then(|file| Walk::new(file, &header)).map_err(|error| io(&file, error))?;
             self.proof = self.proof.max(header.durable.min(header.first - 1));
             let expected = self.survey.last + 1;
             if turn == begun {
@@ -150,7 +154,10 @@ impl Looking<'_> {
             if let Some(before) = self.known.back().filter(|before| before.seq == header.follows)
                 && before.crc != header.chain
             {
-                return Err(damaged(&file, "it does not go on from the record before it: it is of another history"));
+                return Err(damaged(
+                    &file,
+                    "it does not go on from the record before it: it is of another history",
+                ));
             }
             let mut next = header.first;
             while next <= end {
@@ -200,7 +207,7 @@ impl Looking<'_> {
             follow = follow.max(more.highest);
         }
         let last_number = later.last().map_or(0, |index| list[*index].header.number);
-        for (number, place) in &self.blank {
+        for (number, place) in &self.survey.blank {
             let is_behind = *number > last_number && list.iter().all(|listed| listed.header.number < *number);
             if is_behind {
                 behind.bytes += self.bytes_of_blank(*number, *place)?;
@@ -315,7 +322,8 @@ fn mark(dir: &dyn Dir, names: &[String], id: &LogId) -> Result<(u64, u64), OpenE
         return Err(damaged(&file, "it is missing, and it says where the log ended"));
     }
     let bytes = whole(dir, MARK).map_err(|error| io(&file, error))?;
-    format::read_mark(&bytes, id).ok_or_else(|| damaged(&file, "neither of its slots is whole and of this journal"))
+    format::read_mark(&bytes, id)
+        .ok_or_else(|| damaged(&file, "neither of its slots is whole and of this journal"))
 }
 
 /// A small file.

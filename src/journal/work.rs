@@ -6,10 +6,11 @@
 use std::io;
 use std::sync::Arc;
 
+use super::cursor::segment_name;
 use super::disk::{Dir, File};
 use super::format::{self, Header, LogId, Sort};
 use super::log::{SyncJob, WriteJob};
-use super::survey::{ID, ID_NEW, MARK, MARK_NEW, RESERVE, RESERVE_NEW, SPARE, SPARE_NEW};
+use super::survey::{AGAIN_NEW, ID, ID_NEW, MARK, MARK_NEW, RESERVE, RESERVE_NEW, SPARE, SPARE_NEW};
 
 /// Bytes of zeros written at once.
 const ZEROS: usize = 1024 * 1024;
@@ -31,9 +32,15 @@ pub(super) fn sync(job: &SyncJob) -> io::Result<()> {
 /// Makes the prepared segment the one of this header. Neither name nor header are on disk before its first sync.
 pub(super) fn open_segment(dir: &dyn Dir, header: &Header, name: &str) -> io::Result<Arc<dyn File>> {
     dir.rename(SPARE, name)?;
-    let file = dir.open(name)?;
-    file.write_at(&header.encode(Sort::Segment), 0)?;
-    Ok(file)
+    let opened = dir.open(name).and_then(|file| {
+        file.write_at(&header.encode(Sort::Segment), 0)?;
+        Ok(file)
+    });
+    if opened.is_err() {
+        // Without a head it is nothing; a start would take it away too.
+        drop(dir.remove(name));
+    }
+    opened
 }
 
 /// Prepares a segment: zeros that are on disk, so that syncing what is written over them moves no metadata.
@@ -80,6 +87,13 @@ fn put(dir: &dyn Dir, draft: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
     file.sync()?;
     dir.rename(draft, name)?;
     dir.sync()
+}
+
+/// Writes a whole segment, which gets its name when its records are on disk.
+pub(super) fn put_again(dir: &dyn Dir, header: &Header, records: &[u8]) -> io::Result<()> {
+    let mut bytes = header.encode(Sort::Segment);
+    bytes.extend_from_slice(records);
+    put(dir, AGAIN_NEW, &segment_name(header.number), &bytes)
 }
 
 /// Begins a journal: the mark first, so that one which has an identity has a mark.

@@ -65,7 +65,8 @@ enum Change {
 impl Sim {
     pub fn new(seed: u64, dirs: usize, room: u64) -> Sim {
         let (nodes, dirs) = (Vec::new(), vec![Names::default(); dirs]);
-        let state = State { dice: Dice::new(seed), nodes, dirs, faults: Faults::default(), room, happened: 0 };
+        let state =
+            State { dice: Dice::new(seed), nodes, dirs, faults: Faults::default(), room, happened: 0 };
         Sim { state: Arc::new(Mutex::new(state)) }
     }
 
