@@ -90,7 +90,7 @@ pub enum OpenError {
         behind: u64,
     },
     /// A setting is out of its range.
-    #[error("{key} = {value}: {allowed}")]
+    #[error("{key} = {value} is out of range; {allowed}")]
     Setting {
         /// Which.
         key: &'static str,
