@@ -31,7 +31,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 pub(super) fn epoch() -> u32 {
     let mut bytes = [0; 4];
     // Without chance the epoch still differs from zeros; a file's records are told from another's by number as well.
-    drop(getrandom::fill(&mut bytes));
+    let _ = getrandom::fill(&mut bytes);
     u32::from_le_bytes(bytes) | 1
 }
 
@@ -272,7 +272,7 @@ impl<P: Payload> Writer<P> {
         self.core.progress(written, 0);
         for (seq, ack) in acks {
             // Whoever stopped waiting does not hear it.
-            drop(ack.send(Ok(seq)));
+            let _ = ack.send(Ok(seq));
         }
         if let Err(error) = result {
             self.core.failed("the journal cannot be written", error);
@@ -331,7 +331,7 @@ impl Syncer {
         self.core.progress(written, durable);
         for (seq, ack) in acks {
             // Whoever stopped waiting does not hear it.
-            drop(ack.send(Ok(seq)));
+            let _ = ack.send(Ok(seq));
         }
         match result {
             Ok(()) => self.core.works(took),

@@ -375,7 +375,7 @@ impl Core {
         let left = lock(&self.log).waiting();
         for ack in left {
             // Whoever stopped waiting does not hear it.
-            drop(ack.send(Err(AppendError::Closed)));
+            let _ = ack.send(Err(AppendError::Closed));
         }
         self.wake_readers();
         self.syncer.ring();
