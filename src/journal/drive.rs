@@ -45,6 +45,7 @@ impl Found {
         let (disk, denied) = choose(self.settings.backend)?;
         let found = self.with_directories()?;
         let dir = &*found.dirs[0];
+        let disk = if dir.plain().is_some() { disk } else { Disk::Sim };
         let io = |error| survey::io(&dir.path().display().to_string(), error);
         let id = match found.survey.id {
             Some(id) => id,
@@ -187,14 +188,20 @@ impl<P: Payload> Writer<P> {
 
     /// What to do now.
     pub fn turn(&mut self) -> Turn<WriteJob> {
+        if self.core.is_closing.load(Ordering::Acquire) {
+            self.closing_since.get_or_insert_with(Instant::now);
+            self.queue.close();
+        }
+        if self.has_given_up() {
+            return self.end();
+        }
         self.gather();
         // Bound first: a guard in the condition of a `match` would live as long as its arms.
         let next = lock(&self.core.log).next_write();
         match next {
             Next::Write(job) => Turn::Do(job),
-            Next::Segment(_) if self.has_given_up() => self.end(),
             Next::Segment(header) => self.begin_segment(header),
-            Next::Nothing if self.is_over() || self.has_given_up() => self.end(),
+            Next::Nothing if self.is_over() => self.end(),
             Next::Nothing => Turn::Wait(LOOK),
         }
     }
@@ -285,11 +292,10 @@ impl<P: Payload> Writer<P> {
 
     /// Whether the journal is closed and everything is on disk.
     fn is_over(&mut self) -> bool {
-        if !self.core.is_closing.load(Ordering::Acquire) {
-            return false;
-        }
-        self.closing_since.get_or_insert_with(Instant::now);
-        self.queue.close() && self.items.is_empty() && lock(&self.core.log).is_settled()
+        self.closing_since.is_some()
+            && self.queue.close()
+            && self.items.is_empty()
+            && lock(&self.core.log).is_settled()
     }
 
     fn has_given_up(&self) -> bool {

@@ -4,6 +4,7 @@ mod corrupt;
 mod power;
 mod real;
 mod sim;
+mod threads;
 
 /// How often a campaign is run: this many seeds, or `OUTCRY_JOURNAL_SEEDS` times a hundredth of it.
 pub(super) fn seeds(count: u64) -> std::ops::Range<u64> {

@@ -12,7 +12,8 @@ use super::super::disk::{Dir, RealDir};
 use super::super::format::{self, Header, Sort};
 use super::super::survey::{ID, MARK, RESERVE, SPARE};
 use super::super::{
-    Appender, Backend, Class, Found, Keeper, NotNow, OpenError, OpenFault, Payload, Settings, Waits, uring,
+    Appender, Backend, Class, Found, Keeper, NotNow, OpenError, OpenFault, Payload, Settings, Waits, bench,
+    uring,
 };
 
 const SEGMENT: u64 = 64 * 1024;
@@ -352,4 +353,17 @@ fn the_head_of_a_segment_stays_as_it_is() {
         "4f555443525953470100000007070707070707070707070707070707030000000000000009000000\
          0b000000000000000a000000000000000800000000000000cdab000002f9749c"
     );
+}
+
+#[test]
+fn the_bench_measures_both_sides() {
+    for backend in backends() {
+        let folder = Folder::new();
+        let settings = Settings { segment_bytes: 4 * 1024 * 1024, ..folder.settings(backend) };
+        let lasts = std::env::var("OUTCRY_JOURNAL_BENCH_MS").ok().and_then(|value| value.parse().ok());
+        let figures = bench::run(&settings, 500, Duration::from_millis(lasts.unwrap_or(200))).unwrap();
+        println!("{figures:#?}\n{:.2} {:.2}", figures.throughput_ratio(), figures.commit_ratio());
+        assert!(figures.throughput_ratio() > 0.0 && figures.commit_ratio() > 0.0, "{figures:?}");
+        assert!(!folder.0.join("journal.bench").exists(), "it cleans up");
+    }
 }
