@@ -6,7 +6,7 @@ mod real;
 mod sim;
 mod threads;
 
-/// How often a campaign is run: this many seeds, or `OUTCRY_JOURNAL_SEEDS` times a hundredth of it.
+/// The seeds of a campaign: this many, or `OUTCRY_JOURNAL_SEEDS`; from 1 on, or `OUTCRY_JOURNAL_FIRST`.
 pub(super) fn seeds(count: u64) -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let first = number("OUTCRY_JOURNAL_FIRST").unwrap_or(1);

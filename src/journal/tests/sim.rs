@@ -161,7 +161,11 @@ impl Node {
     fn settle(&mut self, dice: &mut Dice, is_whole: bool) {
         let pending = std::mem::take(&mut self.pending);
         if is_whole {
-            self.disk = self.now.clone();
+            // What an earlier, failed sync forgot is not among them.
+            self.disk.resize(self.now.len(), 0);
+            for (at, bytes) in pending {
+                self.disk[at..at + bytes.len()].copy_from_slice(&bytes);
+            }
             return;
         }
         if !pending.is_empty() && dice.once_in(2) {
