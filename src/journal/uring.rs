@@ -15,10 +15,10 @@ mod ring {
 
     use tokio_uring::fs::File;
 
-    use super::super::Payload;
-    use super::super::disk;
-    use super::super::drive::{Syncer, Turn, Writer};
-    use super::super::log::SyncJob;
+    use crate::journal::Payload;
+    use crate::journal::disk;
+    use crate::journal::drive::{Syncer, Turn, Writer};
+    use crate::journal::log::SyncJob;
 
     /// Whether the system lets us, and knows what we need of it.
     pub fn probe() -> Result<(), String> {
