@@ -63,6 +63,13 @@ impl Gauges {
         gauge.unresolved += unresolved;
     }
 
+    /// Charges the gauges with what a hold has that was made before them.
+    pub fn charge(&self, hold: &Hold) {
+        for (key, charge) in hold.charges() {
+            self.map.entry(key.clone()).or_default().charge(charge);
+        }
+    }
+
     /// Units held over all caps: zero at rest.
     pub fn held(&self) -> u64 {
         self.map.iter().map(|gauge| u64::from(gauge.held)).sum()
@@ -127,6 +134,20 @@ mod tests {
         assert_eq!(refused.basis, Basis::Concurrency);
         gauges.apply(hold.post());
         assert_eq!((gauges.held(), gauges.read(&claims[1].key).posted), (0, 1));
+    }
+
+    #[test]
+    fn a_hold_that_is_rebuilt_charges_what_it_had() {
+        let gauges = Arc::new(Gauges::default());
+        let claims = [claim("acme", Basis::Concurrency, 1), claim("acme", Basis::BillableDay, 5)];
+        let hold = gauges.hold(HoldId::from_bits(1), &claims).expect("room").keep();
+        let again = Arc::new(Gauges::default());
+        let mut hold = Hold::restored(hold.image());
+        again.charge(&hold);
+        assert_eq!(again.held(), 2);
+        assert!(again.hold(HoldId::from_bits(2), &claims).is_err(), "the slot is taken");
+        again.apply(hold.post());
+        assert_eq!((again.held(), again.read(&claims[1].key).posted), (0, 1));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 pub mod calls;
 pub mod capacity;
+pub mod image;
 pub mod rest;
 
 use std::sync::Arc;
