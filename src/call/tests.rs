@@ -859,10 +859,8 @@ fn turn(call: &mut Call, draw: &mut Draw, now: Timestamp) -> Vec<Effect> {
         5 => call.on_event(&told(EventKind::Bridged), now),
         6 | 7 => call.on_event(&told(EventKind::Ended { cause, ended_by, talk_ms }), now),
         8 => call.on_event(&told(EventKind::LegOver { cause }), now),
-        9 => call.on_event(
-            &CallEvent { attempt: None, at, kind: EventKind::CallEnded { cause, ended_by } },
-            now,
-        ),
+        9 => call
+            .on_event(&CallEvent { attempt: None, at, kind: EventKind::CallEnded { cause, ended_by } }, now),
         10 => call.on_event(&told(EventKind::Noted), now),
         11 => call.on_step_over(now),
         12 if draw.below(4) == 0 => call.close(now),

@@ -13,8 +13,10 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
+pub mod entry;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod fold;
 mod packed;
 pub mod row;
 mod rows;

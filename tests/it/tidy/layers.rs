@@ -37,6 +37,7 @@ const MODULES: &[(&str, u8)] = &[
 const SIDEWAYS: &[(&str, &str, &str)] = &[
     ("carrier", "call", "it produces `CallEvent`"),
     ("bidder", "auction", "it produces `Reply`"),
+    ("records", "state", "it writes down images of what is remembered"),
     ("report", "records", "it reads what records wrote"),
     ("demo", "app", "it runs a real exchange and puts a market around it"),
 ];
