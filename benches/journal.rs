@@ -1,11 +1,14 @@
-//! What the journal is handed for a call: an entry written, read whole, and folded into what a start knows.
+//! What the journal is handed for a call: its image taken, an entry written, read whole, and folded into what a start
+//! knows.
 //!
-//! Writing is done once for each decision and each report, off the decision's path, by the one thread that has all
-//! workers' entries to write; folding once for each record of a tail at a start, which may take two seconds for a
-//! gigabyte. Entries are those that the tests pin: a decision of three targets with its answer, a report, the end of a call.
+//! The image is taken under the call's lock, for each decision and each report. Writing is done as often, off the
+//! decision's path, by the one thread that has all workers' entries to write. Folding is done once for each record of a
+//! tail at a start, which may take two seconds for a gigabyte. Entries are those that the tests pin: a decision of three
+//! targets with its answer, a report, the end of a call.
 
-use outcry::records::entry::{ENTRY, Record, VERSION, decode};
+use outcry::records::entry::{ENTRY, Put, Record, VERSION, decode};
 use outcry::records::fold::Fold;
+use outcry::state::calls::Live;
 
 use crate::Stopwatch;
 
@@ -26,6 +29,9 @@ pub fn run(watch: &mut Stopwatch) {
             other => panic!("an entry is read: {other:?}"),
         };
         let entry = read();
+        let Put::Call(image) = &entry.state[0] else { panic!("the call comes first") };
+        let live = Live::restored((**image).clone());
+        watch.measure(&format!("journal: image, {name}"), || live.image(None));
         let mut out = Vec::with_capacity(2 * body.len());
         watch.measure(&format!("journal: write, {name}"), || {
             out.clear();

@@ -145,6 +145,10 @@ impl Sampler {
         if self.yes() { Payout::Fixed(self.money()) } else { Payout::Share(Bps(self.below(10_001) as u32)) }
     }
 
+    fn digest(&mut self) -> String {
+        if self.yes() { format!("{:032x}{:032x}", self.bits(), self.bits()) } else { self.text() }
+    }
+
     fn basis(&mut self) -> &'static str {
         self.one(&["auction", "static", "quote", "redial", "terminal"])
     }
@@ -205,7 +209,7 @@ impl Sampler {
             price: self.maybe(Sampler::money),
             decided_us: self.number(),
             overhead_us: self.maybe(Sampler::number),
-            catalog: self.text(),
+            catalog: self.digest(),
         }
     }
 
@@ -250,7 +254,7 @@ impl Sampler {
             target: self.maybe(Sampler::target),
             buyer: self.maybe(Sampler::buyer),
             price: self.maybe(Sampler::money),
-            catalog: self.text(),
+            catalog: self.digest(),
             end: self.maybe(Sampler::facts),
         }
     }
@@ -329,7 +333,7 @@ impl Sampler {
             3 => Row::Attempt(Box::new(self.attempt())),
             4 => Row::Ended(Box::new(self.ended())),
             5 => Row::Ledger(self.ledger()),
-            6 => Row::Catalog(CatalogRow { digest: self.text(), text: self.text(), since: self.at() }),
+            6 => Row::Catalog(CatalogRow { digest: self.digest(), text: self.text(), since: self.at() }),
             _ => Row::Change(Box::new(self.noted())),
         }
     }
@@ -428,7 +432,7 @@ impl Sampler {
             at: self.at(),
             basis: self.basis(),
             why: self.reason(),
-            catalog: self.text().into(),
+            catalog: self.digest().into(),
             taker: self.maybe(Sampler::taker),
             end: self.maybe(|s| (s.attempt_end(), s.maybe(Sampler::settlement))),
         }

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::changes::{ChangeKeyV1, EntityV1, ValueV1};
 use super::words::{
-    ACTION, BASIS, CLOSE, ENDED_BY, EVENT, LEDGER, TALK_SOURCE, at, buyer, campaign, carrier, money,
-    publisher, reason, target,
+    ACTION, BASIS, CLOSE, DigestV1, ENDED_BY, EVENT, LEDGER, TALK_SOURCE, at, buyer, campaign, carrier,
+    money, publisher, reason, target,
 };
 use super::{DecodeError, Id, call_id, id};
 use crate::domain::change::{Happened, Noted, Origin};
@@ -57,7 +57,7 @@ pub(super) struct DecidedV1<'a> {
     price: Option<i64>,
     decided_us: u64,
     overhead_us: Option<u64>,
-    catalog: &'a str,
+    catalog: DigestV1<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -111,7 +111,7 @@ pub(super) struct AttemptV1<'a> {
     target: Option<&'a str>,
     buyer: Option<&'a str>,
     price: Option<i64>,
-    catalog: &'a str,
+    catalog: DigestV1<'a>,
     end: Option<FactsV1<'a>>,
 }
 
@@ -162,7 +162,8 @@ pub(super) struct LedgerV1<'a> {
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct CatalogV1<'a> {
-    digest: &'a str,
+    #[serde(borrow)]
+    digest: DigestV1<'a>,
     text: &'a str,
     since: i64,
 }
@@ -254,7 +255,7 @@ impl<'a> DecidedV1<'a> {
             price: row.price.map(Money::micros),
             decided_us: row.decided_us,
             overhead_us: row.overhead_us,
-            catalog: &row.catalog,
+            catalog: DigestV1::of(&row.catalog),
         }
     }
 
@@ -277,7 +278,7 @@ impl<'a> DecidedV1<'a> {
             price: self.price.map(money),
             decided_us: self.decided_us,
             overhead_us: self.overhead_us,
-            catalog: self.catalog.to_owned(),
+            catalog: self.catalog.read(),
         })
     }
 }
@@ -381,7 +382,7 @@ impl<'a> AttemptV1<'a> {
             target: row.target.as_ref().map(TargetId::as_str),
             buyer: row.buyer.as_ref().map(BuyerId::as_str),
             price: row.price.map(Money::micros),
-            catalog: &row.catalog,
+            catalog: DigestV1::of(&row.catalog),
             end: row.end.as_ref().map(FactsV1::of),
         }
     }
@@ -398,7 +399,7 @@ impl<'a> AttemptV1<'a> {
             target: self.target.map(target).transpose()?,
             buyer: self.buyer.map(buyer).transpose()?,
             price: self.price.map(money),
-            catalog: self.catalog.to_owned(),
+            catalog: self.catalog.read(),
             end: self.end.map(FactsV1::read).transpose()?,
         })
     }
@@ -498,11 +499,11 @@ impl<'a> LedgerV1<'a> {
 
 impl<'a> CatalogV1<'a> {
     fn of(row: &'a CatalogRow) -> CatalogV1<'a> {
-        CatalogV1 { digest: &row.digest, text: &row.text, since: row.since.micros() }
+        CatalogV1 { digest: DigestV1::of(&row.digest), text: &row.text, since: row.since.micros() }
     }
 
     fn read(self) -> CatalogRow {
-        CatalogRow { digest: self.digest.to_owned(), text: self.text.to_owned(), since: at(self.since) }
+        CatalogRow { digest: self.digest.read(), text: self.text.to_owned(), since: at(self.since) }
     }
 }
 

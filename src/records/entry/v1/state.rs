@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::rest::RestV1;
 use super::rows::EndCountsV1;
 use super::words::{
-    BASIS, Coded, PayoutV1, SpanV1, at, buyer, campaign, carrier, money, publisher, reason, target,
+    BASIS, Coded, DigestV1, PayoutV1, SpanV1, at, buyer, campaign, carrier, money, publisher, reason, target,
 };
 use super::{DecodeError, Id, hold_id, id};
 use crate::billing::{Settlement, Terms};
@@ -102,8 +102,8 @@ struct OfferedV1<'a> {
     at: i64,
     basis: &'a str,
     why: u16,
-    catalog: &'a str,
     #[serde(borrow)]
+    catalog: DigestV1<'a>,
     taker: Option<TakerV1<'a>>,
     end: Option<(EndV1, Option<SettlementV1>)>,
 }
@@ -349,7 +349,7 @@ impl<'a> OfferedV1<'a> {
             at: offered.at.micros(),
             basis: BASIS.of(offered.basis),
             why: offered.why.code(),
-            catalog: &offered.catalog,
+            catalog: DigestV1::of(&offered.catalog),
             taker: offered.taker.as_ref().map(TakerV1::of),
             end: offered
                 .end
@@ -368,7 +368,7 @@ impl<'a> OfferedV1<'a> {
             at: at(self.at),
             basis: BASIS.read(self.basis)?,
             why: reason(self.why)?,
-            catalog: self.catalog.into(),
+            catalog: self.catalog.read().into(),
             taker: self.taker.map(TakerV1::read).transpose()?,
             end: self.end.map(end).transpose()?,
         })

@@ -146,6 +146,42 @@ impl SpanV1 {
     }
 }
 
+/// The digest of a catalog: half as long where it is what it always is, 64 lower-case hex digits.
+#[derive(Serialize, Deserialize)]
+pub(super) enum DigestV1<'a> {
+    Bytes([u8; 32]),
+    Text(&'a str),
+}
+
+impl<'a> DigestV1<'a> {
+    pub(super) fn of(digest: &'a str) -> DigestV1<'a> {
+        let nibble = |digit: u8| match digit {
+            b'0'..=b'9' => Some(digit - b'0'),
+            b'a'..=b'f' => Some(digit - b'a' + 10),
+            _ => None,
+        };
+        let mut bytes = [0; 32];
+        let (pairs, odd) = digest.as_bytes().as_chunks::<2>();
+        let is_hex = pairs.len() == bytes.len()
+            && odd.is_empty()
+            && bytes.iter_mut().zip(pairs).all(|(byte, [high, low])| {
+                let both = nibble(*high).zip(nibble(*low));
+                both.map(|(high, low)| *byte = high << 4 | low).is_some()
+            });
+        if is_hex { DigestV1::Bytes(bytes) } else { DigestV1::Text(digest) }
+    }
+
+    pub(super) fn read(self) -> String {
+        match self {
+            DigestV1::Bytes(bytes) => {
+                let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+                bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+            }
+            DigestV1::Text(text) => text.to_owned(),
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 pub(super) enum AddressV1<'a> {
     Number(u64),
