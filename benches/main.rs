@@ -25,6 +25,7 @@
 
 mod carrier;
 mod hold;
+mod journal;
 mod market;
 mod ping;
 mod rank;
@@ -218,6 +219,7 @@ fn main() -> ExitCode {
     reply::run(&mut watch);
     hold::run(&mut watch);
     settle::run(&mut watch);
+    journal::run(&mut watch);
     if watch.measured == 0 {
         eprintln!("no bench has that name");
         return ExitCode::FAILURE;

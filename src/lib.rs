@@ -46,6 +46,7 @@ pub mod carrier;
 pub mod routing;
 
 // Layer 2: what the whole shell stands on.
+pub mod journal;
 pub mod problem;
 pub mod runtime;
 pub mod snapshot;
@@ -62,6 +63,7 @@ pub mod state;
 // Layer 4: the stories, and the way back in from the command line.
 pub mod client;
 pub mod exchange;
+pub mod upkeep;
 
 // Layer 5: who comes in.
 pub mod admin;

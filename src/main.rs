@@ -11,17 +11,21 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use outcry::app::{Running, start_logs};
+use outcry::app::{Running, StartError, start_logs};
 use outcry::client::verbs::{BuyerVerb, CampaignVerb, Reach};
 use outcry::client::{ClientError, Remote};
 use outcry::config::{self, Loaded, Problem, Settings};
 use outcry::demo;
+use outcry::domain::catalog::Secret;
 use outcry::domain::{CallId, Reason, Timestamp};
+use outcry::journal::OpenFault;
+use outcry::records::seal::Seal;
 use outcry::records::sqlite::{Reader, StoreError};
 use outcry::records::stored::CallQuery;
 use outcry::report::{self, By, EntityValues, Format, Style};
 use outcry::runtime::{chain, hex, random_bytes, run_here};
 use outcry::telemetry::MetricsPage;
+use outcry::upkeep::{Fault, JournalVerb, RecordsVerb};
 use sha2::{Digest, Sha256};
 
 const CONFIGURATION: u8 = 64;
@@ -41,11 +45,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Run the exchange. SIGHUP reloads the catalog, SIGTERM and Ctrl-C drain and stop.
+    /// Run the exchange. SIGHUP reloads the catalog, SIGTERM and Ctrl-C drain and stop; a second one stops at once.
     #[command(after_help = "Examples:\n  outcry serve\n  outcry serve --config /etc/outcry/outcry.toml")]
     Serve {
         #[command(flatten)]
         settings: SettingsFile,
+        /// Go on without what is damaged or missing in the journal; what is given up is said.
+        #[arg(long)]
+        accept_loss: bool,
     },
     /// Run a whole market on this machine: the exchange, simulated buyers and carriers, a live view.
     #[command(after_help = "Examples:\n  outcry demo\n  outcry demo --for 30s --calls-per-second 40")]
@@ -140,6 +147,16 @@ enum Verb {
         #[arg(long, value_enum, default_value = "table")]
         format: ExplainFormat,
     },
+    /// The journal: is it whole, what does it say, how fast is its disk.
+    #[command(subcommand)]
+    #[command(after_help = "Examples:\n  outcry journal verify\n  outcry journal dump --limit 20")]
+    Journal(JournalVerb),
+    /// The store: has it what the journal says.
+    #[command(subcommand)]
+    #[command(
+        after_help = "Examples:\n  outcry records check\n  outcry records check --config /etc/outcry/outcry.toml"
+    )]
+    Records(RecordsVerb),
     /// Make a bearer key and the digest that goes into the configuration.
     #[command(after_help = "Examples:\n  outcry key\n  outcry key --of-stdin < existing-key")]
     Key {
@@ -167,7 +184,7 @@ struct DemoArgs {
     /// Calls that arrive per second.
     #[arg(long, default_value_t = 20.0, value_parser = rate)]
     calls_per_second: f64,
-    /// Where configuration and store of the demo go; an existing store is replaced.
+    /// Where configuration, store and journal of the demo go; existing ones are replaced.
     #[arg(long, value_name = "FOLDER", default_value = "outcry-demo")]
     folder: PathBuf,
     /// Port of the call traffic listener; the admin listener gets the next one. 0 lets the system choose both.
@@ -227,6 +244,15 @@ impl Ended {
         Ended { code: DATA, what: chain(error) }
     }
 
+    fn start(error: &StartError) -> Ended {
+        let code = match error {
+            StartError::Journal(error) if error.fault() == OpenFault::Setting => CONFIGURATION,
+            StartError::Journal(_) | StartError::Record { .. } | StartError::JournalBehind { .. } => DATA,
+            _ => 1,
+        };
+        Ended { code, what: chain(error) }
+    }
+
     fn configuration(problems: &[Problem]) -> Ended {
         let mut what = String::new();
         for problem in problems {
@@ -237,6 +263,17 @@ impl Ended {
         Ended {
             code: CONFIGURATION,
             what: format!("{what}{errors} in the configuration; nothing was started"),
+        }
+    }
+}
+
+impl From<Fault> for Ended {
+    fn from(fault: Fault) -> Ended {
+        match fault {
+            Fault::No(what) => Ended { code: 1, what },
+            Fault::Setting(what) => Ended { code: CONFIGURATION, what },
+            Fault::Data(what) => Ended { code: DATA, what },
+            Fault::Output(error) => error.into(),
         }
     }
 }
@@ -273,7 +310,7 @@ fn main() -> ExitCode {
 
 fn run(verb: Verb) -> Result<(), Ended> {
     match verb {
-        Verb::Serve { settings } => serve(load(&settings)?),
+        Verb::Serve { settings, accept_loss } => serve(load(&settings)?, accept_loss),
         Verb::Demo(args) => run_demo(args),
         Verb::Check { settings, running, key_file } => {
             let loaded = check(&settings)?;
@@ -294,6 +331,18 @@ fn run(verb: Verb) -> Result<(), Ended> {
             Ok(report::print(&mut std::io::stdout().lock(), format, style(), &page.calls, None)?)
         }
         Verb::Explain { settings, call, format } => explain(&settings, call, format),
+        Verb::Journal(verb) => {
+            let settings = settings(verb.config())?;
+            // Without the key what is sealed is told to be so.
+            let key = std::fs::read(&settings.pings.caller_key_file).unwrap_or_default();
+            let seal = Seal::of(&Secret(key));
+            Ok(verb.run(&settings.journal.kept, &seal, &mut std::io::stdout().lock(), style())?)
+        }
+        Verb::Records(verb) => {
+            let settings = settings(verb.config())?;
+            let out = &mut std::io::stdout().lock();
+            Ok(verb.run(&settings.journal.kept, &settings.store.path, out, style())?)
+        }
         Verb::Key { of_stdin } => key(of_stdin),
         Verb::Openapi => Ok(writeln!(std::io::stdout(), "{}", outcry::admin::openapi())?),
     }
@@ -307,9 +356,13 @@ fn load(settings: &SettingsFile) -> Result<Loaded, Ended> {
     config::load(&settings.config).map_err(|problems| Ended::configuration(&problems))
 }
 
+/// The settings alone: what reads the store or the journal needs no catalog.
+fn settings(file: &Path) -> Result<Settings, Ended> {
+    config::load_settings(file).map_err(|problems| Ended::configuration(&problems))
+}
+
 fn reader(settings: &SettingsFile) -> Result<Reader, Ended> {
-    let settings =
-        config::load_settings(&settings.config).map_err(|problems| Ended::configuration(&problems))?;
+    let settings = self::settings(&settings.config)?;
     Reader::open(&settings.store.path).map_err(|error| Ended::data(&error))
 }
 
@@ -392,8 +445,7 @@ fn operate(
     reach: &Reach,
     ask: impl Fn(&Remote, Option<&str>) -> Result<EntityValues, ClientError>,
 ) -> Result<(), Ended> {
-    let settings =
-        config::load_settings(&reach.config).map_err(|problems| Ended::configuration(&problems))?;
+    let settings = settings(&reach.config)?;
     let remote = remote(&settings, reach.key_file.as_deref())?;
     // What the shell says of who asks: for the history, not for permission.
     let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
@@ -446,16 +498,36 @@ fn key(of_stdin: bool) -> Result<(), Ended> {
     Ok(())
 }
 
-fn serve(loaded: Loaded) -> Result<(), Ended> {
+fn serve(loaded: Loaded, accept_loss: bool) -> Result<(), Ended> {
     start_logs(&loaded.settings);
     for warning in &loaded.warnings {
         tracing::warn!(warning = %warning, "configuration warning");
     }
     let metrics = MetricsPage::install().map_err(|what| Ended { code: 1, what })?;
-    let running = Running::start(loaded, metrics).map_err(|error| Ended { code: 1, what: chain(&error) })?;
+    let running = Running::start(loaded, metrics, accept_loss).map_err(|error| Ended::start(&error))?;
     run_here(until_stopped(&running))??;
+    std::thread::Builder::new().name("second signal".to_owned()).spawn(stop_at_once)?;
     running.stop();
     Ok(())
+}
+
+/// Ends the process at the next signal to stop: what is not on disk by then was not acknowledged.
+fn stop_at_once() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let again = run_here(async {
+        let mut stop = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            biased;
+            _ = stop.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        std::io::Result::Ok(())
+    });
+    if matches!(again, Ok(Ok(()))) {
+        tracing::error!("stopped at once, as was asked for a second time");
+        std::process::exit(1);
+    }
 }
 
 /// Reloads on SIGHUP; returns on SIGTERM or Ctrl-C.

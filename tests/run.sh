@@ -3,11 +3,11 @@
 #
 #   tests/run.sh          the gate
 #   tests/run.sh --deep   also what is slow: the tests in release and again and again, a hundred thousand further simulated
-#                         calls, bugs planted on purpose, a demo that is audited, four load scenarios, full benches,
+#                         calls, 200 kills, 20,000 power cuts and 100,000 corruptions of the journal, bugs planted on purpose, a demo that is audited, four load scenarios, full benches,
 #                         instruction counts
 #
-# Needs Rust and a C compiler. What else it needs it installs, saying so (Python 3 by the system's packages, and its
-# packages into target/; valgrind for --deep); what it cannot install fails by name. It stops itself after 60 minutes, naming the step.
+# Needs Rust and a C compiler. What else it needs it installs, saying so (Python 3 and strace by the system's packages, and
+# Python's packages into target/; valgrind for --deep); what it cannot install fails by name. It stops itself after 60 minutes, naming the step.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -107,6 +107,10 @@ command -v timeout >/dev/null 2>&1 || missing timeout "it belongs to the GNU cor
 component rustfmt fmt
 component clippy clippy
 python_tools
+if ! command -v strace >/dev/null 2>&1; then
+  system_packages strace
+  command -v strace >/dev/null 2>&1 || missing strace "tests kill and slow the exchange in its system calls with it; install it with the system's packages"
+fi
 if [ "$deep" = yes ] && ! command -v valgrind >/dev/null 2>&1; then
   system_packages valgrind
   command -v valgrind >/dev/null 2>&1 || missing valgrind "instructions are counted with it; install it with the system's packages"
@@ -128,6 +132,16 @@ if [ "$deep" = yes ]; then
   # A hundred thousand calls of worlds that the gate does not go through, in the build that carriers meet.
   step "deep: simulation, other worlds"  env SIM_FIRST=1001 SIM_SEEDS=50 \
     cargo test --release --locked --test it sim::every_promise -- --nocapture
+  cat "$log"
+  step "deep: 200 kills under load"      env OUTCRY_KILLS=200 \
+    cargo test --release --locked --test it lifecycle::kills -- --nocapture
+  cat "$log"
+  # Four cuts of every history; corruptions of every kind.
+  step "deep: journal, 20,000 power cuts" env OUTCRY_JOURNAL_SEEDS=5000 \
+    cargo test --release --locked --lib journal::tests::power -- --nocapture
+  cat "$log"
+  step "deep: journal, 100,000 corruptions" env OUTCRY_JOURNAL_SEEDS=2000 \
+    cargo test --release --locked --lib journal::tests::corrupt -- --nocapture
   cat "$log"
   step "deep: planted bugs are found"    tests/planted.sh
   cat "$log"

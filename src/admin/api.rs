@@ -218,6 +218,9 @@ pub(super) fn page(asked: &PageAsked) -> Result<(i64, usize), Problem> {
     Ok((cursor.unwrap_or(0), limit))
 }
 
+/// Longest a read waits for the store to have what was on disk when it was asked for.
+const STORE_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Runs a read off the runtime's thread, a few at a time.
 pub(super) async fn from_store<T: Send + 'static>(
     desk: Desk,
@@ -227,6 +230,8 @@ pub(super) async fn from_store<T: Send + 'static>(
         tracing::error!(error = what.as_str(), "the store could not be read");
         Problem::new(Code::Unavailable, "The store cannot be read at this moment; see the log.")
     };
+    // Who was acknowledged is to find it. A store that cannot keep up is read as it is.
+    desk.inner.exchange.recorder.settled(STORE_WAIT).await;
     let turn = Arc::clone(&desk.inner.reads).acquire_owned().await;
     let path = desk.inner.store.clone();
     let done = tokio::task::spawn_blocking(move || {

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use crate::domain::Catalog;
 use crate::domain::Timestamp;
 use crate::domain::change::{self, Asked, Change, Dropped, NoStep, Noted};
+use crate::records::entry::{Entry, Put};
 use crate::records::row::{CatalogRow, Row};
-use crate::records::stored::StoredChange;
 use crate::runtime::hex;
 
 /// Files and changes.
@@ -35,18 +35,10 @@ pub(super) struct Next {
 }
 
 impl Laid {
-    /// The files, and what the store knows to be laid over them. What a later version has written is left alone.
-    pub(super) fn at_start(files: Catalog, text: String, stored: &[StoredChange], now: Timestamp) -> Next {
-        let mut changes = Vec::new();
-        for stored in stored {
-            match stored.change() {
-                Some(change) => changes.push(change),
-                None => {
-                    tracing::warn!(seq = stored.seq, "a change in the store is not known to this version")
-                }
-            }
-        }
-        let last = stored.iter().map(|stored| stored.at).max().unwrap_or_default();
+    /// The files, and the changes that were laid over them.
+    pub(super) fn at_start(files: Catalog, text: String, changes: &[Change], now: Timestamp) -> Next {
+        let changes = changes.to_vec();
+        let last = changes.iter().map(|change| change.origin.at).max().unwrap_or_default();
         Laid { files: Arc::new(files), text, changes, last }.at(now)
     }
 
@@ -93,9 +85,10 @@ impl Laid {
     }
 }
 
-/// What is written when this comes into force: the history, and the text calls will name by its digest.
-pub(super) fn rows(noted: &[Noted], digest: &str, text: String, since: Timestamp) -> Vec<Row> {
-    let mut rows: Vec<Row> = noted.iter().map(|noted| Row::Change(Box::new(noted.clone()))).collect();
+/// What is written when this comes into force: the history, the text calls will name by its digest, and for a restart all
+/// that is laid over the files.
+pub(super) fn entry(next: &Next, digest: &str, text: String, since: Timestamp) -> Entry {
+    let mut rows: Vec<Row> = next.noted.iter().map(|noted| Row::Change(Box::new(noted.clone()))).collect();
     rows.push(Row::Catalog(CatalogRow { digest: digest.to_owned(), text, since }));
-    rows
+    Entry { rows, state: vec![Put::Changes(next.laid.changes.clone())] }
 }

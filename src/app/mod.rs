@@ -4,11 +4,13 @@
 //! accept      one thread: takes connections, hands each to the worker with the fewest
 //! worker-N    decides; an auction never leaves its worker
 //! admin       operators' listener, sweep, names, reload, levels
-//! records     the one writer to the store
+//! journal-*   append to the journal, sync it, prepare its segments, fold it
+//! store       brings the store up to the journal
 //! ```
 
 mod laid;
 mod office;
+mod past;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -26,15 +28,15 @@ use crate::admin::order::ORDERS_MAX;
 use crate::config::{self, Loaded, Settings};
 use crate::domain::catalog::Secret;
 use crate::domain::{CarrierIx, Catalog};
-use crate::exchange::restore::LONGEST_DAY;
 use crate::exchange::{Delays, Exchange, InForce, Rules, Worker};
 use crate::http::{self, Counted, HandedOn, Served};
+use crate::journal::OpenError;
 use crate::listener::{self, Door, Manners};
 use crate::ping::Pinger;
 use crate::ping::client::{self, Pool};
 use crate::ping::endpoint::{Endpoint, Endpoints, TrustError};
 use crate::ping::wire::Reach;
-use crate::records::{COMMIT_WAIT, Recorder, Writer, sqlite};
+use crate::records::{COMMIT_WAIT, Ending, sqlite};
 use crate::runtime::{Clock, Entropy, Shutdown, hex, random_bytes, run_here, run_worker};
 use crate::snapshot::Snapshot;
 use crate::state::State;
@@ -42,6 +44,7 @@ use crate::telemetry::event;
 use crate::telemetry::{self, MetricsPage};
 use laid::Laid;
 use office::Office;
+use past::Past;
 
 /// How long a connection without a request is kept.
 const IDLE: Duration = Duration::from_secs(75);
@@ -72,6 +75,32 @@ pub enum StartError {
     /// The store.
     #[error(transparent)]
     Store(#[from] sqlite::StoreError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// A record of the journal.
+    #[error("record {seq} of the journal: {why}")]
+    Record {
+        /// Its number.
+        seq: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The store has read what the journal does not have.
+    #[error(
+        "the store {store} has read the journal {journal} up to record {seq}, and that ends with record {last}: it is an \
+         older copy; put the later one back, or move both the store and the journal away to begin anew"
+    )]
+    JournalBehind {
+        /// The store.
+        store: String,
+        /// The journal.
+        journal: String,
+        /// How far the store is.
+        seq: u64,
+        /// The end of the journal.
+        last: u64,
+    },
     /// An address.
     #[error(transparent)]
     Bind(#[from] listener::BindError),
@@ -97,12 +126,13 @@ pub struct Running {
     reload: Arc<Notify>,
     shutdown: Shutdown,
     threads: Vec<JoinHandle<()>>,
-    writer: Writer,
+    records: Ending,
 }
 
 impl Running {
     /// Starts every part, in order; returns when connections are taken.
-    pub fn start(loaded: Loaded, metrics: MetricsPage) -> Result<Running, StartError> {
+    /// `accept_loss` gives up what is damaged in the journal.
+    pub fn start(loaded: Loaded, metrics: MetricsPage, accept_loss: bool) -> Result<Running, StartError> {
         let Loaded { mut settings, catalog, text, .. } = loaded;
         let shutdown = Shutdown::default();
         let clock = Clock::system();
@@ -116,16 +146,13 @@ impl Running {
         };
         let (traffic_tls, admin_tls) = (tls(&settings.call_traffic.tls)?, tls(&settings.admin.tls)?);
         let endpoints = Arc::new(Endpoints::new(clock.clone(), settings.pings.allow_private_addresses));
-        let store = sqlite::Store::open(&settings.store.path)?;
-        let reader = sqlite::Reader::open(&settings.store.path)?;
-        let next = Laid::at_start(catalog, text, &reader.changes_laid()?, clock.now());
+        let past = Past::read(&settings, &caller_key, accept_loss)?;
+        let next = Laid::at_start(catalog, text, past.changes(), clock.now());
         let (catalog, text) = next.laid.in_force();
         let endpoints_now = endpoints.prepare(&catalog)?;
         let in_force = in_force(&settings, &endpoints, endpoints_now, catalog, &next.laid, &caller_key);
-        let (recorder, writer) = Recorder::start(store, settings.store.queue, event::store_fault);
+        let (recorder, records, past) = past.go_on()?;
         let digest = in_force.snapshot.catalog.digest.clone();
-        // In its place at once; nothing is acknowledged by it, so nobody waits.
-        drop(recorder.reserve().map(|slot| slot.commit(laid::rows(&next.noted, &digest, text, clock.now()))));
         // Endpoints whose names are slower than this are asked as soon as they are known.
         let _ = run_here(async { tokio::time::timeout(FIRST_LOOK, endpoints.refresh()).await })?;
         let exchange = Arc::new(Exchange::new(
@@ -137,8 +164,11 @@ impl Running {
             rules(&settings, caller_key),
             shutdown.clone(),
         ));
-        let uses = reader.uses(clock.now().before(LONGEST_DAY))?;
-        exchange.restore_caps(&uses, clock.now());
+        past.take_over(&exchange, &endpoints.health)?;
+        // In its place before anything is decided; nothing is acknowledged by it, so nobody waits. It comes after what was
+        // taken over from a store: by it the next start knows that there is nothing more to take over.
+        let begun = laid::entry(&next, &digest, text, clock.now());
+        drop(exchange.recorder.reserve().map(|slot| slot.send(begun)));
         let open = Arc::new(AtomicUsize::new(0));
         let (workers, mut threads) = start_workers(&settings, &exchange, &open, traffic_tls, &shutdown)?;
         let pingers = workers.iter().map(|worker| worker.pinger.clone()).collect();
@@ -174,7 +204,15 @@ impl Running {
         event::loaded(&digest, clock.now().seconds());
         office::tell(&next.noted, &next.dropped);
         tracing::info!(call_traffic = %traffic_at, admin = %admin_at, "the exchange takes calls");
-        Ok(Running { call_traffic: traffic_at, admin: admin_at, exchange, reload, shutdown, threads, writer })
+        Ok(Running {
+            call_traffic: traffic_at,
+            admin: admin_at,
+            exchange,
+            reload,
+            shutdown,
+            threads,
+            records,
+        })
     }
 
     /// What every request needs: for the demo's view, which looks on from the same process.
@@ -197,8 +235,15 @@ impl Running {
             }
         }
         drop(self.exchange);
-        self.writer.finish();
-        tracing::info!("stopped");
+        let closed = self.records.finish();
+        if closed.is_complete {
+            tracing::info!("stopped");
+        } else {
+            tracing::error!(
+                durable = closed.durable,
+                "stopped, and the disk did not take all that was handed in"
+            );
+        }
     }
 }
 
@@ -241,6 +286,8 @@ fn rules(settings: &Settings, caller_key: Secret) -> Rules {
         dial_guard: settings.calls.dial_guard,
         test_address: settings.calls.test_address.clone(),
         caller_key,
+        hold_durability: settings.journal.hold_durability,
+        hold_ack: settings.journal.hold_ack,
     }
 }
 

@@ -9,7 +9,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio_rustls::TlsAcceptor;
 
-use super::laid::{Laid, rows};
+use super::laid::{Laid, entry};
+use super::past;
 use super::{FIRST_LOOK, IDLE, in_force};
 use crate::admin::order::{FileFault, NotChanged, Order, Reloaded};
 use crate::admin::{self, Desk};
@@ -20,10 +21,10 @@ use crate::listener::{self, Door, Manners};
 use crate::ping::Pinger;
 use crate::ping::endpoint::{Endpoints, REFRESH};
 use crate::records::CommitError;
-use crate::records::row::Row;
+use crate::records::entry::{Entry, HealthImage, Put};
 use crate::runtime::Shutdown;
 use crate::telemetry::MetricsPage;
-use crate::telemetry::event::{self, Levels};
+use crate::telemetry::event::{self, Levels, RecordLevels};
 
 /// Longest an admin request may take.
 const ADMIN_REQUEST: Duration = Duration::from_secs(60);
@@ -103,16 +104,17 @@ impl Office {
     }
 
     async fn tell_levels(&self) {
+        let mut syncs = [0; 32];
+        let mut missed = Vec::new();
         while self.pause(EVERY_SECOND).await {
             let exchange = &self.exchange;
-            let records = exchange.recorder.counters();
+            self.tell_records(&mut syncs);
+            self.note_health(&mut missed);
             event::levels(Levels {
                 calls_active: exchange.state.calls.in_progress(),
                 calls_remembered: exchange.state.calls.remembered(),
                 answers_forgotten: exchange.state.calls.forgotten_early(),
                 units_held: exchange.state.gauges.held(),
-                records_queued: usize::try_from(records.queued).unwrap_or(usize::MAX),
-                records_dropped: records.dropped,
                 ping_connections: self.pingers.first().map_or(0, |pinger| pinger.pool.connections()),
                 ping_lingering: self.pingers.iter().map(Pinger::lingering).sum(),
                 worker_lateness: self
@@ -126,6 +128,39 @@ impl Office {
             self.traffic_door.report();
             self.admin_door.report();
             self.metrics.upkeep();
+        }
+    }
+
+    /// How the records are doing; `syncs` are those that were told before.
+    fn tell_records(&self, syncs: &mut [u64; 32]) {
+        let Some(records) = self.exchange.recorder.counters() else { return };
+        let journal = records.journal;
+        let new = std::array::from_fn(|bucket| journal.sync_micros[bucket] - syncs[bucket]);
+        *syncs = journal.sync_micros;
+        event::record_levels(&RecordLevels {
+            backend: journal.disk.name(),
+            queued: records.queued,
+            dropped_bulk: journal.dropped_bulk,
+            dropped_money: journal.dropped_money,
+            records: journal.records,
+            bytes: journal.bytes,
+            syncs: new,
+            faults: journal.faults,
+            poisoned: journal.poisoned,
+            segments: journal.segments,
+            free: journal.free_bytes as f64 / journal.total_bytes.max(1) as f64,
+            store_behind: records.store_behind,
+            store_failures: records.store_failures,
+            store_refused: records.store_refused,
+        });
+    }
+
+    /// Writes down which targets do not answer, where that is not what was written before.
+    fn note_health(&self, before: &mut Vec<HealthImage>) {
+        let now: Vec<HealthImage> = self.endpoints.health.missed().into_iter().map(past::image).collect();
+        if now != *before {
+            self.exchange.recorder.push(Entry::put(Put::Health(now.clone())));
+            *before = now;
         }
     }
 
@@ -174,7 +209,7 @@ impl Office {
         };
         if next.noted.is_empty() {
             // It was so already: then it waits for what made it so.
-            return (None, stored(slot.commit(Vec::new()).await));
+            return (None, stored(slot.commit(Entry::default()).await));
         }
         let before = self.exchange.in_force.load_full();
         let key = &self.exchange.rules.caller_key;
@@ -183,9 +218,9 @@ impl Office {
         // The same targets have the same endpoints: a pause must not fail for a certificate that is gone.
         let in_force =
             in_force(&self.settings, &self.endpoints, before.endpoints.clone(), catalog, &next.laid, key);
-        let done = stored(slot.commit(rows(&next.noted, &digest, text, now)).await);
+        let done = stored(slot.commit(entry(&next, &digest, text, now)).await);
         if let Err(NotChanged::NotStored(error)) = &done {
-            event::store_fault(&format!("a change was not made: {error}"));
+            event::records_fault(&format!("a change was not made: {error}"));
             return (None, done);
         }
         self.exchange.in_force.store(Arc::new(in_force));
@@ -241,7 +276,7 @@ impl Office {
         // New names that take longer are asked as soon as they are known.
         let _ = tokio::time::timeout(FIRST_LOOK, self.endpoints.refresh()).await;
         let digest = in_force.snapshot.catalog.digest.clone();
-        self.record(rows(&next.noted, &digest, text, now)).await;
+        self.record(entry(&next, &digest, text, now)).await;
         self.exchange.in_force.store(Arc::new(in_force));
         tell(&next.noted, &next.dropped);
         *laid = next.laid;
@@ -251,13 +286,13 @@ impl Office {
 
     /// Calls will name the catalog by its digest, so its text is not left to chance. A change that is over and not noted is
     /// found so again at the next start.
-    async fn record(&self, rows: Vec<Row>) {
+    async fn record(&self, entry: Entry) {
         let written = match self.exchange.recorder.reserve() {
-            Ok(slot) => slot.commit(rows).await,
+            Ok(slot) => slot.commit(entry).await,
             Err(error) => Err(error),
         };
         if let Err(error) = written {
-            event::store_fault(&format!(
+            event::records_fault(&format!(
                 "what a reload brought into force is not known to be on disk: {error}"
             ));
         }

@@ -21,6 +21,16 @@ pub struct Ranked {
 }
 
 impl Ranked {
+    /// One that was written down: what [`Ranked::compared_by`] gave, with the rest.
+    pub fn restored(entrant: usize, offer: Offer, (tier, score): (u8, i128)) -> Ranked {
+        Ranked { entrant, offer, tier, score }
+    }
+
+    /// The tier it competes at and its effective score.
+    pub fn compared_by(&self) -> (u8, i128) {
+        (self.tier, self.score)
+    }
+
     /// Why this one lost to `winner`.
     pub fn lost_to(&self, winner: &Ranked) -> Reason {
         match (self.tier.cmp(&winner.tier), self.score.cmp(&winner.score)) {

@@ -8,33 +8,52 @@ use super::event::{CallEvent, Effect, EventKind};
 use super::{Kind, Patience};
 use crate::domain::{AttemptEnd, Cause, EndedBy, TalkSource, Timestamp};
 
-#[derive(Clone, Debug)]
-pub(super) struct Attempt {
-    pub(super) number: u32,
-    kind: Kind,
-    ringing: Option<Timestamp>,
-    answered: Option<Timestamp>,
-    bridged: Option<Timestamp>,
-    end: Option<End>,
+/// What is known of an attempt. Only its call changes it; the fields are open so that it can be written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its number within the call.
+    pub number: u32,
+    /// What it is.
+    pub kind: Kind,
+    /// The earliest time it was said to ring.
+    pub ringing: Option<Timestamp>,
+    /// The earliest time it was said to be answered.
+    pub answered: Option<Timestamp>,
+    /// The earliest time it was said to be bridged.
+    pub bridged: Option<Timestamp>,
+    /// The best word on its end so far.
+    pub end: Option<End>,
     /// How long it rang, by our clock; `None` while it may.
-    rang: Option<Duration>,
-    slots_free: bool,
-    expired: bool,
-    settled: Option<AttemptEnd>,
-    patience: Patience,
-    offered: Timestamp,
-    expires: Timestamp,
-    judge_at: Option<Timestamp>,
+    pub rang: Option<Duration>,
+    /// Its slots were freed.
+    pub slots_free: bool,
+    /// It was given up: nobody reported its end in time, or proved the talk.
+    pub expired: bool,
+    /// Its end, once it is judged.
+    pub settled: Option<AttemptEnd>,
+    /// How long it waits for what.
+    pub patience: Patience,
+    /// When it was handed out.
+    pub offered: Timestamp,
+    /// When it is given up.
+    pub expires: Timestamp,
+    /// When its end is judged by what is known of it.
+    pub judge_at: Option<Timestamp>,
 }
 
 /// An end as reported; an inferred one gives way to a reported one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct End {
-    at: Timestamp,
-    cause: Cause,
-    ended_by: EndedBy,
-    talk_ms: Option<u64>,
-    inferred: bool,
+pub struct End {
+    /// The carrier's time.
+    pub at: Timestamp,
+    /// Why.
+    pub cause: Cause,
+    /// Whose doing.
+    pub ended_by: EndedBy,
+    /// The carrier's own figure for the talk.
+    pub talk_ms: Option<u64>,
+    /// Concluded from the end of something else.
+    pub inferred: bool,
 }
 
 /// What an end is known to be.
@@ -107,6 +126,13 @@ impl Attempt {
             self.join(event, now);
             self.conclude(now, effects);
         }
+    }
+
+    /// What could not be heard until `now` may be on its way.
+    pub(super) fn wait_again(&mut self, now: Timestamp) {
+        let at_least = now.after(self.patience.late_events);
+        self.expires = self.expires.max(at_least);
+        self.judge_at = self.judge_at.map(|judge_at| judge_at.max(at_least));
     }
 
     /// Judges an end that is known by what is known of it.

@@ -7,6 +7,7 @@
 
 mod attempt;
 pub mod event;
+pub mod image;
 
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,7 @@ use event::{CallEvent, Effect, EventKind};
 const LEAST_RING: Duration = Duration::from_secs(8);
 
 /// How long the machine waits for what.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     /// For reports that may still explain an end without a talk time.
     pub late_events: Duration,
@@ -32,7 +33,7 @@ pub struct Patience {
 }
 
 /// How far a call may go beyond its first attempt.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recovery {
     /// A talk that the target ended sooner is not the end of the call; zero turns that off.
     pub early_hangup: Duration,
@@ -189,6 +190,16 @@ impl Call {
                 attempt.conclude(now, &mut effects);
             }
         }
+        self.conclude(now, &mut effects);
+        effects
+    }
+
+    /// The exchange was started again. Nobody could report or ask while it was down, so everybody has their time from now
+    /// on; and a step that was being decided is not any more: the carrier may ask for it anew.
+    pub fn on_restart(&mut self, now: Timestamp) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        (self.asked, self.next_by) = (false, None);
+        self.attempts.iter_mut().for_each(|attempt| attempt.wait_again(now));
         self.conclude(now, &mut effects);
         effects
     }

@@ -12,7 +12,7 @@
 //!
 //! Events are `ringing N`, `answered N`, `bridged N`, `ended N CAUSE WHO [talk MS]`, `call_ended CAUSE WHO`, `noted N`;
 //! `leg_over N CAUSE`; `tick` lets time do what is due, `step_over` is the carrier asking for the next step, `close` an
-//! answer that dials nobody, `onward` asks what may follow. A settlement says cause, who, talk (`-` for nobody connected) and its source.
+//! answer that dials nobody, `restart` the exchange started again, `onward` asks what may follow. A settlement says cause, who, talk (`-` for nobody connected) and its source.
 //!
 //! A target is one that a carrier's times count for, unless it is `proven`: then only its word does; `terminal` is the
 //! plan's own destination. A state is `open`, `over`, or `lost until` when news of an end nobody reported is awaited; then when time is due.
@@ -109,11 +109,16 @@ fn state(call: &Call) -> String {
     format!("{over} due {due}")
 }
 
-/// Plays stories.
+/// Plays stories, each also as that of a call that is written down and rebuilt before every row.
 fn check(table: &str) {
-    for story in table.split("\n\n") {
+    for (story, rebuilt) in table.split("\n\n").flat_map(|story| [(story, false), (story, true)]) {
         let mut call = Call::new(RECOVERY);
         for row in story.lines().map(str::trim).filter(|row| !row.is_empty() && !row.starts_with('#')) {
+            if rebuilt {
+                let image = call.image();
+                call = Call::restored(image.clone());
+                assert_eq!(call.image(), image);
+            }
             let (happens, expected) = row.split_once("=>").unwrap_or((row, ""));
             let words: Vec<&str> = happens.split_whitespace().collect();
             let now = ms(words[0]);
@@ -132,6 +137,7 @@ fn check(table: &str) {
                 }
                 "step_over" => list(&call.on_step_over(now)),
                 "close" => list(&call.close(now)),
+                "restart" => list(&call.on_restart(now)),
                 "onward" => match call.onward() {
                     Onward::Attempt { ring } => format!("attempt {}", ring.as_millis()),
                     Onward::Terminal => "terminal".to_owned(),
@@ -775,4 +781,122 @@ fn a_talk_is_proven_by_the_carriers_word_only() {
          25000  tick                                  => settle 1 no_answer unknown - none
          25000  onward                                => attempt 40000",
     );
+}
+
+/// A step that was being decided when the exchange went down is asked for again, or the call ends; and nobody loses the time
+/// in which nobody could be heard.
+#[test]
+fn after_a_restart_everybody_has_their_time_again() {
+    check(
+        "0      offer 1
+         3000   ended 1 busy target                   => free 1, settle 1 busy target - none
+         3100   step_over
+         3100   state                                 => open due never
+         9000   restart
+         9000   state                                 => open due 14000
+         14000  tick                                  => over
+
+         # Asked for again in time.
+         0      offer 1
+         3000   ended 1 busy target                   => free 1, settle 1 busy target - none
+         3100   step_over
+         9000   restart
+         9100   step_over
+         9100   onward                                => attempt 57000
+
+         # The caller left while it was decided.
+         0      offer 1
+         3000   ended 1 busy target                   => free 1, settle 1 busy target - none
+         3100   step_over
+         3200   call_ended cancelled caller
+         9000   restart                               => over
+
+         # It talks on.
+         0      offer 1
+         3000   answered 1
+         9000   restart
+         9000   state                                 => open due 203000
+
+         # What should have been given up or judged meanwhile waits a little for what may be on its way.
+         0      offer 1
+         60000  restart
+         60000  state                                 => open due 65000
+         61000  ended 1 normal target talk 50000      => free 1, settle 1 normal target 50000 carrier, over
+
+         0      offer 1
+         3000   answered 1
+         30000  call_ended normal caller              => free 1
+         90000  restart
+         90000  state                                 => open due 95000
+         90100  ended 1 normal caller talk 26000      => settle 1 normal caller 26000 carrier, over
+
+         # It was over.
+         0      offer 1
+         3000   ended 1 normal target talk 60000      => free 1, settle 1 normal target 60000 carrier, over
+         9000   restart
+         9000   state                                 => over due never",
+    );
+}
+
+/// What one turn of a random life leads to.
+fn turn(call: &mut Call, draw: &mut Draw, now: Timestamp) -> Vec<Effect> {
+    let number = 1 + draw.below(3) as u32;
+    let cause = Cause::ALL[draw.below(Cause::ALL.len() as u64) as usize];
+    let ended_by = EndedBy::ALL[draw.below(EndedBy::ALL.len() as u64) as usize];
+    let talk_ms = (draw.below(3) == 0).then(|| draw.below(60_000));
+    let at = now.before(Duration::from_millis(draw.below(4_000)));
+    let told = |kind| CallEvent { attempt: Some(number), at, kind };
+    match draw.below(14) {
+        0 | 1 => {
+            let kind = [Kind::Target, Kind::ProvenTarget, Kind::Terminal][draw.below(3) as usize];
+            if call.attempts() < 3 {
+                call.offer(call.attempts() + 1, kind, PATIENCE, now);
+            }
+            Vec::new()
+        }
+        2 => call.on_event(&told(EventKind::Ringing), now),
+        3 | 4 => call.on_event(&told(EventKind::Answered), now),
+        5 => call.on_event(&told(EventKind::Bridged), now),
+        6 | 7 => call.on_event(&told(EventKind::Ended { cause, ended_by, talk_ms }), now),
+        8 => call.on_event(&told(EventKind::LegOver { cause }), now),
+        9 => call
+            .on_event(&CallEvent { attempt: None, at, kind: EventKind::CallEnded { cause, ended_by } }, now),
+        10 => call.on_event(&told(EventKind::Noted), now),
+        11 => call.on_step_over(now),
+        12 if draw.below(4) == 0 => call.close(now),
+        _ => call.on_time(now),
+    }
+}
+
+/// Cut anywhere, written down and rebuilt, a life goes on as if it had not been cut.
+#[test]
+fn a_call_that_is_rebuilt_goes_on_as_it_would_have() {
+    let (mut settled, mut expired) = (0, 0);
+    for seed in 0..400 {
+        const TURNS: usize = 30;
+        let live = |cut: usize| {
+            let (mut draw, mut now) = (Draw::new(seed), Timestamp::from_micros(1_000_000_000));
+            let (mut call, mut effects) = (Call::new(RECOVERY), Vec::new());
+            for at in 0..TURNS {
+                if at == cut {
+                    let image = call.image();
+                    call = Call::restored(image.clone());
+                    assert_eq!(call.image(), image, "seed {seed}, cut at {cut}");
+                }
+                now = now.after(Duration::from_millis(draw.below(20_000)));
+                effects.push((turn(&mut call, &mut draw, now), state(&call), call.onward()));
+            }
+            (effects, call.image())
+        };
+        let uncut = live(TURNS);
+        for cut in 0..TURNS {
+            assert_eq!(live(cut), uncut, "seed {seed}, cut at {cut}");
+        }
+        let effects = uncut.0.iter().flat_map(|(effects, ..)| effects);
+        for effect in effects {
+            settled += usize::from(matches!(effect, Effect::Settle { .. }));
+            expired += usize::from(matches!(effect, Effect::Expire { .. }));
+        }
+    }
+    assert!(settled > 300 && expired > 100, "the lives are worth it: {settled} settled, {expired} expired");
 }

@@ -3,7 +3,7 @@
 //! Transitions return the changes to make to the gauges; whoever runs them does so. A hold that expired can still be
 //! resolved once, when an event, a call record or the operator says what happened.
 
-use super::{Basis, CapKey, Move};
+use super::{Basis, CapKey, Charge, Move};
 use crate::domain::HoldId;
 
 /// Where a hold is in its life.
@@ -26,8 +26,25 @@ pub struct Hold {
     pub id: HoldId,
     state: HoldState,
     resolved: bool,
+    /// Slots it has; none once the leg is over.
     slots: Vec<CapKey>,
+    /// Units it has, used ones included; none once they are free again.
     units: Vec<CapKey>,
+}
+
+/// A hold written down: plain values from which it is rebuilt exactly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldImage {
+    /// Its id.
+    pub id: HoldId,
+    /// Where it is in its life.
+    pub state: HoldState,
+    /// It expired, and somebody said what happened since.
+    pub resolved: bool,
+    /// Slots it has.
+    pub slots: Vec<CapKey>,
+    /// Units it has, used ones included.
+    pub units: Vec<CapKey>,
 }
 
 /// Changes to make to the gauges.
@@ -41,6 +58,38 @@ impl Hold {
         slots.shrink_to_fit();
         units.shrink_to_fit();
         Hold { id, state: HoldState::Held, resolved: false, slots, units }
+    }
+
+    /// The hold as it is now.
+    pub fn image(&self) -> HoldImage {
+        let Hold { id, state, resolved, slots, units } = self.clone();
+        HoldImage { id, state, resolved, slots, units }
+    }
+
+    /// The hold as it was. The gauges are charged with what it has by [`Hold::charges`].
+    pub fn restored(image: HoldImage) -> Hold {
+        let HoldImage { id, state, resolved, mut slots, mut units } = image;
+        slots.shrink_to_fit();
+        units.shrink_to_fit();
+        Hold { id, state, resolved, slots, units }
+    }
+
+    /// What it has of which gauge now: what a gauge made anew is charged with.
+    pub fn charges(&self) -> impl Iterator<Item = (&CapKey, Charge)> {
+        let of_units = match (self.state, self.resolved) {
+            (HoldState::Held, _) => Some(Charge::Held),
+            (HoldState::Posted, _) | (HoldState::Expired, true) => Some(Charge::Posted),
+            (HoldState::Expired, false) => Some(Charge::Unresolved),
+            (HoldState::Voided, _) => None,
+        };
+        let slots = self.slots.iter().map(|key| (key, Charge::Held));
+        slots.chain(self.units.iter().filter_map(move |key| Some((key, of_units?))))
+    }
+
+    /// What it leaves behind when its call is forgotten: what is used stays used, and of what was still held nobody will
+    /// say what became of it.
+    pub fn leaves(&self) -> impl Iterator<Item = (&CapKey, Charge)> {
+        self.charges().filter_map(|(key, charge)| Some((key, charge.left_behind(key.basis)?)))
     }
 
     /// Where it is.
@@ -91,7 +140,11 @@ impl Hold {
             }
             HoldState::Posted | HoldState::Voided | HoldState::Expired => return changes,
         };
-        changes.extend(std::mem::take(&mut self.units).into_iter().map(|key| (key, change)));
+        changes.extend(self.units.iter().map(|key| (key.clone(), change)));
+        // What is used stays the hold's, so that it can be told after a restart.
+        if matches!(change, Move::Void | Move::ResolveVoid) {
+            self.units = Vec::new();
+        }
         changes
     }
 }

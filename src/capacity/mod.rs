@@ -67,6 +67,17 @@ impl fmt::Display for CapKey {
 /// The limit of what has none: counted all the same.
 pub const NO_LIMIT: u32 = u32::MAX;
 
+/// What a unit of a strict cap survives when its call is handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldDurability {
+    /// The end of the process.
+    Kernel,
+    /// A power cut.
+    Disk,
+    /// Neither for certain: it is written soon.
+    Lazy,
+}
+
 /// A key with the limit in force when it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
@@ -102,7 +113,39 @@ pub enum Move {
     ResolvePost,
 }
 
+/// What a hold has of one gauge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charge {
+    /// A unit held.
+    Held,
+    /// A unit used for good.
+    Posted,
+    /// A unit that waits for news.
+    Unresolved,
+}
+
+impl Charge {
+    /// What is left of it when nobody remembers the hold any more: slots are free, what is used stays used, and what was
+    /// held counts as unresolved, since whether it was used will never be known.
+    pub const fn left_behind(self, basis: Basis) -> Option<Charge> {
+        match (basis, self) {
+            (Basis::Concurrency, _) => None,
+            (Basis::BillableDay, Charge::Posted) => Some(Charge::Posted),
+            (Basis::BillableDay, Charge::Held | Charge::Unresolved) => Some(Charge::Unresolved),
+        }
+    }
+}
+
 impl Gauge {
+    /// Counts what a hold has, for a gauge that is made anew: whatever the limit is now, it was taken.
+    pub fn charge(&mut self, charge: Charge) {
+        match charge {
+            Charge::Held => self.held += 1,
+            Charge::Posted => self.posted += 1,
+            Charge::Unresolved => self.unresolved += 1,
+        }
+    }
+
     /// Units that count against the limit.
     pub fn used(&self) -> u32 {
         self.held + self.posted + self.unresolved

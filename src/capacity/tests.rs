@@ -17,7 +17,7 @@
 use std::collections::BTreeMap;
 
 use super::hold::{Changes, Hold, HoldState};
-use super::{Basis, CapKey, Claim, Entity, Gauge, Move};
+use super::{Basis, CapKey, Charge, Claim, Entity, Gauge, Move};
 use crate::domain::draw::Draw;
 use crate::domain::schedule::day_window;
 use crate::domain::{BuyerId, HoldId, Reason, TargetId, Timestamp, Zone};
@@ -192,8 +192,29 @@ impl World {
                 Unit::Free => {}
             }
         }
+        // What the holds say that they have is all there is, before and after they were written down.
+        let mut charged: BTreeMap<CapKey, Gauge> = BTreeMap::new();
+        let mut left: BTreeMap<CapKey, Gauge> = BTreeMap::new();
+        for hold in self.holds.values() {
+            let again = Hold::restored(hold.image());
+            assert_eq!(again, *hold);
+            let into = |gauges: &mut BTreeMap<CapKey, Gauge>, (key, charge): (&CapKey, Charge)| {
+                gauges.entry(key.clone()).or_default().charge(charge);
+            };
+            again.charges().for_each(|one| into(&mut charged, one));
+            again.leaves().for_each(|one| into(&mut left, one));
+        }
         for (key, gauge) in &self.gauges {
             let kept = kept.get(key).copied().unwrap_or_default();
+            assert_eq!(charged.get(key).copied().unwrap_or_default(), kept, "{key} by its holds");
+            let of_left = left.get(key).copied().unwrap_or_default();
+            let expected = match key.basis {
+                Basis::Concurrency => Gauge::default(),
+                Basis::BillableDay => {
+                    Gauge { held: 0, posted: kept.posted, unresolved: kept.unresolved + kept.held }
+                }
+            };
+            assert_eq!(of_left, expected, "{key} when its holds are forgotten");
             assert_eq!(*gauge, kept, "{key} from {:?}", key.window);
             assert!(gauge.used() <= self.peaks[key], "{key} is over its limit: {gauge:?}");
             assert_eq!(gauge.used(), gauge.held + gauge.posted + gauge.unresolved);

@@ -15,7 +15,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::file::{Field, Reader};
 use super::problem::Problem;
 use super::values::{digest, is_private};
+use crate::capacity::HoldDurability;
 use crate::domain::{Address, Money};
+use crate::journal::{self, Backend};
 
 /// Environment variables that win over the file, and the key each stands for. `OUTCRY_STORE_PATH` is relative to the
 /// working directory. Beside these, only `secret = "env:NAME"` in the catalog reads the environment.
@@ -44,6 +46,8 @@ pub struct Settings {
     pub admin: Admin,
     /// The embedded store.
     pub store: Store,
+    /// The journal.
+    pub journal: Journaled,
     /// What the exchange takes on at once.
     pub limits: Limits,
     /// How buyers are asked.
@@ -130,8 +134,17 @@ pub enum Role {
 pub struct Store {
     /// Its file.
     pub path: PathBuf,
-    /// Rows waiting to be written before new ones are refused.
-    pub queue: usize,
+}
+
+/// The journal, and what waits for it.
+#[derive(Clone, Debug)]
+pub struct Journaled {
+    /// How it is kept.
+    pub kept: journal::Settings,
+    /// What a unit of a strict cap waits for before its call is handed out.
+    pub hold_durability: HoldDurability,
+    /// How long it waits.
+    pub hold_ack: Duration,
 }
 
 /// What the exchange takes on at once, and how long a request may take to arrive.
@@ -237,12 +250,14 @@ pub(super) fn read(r: &Reader<'_>, file: &Path, env: Env<'_>) -> Settings {
     let catalog_dir = path(&r.field("catalog_dir"), base).unwrap_or_else(|| base.join("catalog"));
     let store = section(r, "store", |r| store(r, base, env));
     let caller_key = store.path.with_file_name("caller.key");
+    let beside = store.path.with_extension("journal");
     Settings {
         file: file.to_owned(),
         catalog_dir,
         call_traffic: section(r, "call_traffic", |r| call_traffic(r, base, env)),
         admin: section(r, "admin", |r| admin(r, base, env)),
         store,
+        journal: section(r, "journal", |r| journaled(r, base, &beside)),
         limits: section(r, "limits", limits),
         pings: section(r, "pings", |r| pings(r, base, &caller_key)),
         money: section(r, "money", money),
@@ -325,9 +340,26 @@ fn admin_keys(field: &Field<'_>) -> Vec<AdminKey> {
 
 fn store(r: &Reader<'_>, base: &Path, env: Env<'_>) -> Store {
     let written = path(&r.field("path"), base).unwrap_or_else(|| base.join("../data/outcry.db"));
-    Store {
-        path: env("OUTCRY_STORE_PATH").map_or(written, PathBuf::from),
-        queue: r.field("queue").whole(1_024..=16_777_216).unwrap_or(65_536),
+    Store { path: env("OUTCRY_STORE_PATH").map_or(written, PathBuf::from) }
+}
+
+fn journaled(r: &Reader<'_>, base: &Path, beside: &Path) -> Journaled {
+    let megabytes = |key, range, default: u64| r.field(key).whole(range).unwrap_or(default) * 1024 * 1024;
+    let backends = [("auto", Backend::Auto), ("uring", Backend::Uring), ("thread", Backend::Thread)];
+    let durabilities =
+        [("kernel", HoldDurability::Kernel), ("disk", HoldDurability::Disk), ("lazy", HoldDurability::Lazy)];
+    Journaled {
+        kept: journal::Settings {
+            dir: path(&r.field("path"), base).unwrap_or_else(|| beside.to_owned()),
+            spare_dir: path(&r.field("spare_path"), base),
+            segment_bytes: megabytes("segment_mb", 1..=1_024, 32),
+            keep_bytes: megabytes("keep_mb", 64..=1_048_576, 1_024),
+            backend: r.field("backend").choice(&backends).unwrap_or(Backend::Auto),
+            queue_records: r.field("queue").whole(1_024..=10_000_000).unwrap_or(65_536),
+            free_percent: r.field("free_percent").whole(0..=50).unwrap_or(5),
+        },
+        hold_durability: r.field("hold_durability").choice(&durabilities).unwrap_or(HoldDurability::Kernel),
+        hold_ack: r.field("hold_ack_ms").millis(1..=500).unwrap_or(Duration::from_millis(20)),
     }
 }
 

@@ -7,7 +7,7 @@ mod market;
 mod view;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use load::bidders::Bidders;
@@ -18,6 +18,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::app::{Running, StartError, start_logs};
 use crate::config::{self, Problem};
 use crate::domain::{CallId, Money, Reason};
+use crate::journal::{self, OpenError};
+use crate::records::check::{CheckError, Checked, check};
 use crate::records::sqlite::{Reader, StoreError};
 use crate::records::stored::CallQuery;
 use crate::report::{self, By, Format, Style};
@@ -33,7 +35,7 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// What the demo is to do.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where its configuration and store go.
+    /// Where its configuration, store and journal go.
     pub folder: PathBuf,
     /// When it stops by itself.
     pub span: Option<Duration>,
@@ -78,6 +80,24 @@ pub enum DemoError {
         /// Their sum.
         sum: Money,
     },
+    /// A store that is not what the journal says: always a bug.
+    #[error(
+        "{off} rows and {behind} records of the journal are not in the store as they were written: {what}"
+    )]
+    Difference {
+        /// Rows that are missing or different.
+        off: u64,
+        /// Records it has not taken.
+        behind: u64,
+        /// The first of them.
+        what: String,
+    },
+    /// The journal could not be replaced.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// Journal or store could not be read at the end.
+    #[error(transparent)]
+    Check(#[from] CheckError),
     /// The store could not be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -96,10 +116,14 @@ pub fn run(options: Options) -> Result<(), DemoError> {
     let files = market::write(&options.folder, options.port, &bidders)?;
     let loaded = config::load(&files.settings).map_err(DemoError::Configuration)?;
     start_logs(&loaded.settings);
-    let store = loaded.settings.store.path.clone();
+    let (store, kept) = (loaded.settings.store.path.clone(), loaded.settings.journal.kept.clone());
+    match journal::discard(&kept.dir) {
+        Err(OpenError::InUse { .. }) => return Err(DemoError::Running(options.folder)),
+        done => done?,
+    }
     let plan_of = loaded.catalog.clone();
     let metrics = MetricsPage::install().map_err(DemoError::Metrics)?;
-    let running = Running::start(loaded, metrics)?;
+    let running = Running::start(loaded, metrics, false)?;
     let base_url = format!("http://{}", running.call_traffic);
     let (rate, seed) = (options.calls_per_second, options.seed);
     let plan = market::calls(base_url, files.carriers, &plan_of, rate, seed)
@@ -119,7 +143,7 @@ pub fn run(options: Options) -> Result<(), DemoError> {
         last.answered,
         last.elapsed.as_secs_f64()
     )?;
-    finish(&mut out, &options, &reader, &files.settings)
+    finish(&mut out, &options, &reader, (&files.settings, &kept, &store))
 }
 
 /// The P&L, and what to try next.
@@ -127,11 +151,11 @@ fn finish(
     out: &mut impl Write,
     options: &Options,
     reader: &Reader,
-    settings: &std::path::Path,
+    (settings, kept, store): (&Path, &journal::Settings, &Path),
 ) -> Result<(), DemoError> {
     let pnl = report::pnl(reader, By::Buyer, None, None)?;
     report::print(out, Format::Table, Style::on(options.is_terminal), &pnl.rows, Some(&pnl.total))?;
-    audit(out, reader)?;
+    audit(out, reader, &check(kept, store)?)?;
     let query = CallQuery { reason: Some(Reason::Billable.code()), ..CallQuery::default() };
     let sold = report::calls(reader, &query, 1)?.calls;
     let call = sold.first().map(|call| call.call_id.as_str());
@@ -142,10 +166,10 @@ fn finish(
     Ok(())
 }
 
-/// Says whether the books are in order; money that does not add up ends the demo badly.
-fn audit(out: &mut impl Write, reader: &Reader) -> Result<(), DemoError> {
-    let (totals, off) = (reader.totals()?, reader.imbalances(1)?);
-    if let Some(off) = off.first() {
+/// Says whether books and records are in order; money that does not add up ends the demo badly.
+fn audit(out: &mut impl Write, reader: &Reader, checked: &Checked) -> Result<(), DemoError> {
+    let totals = reader.totals()?;
+    if let Some(off) = checked.imbalances.first() {
         return Err(DemoError::Imbalance { call: off.call_id, sum: off.sum });
     }
     writeln!(
@@ -153,11 +177,20 @@ fn audit(out: &mut impl Write, reader: &Reader) -> Result<(), DemoError> {
         "\n{} calls, {} ends, {} ledger entries: every group of entries sums to zero.",
         totals.calls, totals.ended, totals.entries
     )?;
+    if checked.off() > 0 || checked.behind > 0 {
+        let what = checked.examples.first().map_or_else(String::new, ToString::to_string);
+        return Err(DemoError::Difference { off: checked.off(), behind: checked.behind, what });
+    }
+    writeln!(
+        out,
+        "All {} rows that the journal keeps are in the store as they were written.",
+        checked.rows()
+    )?;
     Ok(())
 }
 
 /// Three commands that work while the demo runs and after it.
-fn commands(settings: &std::path::Path, call: Option<&str>) -> [String; 3] {
+fn commands(settings: &Path, call: Option<&str>) -> [String; 3] {
     let program = program();
     let settings = settings.display();
     [
@@ -184,7 +217,7 @@ fn program() -> String {
     }
 }
 
-fn places(running: &Running, settings: &std::path::Path) -> Vec<String> {
+fn places(running: &Running, settings: &Path) -> Vec<String> {
     let mut lines = vec![
         format!("call traffic  http://{}/v1/route", running.call_traffic),
         format!("admin         http://{}/metrics   /api/v1/calls   /readyz", running.admin),

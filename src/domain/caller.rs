@@ -32,6 +32,11 @@ impl E164 {
         self.0
     }
 
+    /// The number with these digits; `None` for fewer than 7 or more than 15.
+    pub const fn from_digits(digits: u64) -> Option<E164> {
+        if digits >= 1_000_000 && digits < 1_000_000_000_000_000 { Some(E164(digits)) } else { None }
+    }
+
     /// Area code and exchange of a valid number of the North American plan.
     pub fn nanp(self) -> Option<(u16, u16)> {
         let national = self.0.checked_sub(10_000_000_000).filter(|n| *n < 10_000_000_000)?;
@@ -75,6 +80,16 @@ impl Tail {
     pub fn of(text: &str) -> Option<Tail> {
         let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_digit).collect();
         digits.last_chunk().copied().map(Tail)
+    }
+
+    /// The seven digits, as characters: as sensitive as the number.
+    pub const fn digits(self) -> [u8; 7] {
+        self.0
+    }
+
+    /// The tail with these; `None` for what is no digit.
+    pub fn from_digits(digits: [u8; 7]) -> Option<Tail> {
+        digits.iter().all(u8::is_ascii_digit).then_some(Tail(digits))
     }
 
     /// Whether the digits of the text contain these in a row, whatever stands between them. Digits of other scripts
@@ -296,6 +311,16 @@ mod tests {
             assert_eq!(E164::parse(bad), None, "{bad:?}");
         }
         assert_eq!(E164::parse("+15125550123").and_then(E164::nanp), Some((512, 555)));
+        for (digits, fits) in
+            [(999_999, false), (1_000_000, true), (999_999_999_999_999, true), (1_000_000_000_000_000, false)]
+        {
+            let number = E164::from_digits(digits);
+            assert_eq!(number, E164::parse(&format!("+{digits}")));
+            assert_eq!(number.map(E164::digits), fits.then_some(digits));
+        }
+        let tail = Tail::of("+1 512 555-0123").expect("seven digits");
+        assert_eq!(Tail::from_digits(tail.digits()), Some(tail));
+        assert_eq!(Tail::from_digits(*b"555-012"), None);
         assert_eq!(E164::parse("+11125550123").and_then(E164::nanp), None, "no area code begins with 1");
         for (text, costly) in [
             ("+19005550123", true),

@@ -82,6 +82,7 @@ reasons! {
     403 Rejected "rejected" "The destination refused the call.";
     404 Failed "failed" "The call could not be set up.";
     405 CallerAbandon "caller_abandon" "The caller hung up before anybody answered.";
+    406 HoldNotDurable "hold_not_durable" "The disk did not take note of the capacity in time, so it was given back.";
 
     500 UnknownNumber "unknown_number" "Nobody configured the dialled number.";
     501 CampaignPaused "campaign_paused" "The campaign is paused.";
@@ -133,7 +134,7 @@ mod tests {
             203 tls|204 dns|205 disconnected|206 http_status|207 redirect|208 too_large|209 encoding|210 malformed|\
             211 ping_mismatch|212 above_max|213 bad_terms|214 bad_destination|215 bad_currency|216 throttled|\
             217 protocol|218 not_needed|300 no_bid|301 below_floor|302 margin|303 outbid|304 tie_lost|305 lower_tier|\
-            306 expired|400 hold_lost|401 busy|402 no_answer|403 rejected|404 failed|405 caller_abandon|\
+            306 expired|400 hold_lost|401 busy|402 no_answer|403 rejected|404 failed|405 caller_abandon|406 hold_not_durable|\
             500 unknown_number|501 campaign_paused|502 no_taker|503 static|504 internal_error|505 test|600 billable|\
             601 too_short|602 not_answered|603 unresolved|604 not_payable|605 already_billed";
         let now: Vec<String> = Reason::ALL.iter().map(|r| format!("{} {r}", r.code())).collect();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::decide::{Ctx, Prepared};
-use super::progress::attempt_row;
+use super::progress::{Aftermath, attempt_row};
 use super::story::{Decided, Taken};
 use super::subject::{kept, record_token};
 use super::{Rules, Worker};
@@ -43,6 +43,8 @@ pub(super) struct Told {
     sold: Option<(TargetIx, Money)>,
     at: Timestamp,
     laps: Laps,
+    /// A call that its decision ended, as it was before it was let go of.
+    ended: Aftermath,
     /// Nothing else about the call is recorded while this is held.
     noting: Noting,
 }
@@ -100,6 +102,10 @@ impl Worker {
             open.counted = Some(counts_at_once(ctx));
         }
         let mut live = live(ctx, ticket.key(), prepared.trail.keys().campaign, open, now);
+        let mut ended = Aftermath::default();
+        if live.over_since.is_some() {
+            ended.picture(&live);
+        }
         exchange.watch(ctx.call_id, &mut live, now);
         let noting = exchange.state.calls.open(ctx.call_id, live);
         reply.decided_us = exchange.clock.now().since(ctx.arrived).as_micros() as u64;
@@ -112,7 +118,7 @@ impl Worker {
         if !is_dial(&reply.action) && !ctx.request.test {
             event::call_ended(campaign, reply.reason, None, Money::ZERO, Money::ZERO);
         }
-        Told { answer, sold, at: now, laps, noting }
+        Told { answer, sold, at: now, laps, ended, noting }
     }
 
     /// Puts what later steps are taken by into the call, and records what was told.
@@ -121,15 +127,18 @@ impl Worker {
         ctx: &Ctx,
         prepared: Prepared<'_>,
         decided: Decided,
-        Told { answer, sold, at, laps, noting }: Told,
+        Told { answer, sold, at, laps, ended, noting }: Told,
     ) {
         let reply = &answer.reply;
+        let mut aftermath = ended;
         let row = if is_dial(&reply.action) {
             let (keys, rest) = (prepared.trail.keys(), Box::new(self.rest(ctx, &prepared, &decided)));
             let attempt = self.exchange.state.calls.with(ctx.call_id, |live| {
                 let open = live.open_mut()?;
                 open.rest = Some(rest);
-                Some(attempt_row(&keys, open.test, open.offered.first()?, at))
+                let attempt = attempt_row(&keys, open.test, open.offered.first()?, at);
+                aftermath.picture(live);
+                Some(attempt)
             });
             attempt.flatten().map(|attempt| Row::Attempt(Box::new(attempt)))
         } else {
@@ -138,8 +147,9 @@ impl Worker {
         let mut first = decided_row(ctx, &prepared, sold, reply, &self.exchange.rules.caller_key);
         first.decided_us = laps.whole().as_micros() as u64;
         first.overhead_us = (decided.asked != Asked::Cold).then_some(laps.own().as_micros() as u64);
-        let rows = std::iter::once(Row::Decided(Box::new(first))).chain(row).collect();
-        self.record(ctx, rows, prepared.trail, decided.out);
+        aftermath.rows.push(Row::Decided(Box::new(first)));
+        aftermath.rows.extend(row);
+        self.record(ctx, aftermath.entry(Some(&answer)), prepared.trail, decided.out);
         drop(noting);
     }
 

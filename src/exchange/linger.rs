@@ -12,6 +12,7 @@ use super::{InForce, Worker};
 use crate::auction::Auction;
 use crate::domain::{CallId, TargetIx, Timestamp};
 use crate::ping::Outstanding;
+use crate::records::entry::Entry;
 use crate::records::row::Row;
 use crate::state::live::Open;
 use crate::state::rest::{STANDING_MAX, Standing};
@@ -81,22 +82,22 @@ struct Helped {
 }
 
 impl Worker {
-    /// Hands in rows and the outcomes so far, and sees to it that every ping that is out gets its own.
+    /// Hands in the entry and the outcomes so far, and sees to it that every ping that is out gets its own.
     pub(super) fn record(
         self: &Arc<Self>,
         ctx: &Ctx,
-        mut rows: Vec<Row>,
+        mut entry: Entry,
         mut trail: Trail,
         out: Option<StillOut>,
     ) {
         let pending = trail.pending();
         count_outcomes(&trail, |target| !pending.contains(&target));
         if pending.is_empty() {
-            rows.push(Row::Trail(Box::new(trail.into_row())));
-            return self.exchange.recorder.push(rows);
+            entry.rows.push(Row::Trail(Box::new(trail.into_row())));
+            return self.exchange.recorder.push(entry);
         }
-        rows.push(Row::Trail(Box::new(trail.row())));
-        self.exchange.recorder.push(rows);
+        entry.rows.push(Row::Trail(Box::new(trail.row())));
+        self.exchange.recorder.push(entry);
         match out {
             Some(out) => {
                 let (worker, call, step) = (Arc::clone(self), ctx.call_id, ctx.step);
@@ -159,7 +160,7 @@ impl Worker {
 
     fn record_final(&self, trail: Trail, pending: &[TargetIx]) {
         count_outcomes(&trail, |target| pending.contains(&target));
-        self.exchange.recorder.push(vec![Row::Trail(Box::new(trail.into_row()))]);
+        self.exchange.recorder.push(vec![Row::Trail(Box::new(trail.into_row()))].into());
     }
 }
 

@@ -29,6 +29,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
+use crate::capacity::HoldDurability;
 use crate::domain::Address;
 use crate::domain::catalog::Secret;
 use crate::domain::change::Change;
@@ -64,6 +65,10 @@ pub struct Rules {
     pub test_address: Option<Address>,
     /// Keys the tokens of callers and publishers.
     pub caller_key: Secret,
+    /// What a unit of a strict cap waits for before its call is handed out.
+    pub hold_durability: HoldDurability,
+    /// How long it waits.
+    pub hold_ack: Duration,
 }
 
 /// What decisions are taken by, swapped as one.
@@ -110,10 +115,10 @@ impl Exchange {
         }
         match self.recorder.reserve() {
             Ok(_) if self.recorder.is_failing() => {
-                Some("The store cannot be written at this moment; see the log.")
+                Some("The journal cannot be written at this moment; see the log.")
             }
             Ok(_) => None,
-            Err(CommitError::QueueFull) => Some("The queue to the store is full."),
+            Err(CommitError::QueueFull) => Some("The queue to the journal is full."),
             Err(_) => Some("The records are closed: the exchange must be started again."),
         }
     }

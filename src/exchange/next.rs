@@ -19,6 +19,7 @@ use crate::call::event::{CallEvent, EventKind};
 use crate::carrier::{Action, CallerLeg, CarrierReply, StepReport};
 use crate::domain::{CallId, Carrier, Cause, HangupCause, Timestamp};
 use crate::records::CommitError;
+use crate::records::entry::Entry;
 use crate::records::row::{EventRow, Row};
 use crate::state::calls::{self, Answer, Waiting, wait};
 use crate::state::live::Live;
@@ -101,7 +102,7 @@ impl Worker {
                     // What the first to hear it had to wait for, this one has to as well.
                     Begun::Known(answer, _) if live.said_goodbye && live.is_billed() => {
                         let slot = slot.map_err(NotTaken::NotDurable)?;
-                        Begun::Known(answer, Some((Box::pin(slot.commit(Vec::new())), patience(live))))
+                        Begun::Known(answer, Some((Box::pin(slot.commit(Entry::default())), patience(live))))
                     }
                     begun => begun,
                 };
@@ -113,20 +114,23 @@ impl Worker {
                 Err(full) if may_be_a_talk(live, report) => return Err(NotTaken::NotDurable(full)),
                 slot => slot.ok(),
             };
-            let hand_in = |rows: Vec<Row>| -> Option<Written> {
+            let hand_in = |entry: Entry| -> Option<Written> {
                 match slot {
-                    Some(slot) => Some(Box::pin(slot.commit(rows))),
+                    Some(slot) => Some(Box::pin(slot.commit(entry))),
                     None => {
-                        exchange.recorder.push(rows);
+                        exchange.recorder.push(entry);
                         None
                     }
                 }
             };
             let mut aftermath = self.take_ends(claim.call, live, report, now)?;
+            aftermath.picture(live);
             let (tell, waiting) = watch::channel(None);
             let step = live.steps.len() as u32 + 2;
             let onward = live.onward();
-            let rest = live.open_mut().and_then(|open| open.rest.take());
+            // The call keeps it until the step is taken: whatever is written down of it meanwhile, a step that was not
+            // taken when the process ended is taken anew.
+            let rest = live.open().and_then(|open| open.rest.clone());
             let begun = match (onward, rest, live.open()) {
                 (Onward::Attempt { .. } | Onward::Terminal, Some(rest), Some(open)) => {
                     let tried = open.offered.iter().filter_map(|o| Some(o.taker.as_ref()?.target.clone()));
@@ -146,7 +150,7 @@ impl Worker {
                         tell,
                     });
                     live.steps.push(calls::Step::Deciding(waiting.clone()));
-                    drop(hand_in(std::mem::take(&mut aftermath.rows)));
+                    drop(hand_in(aftermath.entry(None)));
                     Begun::First(waiting)
                 }
                 _ => {
@@ -161,7 +165,8 @@ impl Worker {
                         now,
                     );
                     live.steps.push(calls::Step::Decided(Arc::clone(&answer)));
-                    let written = hand_in(std::mem::take(&mut aftermath.rows));
+                    aftermath.picture(live);
+                    let written = hand_in(aftermath.entry(Some(&answer)));
                     // Where nothing was billed, nothing has to be safe before the goodbye is said.
                     let written = written.filter(|_| live.is_billed());
                     Begun::Known(answer, written.map(|written| (written, patience(live))))

@@ -19,7 +19,10 @@ use crate::domain::{
     AttemptEnd, CallId, CampaignId, CarrierId, EndCounts, EndedBy, Money, Reason, TalkSource, Timestamp,
 };
 use crate::records::CommitError;
+use crate::records::entry::{Entry, Put};
 use crate::records::row::{AttemptRow, CallKeys, EndFacts, EndedRow, EventRow, LedgerRow, Row};
+use crate::state::calls::Answer;
+use crate::state::image::{AnswerImage, LiveImage};
 use crate::state::live::{Course, Live, Offered, Open, Taker};
 use crate::telemetry::event;
 
@@ -77,6 +80,8 @@ pub enum NotTaken {
 pub(super) struct Aftermath {
     changes: Changes,
     pub(super) rows: Vec<Row>,
+    /// The call as it is after it, for a restart.
+    image: Option<Box<LiveImage>>,
     ends: Vec<End>,
     expired: bool,
 }
@@ -94,8 +99,21 @@ impl Aftermath {
     pub(super) fn join(&mut self, later: Aftermath) {
         self.changes.extend(later.changes);
         self.rows.extend(later.rows);
+        self.image = later.image.or(self.image.take());
         self.ends.extend(later.ends);
         self.expired |= later.expired;
+    }
+
+    /// Takes note of the call as it is now. To be done before it may be settled.
+    pub(super) fn picture(&mut self, live: &Live) {
+        self.image = live.image().map(Box::new).or(self.image.take());
+    }
+
+    /// What is to be written of it, with an answer that was given.
+    pub(super) fn entry(&mut self, answer: Option<&Answer>) -> Entry {
+        let image = self.image.take().map(Put::Call);
+        let answer = answer.map(|answer| Put::Answer(Box::new(AnswerImage::of(answer))));
+        Entry { rows: std::mem::take(&mut self.rows), state: image.into_iter().chain(answer).collect() }
     }
 }
 
@@ -117,7 +135,7 @@ impl Exchange {
         let now = self.clock.now();
         let joined = self.state.calls.with(call, |live| {
             let mut aftermath = self.join(claim, live, &reported, now)?;
-            let written = slot.commit(std::mem::take(&mut aftermath.rows));
+            let written = slot.commit(aftermath.entry(None));
             Ok((aftermath, live.campaign.clone(), written))
         });
         let (aftermath, campaign, written) = joined.unwrap_or(Err(NotTaken::Unknown))?;
@@ -163,6 +181,7 @@ impl Exchange {
                 detail: reported.detail.clone(),
             })),
         );
+        aftermath.picture(live);
         self.watch(id, live, now);
         Ok(aftermath)
     }
@@ -177,9 +196,9 @@ impl Exchange {
             }
             let effects = live.tell(|call| call.on_time(now));
             let mut aftermath = self.run(id, live, effects, now);
+            aftermath.picture(live);
             self.watch(id, live, now);
-            let rows = std::mem::take(&mut aftermath.rows);
-            let written = (!rows.is_empty()).then(|| slot.commit(rows));
+            let written = (!aftermath.rows.is_empty()).then(|| slot.commit(aftermath.entry(None)));
             Some((aftermath, live.campaign.clone(), written))
         });
         let Some(passed) = passed else { return Some(()) };

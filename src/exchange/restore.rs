@@ -1,28 +1,94 @@
-//! What a start takes over from the store: the units of daily caps that calls before it have used.
+//! What a start takes over from the process before it: calls with their answers and holds, and what daily caps have had.
 //!
-//! Calls in progress are not taken over; their units count as unresolved, so that no day has more than its cap.
+//! Everything comes from the journal (`records::fold`). Where there was none yet, the use of daily caps comes from the
+//! store: calls in progress then are not taken over, and their units count as unresolved, so that no day has more than
+//! its cap.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Exchange;
 use crate::capacity::{Basis, CapKey, Entity};
 use crate::domain::Timestamp;
 use crate::domain::schedule::day_window;
+use crate::records::entry::{Counts, DecodeError, Used};
+use crate::records::fold::{Fold, Remembered};
 use crate::records::stored::StoredUse;
+use crate::state::calls::{Answer, Step};
+use crate::state::image::AnswerImage;
+use crate::state::live::Live;
 
 /// How far back a day that is not over can have begun: days have up to 25 hours.
 pub const LONGEST_DAY: Duration = Duration::from_secs(26 * 3_600);
 
+/// What was taken over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Calls in progress.
+    pub in_progress: usize,
+    /// Calls that are over, with answers to repeats.
+    pub over: usize,
+    /// Holds of decisions of which nobody knows whether they were told.
+    pub orphaned: usize,
+}
+
 impl Exchange {
-    /// Charges the caps of days that are not over at `now` with what the store knows. For an exchange that has not
-    /// decided anything yet.
+    /// Takes over what the journal knows, at `now`. For an exchange that has not decided anything yet.
+    pub fn restore(self: &Arc<Self>, fold: &Fold, now: Timestamp) -> Result<Restored, DecodeError> {
+        let mut restored = Restored::default();
+        let gauges = &self.state.gauges;
+        for (key, used) in fold.counts() {
+            gauges.restore(key.clone(), used.posted, used.unresolved);
+        }
+        for held in fold.orphaned() {
+            restored.orphaned += 1;
+            held.leaves().for_each(|(key, charge)| gauges.charge_one(key, charge));
+        }
+        for remembered in fold.calls() {
+            let over = self.remember(remembered?, now);
+            *(if over { &mut restored.over } else { &mut restored.in_progress }) += 1;
+        }
+        Ok(restored)
+    }
+
+    /// Puts a call back; whether it is over.
+    fn remember(self: &Arc<Self>, Remembered { image, answers }: Remembered, now: Timestamp) -> bool {
+        let mut live = Live::restored(image);
+        let holds = live.open().into_iter().flat_map(|open| &open.offered);
+        for hold in holds.filter_map(|offered| Some(&offered.taker.as_ref()?.hold)) {
+            self.state.gauges.charge(hold);
+        }
+        let id = live.id;
+        let effects = live.tell(|call| call.on_restart(now));
+        let mut aftermath = self.run(id, &mut live, effects, now);
+        if !aftermath.rows.is_empty() {
+            aftermath.picture(&live);
+            self.recorder.push(aftermath.entry(None));
+        }
+        self.follow(id, live.campaign.as_ref(), aftermath);
+        let over = live.over_since.is_some();
+        let answers: Vec<Arc<Answer>> =
+            answers.into_iter().map(AnswerImage::restored).map(Arc::new).collect();
+        // An answer for which there was no room is missing, and none behind it can be told by its place.
+        let of_step = |step: usize| answers.iter().find(|answer| answer.reply.step as usize == step).cloned();
+        let first = of_step(1);
+        live.steps = (2..).map_while(of_step).map(Step::Decided).collect();
+        self.watch(id, &mut live, now);
+        self.state.calls.restore(live, first);
+        over
+    }
+
+    /// Charges the caps of days that are not over at `now` with what the store knows, for a journal that has nothing yet, and
+    /// writes that down in it.
     pub fn restore_caps(&self, uses: &[StoredUse], now: Timestamp) {
         let in_force = self.in_force.load();
         let catalog = &in_force.snapshot.catalog;
-        let charge = |entity, window, used: &StoredUse| {
+        let mut caps = std::collections::BTreeMap::<CapKey, Used>::new();
+        let mut charge = |entity, window, used: &StoredUse| {
             if used.quarter >= window {
-                let key = CapKey { entity, basis: Basis::BillableDay, window };
-                self.state.gauges.restore(key, used.posted, used.unresolved);
+                let cap = caps.entry(CapKey { entity, basis: Basis::BillableDay, window }).or_default();
+                cap.posted += used.posted;
+                cap.unresolved += used.unresolved;
             }
         };
         for used in uses {
@@ -36,6 +102,12 @@ impl Exchange {
                 let zone = &catalog.buyer(target.buyer).zone;
                 charge(Entity::Target(target.id.clone()), day_window(zone, now).start, used);
             }
+        }
+        for (key, used) in &caps {
+            self.state.gauges.restore(key.clone(), used.posted, used.unresolved);
+        }
+        if !caps.is_empty() {
+            self.recorder.push_counts(Counts { caps: caps.into_iter().collect() });
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::domain::plan::AuctionNode;
 use crate::domain::{
     CallId, CampaignId, CarrierIx, Catalog, Node, PublisherId, TargetId, TargetIx, Timestamp,
 };
+use crate::records::entry::{Entry, Put};
 use crate::records::row::Row;
 use crate::routing::ring_tree::Step;
 use crate::state::calls::{self, Answer};
@@ -70,12 +71,13 @@ impl Worker {
             }
             live.steps.truncate(at);
             let effects = live.tell(|call| call.close(now));
-            let aftermath = self.exchange.run(call, live, effects, now);
+            let mut aftermath = self.exchange.run(call, live, effects, now);
+            aftermath.picture(live);
             self.exchange.watch(call, live, now);
+            self.exchange.recorder.push(aftermath.entry(None));
             (aftermath, live.campaign.clone())
         });
-        if let Some((mut aftermath, campaign)) = closed {
-            self.exchange.recorder.push(std::mem::take(&mut aftermath.rows));
+        if let Some((aftermath, campaign)) = closed {
             self.exchange.follow(call, campaign.as_ref(), aftermath);
         }
     }
@@ -150,7 +152,6 @@ impl Worker {
         let mut taken = decided.taken.take();
         let rest = self.rest(ctx, &prepared, &decided);
         let patience = self.patience(ctx, &prepared, taken.as_ref().map(|taken| taken.target));
-        let mut rows = Vec::new();
         // The end of a call is not for the queue that may drop.
         let slot = exchange.recorder.reserve().ok();
         let told = exchange.state.calls.with(ctx.call_id, |live| {
@@ -160,12 +161,8 @@ impl Worker {
             let answer = if let Some(open) = live.open_mut().filter(|_| goes_on) {
                 event::step_taken(campaign.as_ref(), reply.action.as_str(), reply.reason);
                 let offered = self.offered(ctx, &prepared, taken.take(), &reply, now);
-                rows.push(Row::Attempt(Box::new(attempt_row(
-                    &prepared.trail.keys(),
-                    open.test,
-                    &offered,
-                    now,
-                ))));
+                let attempt = attempt_row(&prepared.trail.keys(), open.test, &offered, now);
+                aftermath.rows.push(Row::Attempt(Box::new(attempt)));
                 open.call.offer(ctx.attempt, self.kind(ctx, &offered), patience, now);
                 open.offered.reserve_exact(1);
                 open.offered.push(offered);
@@ -174,9 +171,6 @@ impl Worker {
             } else {
                 let effects = live.tell(|call| call.close(now));
                 aftermath = exchange.run(ctx.call_id, live, effects, now);
-                if let Some(slot) = slot.filter(|_| !aftermath.rows.is_empty()) {
-                    drop(slot.commit(std::mem::take(&mut aftermath.rows)));
-                }
                 if live.is_caller_gone() {
                     self.goodbye(live, ctx.carrier(), ctx.step, ctx.caller, now)
                 } else {
@@ -188,18 +182,24 @@ impl Worker {
             if let Some(slot) = live.steps.get_mut(ctx.step as usize - 2) {
                 *slot = calls::Step::Decided(Arc::clone(&answer));
             }
+            aftermath.picture(live);
             exchange.watch(ctx.call_id, live, now);
+            let entry = aftermath.entry(Some(&answer));
+            match slot {
+                Some(slot) => slot.send(entry),
+                None => exchange.recorder.push(entry),
+            }
             (answer, aftermath, campaign)
         });
-        let Some((answer, mut aftermath, campaign)) = told else { return };
+        let Some((answer, aftermath, campaign)) = told else { return };
         tell.send_replace(Some(answer));
-        rows.append(&mut aftermath.rows);
         exchange.follow(ctx.call_id, campaign.as_ref(), aftermath);
         // Who was chosen and not handed out, as the caller left meanwhile.
         if let Some(taken) = taken.take() {
             prepared.trail.withdraw(taken.target);
+            exchange.recorder.push(Entry::put(Put::Voided(taken.held.guard.id())));
         }
-        self.record(ctx, rows, prepared.trail, decided.out);
+        self.record(ctx, Entry::default(), prepared.trail, decided.out);
     }
 }
 

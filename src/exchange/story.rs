@@ -5,6 +5,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::OwnedSemaphorePermit;
@@ -19,14 +20,18 @@ use super::trail::Trail;
 use super::{Asking, InForce, Worker};
 use crate::auction::Offer;
 use crate::auction::rank::Ranked;
-use crate::capacity::{Basis, CapKey, Claim, Entity, NO_LIMIT};
+use crate::capacity::{Basis, CapKey, Claim, Entity, HoldDurability, NO_LIMIT};
 use crate::domain::catalog::Limits;
 use crate::domain::schedule::day_window;
 use crate::domain::{Catalog, Reason, TargetIx, Timestamp};
+use crate::records::entry::{self, Entry, Put};
 use crate::routing::ring_tree::Step;
 use crate::state::capacity::HoldGuard;
 use crate::telemetry::event::{self, Asked};
 use crate::telemetry::stage::{Laps, Stage};
+
+/// Kept free between the last hold and the carrier's ceiling, for answering.
+const AFTER_HOLD: Duration = Duration::from_millis(20);
 
 /// An offer that was beaten, and what an answer by it rests on.
 pub(super) type Beaten = (TargetIx, Ranked, &'static str);
@@ -71,10 +76,13 @@ impl Worker {
         standing: Vec<Beaten>,
     ) -> Decided {
         let story = AssertUnwindSafe(self.story(ctx, prepared, standing)).catch_unwind().await;
-        story.unwrap_or_else(|_| {
-            event::panicked("decide", "the static answer stands in");
-            self.stand_in(ctx, prepared)
-        })
+        match story {
+            Ok(decided) => decided,
+            Err(_) => {
+                event::panicked("decide", "the static answer stands in");
+                self.stand_in(ctx, prepared).await
+            }
+        }
     }
 
     /// Tries the offers that stand from an earlier step, then walks on: auctions ask, static targets are tried, the first
@@ -92,7 +100,7 @@ impl Worker {
         if prepared.barred.is_some() {
             return decided;
         }
-        self.try_standing(ctx, prepared, standing, &mut decided);
+        self.try_standing(ctx, prepared, standing, &mut decided).await;
         if decided.taken.is_some() {
             return decided;
         }
@@ -100,7 +108,7 @@ impl Worker {
         for (at, step) in prepared.way.walk.clone() {
             decided.walked += 1;
             decided.taken = match step {
-                Step::Dial(_) => self.try_static(ctx, prepared, |step| step == at),
+                Step::Dial(_) => self.try_static(ctx, prepared, |step| step == at).await,
                 Step::Auction(node) => {
                     let (subject, bars) = (&prepared.subject, prepared.bars);
                     let run = self.auction(ctx, subject, bars, &mut prepared.trail, (at, node), asking);
@@ -150,7 +158,7 @@ impl Worker {
     }
 
     /// Tries the static answer's targets of the chosen steps, in order.
-    fn try_static(
+    async fn try_static(
         &self,
         ctx: &Ctx,
         prepared: &mut Prepared<'_>,
@@ -160,7 +168,7 @@ impl Worker {
             if !chosen(step) || !prepared.trail.is_open(target) {
                 continue;
             }
-            match self.hold(ctx, &prepared.subject, target) {
+            match self.hold(ctx, &prepared.subject, target).await {
                 Ok(held) => {
                     prepared.trail.close(target, Reason::Won, Some(offer.price), None);
                     return Some(Taken { target, offer, held, basis: "static", reason: Reason::Static });
@@ -174,7 +182,7 @@ impl Worker {
     }
 
     /// Tries the offers that an earlier step left standing, in their order, as far as they hold now.
-    fn try_standing(
+    async fn try_standing(
         &self,
         ctx: &Ctx,
         prepared: &mut Prepared<'_>,
@@ -197,7 +205,7 @@ impl Worker {
                 decided.beaten.push((target, ranked, basis));
                 continue;
             }
-            match self.hold(ctx, &prepared.subject, target) {
+            match self.hold(ctx, &prepared.subject, target).await {
                 Ok(held) => {
                     prepared.trail.close(target, Reason::Won, price, None);
                     let reason = if basis == "auction" { Reason::Won } else { Reason::Static };
@@ -230,7 +238,7 @@ impl Worker {
                 break (None, ranking.unplaced);
             };
             let (target, price) = (run.target(first.entrant), Some(first.offer.price));
-            match self.hold(ctx, subject, target) {
+            match self.hold(ctx, subject, target).await {
                 Ok(held) => {
                     trail.close(target, Reason::Won, price, None);
                     let (basis, reason) =
@@ -256,7 +264,7 @@ impl Worker {
 
     /// Holds what the target takes now, in the windows of now; a test call takes nothing. The decision keeps its terms,
     /// but a catalog that came into force since is heard: who was paused meanwhile gets no call, and its limits count.
-    fn hold(&self, ctx: &Ctx, subject: &Subject<'_>, target: TargetIx) -> Result<Held, Refused> {
+    async fn hold(&self, ctx: &Ctx, subject: &Subject<'_>, target: TargetIx) -> Result<Held, Refused> {
         let now = self.exchange.clock.now();
         let current = self.exchange.in_force.load();
         let is_same = Arc::ptr_eq(&current, &ctx.in_force);
@@ -273,14 +281,44 @@ impl Worker {
         };
         let taken = self.exchange.state.gauges.hold(self.exchange.entropy.hold_id(now), &claims);
         match taken {
-            Ok(guard) => Ok(Held { guard, at: now }),
+            Ok(guard) => self.secure(ctx, guard, claims, now).await,
             Err(key) => Err(Refused { reason: Reason::HoldLost, note: key.to_string() }),
         }
     }
 
+    /// A unit of a strict cap is not handed out before the end of this process would not lose it; nobody waits for that
+    /// longer than the carrier has time. What is not secured in time is given back, in memory here and in the journal.
+    async fn secure(
+        &self,
+        ctx: &Ctx,
+        guard: HoldGuard,
+        claims: Vec<Claim>,
+        now: Timestamp,
+    ) -> Result<Held, Refused> {
+        let (rules, recorder) = (&self.exchange.rules, &self.exchange.recorder);
+        let is_strict = claims.iter().any(|claim| claim.limit != NO_LIMIT);
+        if !is_strict || rules.hold_durability == HoldDurability::Lazy {
+            return Ok(Held { guard, at: now });
+        }
+        let keys = claims.into_iter().map(|claim| claim.key).collect();
+        let held = entry::Held { id: guard.id(), call: ctx.call_id, keys };
+        let held = Entry::put(Put::Held(Box::new(held)));
+        let left = ctx.arrived.after(ctx.carrier().ceiling.saturating_sub(AFTER_HOLD)).since(now);
+        let limit = rules.hold_ack.min(left);
+        let secured = match (recorder.reserve(), rules.hold_durability) {
+            (Err(error), _) => Err(error),
+            (Ok(slot), HoldDurability::Disk) => slot.commit_within(held, limit).await,
+            (Ok(slot), _) => slot.secure(held, limit).await,
+        };
+        let Err(error) = secured else { return Ok(Held { guard, at: now }) };
+        recorder.push(Entry::put(Put::Voided(guard.id())));
+        event::hold_not_durable();
+        Err(Refused { reason: Reason::HoldNotDurable, note: error.to_string() })
+    }
+
     /// What answers when the story failed: the static answer, held like any other.
-    fn stand_in(&self, ctx: &Ctx, prepared: &mut Prepared<'_>) -> Decided {
-        let taken = self.try_static(ctx, prepared, |_| true);
+    async fn stand_in(&self, ctx: &Ctx, prepared: &mut Prepared<'_>) -> Decided {
+        let taken = self.try_static(ctx, prepared, |_| true).await;
         for target in prepared.trail.targets() {
             prepared.trail.close(target, Reason::InternalError, None, None);
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Exchange;
 use crate::domain::{CallId, Timestamp};
+use crate::records::entry::{Entry, Put};
 use crate::runtime::Shutdown;
 use crate::state::live::Live;
 use crate::telemetry::event;
@@ -57,7 +58,18 @@ impl Exchange {
                 event::panicked("sweep", "a call whose time had come");
             }
         }
+        self.note_forgotten();
         looks
+    }
+
+    /// Says that calls were forgotten, so that no restart brings them back and no snapshot keeps them. What is lost of it
+    /// a restart forgets anew.
+    fn note_forgotten(&self) {
+        let gone = self.state.calls.take_gone();
+        for some in gone.chunks(AT_ONCE) {
+            let state = some.iter().copied().map(Put::Forgotten).collect();
+            self.recorder.push(Entry { rows: Vec::new(), state });
+        }
     }
 
     /// Forgets the call, or lets its time pass. A time that was set before a sooner one came means nothing any more.

@@ -106,6 +106,26 @@ impl Key {
         let (host, path) = (at.host.clone(), at.path.clone());
         Some(Key { target: target.id.clone(), tls: at.tls, host, port: at.port, path })
     }
+
+    fn url(&self) -> String {
+        let Key { tls, host, port, path, .. } = self;
+        format!("{}://{host}:{port}{path}", if *tls { "https" } else { "http" })
+    }
+}
+
+/// A target that has missed pings since its last reply in time, as it is written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// The target.
+    pub target: TargetId,
+    /// Its buyer.
+    pub buyer: BuyerId,
+    /// Where it is asked.
+    pub endpoint: String,
+    /// Pings since its last reply in time.
+    pub misses_in_a_row: u32,
+    /// When that was read.
+    pub answered_at: Timestamp,
 }
 
 /// The records of all targets that the catalog in force asks.
@@ -115,6 +135,37 @@ pub struct Register(Mutex<HashMap<Key, Arc<Health>>>);
 impl Register {
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Health>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The targets that have missed pings, in the order of their ids.
+    pub fn missed(&self) -> Vec<Missed> {
+        let known = self.lock();
+        let missed = known.iter().filter(|(_, health)| health.misses_in_a_row() > 0);
+        let mut missed: Vec<Missed> = missed
+            .map(|(key, health)| Missed {
+                target: health.target.clone(),
+                buyer: health.buyer.clone(),
+                endpoint: key.url(),
+                misses_in_a_row: health.misses_in_a_row(),
+                answered_at: Timestamp::from_micros(health.answered_at.load(Ordering::Relaxed)),
+            })
+            .collect();
+        missed.sort_unstable_by(|a, b| (&a.target, &a.endpoint).cmp(&(&b.target, &b.endpoint)));
+        missed
+    }
+
+    /// Takes over what was missed before a restart, of targets that are asked where they were.
+    pub fn restore(&self, missed: &[Missed]) {
+        let known = self.lock();
+        for (key, health) in known.iter() {
+            let url = key.url();
+            let of_it = |missed: &&Missed| missed.target == health.target && missed.endpoint == url;
+            if let Some(missed) = missed.iter().find(of_it).filter(|missed| missed.buyer == health.buyer) {
+                health.misses_in_a_row.store(missed.misses_in_a_row, Ordering::Relaxed);
+                health.answered_at.store(missed.answered_at.micros(), Ordering::Relaxed);
+                event::target_unresponsive(&health.buyer, &health.target, !health.is_waited_for());
+            }
+        }
     }
 
     /// The records of a catalog's targets, by target; `None` for fixed prices. A target that is asked where it was asked

@@ -7,7 +7,7 @@ use super::row::{
     AttemptRow, CallKeys, CatalogRow, DecidedRow, EndCounts, EndFacts, EndedRow, EventRow, LedgerRow,
     OutcomeRow, Row, TrailRow,
 };
-use super::sqlite::Store;
+use super::sqlite::{Place, Store};
 use crate::domain::{
     BuyerId, CallId, CampaignId, CarrierId, Money, PingId, PublisherId, Reason, TargetId, Timestamp,
 };
@@ -46,7 +46,7 @@ impl Drop for Folder {
 /// Writes the rows as one batch.
 pub fn write(store: &mut Store, rows: &[Row]) {
     let number = store.next_batch();
-    let applied = store.apply(number, rows).expect("the batch is written");
+    let applied = store.apply(number, rows, Place::default()).expect("the batch is written");
     assert!(matches!(applied, super::sqlite::Applied::Now { .. }), "{applied:?}");
 }
 

@@ -1,66 +1,80 @@
-//! The durable trail: rows go in by a queue, one thread writes them, and money waits until it is on disk.
+//! The durable trail: what happened, and what memory is rebuilt from, goes to the journal; the store reads it from there.
 //!
 //! Two ways in, one order. `push` is for what the exchange can afford to lose (what it loses is counted). `reserve` and
 //! then `commit` are for what must not be acknowledged before it is safe: the place is taken before anything is
-//! changed in memory, so that rows which belong to a change cannot be refused after it. What has a place is written in
+//! changed in memory, so that what belongs to a change cannot be refused after it. What has a place is written in
 //! order, however long the disk is at fault. Nothing here logs or counts into metrics: faults go to the callback given
 //! at the start, numbers are read from the `Recorder`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::oneshot;
 
+pub mod check;
+pub mod entry;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod fold;
+mod keep;
 mod packed;
 pub mod row;
-mod rows;
+pub mod seal;
+mod ship;
 pub mod sqlite;
 pub mod stored;
 #[cfg(test)]
 mod tests;
-mod writer;
 
+use crate::domain::catalog::Secret;
+use crate::journal::{
+    self, AppendError, Appender, Class, Closed, Found, Hands, Keeper, NotNow, OpenError, Payload, Waits,
+};
+use entry::{COUNTS, Counts, ENTRY, Entry, Put, Record, VERSION};
 use row::Row;
+use seal::Seal;
+use ship::{Shipped, Shipping};
 
 pub use packed::UnpackError;
-pub use rows::{Handed, Rows};
 
-/// Longest a commit waits for its transaction.
+/// Longest a commit waits for the disk.
 pub const COMMIT_WAIT: Duration = Duration::from_secs(5);
-/// The part of the queue only commits may use: one place in this many.
-const RESERVE_PART: usize = 8;
 
-/// Where rows are handed in. Cheap to clone; the writer ends when the last one is dropped.
+/// Where entries are handed in. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Recorder {
-    queue: mpsc::Sender<Item>,
-    reserve: usize,
+    appender: Appender<Sealed>,
+    seal: Arc<Seal>,
     commit_wait: Duration,
-    tally: Arc<Tally>,
+    /// The journal and the store behind it; without them, whoever has the other end is the disk.
+    behind: Option<Behind>,
 }
 
-/// A place in the queue, held for one commit; dropped unused, it is given back.
+#[derive(Clone, Debug)]
+struct Behind {
+    keeper: Keeper,
+    shipped: Arc<Shipped>,
+}
+
+/// A place in the queue, held for one entry; dropped unused, it is given back.
 #[derive(Debug)]
 #[must_use = "a place not used is given back"]
 pub struct Slot {
-    place: mpsc::OwnedPermit<Item>,
+    place: journal::Slot<Sealed>,
+    seal: Arc<Seal>,
     commit_wait: Duration,
-    tally: Arc<Tally>,
 }
 
-/// The writer thread, to be finished at shutdown.
+/// The threads behind the recorder, to be finished at shutdown.
 #[derive(Debug)]
-#[must_use = "an orderly shutdown finishes the writer"]
-pub struct Writer {
-    thread: JoinHandle<()>,
-    closing: Arc<Notify>,
+#[must_use = "an orderly shutdown finishes the records"]
+pub struct Ending {
+    keeper: Keeper,
+    threads: Vec<JoinHandle<()>>,
 }
 
-/// Why rows are not known to be on disk.
+/// Why an entry is not known to be on disk.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
     /// From `reserve` only: nothing was handed in. Change nothing, answer "not now", let the peer come again.
@@ -70,195 +84,237 @@ pub enum CommitError {
     /// nothing will be.
     #[error("the records are closed")]
     Closed,
-    /// Nothing was written and nothing will be: the rows are at fault (a bug to be reported, useless to repeat), or
-    /// the store could not be written up to the end of the shutdown.
-    #[error("the rows could not be written: {0}")]
+    /// Nothing was written and nothing will be: the entry is at fault, a bug to be reported and useless to repeat.
+    #[error("the entry could not be written: {0}")]
     Failed(String),
-    /// Not known to be on disk yet, and still in the queue: the rows will be written in their order as soon as the
-    /// store can be. Do not acknowledge, do not undo, do not hand them in again (though each has a key of its own, so
-    /// that would add nothing).
-    #[error("the rows are not on disk yet; they stay in the queue")]
+    /// Not known to be on disk yet, and still in the queue: it will be written in its order as soon as the disk can be.
+    /// Do not acknowledge, do not undo, do not hand it in again (though each row has a key of its own, so that would
+    /// add nothing).
+    #[error("the entry is not on disk yet; it stays in the queue")]
     TimedOut,
 }
 
-/// Rows handed in together; they are written in one transaction.
-#[derive(Debug)]
-struct Item {
-    rows: Vec<Row>,
-    /// Who waits for it; nobody, for pushed rows.
-    ack: Option<oneshot::Sender<Result<(), CommitError>>>,
-}
-
-#[derive(Debug, Default)]
-struct Tally {
-    queued: AtomicU64,
-    dropped: AtomicU64,
-    committed: AtomicU64,
-    batches: AtomicU64,
-    failed_batches: AtomicU64,
-    failing: AtomicBool,
-}
-
-impl Tally {
-    /// A transaction of so many rows is on disk.
-    fn written(&self, rows: u64) {
-        self.queued.fetch_sub(rows, Ordering::Relaxed);
-        self.committed.fetch_add(rows, Ordering::Relaxed);
-        self.batches.fetch_add(1, Ordering::Relaxed);
-        self.failing.store(false, Ordering::Relaxed);
-    }
-}
-
-/// What the recorder has done since its start, in rows unless it says otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the records have done since the start.
+#[derive(Clone, Debug)]
 pub struct Counters {
-    /// Handed in and not yet written.
-    pub queued: u64,
-    /// Lost without anybody being told by `commit`: pushed when the queue was full or closed, refused by the store, or
-    /// given up at the shutdown.
-    pub dropped: u64,
-    /// On disk.
-    pub committed: u64,
-    /// Transactions on disk.
-    pub batches: u64,
-    /// Tries of a transaction that failed.
-    pub failed_batches: u64,
+    /// What the journal did.
+    pub journal: journal::Counters,
+    /// Entries handed in and not yet written.
+    pub queued: usize,
+    /// Records on disk that the store has not taken yet.
+    pub store_behind: u64,
+    /// Rows in the store.
+    pub store_rows: u64,
+    /// Transactions of the store that failed.
+    pub store_failures: u64,
+    /// Records that the store cannot take: a bug.
+    pub store_refused: u64,
 }
 
-/// The waits of the recorder, in one place so that tests need not sit through them.
-#[derive(Clone, Copy, Debug)]
-struct Pace {
-    /// Longest a commit waits, and the writer for places given out before the shutdown.
-    commit_wait: Duration,
-    /// Longest that pushed rows wait for company.
-    company: Duration,
-    /// Between two tries of a transaction.
-    retry: Duration,
+/// A record on its way to the journal.
+#[derive(Debug)]
+pub struct Sealed {
+    /// The record.
+    pub record: Record,
+    seal: Arc<Seal>,
 }
 
-const PACE: Pace =
-    Pace { commit_wait: COMMIT_WAIT, company: Duration::from_millis(50), retry: Duration::from_millis(250) };
-
-impl Recorder {
-    /// Starts the one thread that writes to `store`. `queue` bounds what waits, counted in calls of `push` and
-    /// `commit`; `on_fault` is told from that thread, in a sentence each, when writing fails, rows are lost, or
-    /// writing works again.
-    pub fn start(
-        store: sqlite::Store,
-        queue: usize,
-        on_fault: impl Fn(&str) + Send + 'static,
-    ) -> (Recorder, Writer) {
-        Recorder::start_paced(store, queue, PACE, on_fault)
-    }
-
-    fn start_paced(
-        store: sqlite::Store,
-        queue: usize,
-        pace: Pace,
-        on_fault: impl Fn(&str) + Send + 'static,
-    ) -> (Recorder, Writer) {
-        let (recorder, receive) = Recorder::open(queue, pace.commit_wait);
-        let closing = Arc::new(Notify::new());
-        let thread = {
-            let (tally, closing) = (Arc::clone(&recorder.tally), Arc::clone(&closing));
-            std::thread::Builder::new()
-                .name("records".to_owned())
-                .spawn(move || writer::run(store, receive, &closing, pace, &tally, &on_fault))
-                .expect("the system can start one thread")
-        };
-        (recorder, Writer { thread, closing })
-    }
-
-    /// Hands every row to whoever asks, with no thread and no store: time and order are the caller's. `queue` is as
-    /// for `start`.
-    pub fn to_rows(queue: usize) -> (Recorder, Rows) {
-        let (recorder, items) = Recorder::open(queue, PACE.commit_wait);
-        let rows = Rows { items, tally: Arc::clone(&recorder.tally) };
-        (recorder, rows)
-    }
-
-    fn open(queue: usize, commit_wait: Duration) -> (Recorder, mpsc::Receiver<Item>) {
-        let queue = queue.max(1);
-        let (send, receive) = mpsc::channel(queue);
-        let recorder =
-            Recorder { queue: send, reserve: queue / RESERVE_PART, commit_wait, tally: Arc::default() };
-        (recorder, receive)
-    }
-
-    /// Hands in rows and goes on at once. When the queue is full (but for the part kept for commits) or closed they
-    /// are dropped and counted.
-    pub fn push(&self, rows: Vec<Row>) {
-        let count = rows.len() as u64;
-        if count == 0 {
-            return;
-        }
-        let fits = self.queue.capacity() > self.reserve;
-        // Counted before they can be taken out, so that the count never passes below zero.
-        self.tally.queued.fetch_add(count, Ordering::Relaxed);
-        if !fits || self.queue.try_send(Item { rows, ack: None }).is_err() {
-            self.tally.queued.fetch_sub(count, Ordering::Relaxed);
-            self.tally.dropped.fetch_add(count, Ordering::Relaxed);
+impl Payload for Sealed {
+    /// The rows that explain a decision and the health of endpoints can be done without; the rest is money or leads to it.
+    fn class(&self) -> Class {
+        let is_bulk = |row: &Row| matches!(row, Row::Decided(_) | Row::Trail(_));
+        let is_hint = |put: &Put| matches!(put, Put::Health(_) | Put::Forgotten(_));
+        match &self.record {
+            Record::Entry(entry) if entry.rows.iter().all(is_bulk) && entry.state.iter().all(is_hint) => {
+                Class::Bulk
+            }
+            Record::Entry(_) | Record::Counts(_) => Class::Money,
         }
     }
 
-    /// Takes a place in the queue, at once or not at all: only `QueueFull` and `Closed` are possible. Call it before
-    /// the change in memory whose rows must not be lost. The order of rows is that of `commit` and `push`, not of
-    /// this. Hold a place briefly: the shutdown waits for it.
-    pub fn reserve(&self) -> Result<Slot, CommitError> {
-        match self.queue.clone().try_reserve_owned() {
-            Ok(place) => Ok(Slot { place, commit_wait: self.commit_wait, tally: Arc::clone(&self.tally) }),
-            Err(mpsc::error::TrySendError::Full(_)) => Err(CommitError::QueueFull),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(CommitError::Closed),
-        }
-    }
-
-    /// Whether the last try to write failed for want of a disk, a lock or memory: what is handed in waits.
-    pub fn is_failing(&self) -> bool {
-        self.tally.failing.load(Ordering::Relaxed)
-    }
-
-    /// All the numbers at once.
-    pub fn counters(&self) -> Counters {
-        Counters {
-            queued: self.tally.queued.load(Ordering::Relaxed),
-            dropped: self.tally.dropped.load(Ordering::Relaxed),
-            committed: self.tally.committed.load(Ordering::Relaxed),
-            batches: self.tally.batches.load(Ordering::Relaxed),
-            failed_batches: self.tally.failed_batches.load(Ordering::Relaxed),
-        }
-    }
-}
-
-impl Slot {
-    /// Hands in the rows at once, before the returned future is first polled. The future waits until their
-    /// transaction is on disk, at most `COMMIT_WAIT`; dropping it withdraws nothing. Success means that everything
-    /// handed in before is on disk too, but for what was counted as dropped. Without rows it only waits for that.
-    pub fn commit(self, rows: Vec<Row>) -> impl Future<Output = Result<(), CommitError>> + Send + use<> {
-        let Slot { place, commit_wait, tally } = self;
-        let (ack, written) = oneshot::channel();
-        let count = rows.len() as u64;
-        tally.queued.fetch_add(count, Ordering::Relaxed);
-        drop(place.send(Item { rows, ack: Some(ack) }));
-        async move {
-            match tokio::time::timeout(commit_wait, written).await {
-                Ok(Ok(outcome)) => outcome,
-                // The writer answers every item it takes: this one came after its end.
-                Ok(Err(_)) => {
-                    tally.queued.fetch_sub(count, Ordering::Relaxed);
-                    Err(CommitError::Closed)
-                }
-                Err(_) => Err(CommitError::TimedOut),
+    fn write(&self, out: &mut Vec<u8>) {
+        match &self.record {
+            Record::Entry(entry) => {
+                out.extend_from_slice(&[ENTRY, VERSION]);
+                let start = out.len();
+                entry.encode(out);
+                self.seal.close(out, start);
+            }
+            Record::Counts(counts) => {
+                out.extend_from_slice(&[COUNTS, VERSION]);
+                counts.encode(out);
             }
         }
     }
 }
 
-impl Writer {
-    /// Refuses new rows, writes what is queued (with a few last tries if the store cannot be written, then it is
-    /// counted as dropped), closes the store and returns. Blocks: call it off the runtime's threads.
-    pub fn finish(self) {
-        self.closing.notify_one();
-        // The thread reports its own faults; a panic in it has been printed by the panic hook.
-        drop(self.thread.join());
+impl From<Vec<Row>> for Entry {
+    fn from(rows: Vec<Row>) -> Entry {
+        Entry { rows, state: Vec::new() }
     }
+}
+
+impl Recorder {
+    /// Begins to write to the journal, to bring the store up to it and to fold it into snapshots. `on_fault` is told, in a
+    /// sentence each, when something fails, is lost, or works again. `tail_bytes` were read since the last snapshot.
+    pub fn start(
+        found: Found,
+        store: sqlite::Store,
+        tail_bytes: u64,
+        seal: Seal,
+        on_fault: impl Fn(&str) + Clone + Send + Sync + 'static,
+    ) -> Result<(Recorder, Ending), OpenError> {
+        let (appender, keeper) = found.start::<Sealed>(on_fault.clone())?;
+        let (shipped, shipping) = Shipping::of(store, &keeper, on_fault.clone());
+        let seal = Arc::new(seal);
+        let folding = keep::Folding::of(&keeper, tail_bytes, Arc::clone(&seal), on_fault);
+        let threads = vec![
+            thread("store", move || shipping.run()).map_err(no_thread)?,
+            thread("journal-fold", move || folding.run()).map_err(no_thread)?,
+        ];
+        let behind = Behind { keeper: keeper.clone(), shipped };
+        let recorder = Recorder { appender, seal, commit_wait: COMMIT_WAIT, behind: Some(behind) };
+        Ok((recorder, Ending { keeper, threads }))
+    }
+
+    /// Hands every entry to whoever asks, with no thread, no journal and no store: time and order are the caller's. `queue`
+    /// bounds what waits.
+    pub fn by_hand(queue: usize) -> (Recorder, Hands<Sealed>) {
+        let (appender, hands) = Appender::by_hand(queue);
+        let seal = Arc::new(Seal::of(&Secret(Vec::new())));
+        (Recorder { appender, seal, commit_wait: COMMIT_WAIT, behind: None }, hands)
+    }
+
+    /// Hands in an entry and goes on at once. Without a place (the last ones are for money alone), or closed, it is dropped
+    /// and counted. One without anything in it is not written.
+    pub fn push(&self, entry: Entry) {
+        if !entry.rows.is_empty() || !entry.state.is_empty() {
+            self.appender.push(Sealed { record: Record::Entry(entry), seal: Arc::clone(&self.seal) });
+        }
+    }
+
+    /// Hands in what caps have had before there was a journal.
+    pub fn push_counts(&self, counts: Counts) {
+        self.appender.push(Sealed { record: Record::Counts(counts), seal: Arc::clone(&self.seal) });
+    }
+
+    /// Takes a place in the queue, at once or not at all: only `QueueFull` and `Closed` are possible. Call it before
+    /// the change in memory whose entry must not be lost. The order is that of `commit` and `push`, not of this. Hold a
+    /// place briefly: the shutdown waits for it.
+    pub fn reserve(&self) -> Result<Slot, CommitError> {
+        match self.appender.reserve() {
+            Ok(place) => Ok(Slot { place, seal: Arc::clone(&self.seal), commit_wait: self.commit_wait }),
+            Err(NotNow::Full) => Err(CommitError::QueueFull),
+            Err(NotNow::Closed) => Err(CommitError::Closed),
+        }
+    }
+
+    /// Whether the journal cannot be written at this moment: what is handed in waits.
+    pub fn is_failing(&self) -> bool {
+        self.behind.as_ref().is_some_and(|behind| behind.keeper.is_failing())
+    }
+
+    /// Waits, at most so long, until the store has everything that is on disk now; whether it has. Who was acknowledged
+    /// before it asked finds it there.
+    pub async fn settled(&self, limit: Duration) -> bool {
+        match &self.behind {
+            Some(Behind { keeper, shipped }) => shipped.reaches(keeper.durable_seq(), limit).await,
+            None => true,
+        }
+    }
+
+    /// Entries that wait to be written.
+    pub fn queued(&self) -> usize {
+        self.appender.queued()
+    }
+
+    /// All the numbers at once; `None` where there is no journal behind it.
+    pub fn counters(&self) -> Option<Counters> {
+        let Behind { keeper, shipped } = self.behind.as_ref()?;
+        let journal = keeper.counters();
+        Some(Counters {
+            queued: self.queued(),
+            store_behind: keeper.durable_seq().saturating_sub(shipped.through()),
+            store_rows: shipped.rows(),
+            store_failures: shipped.failures(),
+            store_refused: shipped.refused(),
+            journal,
+        })
+    }
+}
+
+impl Slot {
+    /// Hands in the entry at once, before the returned future is first polled. The future waits until it is on disk, at most
+    /// `COMMIT_WAIT`; dropping it withdraws nothing. Success means that everything handed in before is on disk too, but
+    /// for what was counted as dropped.
+    pub fn commit(self, entry: Entry) -> impl Future<Output = Result<(), CommitError>> + Send + use<> {
+        let limit = self.commit_wait;
+        self.commit_within(entry, limit)
+    }
+
+    /// As `commit`, at most so long.
+    pub fn commit_within(
+        self,
+        entry: Entry,
+        limit: Duration,
+    ) -> impl Future<Output = Result<(), CommitError>> + Send + use<> {
+        let (ack, written) = oneshot::channel();
+        self.hand_in(entry, Waits::Disk(ack));
+        answered(written, limit)
+    }
+
+    /// As `commit`, and waits only until the end of this process would not lose it, at most so long.
+    pub fn secure(
+        self,
+        entry: Entry,
+        limit: Duration,
+    ) -> impl Future<Output = Result<(), CommitError>> + Send + use<> {
+        let (ack, written) = oneshot::channel();
+        self.hand_in(entry, Waits::Kernel(ack));
+        answered(written, limit)
+    }
+
+    /// As `commit`, and waits for nothing.
+    pub fn send(self, entry: Entry) {
+        self.hand_in(entry, Waits::Nothing);
+    }
+
+    fn hand_in(self, entry: Entry, waits: Waits) {
+        self.place.send(Sealed { record: Record::Entry(entry), seal: self.seal }, waits);
+    }
+}
+
+async fn answered(
+    written: oneshot::Receiver<Result<u64, AppendError>>,
+    limit: Duration,
+) -> Result<(), CommitError> {
+    match tokio::time::timeout(limit, written).await {
+        Ok(Ok(Ok(_))) => Ok(()),
+        Ok(Ok(Err(error @ (AppendError::TooLarge { .. } | AppendError::Unwritable)))) => {
+            Err(CommitError::Failed(error.to_string()))
+        }
+        Ok(Ok(Err(AppendError::Closed)) | Err(_)) => Err(CommitError::Closed),
+        Err(_) => Err(CommitError::TimedOut),
+    }
+}
+
+impl Ending {
+    /// Refuses new entries, brings what is queued to disk, lets the store follow, and returns how the journal was closed.
+    /// Blocks: call it off the runtime's threads.
+    pub fn finish(self) -> Closed {
+        let closed = self.keeper.close();
+        for thread in self.threads {
+            // A thread reports its own faults; a panic in it has been printed by the panic hook.
+            drop(thread.join());
+        }
+        closed
+    }
+}
+
+fn thread(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run)
+}
+
+fn no_thread(error: std::io::Error) -> OpenError {
+    OpenError::Io { file: "a thread".to_owned(), error }
 }

@@ -1,8 +1,9 @@
 //! The embedded store: one SQLite file in WAL mode, one writer, any number of readers.
 //!
-//! Batches carry consecutive numbers. Rows, hourly roll-ups and the number go into one transaction, and a number
-//! already applied is ignored: whoever feeds the store may repeat a batch after a crash and nothing counts twice. No
-//! table or column is named outside this module. What the rows mean is in `row`, how they are shown in `report`.
+//! Batches carry consecutive numbers. Rows, hourly roll-ups, the number and the place in the journal that they reach go
+//! into one transaction, and a number already applied is ignored: whoever feeds the store may repeat a batch after a crash
+//! and nothing counts twice. A power cut may take the last transactions, whole: the journal has their rows. No table or
+//! column is named outside this module. What the rows mean is in `row`, how they are shown in `report`.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -14,11 +15,13 @@ use super::row::Row;
 
 mod apply;
 mod lines;
+mod moment;
 mod read;
 mod schema;
 #[cfg(test)]
 pub(super) mod tests;
 
+pub use moment::Moment;
 pub use read::Reader;
 
 /// The writer's side of the store. One per file: a lock beside the file keeps a second process out.
@@ -28,7 +31,17 @@ pub struct Store {
     path: PathBuf,
     words: apply::Words,
     next_batch: u64,
+    place: Place,
     _lock: File,
+}
+
+/// How far a store is in which journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The journal it reads; 0 of a store that has read none.
+    pub journal: u64,
+    /// The last record it has taken.
+    pub seq: u64,
 }
 
 /// What became of a batch.
@@ -162,22 +175,26 @@ impl Store {
             Connection::open(path).map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
         schema::prepare_writer(&mut conn, path)?;
         let last = apply::last_batch(&conn).map_err(|source| StoreError::Read { what: "meta", source })?;
+        let place = apply::place(&conn).map_err(|source| StoreError::Read { what: "meta", source })?;
         let words = apply::Words::default();
-        Ok(Store { conn, path: path.to_owned(), words, next_batch: last + 1, _lock: lock })
+        Ok(Store { conn, path: path.to_owned(), words, next_batch: last + 1, place, _lock: lock })
     }
 
-    /// Writes the batch if its number is next. Returns when the rows are on disk; on an error nothing of the batch is
-    /// there and the number is still next.
-    pub fn apply(&mut self, batch_no: u64, rows: &[Row]) -> Result<Applied, StoreError> {
+    /// Writes the batch if its number is next, with the place it reaches. Returns when every reader sees the rows; on an
+    /// error nothing of the batch is there and the number is still next.
+    pub fn apply(&mut self, batch_no: u64, rows: &[Row], reaches: Place) -> Result<Applied, StoreError> {
         if batch_no < self.next_batch {
             return Ok(Applied::Before);
         }
         if batch_no > self.next_batch {
             return Err(StoreError::Gap { expected: self.next_batch, got: batch_no });
         }
-        let outcome = apply::batch(&mut self.conn, &mut self.words, batch_no, rows);
+        let outcome = apply::batch(&mut self.conn, &mut self.words, batch_no, rows, reaches);
         match outcome {
-            Ok(_) => self.next_batch += 1,
+            Ok(_) => {
+                self.next_batch += 1;
+                self.place = reaches;
+            }
             // What the failed transaction named is not in the store.
             Err(_) => self.words.forget(),
         }
@@ -187,6 +204,11 @@ impl Store {
     /// The number the next batch must carry.
     pub fn next_batch(&self) -> u64 {
         self.next_batch
+    }
+
+    /// How far it is in which journal.
+    pub fn place(&self) -> Place {
+        self.place
     }
 
     /// Where the store is.

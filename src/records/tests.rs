@@ -1,6 +1,7 @@
-//! The recorder against a real store: order, what an answer promises, and what a fault costs. And the packed bytes.
+//! The recorder against a real journal and a real store: order, what an answer promises, and what a fault costs. And the
+//! packed bytes.
 //!
-//! No test sleeps: faults are waited for on the channel of `on_fault`, and the waits of the recorder are short.
+//! No test sleeps: faults are waited for on the channel of `on_fault`.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -13,62 +14,84 @@ use super::sqlite::{Reader, Store};
 use super::stored::StoredEvent;
 use super::*;
 use crate::domain::{Money, PingId, Reason};
+use crate::journal::{Backend, Settings};
 
-const QUICK: Pace =
-    Pace { commit_wait: Duration::from_secs(20), company: Duration::ZERO, retry: Duration::from_millis(1) };
-/// Waits of commits are over before the fault is.
-const IMPATIENT: Pace = Pace { commit_wait: Duration::from_millis(1), ..QUICK };
+/// Longest anything here may take.
+const LONG: Duration = Duration::from_secs(20);
 
-/// A recorder on a store in a folder of its own.
+/// A recorder with a journal and a store in a folder of its own.
 struct Bench {
     recorder: Recorder,
-    writer: Writer,
+    ending: Ending,
     faults: mpsc::Receiver<String>,
     folder: Folder,
 }
 
+fn settings(folder: &Folder, queue: usize) -> Settings {
+    Settings {
+        segment_bytes: 256 * 1024,
+        queue_records: queue,
+        backend: Backend::Thread,
+        ..Settings::in_dir(folder.path().join("journal"))
+    }
+}
+
 impl Bench {
-    fn new(queue: usize, pace: Pace) -> Bench {
-        Bench::with(queue, pace, |_| {})
+    fn new(queue: usize) -> Bench {
+        Bench::on(Folder::new("recorder"), queue, |_| {})
     }
 
-    fn with(queue: usize, pace: Pace, prepare: impl FnOnce(&Store)) -> Bench {
-        let folder = Folder::new("recorder");
+    fn on(folder: Folder, queue: usize, prepare: impl FnOnce(&Store)) -> Bench {
         let store = folder.open();
         store.conn().busy_timeout(Duration::ZERO).expect("a setting");
         prepare(&store);
         let (say, faults) = mpsc::channel();
-        let (recorder, writer) = Recorder::start_paced(store, queue, pace, move |text| {
-            drop(say.send(text.to_owned()));
-        });
-        Bench { recorder, writer, faults, folder }
+        let found = Found::open(&settings(&folder, queue), false).expect("a journal");
+        let (recorder, ending) =
+            Recorder::start(found, store, 0, Seal::of(&Secret(vec![7; 32])), move |text: &str| {
+                drop(say.send(text.to_owned()));
+            })
+            .expect("a start");
+        Bench { recorder, ending, faults, folder }
     }
 
-    /// The next thing said.
-    fn fault(&self) -> String {
-        self.faults.recv_timeout(Duration::from_secs(20)).expect("a fault is said")
+    /// The next thing said that begins so.
+    fn said(&self, begin: &str) -> String {
+        loop {
+            let said = self.faults.recv_timeout(LONG).expect("a fault is said");
+            if said.starts_with(begin) {
+                return said;
+            }
+        }
     }
 
-    /// Keeps the writer out until dropped or rolled back, as a full disk would.
+    /// Keeps the store's writer out until dropped or rolled back, as a full disk would.
     fn lock_out(&self) -> Connection {
         let other = Connection::open(self.folder.file()).expect("a second connection");
-        other.busy_timeout(Duration::from_secs(20)).expect("a setting");
+        other.busy_timeout(LONG).expect("a setting");
         other.execute_batch("BEGIN IMMEDIATE").expect("the write lock");
         other
     }
 
-    fn events(&self) -> Vec<StoredEvent> {
-        Reader::open(&self.folder.file()).and_then(|reader| reader.whole(call_id(1))).expect("read").events
+    async fn commit(&self, rows: Vec<Row>) {
+        place(&self.recorder).commit(rows.into()).await.expect("on disk");
     }
 
     fn event_ids(&self) -> Vec<String> {
-        self.events().into_iter().map(|event| event.event_id).collect()
+        event_ids(&self.folder)
     }
 
     fn finish(self) -> (Counters, Folder, Vec<String>) {
-        self.writer.finish();
-        (self.recorder.counters(), self.folder, self.faults.try_iter().collect())
+        assert!(self.ending.finish().is_complete);
+        let counters = self.recorder.counters().expect("a journal");
+        (counters, self.folder, self.faults.try_iter().collect())
     }
+}
+
+fn event_ids(folder: &Folder) -> Vec<String> {
+    let events: Vec<StoredEvent> =
+        Reader::open(&folder.file()).and_then(|reader| reader.whole(call_id(1))).expect("read").events;
+    events.into_iter().map(|event| event.event_id).collect()
 }
 
 fn named(event_id: &str) -> Vec<Row> {
@@ -80,162 +103,105 @@ fn place(recorder: &Recorder) -> Slot {
 }
 
 #[tokio::test]
-async fn a_commit_returns_when_another_connection_can_read_it() {
-    let bench = Bench::new(16, QUICK);
+async fn who_was_acknowledged_finds_it_in_the_store() {
+    let bench = Bench::new(16);
     for n in 1..=20 {
-        place(&bench.recorder).commit(whole_call(n)).await.expect("on disk");
+        bench.commit(whole_call(n)).await;
+        assert!(bench.recorder.settled(LONG).await);
         let reader = Reader::open(&bench.folder.file()).expect("a reader");
         let whole = reader.whole(call_id(n)).expect("a call");
         assert!(whole.call.is_some_and(|call| call.end.is_some()));
         assert_eq!(whole.entries.len(), 3);
     }
-    let counters = bench.recorder.counters();
-    assert_eq!((counters.committed, counters.queued, counters.batches), (220, 0, 20));
-    let (_, _, faults) = bench.finish();
+    let (counters, _, faults) = bench.finish();
+    assert_eq!((counters.journal.records, counters.store_rows, counters.store_behind), (20, 220, 0));
     assert_eq!(faults, [""; 0]);
 }
 
 #[tokio::test]
-async fn success_means_that_everything_handed_in_before_is_on_disk() {
-    let bench = Bench::new(64, QUICK);
+async fn success_means_that_everything_handed_in_before_is_on_disk_in_its_order() {
+    let bench = Bench::new(64);
+    let mut order = Vec::new();
     for round in 0..10 {
         // A place taken early is no place in the order.
         let slot = place(&bench.recorder);
-        let before: Vec<String> = (0..5).map(|n| format!("{round}-{n}")).collect();
-        for id in &before {
-            bench.recorder.push(named(id));
+        for n in 0..5 {
+            order.push(format!("{round}-{n}"));
+            bench.recorder.push(named(&format!("{round}-{n}")).into());
         }
-        slot.commit(named(&format!("{round}-z"))).await.expect("on disk");
-        let ids = bench.event_ids();
-        let tail: Vec<_> = ids[ids.len() - 6..].to_vec();
-        assert_eq!(tail, [before, vec![format!("{round}-z")]].concat());
+        order.push(format!("{round}-z"));
+        slot.commit(named(&format!("{round}-z")).into()).await.expect("on disk");
+        assert!(bench.recorder.settled(LONG).await);
+        assert_eq!(bench.event_ids(), order);
     }
     // A commit without rows is a barrier.
-    bench.recorder.push(named("last"));
-    place(&bench.recorder).commit(Vec::new()).await.expect("all before it");
+    bench.recorder.push(named("last").into());
+    bench.commit(Vec::new()).await;
+    assert!(bench.recorder.settled(LONG).await);
     assert_eq!(bench.event_ids().last().map(String::as_str), Some("last"));
 }
 
 #[tokio::test]
-async fn rows_are_handed_in_by_commit_even_if_nobody_waits() {
-    let bench = Bench::new(16, QUICK);
-    drop(place(&bench.recorder).commit(named("alone")));
-    place(&bench.recorder).commit(Vec::new()).await.expect("all before it");
-    assert_eq!(bench.event_ids(), ["alone"]);
-}
-
-#[tokio::test]
 async fn places_are_bounded_and_given_back() {
-    let bench = Bench::new(4, QUICK);
-    let slots: Vec<Slot> = (0..4).map(|_| place(&bench.recorder)).collect();
+    let bench = Bench::new(16);
+    let slots: Vec<Slot> = (0..16).map(|_| place(&bench.recorder)).collect();
     assert_eq!(bench.recorder.reserve().err(), Some(CommitError::QueueFull));
+    bench.recorder.push(named("dropped").into());
     drop(slots);
-    place(&bench.recorder).commit(named("e1")).await.expect("on disk");
+    bench.commit(named("e1")).await;
     let recorder = bench.recorder.clone();
-    let (counters, ..) = bench.finish();
-    assert_eq!((counters.committed, counters.dropped), (1, 0));
-    assert_eq!(recorder.reserve().err(), Some(CommitError::Closed));
-    recorder.push(named("late"));
-    assert_eq!(recorder.counters().dropped, 1);
-    assert_eq!(recorder.counters().queued, 0);
-}
-
-#[tokio::test]
-async fn while_the_store_cannot_be_written_the_queue_holds_and_the_order_stays() {
-    let bench = Bench::new(16, IMPATIENT);
-    let lock = bench.lock_out();
-    // The head of the line is taken out and tried; from here on nothing leaves the queue.
-    bench.recorder.push(named("head"));
-    let said = bench.fault();
-    assert!(
-        said.starts_with("1 rows wait, the store cannot be written: cannot write to the store"),
-        "{said}"
-    );
-    let committing = place(&bench.recorder).commit(named("a"));
-    bench.recorder.push(named("b"));
-    assert_eq!(committing.await, Err(CommitError::TimedOut));
-    assert_eq!(place(&bench.recorder).commit(named("c")).await, Err(CommitError::TimedOut));
-    // 13 places are left, two of them for commits only.
-    for n in 0..20 {
-        bench.recorder.push(named(&format!("p{n:02}")));
-    }
-    assert_eq!(bench.recorder.counters().dropped, 9);
-    let last = [place(&bench.recorder), place(&bench.recorder)];
-    assert_eq!(bench.recorder.reserve().err(), Some(CommitError::QueueFull));
-    for (slot, id) in last.into_iter().zip(["y", "z"]) {
-        assert_eq!(slot.commit(named(id)).await, Err(CommitError::TimedOut));
-    }
-    assert_eq!(bench.event_ids(), [""; 0]);
-    assert_eq!(bench.recorder.counters().queued, 17);
-
-    lock.execute_batch("ROLLBACK").expect("the fault ends");
-    let mut said = bench.fault();
-    while !said.starts_with("writing works again") {
-        said = bench.fault();
-    }
     let (counters, folder, _) = bench.finish();
-    let events =
-        Reader::open(&folder.file()).and_then(|reader| reader.whole(call_id(1))).expect("read").events;
-    let ids: Vec<_> = events.iter().map(|event| event.event_id.as_str()).collect();
-    let order: Vec<String> = ["head", "a", "b", "c"]
-        .into_iter()
-        .map(str::to_owned)
-        .chain((0..11).map(|n| format!("p{n:02}")))
-        .chain(["y".to_owned(), "z".to_owned()])
-        .collect();
-    assert_eq!(ids, order);
-    assert_eq!((counters.committed, counters.queued, counters.dropped), (17, 0, 9));
-    assert!(counters.failed_batches >= 1);
+    assert_eq!((counters.journal.records, counters.journal.dropped_money), (1, 1));
+    assert_eq!(event_ids(&folder), ["e1"]);
+    assert_eq!(recorder.reserve().err(), Some(CommitError::Closed));
 }
 
 #[tokio::test]
-async fn a_commit_waits_out_a_short_fault() {
-    let bench = Bench::new(16, QUICK);
+async fn a_store_that_cannot_be_written_keeps_nobody_waiting_and_follows_later() {
+    let bench = Bench::new(16);
     let lock = bench.lock_out();
-    let committing = tokio::spawn(place(&bench.recorder).commit(named("a")));
-    bench.fault();
-    drop(lock);
-    assert_eq!(committing.await.expect("no panic"), Ok(()));
-    assert_eq!(bench.event_ids(), ["a"]);
+    let mut order = Vec::new();
+    // Far more than the queue takes: what waits for the store waits in the journal.
+    for n in 0..200 {
+        order.push(format!("{n:03}"));
+        bench.commit(named(&format!("{n:03}"))).await;
+    }
+    bench.said("1 rows wait, the store cannot be written: cannot write to the store");
+    assert!(!bench.recorder.settled(Duration::from_millis(1)).await);
+    assert!(bench.recorder.counters().expect("a journal").store_behind > 0);
+    lock.execute_batch("ROLLBACK").expect("the fault ends");
+    bench.said("writing to the store works again");
+    assert!(bench.recorder.settled(LONG).await);
+    assert_eq!(bench.event_ids(), order);
+    let (counters, ..) = bench.finish();
+    assert_eq!((counters.store_rows, counters.store_refused, counters.queued), (200, 0, 0));
+    assert!(counters.store_failures >= 1);
 }
 
 #[tokio::test]
-async fn a_row_at_fault_loses_only_what_was_handed_in_with_it() {
-    let bench = Bench::with(16, QUICK, |store| refuse_event(store, "bad"));
+async fn a_row_at_fault_loses_only_its_own_record_and_is_counted() {
+    let bench = Bench::on(Folder::new("recorder"), 16, |store| refuse_event(store, "bad"));
     // Behind a lock they all gather into one batch.
     let lock = bench.lock_out();
-    bench.recorder.push(named("head"));
-    bench.fault();
-    let first = place(&bench.recorder).commit(named("a"));
-    let second = place(&bench.recorder).commit([named("bad"), named("b")].concat());
-    bench.recorder.push(named("bad"));
-    bench.recorder.push(named("c"));
-    let third = place(&bench.recorder).commit(named("d"));
-    drop(place(&bench.recorder).commit(named("bad")));
+    bench.commit(named("head")).await;
+    bench.said("1 rows wait");
+    bench.commit(named("a")).await;
+    bench.commit([named("bad"), named("b")].concat()).await;
+    bench.commit(named("c")).await;
     drop(lock);
-    assert_eq!(first.await, Ok(()));
-    let refused = second.await.expect_err("at fault");
-    assert_eq!(
-        refused.to_string(),
-        "the rows could not be written: cannot write to the store: no such event: Error code 1811: constraint failed"
-    );
-    assert_eq!(third.await, Ok(()));
-    place(&bench.recorder).commit(Vec::new()).await.expect("all before it");
-    assert_eq!(bench.event_ids(), ["head", "a", "c", "d"]);
-    let (counters, _, faults) = bench.finish();
-    // The push and the commit nobody waited for; whoever waited was told.
-    assert_eq!((counters.dropped, counters.queued, counters.committed), (2, 0, 4));
-    let refused: Vec<_> = faults.iter().filter(|said| said.contains("the store refuses them")).collect();
-    assert_eq!(refused.len(), 1, "said once, not per row: {faults:?}");
-    assert!(faults.last().is_some_and(|said| said.ends_with("2 since the start")), "{faults:?}");
+    bench.said("the store refuses record 3 of the journal: cannot write to the store: no such event");
+    assert!(bench.recorder.settled(LONG).await);
+    assert_eq!(bench.event_ids(), ["head", "a", "c"]);
+    let (counters, ..) = bench.finish();
+    assert_eq!((counters.store_refused, counters.store_rows), (1, 3));
 }
 
 #[tokio::test]
 async fn the_shutdown_writes_what_is_queued() {
-    let bench = Bench::new(1_024, QUICK);
+    let bench = Bench::new(1_024);
     let slot = place(&bench.recorder);
     for n in 0..500 {
-        bench.recorder.push(named(&format!("{n:03}")));
+        bench.recorder.push(named(&format!("{n:03}")).into());
     }
     // A place given out before the shutdown is honoured in it.
     let late = std::thread::spawn({
@@ -244,54 +210,57 @@ async fn the_shutdown_writes_what_is_queued() {
             while recorder.reserve().err() != Some(CommitError::Closed) {
                 std::thread::yield_now();
             }
-            drop(slot.commit(named("slot")));
+            slot.send(named("slot").into());
         }
     });
     let (counters, folder, faults) = bench.finish();
     late.join().expect("no panic");
-    assert_eq!((counters.committed, counters.queued, counters.dropped), (501, 0, 0), "{faults:?}");
+    assert_eq!((counters.store_rows, counters.store_behind), (501, 0), "{faults:?}");
     assert!(!folder.path().join("records.db-wal").exists(), "what is left at rest is one file");
     drop(Store::open(&folder.file()).expect("the lock is free"));
 }
 
 #[tokio::test]
-async fn a_store_that_stays_unwritable_ends_the_shutdown_with_a_count() {
-    let bench = Bench::new(16, QUICK);
+async fn what_the_store_could_not_take_it_takes_at_the_next_start_once() {
+    let bench = Bench::new(64);
+    bench.commit(whole_call(1)).await;
+    assert!(bench.recorder.settled(LONG).await);
     let lock = bench.lock_out();
-    bench.recorder.push(named("head"));
-    bench.fault();
-    bench.recorder.push([named("b"), named("c")].concat());
-    let waiting = place(&bench.recorder).commit(named("d"));
-    let recorder = bench.recorder.clone();
-    let (counters, _folder, faults) = bench.finish();
+    bench.commit(whole_call(2)).await;
+    bench.recorder.push(vec![Row::Decided(Box::new(decided(3)))].into());
+    let (counters, folder, _) = bench.finish();
     drop(lock);
-    assert!(matches!(waiting.await, Err(CommitError::Failed(_))));
-    assert_eq!((counters.dropped, counters.queued, counters.committed), (4, 0, 0));
-    assert!(faults.last().is_some_and(|said| said.ends_with("4 since the start")), "{faults:?}");
-    assert_eq!(recorder.reserve().err(), Some(CommitError::Closed));
+    assert_eq!((counters.store_rows, counters.store_behind), (11, 2));
+    let bench = Bench::on(folder, 64, |_| {});
+    bench.commit(Vec::new()).await;
+    assert!(bench.recorder.settled(LONG).await);
+    let (counters, folder, _) = bench.finish();
+    assert_eq!(counters.store_rows, 12, "not again what it had");
+    let totals = Reader::open(&folder.file()).and_then(|reader| reader.totals()).expect("totals");
+    assert_eq!((totals.calls, totals.ended, totals.entries), (3, 2, 6));
 }
 
 #[tokio::test]
-async fn the_writer_ends_with_its_last_recorder() {
-    let Bench { recorder, writer, folder, .. } = Bench::new(16, QUICK);
-    recorder.push(vec![Row::Decided(Box::new(decided(1)))]);
-    drop(recorder);
-    writer.thread.join().expect("it ends by itself");
-    assert_eq!(Reader::open(&folder.file()).and_then(|reader| reader.totals()).expect("totals").calls, 1);
-}
-
-#[tokio::test]
-async fn the_writer_ends_with_its_last_recorder_even_in_a_fault() {
-    let bench = Bench::new(16, QUICK);
-    let lock = bench.lock_out();
-    bench.recorder.push(named("head"));
-    bench.fault();
-    let Bench { recorder, faults, writer, folder } = bench;
-    drop(recorder);
-    let said = faults.recv_timeout(Duration::from_secs(20)).expect("it gives up");
-    assert_eq!(said, "1 rows were lost, 1 since the start");
-    writer.thread.join().expect("no panic");
-    drop((lock, folder));
+async fn a_store_that_was_deleted_is_made_again_from_the_journal() {
+    let bench = Bench::new(64);
+    for n in 1..=30 {
+        bench.commit(whole_call(n)).await;
+    }
+    let (_, folder, _) = bench.finish();
+    let totals =
+        |folder: &Folder| Reader::open(&folder.file()).and_then(|reader| reader.totals()).expect("totals");
+    let before = totals(&folder);
+    super::sqlite::discard(&folder.file()).expect("gone");
+    let bench = Bench::on(folder, 64, |_| {});
+    bench.commit(Vec::new()).await;
+    assert!(bench.recorder.settled(LONG).await);
+    let (_, folder, _) = bench.finish();
+    let after = totals(&folder);
+    assert_eq!(
+        (after.calls, after.ended, after.entries, after.events),
+        (before.calls, before.ended, before.entries, before.events)
+    );
+    assert_eq!(before.calls, 30);
 }
 
 /// Bytes of version 1 as released: they are in people's stores, so they never change.
@@ -344,22 +313,21 @@ fn garbage_is_refused_without_a_panic() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_for_whoever_asks_keep_their_order_and_are_acknowledged_when_it_pleases() {
-    let (recorder, mut rows) = Recorder::to_rows(8);
-    recorder.push(vec![Row::Event(Box::new(event(1, "pushed")))]);
-    let mut written = std::pin::pin!(
-        recorder.reserve().expect("room").commit(vec![Row::Event(Box::new(event(1, "kept")))])
-    );
-    let first = rows.next().await.expect("what was pushed");
-    assert!(matches!(&first.rows()[0], Row::Event(row) if row.event_id == "pushed"));
-    first.written();
-    let second = rows.next().await.expect("what was committed");
+async fn entries_for_whoever_asks_keep_their_order_and_are_acknowledged_when_it_pleases() {
+    let (recorder, mut hands) = Recorder::by_hand(8);
+    recorder.push(named("pushed").into());
+    let mut written = std::pin::pin!(place(&recorder).commit(named("kept").into()));
+    let mut secured = std::pin::pin!(place(&recorder).secure(Entry::default(), Duration::from_secs(9)));
+    assert_eq!(hands.next().await.expect("one").payload.record, Record::Entry(named("pushed").into()));
+    let mut second = hands.next().await.expect("two");
+    second.written();
     let early = tokio::time::timeout(Duration::from_secs(1), &mut written).await;
     assert!(early.is_err(), "nobody said that it is on disk");
-    second.written();
+    let mut third = hands.next().await.expect("three");
+    third.written();
+    assert_eq!(secured.as_mut().await, Ok(()), "nobody has to say that it is on disk");
+    second.synced();
     assert_eq!(written.await, Ok(()));
-    let never = recorder.reserve().expect("room").commit(Vec::new());
+    let never = place(&recorder).commit(Entry::default());
     assert_eq!(never.await, Err(CommitError::TimedOut), "a disk that says nothing for five seconds");
-    let counters = recorder.counters();
-    assert_eq!((counters.committed, counters.queued, counters.batches, counters.dropped), (2, 0, 2, 0));
 }

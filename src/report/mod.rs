@@ -18,6 +18,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 mod text;
+mod upkeep;
 
 pub use changes::{Changes, EntityValues, NotedPage, NotedRow, Shown, ValueRow, changes, history, values};
 pub use explain::{
@@ -26,6 +27,7 @@ pub use explain::{
 };
 pub use print::{Cell, Column, Format, Printed, Style, print};
 pub use rows::{By, CallPage, CallRow, EntryPage, EntryRow, OutcomeRow, Pnl, PnlRow, StepPage, StepRow};
+pub use upkeep::{COMMIT_MOST, CheckedStore, JournalRow, SpeedRow, THROUGHPUT_LEAST, TallyRow};
 
 /// Profit and loss of the calls that arrived in the whole hours from `since`'s to the one that ends at `until` or
 /// later, grouped and, but for hours, the highest revenue first. Money is that of the calls, whenever it was booked.

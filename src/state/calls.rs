@@ -75,6 +75,9 @@ const KEPT_PER_CALL: usize = 2;
 /// Forgotten calls that may stand in the queue of calls that are over before it is swept.
 const SLACK: usize = 1_024;
 
+/// Forgotten calls of which nobody was told yet; of more than these a restart finds out by itself.
+const GONE_MAX: usize = 65_536;
+
 /// All calls of this node.
 #[derive(Debug)]
 pub struct Calls {
@@ -88,6 +91,8 @@ pub struct Calls {
     noting: Notify,
     in_progress: AtomicUsize,
     forgotten_early: AtomicU64,
+    /// Calls that were forgotten since somebody asked.
+    gone: Mutex<Vec<CallId>>,
     limit: usize,
 }
 
@@ -102,6 +107,7 @@ impl Calls {
             noting: Notify::new(),
             in_progress: AtomicUsize::new(0),
             forgotten_early: AtomicU64::new(0),
+            gone: Mutex::default(),
             limit,
         }
     }
@@ -184,6 +190,20 @@ impl Calls {
         Noting { calls: Arc::clone(self), id }
     }
 
+    /// Puts a call from before a restart back, with the answer to its first request.
+    pub fn restore(&self, live: Live, first: Option<Arc<Answer>>) {
+        if let Some(answer) = first {
+            self.by_key.insert(Arc::clone(&live.key), Slot::Decided(answer));
+        }
+        let (id, is_over) = (live.id, live.over_since.is_some());
+        self.live.insert(id, Box::new(live));
+        if is_over {
+            self.lock_over().push_back(id);
+        } else {
+            self.in_progress.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Waits until the records of the call's decision are handed in, or nothing is known of the call: an answer leaves
     /// before them. Who is to hand in more about a call waits for this first. Once over, it is over for good.
     pub async fn noted(&self, id: CallId) {
@@ -228,9 +248,21 @@ impl Calls {
 
     fn remove(&self, id: CallId) -> bool {
         match self.live.remove(&id) {
-            Some((_, live)) => self.by_key.remove(&live.key).is_some(),
+            Some((_, live)) => {
+                let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+                if gone.len() < GONE_MAX {
+                    gone.push(id);
+                }
+                drop(gone);
+                self.by_key.remove(&live.key).is_some()
+            }
             None => false,
         }
+    }
+
+    /// Calls that were forgotten since this was asked last, for whatever reason.
+    pub fn take_gone(&self) -> Vec<CallId> {
+        std::mem::take(&mut *self.gone.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Has the sweep look at the call at `at`.
@@ -437,6 +469,7 @@ mod tests {
             }
         }
         assert_eq!(calls.remembered(), 1);
+        assert_eq!((calls.take_gone().len(), calls.take_gone().len()), (9_999, 0), "each is told once");
         assert!(calls.lock_over().len() <= SLACK + 3, "{}", calls.lock_over().len());
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 
 use crate::capacity::hold::{Changes, Hold};
-use crate::capacity::{Basis, CapKey, Claim, Gauge, Move, NO_LIMIT};
+use crate::capacity::{Basis, CapKey, Charge, Claim, Gauge, Move, NO_LIMIT};
 use crate::domain::{HoldId, Timestamp};
 
 /// How long the gauge of a closed window is kept for late settlements.
@@ -63,6 +63,16 @@ impl Gauges {
         gauge.unresolved += unresolved;
     }
 
+    /// Charges the gauges with what a hold has that was made before them.
+    pub fn charge(&self, hold: &Hold) {
+        hold.charges().for_each(|(key, charge)| self.charge_one(key, charge));
+    }
+
+    /// Charges one gauge.
+    pub fn charge_one(&self, key: &CapKey, charge: Charge) {
+        self.map.entry(key.clone()).or_default().charge(charge);
+    }
+
     /// Units held over all caps: zero at rest.
     pub fn held(&self) -> u64 {
         self.map.iter().map(|gauge| u64::from(gauge.held)).sum()
@@ -90,6 +100,11 @@ pub struct HoldGuard {
 }
 
 impl HoldGuard {
+    /// The hold's id.
+    pub fn id(&self) -> HoldId {
+        self.hold.as_ref().expect("a guard has its hold until it is kept").id
+    }
+
     /// The decision stands: the call owns the hold from here.
     pub fn keep(mut self) -> Hold {
         self.hold.take().expect("a guard has its hold until it is kept")
@@ -127,6 +142,20 @@ mod tests {
         assert_eq!(refused.basis, Basis::Concurrency);
         gauges.apply(hold.post());
         assert_eq!((gauges.held(), gauges.read(&claims[1].key).posted), (0, 1));
+    }
+
+    #[test]
+    fn a_hold_that_is_rebuilt_charges_what_it_had() {
+        let gauges = Arc::new(Gauges::default());
+        let claims = [claim("acme", Basis::Concurrency, 1), claim("acme", Basis::BillableDay, 5)];
+        let hold = gauges.hold(HoldId::from_bits(1), &claims).expect("room").keep();
+        let again = Arc::new(Gauges::default());
+        let mut hold = Hold::restored(hold.image());
+        again.charge(&hold);
+        assert_eq!(again.held(), 2);
+        assert!(again.hold(HoldId::from_bits(2), &claims).is_err(), "the slot is taken");
+        again.apply(hold.post());
+        assert_eq!((again.held(), again.read(&claims[1].key).posted), (0, 1));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 pub mod calls;
 pub mod capacity;
+pub mod image;
 pub mod live;
 pub mod rest;
 

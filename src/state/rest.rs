@@ -11,7 +11,7 @@ use crate::domain::{BuyerId, Money, Payout, PlanId, TargetId, Terminal};
 pub const STANDING_MAX: usize = 16;
 
 /// What is left of a decision.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rest {
     /// What the carrier asked.
     pub request: Arc<CarrierRequest>,
@@ -30,7 +30,7 @@ pub struct Rest {
 }
 
 /// An offer that lost and may still be taken.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// Whose.
     pub target: TargetId,
@@ -43,7 +43,7 @@ pub struct Standing {
 }
 
 /// One step of a walk that was not taken yet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ahead {
     /// Offer the call to this static target.
     Dial(TargetId),
@@ -52,7 +52,7 @@ pub enum Ahead {
 }
 
 /// An auction that was not held yet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuctionAhead {
     /// Who takes part.
     pub members: Vec<TargetId>,

@@ -203,9 +203,55 @@ pub fn commit_failed(call: &str, error: &str) {
     tracing::error!(call.id = call, error, "what became of a call is not known to be on disk");
 }
 
-/// What the writer to the store says of its trouble, its losses and their end.
-pub fn store_fault(what: &str) {
-    tracing::error!("the store: {what}");
+/// What journal and store say of their trouble, of what is lost, and of its end.
+pub fn records_fault(what: &str) {
+    tracing::error!("the records: {what}");
+}
+
+/// A unit of a strict cap was given back, since the journal did not take note of it in time.
+pub fn hold_not_durable() {
+    counter!(name::HOLDS_NOT_DURABLE).increment(1);
+}
+
+/// How the records are doing. `syncs` since the last time, by time taken: at `n`, less than 2^n microseconds.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "as in `names`")]
+pub struct RecordLevels {
+    pub backend: &'static str,
+    pub queued: usize,
+    pub dropped_bulk: u64,
+    pub dropped_money: u64,
+    pub records: u64,
+    pub bytes: u64,
+    pub syncs: [u64; 32],
+    pub faults: u64,
+    pub poisoned: u64,
+    pub segments: u64,
+    pub free: f64,
+    pub store_behind: u64,
+    pub store_failures: u64,
+    pub store_refused: u64,
+}
+
+/// Sets what is told of the records.
+pub fn record_levels(levels: &RecordLevels) {
+    gauge!(name::JOURNAL_BACKEND, "backend" => levels.backend).set(1.0);
+    gauge!(name::RECORDS_QUEUED).set(levels.queued as f64);
+    counter!(name::RECORDS_DROPPED, "class" => "bulk").absolute(levels.dropped_bulk);
+    counter!(name::RECORDS_DROPPED, "class" => "money").absolute(levels.dropped_money);
+    counter!(name::JOURNAL_RECORDS).absolute(levels.records);
+    counter!(name::JOURNAL_BYTES).absolute(levels.bytes);
+    for (bucket, count) in levels.syncs.iter().enumerate() {
+        let seconds = (1_u64 << bucket) as f64 / 1e6;
+        histogram!(name::JOURNAL_SYNC_SECONDS).record_many(seconds, usize::try_from(*count).unwrap_or(0));
+    }
+    counter!(name::JOURNAL_FAULTS).absolute(levels.faults);
+    counter!(name::JOURNAL_POISONED).absolute(levels.poisoned);
+    gauge!(name::JOURNAL_SEGMENTS).set(levels.segments as f64);
+    gauge!(name::JOURNAL_FREE).set(levels.free);
+    gauge!(name::STORE_BEHIND).set(levels.store_behind as f64);
+    counter!(name::STORE_FAILURES).absolute(levels.store_failures);
+    counter!(name::STORE_REFUSED).absolute(levels.store_refused);
 }
 
 /// The first catalog is in force.
@@ -287,10 +333,6 @@ pub struct Levels {
     pub answers_forgotten: u64,
     /// Units held.
     pub units_held: u64,
-    /// Rows waiting for the store.
-    pub records_queued: usize,
-    /// Rows dropped since the start.
-    pub records_dropped: u64,
     /// Connections to bid endpoints.
     pub ping_connections: usize,
     /// Pings lingering.
@@ -306,11 +348,9 @@ pub fn levels(levels: Levels) {
     gauge!(name::CALLS_ACTIVE).set(levels.calls_active as f64);
     gauge!(name::CALLS_REMEMBERED).set(levels.calls_remembered as f64);
     gauge!(name::UNITS_HELD).set(levels.units_held as f64);
-    gauge!(name::RECORDS_QUEUED).set(levels.records_queued as f64);
     gauge!(name::CONNECTIONS).set(levels.ping_connections as f64);
     gauge!(name::LINGERING).set(levels.ping_lingering as f64);
     gauge!(name::LATENESS).set(levels.worker_lateness.as_secs_f64());
     gauge!(name::CLOCK_OFFSET).set(levels.clock_offset_us as f64 / 1e6);
-    counter!(name::RECORDS_DROPPED).absolute(levels.records_dropped);
     counter!(name::ANSWERS_FORGOTTEN).absolute(levels.answers_forgotten);
 }

@@ -31,6 +31,11 @@ pub struct Def {
 /// Edges for our own share of a decision, in seconds.
 const OVERHEAD: &[f64] =
     &[0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1];
+/// Edges for syncs of the journal, in seconds: what is told is a power of two of a microsecond.
+const SYNC: &[f64] = &[
+    0.000032, 0.000064, 0.000128, 0.000256, 0.000512, 0.001024, 0.002048, 0.004096, 0.008192, 0.016384,
+    0.032768, 0.065536, 0.131072, 0.262144, 0.524288, 1.048576,
+];
 /// Edges for the stages of a decision, in seconds: ours from a microsecond, the buyers' up to the longest deadline.
 const STAGE: &[f64] = &[
     0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
@@ -90,8 +95,20 @@ metrics_table! {
     CONNECTIONS_REFUSED "outcry_connections_refused_total" Counter ["listener"] &[], "Connections closed at once because the listener was full.";
     LISTENER_CONNECTIONS "outcry_listener_connections" Gauge ["listener"] &[], "Connections open now.";
     PANICS "outcry_panics_total" Counter ["where"] &[], "Bugs caught by a fence; each is worth a report.";
-    RECORDS_DROPPED "outcry_records_dropped_total" Counter [] &[], "Rows dropped because the queue to the store was full.";
-    RECORDS_QUEUED "outcry_records_queued" Gauge [] &[], "Rows waiting for the store.";
+    HOLDS_NOT_DURABLE "outcry_holds_not_durable_total" Counter [] &[], "Units of strict caps given back because the journal did not take note of them in time.";
+    RECORDS_DROPPED "outcry_records_dropped_total" Counter ["class"] &[], "Entries dropped: `bulk` for want of a place or of disk, `money` for want of a place where nobody could be told.";
+    RECORDS_QUEUED "outcry_records_queued" Gauge [] &[], "Entries waiting for the journal.";
+    JOURNAL_BACKEND "outcry_journal_backend" Gauge ["backend"] &[], "Always 1; what writes the journal is the label: `uring` or `thread`.";
+    JOURNAL_RECORDS "outcry_journal_records_total" Counter [] &[], "Records written to the journal.";
+    JOURNAL_BYTES "outcry_journal_bytes_total" Counter [] &[], "Bytes of those.";
+    JOURNAL_SYNC_SECONDS "outcry_journal_sync_duration_seconds" Histogram [] SYNC, "Syncs of the journal that went well, rounded up to the next power of two of a microsecond.";
+    JOURNAL_FAULTS "outcry_journal_faults_total" Counter [] &[], "Writes, syncs and preparations of the journal that failed.";
+    JOURNAL_POISONED "outcry_journal_poisoned_total" Counter [] &[], "Segments given up after a failed write or sync; what was not on disk was written again to a new one.";
+    JOURNAL_SEGMENTS "outcry_journal_segments" Gauge [] &[], "Segments of the journal there are.";
+    JOURNAL_FREE "outcry_journal_free_ratio" Gauge [] &[], "Share of the journal's disk that is free; below `journal.free_percent` only money is written.";
+    STORE_BEHIND "outcry_store_behind_records" Gauge [] &[], "Records on disk that the store has not taken yet.";
+    STORE_FAILURES "outcry_store_failures_total" Counter [] &[], "Transactions of the store that failed; they are tried again.";
+    STORE_REFUSED "outcry_store_refused_total" Counter [] &[], "Records whose rows the store cannot take: a bug, worth a report.";
     COMMIT_FAILURES "outcry_commit_failures_total" Counter [] &[], "Commits not acknowledged in time or refused; the carrier was told to try again.";
     RELOADS "outcry_config_reloads_total" Counter ["result"] &[], "Reloads of the catalog: done or refused.";
     RELOADED_AT "outcry_config_last_reload_success_timestamp_seconds" Gauge [] &[], "When the catalog in force was loaded.";

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::{Applied, StoreError};
+use super::{Applied, Place, StoreError};
 use crate::domain::change::Noted;
 use crate::domain::{CallId, Money, Timestamp};
 use crate::records::packed;
@@ -26,12 +26,23 @@ pub(super) fn last_batch(conn: &Connection) -> rusqlite::Result<u64> {
     Ok(u64::try_from(last).unwrap_or(0))
 }
 
-/// Writes the rows, the roll-ups and the number, or nothing.
+/// How far the store is in which journal.
+pub(super) fn place(conn: &Connection) -> rusqlite::Result<Place> {
+    let number = |key: &str| -> rusqlite::Result<u64> {
+        let value: i64 = conn.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0))?;
+        // Its 64 bits: half of all journals have a negative one.
+        Ok(value as u64)
+    };
+    Ok(Place { journal: number("journal")?, seq: number("journal_seq")? })
+}
+
+/// Writes the rows, the roll-ups, the number and the place, or nothing.
 pub(super) fn batch(
     conn: &mut Connection,
     words: &mut Words,
     batch_no: u64,
     rows: &[Row],
+    reaches: Place,
 ) -> Result<Applied, StoreError> {
     let tx = conn
         .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -41,7 +52,7 @@ pub(super) fn batch(
         writing.row(row)?;
     }
     let (repeated, conflicts) = (writing.repeated, writing.conflicts);
-    writing.finish(batch_no).map_err(|source| StoreError::Write { source })?;
+    writing.finish(batch_no, reaches).map_err(|source| StoreError::Write { source })?;
     tx.commit().map_err(|source| StoreError::Commit { source })?;
     Ok(Applied::Now { repeated, conflicts })
 }
@@ -426,7 +437,7 @@ impl Writing<'_> {
     }
 
     /// The roll-ups, then the number.
-    fn finish(self, batch_no: u64) -> rusqlite::Result<()> {
+    fn finish(self, batch_no: u64, reaches: Place) -> rusqlite::Result<()> {
         let mut pnl = self.tx.prepare_cached(
             "INSERT INTO pnl_hour (hour, campaign, publisher, buyer, target, calls, ended, connected, billable,
                talk_ms, revenue, payout, margin)
@@ -447,9 +458,10 @@ impl Writing<'_> {
         for ([hour, campaign, buyer, target, reason], count) in &self.tally.outcomes {
             outcomes.execute(params![hour, campaign, buyer, target, reason, count])?;
         }
-        self.tx
-            .prepare_cached("UPDATE meta SET value = ?1 WHERE key = 'batch_no'")?
-            .execute([int(batch_no)])?;
+        let mut meta = self.tx.prepare_cached("UPDATE meta SET value = ?2 WHERE key = ?1")?;
+        meta.execute(params!["batch_no", int(batch_no)])?;
+        meta.execute(params!["journal", reaches.journal as i64])?;
+        meta.execute(params!["journal_seq", int(reaches.seq)])?;
         Ok(())
     }
 }

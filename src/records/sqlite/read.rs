@@ -23,10 +23,11 @@ use crate::records::stored::{
 /// A reader of the embedded store.
 #[derive(Debug)]
 pub struct Reader {
-    conn: Connection,
+    pub(super) conn: Connection,
 }
 
-const CHANGE_COLUMNS: &str = "seq, at, entity, id, item, happened, value, file_value, actor, asked_by";
+pub(super) const CHANGE_COLUMNS: &str =
+    "seq, at, entity, id, item, happened, value, file_value, actor, asked_by";
 
 impl Reader {
     /// Opens the store that is at `path`; it is never created here.
@@ -254,7 +255,7 @@ impl Reader {
         &self.conn
     }
 
-    fn list<T>(
+    pub(super) fn list<T>(
         &self,
         what: &'static str,
         sql: &str,
@@ -269,7 +270,7 @@ impl Reader {
         all().map_err(|source| StoreError::Read { what, source })
     }
 
-    fn trails(&self, sql: &str, values: &[&dyn ToSql]) -> Result<Vec<StoredTrail>, StoreError> {
+    pub(super) fn trails(&self, sql: &str, values: &[&dyn ToSql]) -> Result<Vec<StoredTrail>, StoreError> {
         let packed = self.list("outcomes", sql, values, |line| {
             Ok((line.get(0)?, call_id(line, 1)?, line.get(2)?, line.get(3)?, line.get::<_, Vec<u8>>(4)?))
         })?;
@@ -281,7 +282,7 @@ impl Reader {
     }
 }
 
-fn change(line: &Line<'_>) -> rusqlite::Result<StoredChange> {
+pub(super) fn change(line: &Line<'_>) -> rusqlite::Result<StoredChange> {
     Ok(StoredChange {
         seq: line.get(0)?,
         at: moment(line, 1)?,

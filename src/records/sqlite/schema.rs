@@ -22,7 +22,7 @@ const STATEMENTS: usize = 64;
 
 /// What leads from each version to the next, in order; the first begins with an empty file. A new file goes all of the
 /// way, so that it cannot differ from one that grew old.
-const STEPS: [&[&str]; 2] = [&[TABLES], &[ATTEMPTS, ATTEMPTS_BEFORE, CHANGES]];
+const STEPS: [&[&str]; 3] = [&[TABLES], &[ATTEMPTS, ATTEMPTS_BEFORE, CHANGES], &[PLACE]];
 
 /// Version 1.
 const TABLES: &str = "
@@ -108,6 +108,9 @@ CREATE TABLE change (
 ) STRICT;
 ";
 
+/// Version 3: rows come from a journal.
+const PLACE: &str = "INSERT INTO meta VALUES ('journal', 0), ('journal_seq', 0);";
+
 /// Readies the writer's connection: settings, then the tables if the file is new or of an older version.
 pub(super) fn prepare_writer(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let settings = |source| StoreError::Settings { path: path.to_owned(), source };
@@ -118,7 +121,7 @@ pub(super) fn prepare_writer(conn: &mut Connection, path: &Path) -> Result<(), S
     if mode != "wal" {
         return Err(StoreError::NoWal { path: path.to_owned(), mode });
     }
-    conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096;")
+    conn.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096;")
         .map_err(settings)?;
     // A log that once grew (a long reader, a burst) gives its disk space back at the next checkpoint.
     conn.query_row("PRAGMA journal_size_limit = 67108864", (), |_| Ok(())).map_err(settings)?;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::bids::{bid, bidders, no_bid};
 use crate::support::market::NUMBER;
-use crate::support::{Exchange, Market};
+use crate::support::{Exchange, Market, files_of};
 
 #[test]
 fn a_callers_number_is_found_nowhere() {
@@ -86,8 +86,7 @@ fn a_callers_number_is_found_nowhere() {
     }
     let mut files = Vec::new();
     let mut look_at_files = |exchange: &Exchange| {
-        for entry in std::fs::read_dir(exchange.folder.path().join("store")).unwrap() {
-            let path = entry.unwrap().path();
+        for path in files_of(&exchange.folder) {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             files.push((name, String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()));
         }
@@ -161,8 +160,8 @@ fn a_buyer_that_repeats_the_number_it_was_told_puts_it_nowhere() {
         exchange.log().join("\n"),
         String::from_utf8_lossy(&told.stdout).into_owned(),
     ];
-    for entry in std::fs::read_dir(exchange.folder.path().join("store")).unwrap() {
-        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+    for path in files_of(&exchange.folder) {
+        let bytes = std::fs::read(path).unwrap();
         shown.push(String::from_utf8_lossy(&bytes).into_owned());
     }
     for text in shown {

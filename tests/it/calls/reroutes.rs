@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::bids::{bid, bid_after, bidders, no_bid};
 use crate::support::market::{CALLER, NUMBER};
+use crate::support::strace::{Strace, by_threads};
 use crate::support::{Exchange, Market, eventually, request};
 
 const WAITING: &str = "[calls]\nnext_within_s = 60\n";
@@ -573,19 +574,19 @@ fn a_bid_that_died_meanwhile_is_skipped() {
 
 #[test]
 fn no_caller_waits_for_a_disk_to_hear_the_next_target_ring() {
-    // The store is locked by another process, and everything that can wait for it does.
+    // The journal cannot be written, and everything that can wait for it does.
     let market = Market::new(r#"{ sequential = ["one", "two"] }"#)
         .buyer("acme", "")
         .target("one", "acme", "address = \"+15125550900\"\nprice = \"20.00\"")
         .target("two", "acme", "address = \"+15125550901\"\nprice = \"20.00\"");
     let exchange = Exchange::start_edited(&market, |text| {
-        text.replace("[store]\n", "[store]\nqueue = 1024\n")
+        by_threads(&text)
+            .replace("[journal]\n", "[journal]\nqueue = 1024\n")
             .replace("next_within_s = 0", "next_within_s = 60")
     });
     let waiting = exchange.decide(&ask("CA-waiting"));
     exchange.explained(id(&waiting));
-    let store = rusqlite::Connection::open(exchange.folder.path().join("store/outcry.db")).unwrap();
-    store.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let stuck = Strace::no_write(&exchange);
     let talk = json!({"cause": "normal", "ended_by": "caller", "talk_ms": 100_000});
     // What may be dropped leaves one place in eight to what may not; that takes the rest.
     (0..1_500).for_each(|n| drop(exchange.decide(&ask(&format!("CA{n}")))));
@@ -606,7 +607,7 @@ fn no_caller_waits_for_a_disk_to_hear_the_next_target_ring() {
         // A talk is another matter.
         let talked = exchange.decide(&ask("CA-talked"));
         assert_eq!(exchange.next(&talked, talk.clone()).status, 503);
-        store.execute_batch("ROLLBACK").unwrap();
+        drop(stuck);
         let told = || {
             let last = exchange.next(&talked, talk.clone());
             (last.status == 200).then(|| last.json())

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::support::bids::{bid, bid_after, bidders};
 use crate::support::http::raw;
 use crate::support::market::{CALLER, NUMBER};
+use crate::support::strace::{Strace, by_threads};
 use crate::support::{Answer, Exchange, Market, eventually, request};
 
 fn ask(id: &str) -> Value {
@@ -387,10 +388,9 @@ fn a_reload_by_the_api_says_what_came_of_it() {
 
 /// A disk that does not answer keeps no pause from counting, and nobody is told that it is safe before it is.
 #[test]
-fn a_store_that_cannot_be_written_keeps_no_pause_from_counting() {
-    let exchange = Exchange::start(&market(""));
-    let store = rusqlite::Connection::open(exchange.folder.path().join("store/outcry.db")).unwrap();
-    store.execute_batch("BEGIN IMMEDIATE").unwrap();
+fn a_disk_that_does_not_answer_keeps_no_pause_from_counting() {
+    let exchange = Exchange::start_edited(&market(""), |text| by_threads(&text));
+    let stuck = Strace::no_sync(&exchange);
     let pause = || patch(&exchange, "buyers/acme", &json!({"paused": true}));
     let said = is_problem(&pause(), 503);
     assert!(said["detail"].as_str().unwrap().contains("in force, but not known to be on disk"), "{said}");
@@ -398,7 +398,7 @@ fn a_store_that_cannot_be_written_keeps_no_pause_from_counting() {
     assert_eq!(laid(&exchange), ["buyer acme paused=true"]);
     // Said again it is no news, and still not safe.
     is_problem(&pause(), 503);
-    store.execute_batch("ROLLBACK").unwrap();
+    drop(stuck);
     assert_eq!(pause().status, 200);
     assert_eq!(exchange.outcome(id(&answer), "desk").0, "buyer_paused");
     exchange.give_up(&answer);

@@ -3,6 +3,10 @@
 mod changes;
 mod crash;
 mod demo;
+mod faults;
+mod kills;
 mod reload;
+mod restart;
 mod start;
 mod stop;
+mod upkeep;

@@ -24,12 +24,12 @@ fn refused(folder: &Folder, code: i32) -> String {
 }
 
 #[test]
-fn one_store_has_one_writer() {
+fn one_journal_has_one_writer() {
     let exchange = Exchange::start(&market());
     // Another process with the same settings; its ports are free, since the system chooses them.
-    let said = refused(&exchange.folder, 1);
-    assert!(said.contains("another process writes to the store"), "{said}");
-    assert!(said.contains("outcry.db") && said.contains("configure another path"), "{said}");
+    let said = refused(&exchange.folder, 64);
+    assert!(said.contains("outcry.journal is in use by another process"), "{said}");
+    assert!(said.contains("name another directory"), "{said}");
     // The first one is none the worse for it.
     let answer = exchange.decide(&json!({"carrier_call_id": "CA1", "to": NUMBER, "from": CALLER}));
     exchange.talk(&answer, 90_000);

@@ -8,10 +8,12 @@ use outcry::carrier::generic;
 use outcry::domain::{CarrierIx, Timestamp};
 use outcry::exchange::Asking;
 use outcry::exchange::progress::Claim;
+use outcry::journal::Hands;
 use outcry::ping::endpoint::Endpoints;
 use outcry::ping::wire::Reach;
+use outcry::records::entry::Record;
 use outcry::records::row::Row;
-use outcry::records::{Recorder, Rows};
+use outcry::records::{Recorder, Sealed};
 use outcry::runtime::{Clock, Shutdown};
 use outcry::state::calls::CallKey;
 use tokio::time::{advance, sleep};
@@ -30,10 +32,10 @@ async fn recorded_when(news: &'static str) -> String {
     let times =
         Times { late_events: Duration::ZERO, linger: Duration::ZERO, keep_ended: Duration::from_secs(90) };
     let in_force = in_force(&Endpoints::new(clock.clone(), true), base().clone(), &CALLER_KEY);
-    let (recorder, rows) = Recorder::to_rows(100);
+    let (recorder, hands) = Recorder::by_hand(100);
     let nobody = Reach::Memory(Arc::new(|_| panic!("nobody is asked")));
     let worker = worker(1, &clock, in_force, times, recorder, nobody, &Shutdown::default());
-    let disk = tokio::spawn(written(rows));
+    let disk = tokio::spawn(written(hands));
     let exchange = Arc::clone(&worker.exchange);
 
     let in_force = exchange.in_force.load_full();
@@ -49,8 +51,7 @@ async fn recorded_when(news: &'static str) -> String {
     let decided =
         worker.decide(Arc::clone(&in_force), CarrierIx(carrier as u32), request, Asking::Open, clock.now());
     let answer = decided.await.expect("an answer");
-    let records = exchange.recorder.counters();
-    assert_eq!((records.queued, records.committed), (0, 0), "the answer waited for its records");
+    assert_eq!(exchange.recorder.queued(), 0, "the answer waited for its records");
 
     let claim = Claim {
         call: answer.reply.call_id,
@@ -73,11 +74,7 @@ async fn recorded_when(news: &'static str) -> String {
             // Time passes before anybody else has a turn.
             assert_eq!(advance(UNANSWERED).now_or_never(), None);
             assert_eq!(exchange.sweep_once(), 1, "its hold has ended");
-            assert_eq!(
-                exchange.recorder.counters().queued,
-                0,
-                "it was swept before its decision was recorded"
-            );
+            assert_eq!(exchange.recorder.queued(), 0, "it was swept before its decision was recorded");
             sleep(UNANSWERED).await;
             assert_eq!(exchange.sweep_once(), 1, "it is looked at again");
         }
@@ -90,10 +87,11 @@ async fn recorded_when(news: &'static str) -> String {
 }
 
 /// A disk that writes at once, up to the end of the exchange.
-async fn written(mut rows: Rows) -> String {
+async fn written(mut hands: Hands<Sealed>) -> String {
     let mut kinds = Vec::new();
-    while let Some(handed) = rows.next().await {
-        kinds.extend(handed.rows().iter().map(|row| match row {
+    while let Some(handed) = hands.next().await {
+        let Record::Entry(entry) = &handed.payload.record else { continue };
+        kinds.extend(entry.rows.iter().map(|row| match row {
             Row::Decided(_) => "decided",
             Row::Trail(_) => "trail",
             Row::Attempt(row) if row.end.is_none() => "offered",
@@ -103,7 +101,7 @@ async fn written(mut rows: Rows) -> String {
             Row::Ledger(_) => "ledger",
             Row::Catalog(_) | Row::Change(_) => "catalog",
         }));
-        handed.written();
+        handed.synced();
     }
     kinds.join(" ")
 }

@@ -8,19 +8,26 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
+use outcry::capacity::HoldDurability;
 use outcry::domain::catalog::Secret;
 use outcry::domain::{Address, Catalog, Money, Timestamp};
 use outcry::exchange::{Delays, Exchange, InForce, Rules, Worker};
 use outcry::http::{Limits, Served};
+use outcry::journal::{Handed, Hands, Payload};
 use outcry::listener::Manners;
 use outcry::ping::Pinger;
 use outcry::ping::client::{self, Pool};
 use outcry::ping::endpoint::Endpoints;
 use outcry::ping::wire::Reach;
-use outcry::records::{Handed, Recorder, Rows};
+use outcry::records::entry::{self, Record};
+use outcry::records::fold::Fold;
+use outcry::records::row::Row;
+use outcry::records::seal::{Seal, unsealed};
+use outcry::records::{Recorder, Sealed};
 use outcry::runtime::{Clock, Entropy, Shutdown};
 use outcry::snapshot::Snapshot;
 use outcry::state::State;
+use outcry::state::calls::Begin;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -98,7 +105,12 @@ struct Stage {
     carriers: Arc<Carriers>,
     disk: Arc<Disk>,
     catalog: Mutex<Catalog>,
+    clock: Clock,
+    times: Times,
 }
+
+/// A restart is tried after so many deeds.
+const RESTART_EVERY: usize = 250;
 
 impl Stage {
     fn set(seed: u64, is_traced: bool) -> Stage {
@@ -114,8 +126,8 @@ impl Stage {
         let buyers = Buyers::new(seed, clock.clone(), Arc::clone(&check));
         let shutdown = Shutdown::default();
         let endpoints = Endpoints::new(clock.clone(), true);
-        let (recorder, rows) = Recorder::to_rows(QUEUE);
-        let disk = Disk::start(rows, seed, clock.clone(), Arc::clone(&check));
+        let (recorder, hands) = Recorder::by_hand(QUEUE);
+        let disk = Disk::start(hands, seed, clock.clone(), Arc::clone(&check));
         let catalog = Catalog { digest: "sim-0".into(), ..base().clone() };
         check.lock().unwrap().in_force(&catalog);
         let in_force = in_force(&endpoints, catalog.clone(), &CALLER_KEY);
@@ -135,6 +147,7 @@ impl Stage {
             tls: None,
             shutdown: shutdown.clone(),
         };
+        let on_stage = clock.clone();
         let carriers = Carriers::new(served, clock, Arc::clone(&check));
         let swept = Arc::clone(&exchange);
         tokio::spawn(async move { swept.sweep(&shutdown).await });
@@ -154,6 +167,8 @@ impl Stage {
             carriers,
             disk,
             catalog: Mutex::new(catalog),
+            clock: on_stage,
+            times,
         }
     }
 
@@ -169,6 +184,9 @@ impl Stage {
             }
             sleep_until(at).await;
             self.look();
+            if place % RESTART_EVERY == 0 {
+                self.try_a_restart();
+            }
             if self.is_broken() {
                 return;
             }
@@ -214,6 +232,34 @@ impl Stage {
         self.end(&calls);
     }
 
+    /// What a process that was killed in this moment would know when it is started again: the same units, the same calls,
+    /// the same answers.
+    fn try_a_restart(&self) {
+        let (recorder, _hands) = Recorder::by_hand(QUEUE);
+        let catalog = self.catalog.lock().unwrap().clone();
+        let in_force = in_force(&Endpoints::new(self.clock.clone(), true), catalog, &CALLER_KEY);
+        let nobody = Reach::Memory(Arc::new(|_| panic!("nobody is asked")));
+        let other =
+            worker(self.seed, &self.clock, in_force, self.times, recorder, nobody, &Shutdown::default());
+        let mut check = self.check.lock().unwrap();
+        let fold = self.disk.fold.lock().unwrap();
+        if let Err(error) = other.exchange.restore(&fold, self.clock.now()) {
+            return check.broke(Promise::Restart, format!("the records cannot be read: {error}"));
+        }
+        check.compare(&other.exchange.state.gauges, " after a restart");
+        for remembered in fold.calls() {
+            let key = remembered.expect("it was read before").image.key;
+            let answers =
+                [&self.exchange, &other.exchange].map(|exchange| match exchange.state.calls.begin(&key) {
+                    Begin::Known(answer) => Some(answer),
+                    _ => None,
+                });
+            if answers[0] != answers[1] {
+                check.broke(Promise::Restart, format!("{key:?} is answered {answers:?} before and after"));
+            }
+        }
+    }
+
     fn look(&self) {
         self.check.lock().unwrap().look(&self.exchange.state.gauges);
     }
@@ -227,19 +273,32 @@ impl Stage {
     }
 
     fn end(&self, calls: &BTreeSet<u32>) {
+        self.try_a_restart();
         let mut check = self.check.lock().unwrap();
         check.at_rest(&self.exchange.state.gauges, calls);
-        let records = self.exchange.recorder.counters();
+        let fold = self.disk.fold.lock().unwrap();
         let left = [
             ("calls in progress", self.exchange.state.calls.in_progress() as u64),
             ("pings that linger", self.worker.pinger.lingering() as u64),
             ("connections to buyers", self.worker.pinger.pool.connections() as u64),
-            ("rows not written", records.queued),
-            ("rows lost", records.dropped),
+            ("records not written", self.exchange.recorder.queued() as u64),
+            ("holds that nobody kept or gave back", fold.orphaned().count() as u64),
         ];
         for (what, many) in left {
             if many > 0 {
                 check.broke(Promise::AtRest, format!("{many} {what}"));
+            }
+        }
+        // What a restart would know, from what was written down alone, is what is known here.
+        let kept = (fold.remembers(), self.exchange.state.calls.remembered());
+        if kept.0 != kept.1 {
+            check.broke(Promise::Durable, format!("a restart remembers {} calls of {}", kept.0, kept.1));
+        }
+        for (key, used) in fold.counts() {
+            let gauge = self.exchange.state.gauges.read(key);
+            if (gauge.posted, gauge.unresolved) != (used.posted, used.unresolved) {
+                let what = format!("a restart reckons {key} with {used:?} and it is at {gauge:?}");
+                check.broke(Promise::Durable, what);
             }
         }
     }
@@ -267,6 +326,8 @@ pub fn worker(
         dial_guard: Duration::from_secs(5),
         test_address: Address::parse(TEST_ADDRESS),
         caller_key: Secret(CALLER_KEY.to_vec()),
+        hold_durability: HoldDurability::Kernel,
+        hold_ack: Duration::from_millis(20),
     };
     let (state, entropy) = (State::new(100_000), Entropy::seeded(seed));
     let exchange = Exchange::new(in_force, state, recorder, clock.clone(), entropy, rules, shutdown.clone());
@@ -289,21 +350,40 @@ pub fn in_force(known: &Endpoints, catalog: Catalog, caller_key: &[u8]) -> InFor
     InForce { snapshot, endpoints, health, files: files.to_string(), changes: Vec::new() }
 }
 
+fn rows(record: &Record) -> &[Row] {
+    match record {
+        Record::Entry(entry) => &entry.rows,
+        Record::Counts(_) => &[],
+    }
+}
+
 /// The disk: shows every row to the model as it is handed in, and writes it when it pleases.
 struct Disk {
     clock: Clock,
     check: Arc<Mutex<Check>>,
     pace: Mutex<(Pace, Timestamp)>,
+    seal: Seal,
+    /// What a start would read.
+    fold: Mutex<Fold>,
 }
 
 impl Disk {
-    fn start(mut rows: Rows, seed: u64, clock: Clock, check: Arc<Mutex<Check>>) -> Arc<Disk> {
+    fn start(mut hands: Hands<Sealed>, seed: u64, clock: Clock, check: Arc<Mutex<Check>>) -> Arc<Disk> {
         let pace = Mutex::new((Pace::Usual, clock.now()));
-        let disk = Arc::new(Disk { pace, clock, check: Arc::clone(&check) });
-        let (hand_on, mut waiting) = mpsc::unbounded_channel::<Handed>();
+        let disk = Arc::new(Disk {
+            pace,
+            clock,
+            check: Arc::clone(&check),
+            fold: Mutex::default(),
+            seal: Seal::of(&Secret(Vec::new())),
+        });
+        let read = Arc::clone(&disk);
+        let (hand_on, mut waiting) = mpsc::unbounded_channel::<Handed<Sealed>>();
         tokio::spawn(async move {
-            while let Some(handed) = rows.next().await {
-                check.lock().unwrap().rows(handed.rows(), &|n| call(seed, n));
+            while let Some(mut handed) = hands.next().await {
+                check.lock().unwrap().rows(rows(&handed.payload.record), &|n| call(seed, n));
+                read.read(&handed.payload);
+                handed.written();
                 if hand_on.send(handed).is_err() {
                     return;
                 }
@@ -315,13 +395,26 @@ impl Disk {
                 writer.write().await;
                 let mut next = Some(first);
                 while let Some(handed) = next {
-                    writer.check.lock().unwrap().on_disk(handed.rows());
-                    handed.written();
+                    writer.check.lock().unwrap().on_disk(rows(&handed.payload.record));
+                    handed.synced();
                     next = waiting.try_recv().ok();
                 }
             }
         });
         disk
+    }
+
+    /// As a start reads it: from its bytes.
+    fn read(&self, sealed: &Sealed) {
+        let mut bytes = Vec::new();
+        sealed.write(&mut bytes);
+        let (kind, version, body) = (bytes[0], bytes[1], &bytes[2..]);
+        let mut fold = self.fold.lock().unwrap();
+        let seq = fold.seq() + 1;
+        let again = entry::rows(kind, version, unsealed(kind, body)).expect("its rows can be read");
+        assert_eq!(again, rows(&sealed.record));
+        let opened = self.seal.open(kind, body).expect("the key of all that is handed in by hand");
+        fold.apply(seq, kind, version, &opened).expect("what was written can be read");
     }
 
     fn turn(&self, pace: Pace, for_ms: u64) {

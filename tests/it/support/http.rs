@@ -34,13 +34,17 @@ impl Answer {
 
 /// One request on a connection of its own.
 pub fn request(address: &str, method: &str, path: &str, key: Option<&str>, body: &[u8]) -> Answer {
+    raw(address, &bytes(address, method, path, key, body))
+}
+
+fn bytes(address: &str, method: &str, path: &str, key: Option<&str>, body: &[u8]) -> Vec<u8> {
     let auth = key.map(|key| format!("authorization: Bearer {key}\r\n")).unwrap_or_default();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: {address}\r\n{auth}content-type: application/json\r\n\
          content-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
-    raw(address, &[head.as_bytes(), body].concat())
+    [head.as_bytes(), body].concat()
 }
 
 /// Sends bytes as they are and reads until the peer closes.
@@ -49,6 +53,25 @@ pub fn raw(address: &str, bytes: &[u8]) -> Answer {
     // A peer that answers and closes before it read everything is judged by its answer.
     let _ = stream.write_all(bytes);
     read(&mut stream)
+}
+
+/// One request; `None` when the peer was gone before it had answered whole.
+pub fn try_request(
+    address: &str,
+    method: &str,
+    path: &str,
+    key: Option<&str>,
+    body: &[u8],
+) -> Option<Answer> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+    stream.write_all(&bytes(address, method, path, key, body)).ok()?;
+    let mut seen = Vec::new();
+    // Ended by a reset or in order: what came says whether it is whole.
+    let _ = stream.read_to_end(&mut seen);
+    let answer = parse(seen)?;
+    let length: usize = answer.header("content-length").map_or(Some(0), |text| text.parse().ok())?;
+    (answer.body.len() == length).then_some(answer)
 }
 
 /// A connection with limits on how long anything may take.
@@ -65,9 +88,13 @@ pub fn read(stream: &mut TcpStream) -> Answer {
     let mut bytes = Vec::new();
     // A reset after the answer is the peer's way of not reading what it refused.
     let _ = stream.read_to_end(&mut bytes);
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
-    let end = end.unwrap_or_else(|| panic!("no answer: {:?}", String::from_utf8_lossy(&bytes)));
+    let said = String::from_utf8_lossy(&bytes).into_owned();
+    parse(bytes).unwrap_or_else(|| panic!("no answer: {said:?}"))
+}
+
+fn parse(mut bytes: Vec<u8>) -> Option<Answer> {
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
-    Answer { status, head, body: bytes.split_off(end + 4) }
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some(Answer { status, head, body: bytes.split_off(end + 4) })
 }

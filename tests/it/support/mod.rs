@@ -6,6 +6,7 @@
 pub mod bids;
 pub mod http;
 pub mod market;
+pub mod strace;
 pub mod twilio;
 
 use std::fs;
@@ -77,6 +78,8 @@ pub struct Exchange {
     pub traffic: String,
     /// `host:port` of the admin listener.
     pub admin: String,
+    /// Calls it remembers from before it was started.
+    pub remembered: f64,
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
 }
@@ -112,8 +115,29 @@ impl Exchange {
 
     /// Starts one on a folder that has its configuration, and perhaps the store of an earlier one.
     pub fn run(folder: Folder) -> Exchange {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_outcry"))
-            .args(["serve", "--config"])
+        Exchange::run_as(Command::new(env!("CARGO_BIN_EXE_outcry")), folder)
+    }
+
+    /// As `run`, without what is damaged or missing in its journal.
+    pub fn run_without_what_is_lost(folder: Folder) -> Exchange {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_outcry"));
+        command.args(["serve", "--accept-loss"]);
+        Exchange::try_run(command, folder).unwrap_or_else(|(_, log)| panic!("{}", log.join("\n")))
+    }
+
+    /// As `run`, by a command that ends in the program.
+    pub fn run_as(mut command: Command, folder: Folder) -> Exchange {
+        command.arg("serve");
+        match Exchange::try_run(command, folder) {
+            Ok(exchange) => exchange,
+            Err((_, log)) => panic!("the exchange did not start: {}", log.join("\n")),
+        }
+    }
+
+    /// By a command that ends in `serve` and perhaps its options; the folder and what was said if it ends instead.
+    pub fn try_run(mut command: Command, folder: Folder) -> Result<Exchange, (Folder, Vec<String>)> {
+        let mut child = command
+            .arg("--config")
             .arg(folder.path().join("outcry.toml"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -128,17 +152,44 @@ impl Exchange {
                 kept.lock().unwrap().push(line);
             }
         });
-        let mut exchange = Exchange { folder, traffic: String::new(), admin: String::new(), child, log };
-        let (traffic, admin) = eventually("the exchange names its addresses", || {
-            let ended = exchange.child.try_wait().unwrap();
-            assert!(ended.is_none(), "the exchange did not start: {}", exchange.log().join("\n"));
-            exchange.log().iter().find_map(|line| {
-                let line: Value = serde_json::from_str(line).ok()?;
+        let (traffic, admin) = (String::new(), String::new());
+        let mut exchange = Exchange { folder, traffic, admin, remembered: 0.0, child, log };
+        let found = eventually("the exchange names its addresses", || {
+            let ended = exchange.child.try_wait().unwrap().is_some();
+            let lines: Vec<Value> =
+                exchange.log().iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            let addresses = lines.iter().find_map(|line| {
                 Some((line["call_traffic"].as_str()?.to_owned(), line["admin"].as_str()?.to_owned()))
-            })
+            });
+            let remembered =
+                lines.iter().find_map(|line| Some(line["in_progress"].as_f64()? + line["over"].as_f64()?));
+            match addresses {
+                None if ended => Some(None),
+                addresses => Some(Some((addresses?, remembered.unwrap_or(0.0)))),
+            }
         });
-        (exchange.traffic, exchange.admin) = (traffic, admin);
-        exchange
+        let Some((addresses, remembered)) = found else {
+            // The log is read by a thread of its own, and the end of it is what matters.
+            let log = exchange.log();
+            return Err((exchange.leave(), log));
+        };
+        (exchange.traffic, exchange.admin) = addresses;
+        exchange.remembered = remembered;
+        Ok(exchange)
+    }
+
+    fn leave(&mut self) -> Folder {
+        std::mem::replace(&mut self.folder, Folder(PathBuf::new()))
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Everything logged so far, one JSON object a line.
@@ -246,8 +297,10 @@ impl Exchange {
         })
     }
 
-    /// `outcry` with these arguments and this exchange's settings, run to its end.
+    /// `outcry` with these arguments and this exchange's settings, run to its end. Reports read the store, which follows the
+    /// journal: it has what was acknowledged by then, as long as the exchange runs.
     pub fn cli(&self, args: &[&str]) -> std::process::Output {
+        let _ = http::try_request(&self.admin, "GET", "/api/v1/calls?limit=1", None, b"");
         let settings = self.settings();
         outcry(&[args, &["--config", settings.to_str().unwrap()]].concat())
     }
@@ -299,6 +352,18 @@ impl Exchange {
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
+    /// As `signal`, to a process that may have ended already: until it is waited for its id is nobody else's.
+    pub fn signal_if_alive(&mut self, name: &str) {
+        if self.is_alive() {
+            self.signal(name);
+        }
+    }
+
+    /// Its exit code once it has ended.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.child.try_wait().unwrap().map(|status| status.code().unwrap_or(-1))
+    }
+
     /// Stops it in order and checks that nothing was left: no unit held, no panic, exit code 0.
     pub fn finish(mut self) -> Folder {
         eventually("nothing is held", || {
@@ -306,13 +371,13 @@ impl Exchange {
             // Levels are told once a second: these are of a time after the last decision.
             let decisions = self.metric("outcry_decisions_total", "");
             let is_fresh = self.has_metric("outcry_holds_units")
-                && self.metric("outcry_calls_remembered", "") == decisions;
+                && self.metric("outcry_calls_remembered", "") == self.remembered + decisions;
             (levels == [0.0, 0.0] && is_fresh).then_some(())
         });
         assert_eq!(self.metric("outcry_panics_total", ""), 0.0, "{}", self.log().join("\n"));
         assert_eq!(self.metric("outcry_records_dropped_total", ""), 0.0);
         self.stop();
-        std::mem::replace(&mut self.folder, Folder(PathBuf::new()))
+        self.leave()
     }
 
     /// Stops it in order.
@@ -327,12 +392,17 @@ impl Exchange {
         assert!(status.success(), "{status}: {}", self.log().join("\n"));
     }
 
-    /// Ends it at once and starts it again on the same folder.
-    pub fn crash_and_restart(mut self) -> Exchange {
-        self.signal("KILL");
+    /// Ends it at once.
+    pub fn crash(mut self) -> Folder {
+        // It may have been ended already.
+        let _ = self.child.kill();
         self.child.wait().unwrap();
-        let folder = std::mem::replace(&mut self.folder, Folder(PathBuf::new()));
-        Exchange::run(folder)
+        self.leave()
+    }
+
+    /// Ends it at once and starts it again on the same folder.
+    pub fn crash_and_restart(self) -> Exchange {
+        Exchange::run(self.crash())
     }
 }
 
@@ -342,4 +412,15 @@ impl Drop for Exchange {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Every file of the store and the journal.
+pub fn files_of(folder: &Folder) -> Vec<PathBuf> {
+    let store = folder.path().join("store");
+    [store.clone(), store.join("outcry.journal")]
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .collect()
 }

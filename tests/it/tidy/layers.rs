@@ -15,6 +15,7 @@ const MODULES: &[(&str, u8)] = &[
     ("capacity", 1),
     ("carrier", 1),
     ("routing", 1),
+    ("journal", 2),
     ("problem", 2),
     ("runtime", 2),
     ("snapshot", 2),
@@ -27,6 +28,7 @@ const MODULES: &[(&str, u8)] = &[
     ("state", 3),
     ("client", 4),
     ("exchange", 4),
+    ("upkeep", 4),
     ("admin", 5),
     ("http", 5),
     ("app", 6),
@@ -37,6 +39,7 @@ const MODULES: &[(&str, u8)] = &[
 const SIDEWAYS: &[(&str, &str, &str)] = &[
     ("carrier", "call", "it produces `CallEvent`"),
     ("bidder", "auction", "it produces `Reply`"),
+    ("records", "state", "it writes down images of what is remembered"),
     ("report", "records", "it reads what records wrote"),
     ("demo", "app", "it runs a real exchange and puts a market around it"),
 ];

@@ -8,7 +8,8 @@ use super::lives::{
 };
 use crate::support::bids::{bid_after, bidders};
 use crate::support::market::KEY;
-use crate::support::{Market, eventually};
+use crate::support::strace::{Strace, by_threads};
+use crate::support::{Exchange, Market, eventually};
 
 /// What fails with this error at this URL, and the rest of what Twilio says.
 fn fallback(carrier: &Carrier<'_>, sid: &str, code: &str, url: &str, more: &[(&str, &str)]) -> String {
@@ -22,13 +23,15 @@ fn is_sorry(document: &str) -> bool {
 
 #[test]
 fn a_disk_that_does_not_answer_leaves_no_caller_without_a_document() {
-    let exchange = start(ladder(), "[calls]\nnext_within_s = 60\n");
+    let folder = start(ladder(), "[calls]\nnext_within_s = 60\n").crash();
+    let settings = folder.path().join("outcry.toml");
+    std::fs::write(&settings, by_threads(&std::fs::read_to_string(&settings).unwrap())).unwrap();
+    let exchange = Exchange::run(folder);
     let carrier = Carrier::of(&exchange);
     let first = carrier.voice(SID);
     let call = carrier.call_of(&first);
     exchange.explained(&call);
-    let store = rusqlite::Connection::open(exchange.folder.path().join("store/outcry.db")).unwrap();
-    store.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let stuck = Strace::no_sync(&exchange);
     let told = [("CallSid", "CA-leg"), ("ParentCallSid", SID), ("CallStatus", "in-progress")];
     let (leg, last) = std::thread::scope(|scope| {
         let leg = scope.spawn(|| {
@@ -41,7 +44,7 @@ fn a_disk_that_does_not_answer_leaves_no_caller_without_a_document() {
     assert_eq!(leg, 503, "what only reports can be sent again");
     // It would not ask again, so nothing is gained by letting it wait for long.
     assert!(ended(&last), "{last}");
-    store.execute_batch("ROLLBACK").unwrap();
+    drop(stuck);
     assert_eq!(carrier.dial(&first, SID, "in-progress", &bridged("95")), last);
     eventually("the talk is booked", || (exchange.ledger(&call).len() == 3).then_some(()));
     exchange.finish();
@@ -171,8 +174,38 @@ fn after_a_message_the_fallback_does_not_begin_anew() {
     exchange.finish();
 }
 
+/// The first target is busy.
+const BUSY: [(&str, &str); 1] = [("DialCallStatus", "busy")];
+
 #[test]
-fn a_call_that_a_restart_forgot_is_ended_and_never_begun_anew() {
+fn a_call_goes_on_after_a_restart() {
+    let exchange = start(ladder(), "[calls]\nnext_within_s = 60\n");
+    let carrier = Carrier::of(&exchange);
+    let first = carrier.voice(SID);
+    let call = carrier.call_of(&first);
+    drop(carrier);
+    let exchange = exchange.crash_and_restart();
+    let carrier = Carrier::of(&exchange);
+    assert_eq!(carrier.voice(SID), first, "asked again it says the same");
+    // The first target is busy, the second is another, and asked again it is the same.
+    let second = carrier.dial(&first, SID, "in-progress", &BUSY);
+    assert!(!dialled(&second).is_empty() && dialled(&second) != dialled(&first), "{second}");
+    drop(carrier);
+    let exchange = exchange.crash_and_restart();
+    let carrier = Carrier::of(&exchange);
+    assert_eq!(carrier.dial(&first, SID, "in-progress", &BUSY), second);
+    let last = carrier.dial(&second, SID, "in-progress", &bridged("120"));
+    assert!(ended(&last), "{last}");
+    drop(carrier);
+    let exchange = exchange.crash_and_restart();
+    let carrier = Carrier::of(&exchange);
+    assert_eq!(carrier.dial(&second, SID, "in-progress", &bridged("120")), last);
+    assert_eq!(exchange.ledger(&call).len(), 3, "billed once");
+    exchange.finish();
+}
+
+#[test]
+fn a_call_whose_journal_was_lost_is_ended_and_never_begun_anew() {
     let settings = "[calls]\nnext_within_s = 60\n";
     let exchange = start(ladder(), settings);
     let carrier = Carrier::of(&exchange);
@@ -180,7 +213,9 @@ fn a_call_that_a_restart_forgot_is_ended_and_never_begun_anew() {
     let (call, action) = (carrier.call_of(&first), attribute(&first, "action"));
     exchange.explained(&call);
     drop(carrier);
-    let exchange = exchange.crash_and_restart();
+    let folder = exchange.crash();
+    std::fs::remove_dir_all(folder.path().join("store/outcry.journal")).unwrap();
+    let exchange = Exchange::run(folder);
     let carrier = Carrier::of(&exchange);
     // The talk that nobody is billed for is at least there to be read.
     let last = carrier.dial(&first, SID, "in-progress", &bridged("120"));

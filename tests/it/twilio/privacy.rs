@@ -1,6 +1,7 @@
 //! Callers with distinctive numbers, in every place where Twilio may put them, and nowhere a trace of them afterwards.
 
 use super::lives::{Carrier, PUBLIC, TOKEN, attribute, dialled, escaped, incoming, ladder, start};
+use crate::support::files_of;
 use crate::support::market::NUMBER;
 
 #[test]
@@ -57,8 +58,8 @@ fn a_callers_number_is_kept_nowhere() {
     shown.push(("the log", exchange.log().join("\n")));
     assert!(shown.last().unwrap().1.contains("fallback"), "the log was read");
     let folder = exchange.finish();
-    for entry in std::fs::read_dir(folder.path().join("store")).unwrap() {
-        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+    for path in files_of(&folder) {
+        let bytes = std::fs::read(path).unwrap();
         shown.push(("the store", String::from_utf8_lossy(&bytes).into_owned()));
     }
     for last in callers.map(|digits| &digits[3..]) {

@@ -58,6 +58,8 @@ pub enum Promise {
     /// What was acknowledged is on disk, what is unknown was kept its time, and what must be refused is. Broken by a 200
     /// before the disk wrote, a 503 while the disk is well, or a 404 about a call that is not forgotten yet.
     Durable,
+    /// A start knows what the process before it knew. Broken by a unit, a call or an answer that is otherwise after it.
+    Restart,
     /// When everything has ended nothing is held, open or waiting. Broken by a unit, call, ping, connection or row left.
     AtRest,
     /// Nothing panics, behind a fence or not. Broken by one panic, or one `internal_error`.

@@ -37,7 +37,8 @@ impl Check {
         self.compare(gauges, "");
     }
 
-    fn compare(&mut self, gauges: &Gauges, when: &str) {
+    /// Every gauge has what the model has.
+    pub fn compare(&mut self, gauges: &Gauges, when: &str) {
         for (key, units) in self.units.clone() {
             let gauge = gauges.read(&key);
             let theirs = Units { held: gauge.held, posted: gauge.posted, unresolved: gauge.unresolved };

@@ -1,0 +1,432 @@
+//! The hands of a running journal: who writes, who syncs, who keeps house. Each turn of a hand is one function here;
+//! a driver runs them on two threads, or as two tasks on an io_uring (`uring`). A third thread keeps house.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::append::{Item, Queue, lock};
+use super::disk::{Dir, RealDir};
+use super::format::Header;
+use super::house::House;
+use super::keeper::{Core, Parts};
+use super::log::{Batch, Log, Next, SyncJob, WriteJob};
+use super::open::{Found, OpenError};
+use super::{AppendError, Appender, Backend, Disk, Keeper, Payload, Waits, survey, uring, work};
+
+/// Bytes not on disk after which nothing more is taken out of the queue: those of two segments, and no more than this.
+const QUEUE_BYTES: u64 = 64 * 1024 * 1024;
+/// A failed step is tried again after this long; at once if the last failure lies further back.
+const RETRY: Duration = Duration::from_millis(250);
+/// A hand looks again after this long, rung or not.
+const LOOK: Duration = Duration::from_secs(1);
+/// Longest a close waits for the disk.
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
+/// A number for the records of one file: drawn, and never zero.
+pub(super) fn epoch() -> u32 {
+    let mut bytes = [0; 4];
+    // Without chance the epoch still differs from zeros; a file's records are told from another's by number as well.
+    let _ = getrandom::fill(&mut bytes);
+    u32::from_le_bytes(bytes) | 1
+}
+
+impl Found {
+    /// Begins to write. Directories that are missing are made; then threads run until `Keeper::close`. Faults are said
+    /// in sentences.
+    pub fn start<P: Payload>(
+        self,
+        on_fault: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Result<(Appender<P>, Keeper), OpenError> {
+        let (disk, denied) = choose(self.settings.backend)?;
+        let found = self.with_directories()?;
+        let dir = &*found.dirs[0];
+        let disk = if dir.plain().is_some() { disk } else { Disk::Sim };
+        let io = |error| survey::io(&dir.path().display().to_string(), error);
+        let id = match found.survey.id {
+            Some(id) => id,
+            None => {
+                let mut id = [0; 16];
+                getrandom::fill(&mut id).map_err(|error| io(io::Error::other(error.to_string())))?;
+                work::begin(dir, &id).map_err(io)?;
+                id
+            }
+        };
+        let settings = &found.settings;
+        let (bytes, percent) = (settings.segment_bytes, settings.free_percent);
+        let mut house = House::new(Arc::clone(&found.dirs), bytes, percent, id, found.survey.mark);
+        // It syncs the directories too: names that a process killed before its sync had given are on disk from here on.
+        house.clear(&found.survey.blank).map_err(io)?;
+        let begin = found.begin(id, epoch())?;
+        house.ensure_spare(0).map_err(io)?;
+        let core = Arc::new(Core::new(Parts {
+            dirs: Arc::clone(&found.dirs),
+            id,
+            disk,
+            keep_bytes: settings.keep_bytes,
+            segment_bytes: bytes,
+            log: Log::new(begin),
+            snapshot: found.survey.snapshot.unwrap_or(0),
+            on_fault: Box::new(on_fault),
+        }));
+        if let Some(why) = denied {
+            core.tell(&format!("the system refuses io_uring ({why}), so the journal is written by threads"));
+        }
+        let (bell, intake) = (Arc::clone(&core.writer), Arc::clone(&core.intake));
+        let queue = Arc::new(Queue::new(settings.queue_records, bell, intake));
+        let writer = Writer::new(Arc::clone(&core), Arc::clone(&queue), found.survey.next);
+        let threads = spawn(writer, house, &core).map_err(io)?;
+        Ok((Appender::new(queue), Keeper::new(core, threads)))
+    }
+
+    /// With every directory there and locked.
+    fn with_directories(self) -> Result<Found, OpenError> {
+        let paths = self.settings.paths().count();
+        if !self.is_new && self.dirs.len() == paths {
+            return Ok(self);
+        }
+        for path in self.settings.paths() {
+            fs::create_dir_all(path)
+                .map_err(|error| OpenError::NotWritable { dir: path.to_owned(), error })?;
+            // The name of the new directory is to last too.
+            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                let synced = RealDir::unlocked(parent).and_then(|parent| parent.sync());
+                synced.map_err(|error| survey::io(&parent.display().to_string(), error))?;
+            }
+        }
+        let settings = self.settings.clone();
+        // The locks go with it, to be taken again at once: with what was found before, since nobody wrote meanwhile.
+        let accept_loss = self.survey.cut.as_ref().is_some_and(|cut| cut.accepted);
+        drop(self);
+        Found::open(&settings, accept_loss)
+    }
+}
+
+/// What writes, and why it is not io_uring though that was tried.
+pub(super) fn choose(backend: Backend) -> Result<(Disk, Option<String>), OpenError> {
+    match (backend, uring::probe()) {
+        (Backend::Thread, _) => Ok((Disk::Thread, None)),
+        (Backend::Uring | Backend::Auto, Ok(())) => Ok((Disk::Uring, None)),
+        (Backend::Auto, Err(why)) => Ok((Disk::Thread, Some(why))),
+        (Backend::Uring, Err(why)) => Err(OpenError::UringDenied { why }),
+    }
+}
+
+fn spawn<P: Payload>(
+    writer: Writer<P>,
+    house: House,
+    core: &Arc<Core>,
+) -> io::Result<Vec<thread::JoinHandle<()>>> {
+    let mut threads = Vec::new();
+    let syncer = Syncer { core: Arc::clone(core) };
+    let named = |name: &str| thread::Builder::new().name(name.to_owned());
+    match core.disk {
+        Disk::Uring => {
+            threads.push(named("journal-uring").spawn(move || uring::run(writer, syncer))?);
+        }
+        Disk::Thread | Disk::Sim => {
+            threads.push(named("journal-write").spawn(move || write_all(writer))?);
+            threads.push(named("journal-sync").spawn(move || sync_all(syncer))?);
+        }
+    }
+    let core = Arc::clone(core);
+    threads.push(named("journal-house").spawn(move || keep_house(&core, house))?);
+    Ok(threads)
+}
+
+fn write_all<P: Payload>(mut writer: Writer<P>) {
+    loop {
+        match writer.turn() {
+            Turn::Do(job) => {
+                let result = work::write(&job);
+                writer.wrote(job.bytes, &result);
+            }
+            Turn::Wait(limit) => writer.core.writer.wait(limit),
+            Turn::End => return,
+        }
+    }
+}
+
+fn sync_all(syncer: Syncer) {
+    loop {
+        match syncer.turn() {
+            Turn::Do(job) => {
+                let began = Instant::now();
+                let result = work::sync(&job);
+                syncer.synced(&job, &result, began.elapsed());
+            }
+            Turn::Wait(limit) => syncer.core.syncer.wait(limit),
+            Turn::End => return,
+        }
+    }
+}
+
+/// What a hand does next.
+pub(super) enum Turn<J> {
+    Do(J),
+    Wait(Duration),
+    End,
+}
+
+/// The hand that takes records out of the queue and appends them.
+pub(super) struct Writer<P> {
+    pub core: Arc<Core>,
+    queue: Arc<Queue<P>>,
+    items: VecDeque<Item<P>>,
+    next: u64,
+    last_failure: Option<Instant>,
+    closing_since: Option<Instant>,
+}
+
+impl<P: Payload> Writer<P> {
+    fn new(core: Arc<Core>, queue: Arc<Queue<P>>, next: u64) -> Writer<P> {
+        Writer { core, queue, items: VecDeque::new(), next, last_failure: None, closing_since: None }
+    }
+
+    /// What to do now.
+    pub fn turn(&mut self) -> Turn<WriteJob> {
+        if self.core.is_closing.load(Ordering::Acquire) {
+            self.closing_since.get_or_insert_with(Instant::now);
+            self.queue.close();
+        }
+        if self.has_given_up() {
+            return self.end();
+        }
+        self.gather();
+        // Bound first: a guard in the condition of a `match` would live as long as its arms.
+        let next = lock(&self.core.log).next_write();
+        match next {
+            Next::Write(job) => Turn::Do(job),
+            Next::Segment(header) => self.begin_segment(header),
+            Next::Nothing if self.is_over() => self.end(),
+            Next::Nothing => Turn::Wait(LOOK),
+        }
+    }
+
+    /// Makes one batch of what is queued, unless too much waits for the disk already.
+    fn gather(&mut self) {
+        let (kept, buffer, batch_limit, limit) = {
+            let mut log = lock(&self.core.log);
+            (log.kept(), log.buffer(), log.batch_limit(), log.record_limit())
+        };
+        if kept as u64 >= QUEUE_BYTES.min(2 * self.core.segment_bytes) {
+            return;
+        }
+        self.queue.take(&mut self.items);
+        let mut batch = Batch::new(buffer);
+        let mut records = 0;
+        while batch.bytes() < batch_limit
+            && let Some(Item { payload, waits }) = self.items.pop_front()
+        {
+            let added = batch.add(self.next, limit, |out| {
+                // A bug in one payload must not end the journal for all the others: what it wrote is taken back.
+                let begin = out.len();
+                if std::panic::catch_unwind(AssertUnwindSafe(|| payload.write(out))).is_err() {
+                    out.truncate(begin);
+                }
+            });
+            if let Err(bytes) = added {
+                let error = match bytes > limit {
+                    true => AppendError::TooLarge { bytes, limit },
+                    false => AppendError::Unwritable,
+                };
+                self.core.say("a record is lost", &error);
+                waits.refuse(error);
+                continue;
+            }
+            match waits {
+                Waits::Nothing => {}
+                Waits::Kernel(ack) => batch.wait_for_kernel(self.next, ack),
+                Waits::Disk(ack) => batch.wait_for_disk(self.next, ack),
+            }
+            self.next += 1;
+            records += 1;
+        }
+        let tally = &self.core.tally;
+        tally.records.fetch_add(records, Ordering::Relaxed);
+        tally.bytes.fetch_add(batch.bytes() as u64, Ordering::Relaxed);
+        lock(&self.core.log).push(batch);
+    }
+
+    fn begin_segment(&mut self, mut header: Header) -> Turn<WriteJob> {
+        let waits = self.last_failure.map_or(Duration::ZERO, |at| RETRY.saturating_sub(at.elapsed()));
+        if !waits.is_zero() {
+            return Turn::Wait(waits);
+        }
+        header.epoch = epoch();
+        let place = self.core.place.load(Ordering::Relaxed);
+        let dir = Arc::clone(&self.core.dirs[place]);
+        match work::open_segment(&*dir, &header, &super::cursor::segment_name(header.number)) {
+            Ok(file) => {
+                lock(&self.core.log).opened(header, file, place, dir);
+                self.core.house.ring();
+                self.turn()
+            }
+            // The house is told, and rings when there is one.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.core.house.ring();
+                if self.core.is_unprepared.load(Ordering::Relaxed) {
+                    self.core.stands_still();
+                }
+                Turn::Wait(RETRY)
+            }
+            Err(error) => {
+                self.last_failure = Some(Instant::now());
+                lock(&self.core.log).not_opened(header);
+                self.core.failed("a segment of the journal cannot be begun", &error);
+                Turn::Wait(RETRY)
+            }
+        }
+    }
+
+    /// What became of the write.
+    pub fn wrote(&mut self, bytes: Vec<u8>, result: &io::Result<()>) {
+        let (acks, written) = {
+            let mut log = lock(&self.core.log);
+            (log.wrote(bytes, result), log.written())
+        };
+        self.core.tally.batches.fetch_add(1, Ordering::Relaxed);
+        self.core.progress(written, 0);
+        for (seq, ack) in acks {
+            // Whoever stopped waiting does not hear it.
+            let _ = ack.send(Ok(seq));
+        }
+        if let Err(error) = result {
+            self.core.failed("the journal cannot be written", error);
+            let is_again = self.last_failure.is_some_and(|at| at.elapsed() < LOOK);
+            let now = Instant::now();
+            self.last_failure = if is_again { Some(now) } else { now.checked_sub(RETRY) };
+        }
+        self.core.syncer.ring();
+    }
+
+    /// Whether the journal is closed and everything is on disk.
+    fn is_over(&mut self) -> bool {
+        self.closing_since.is_some()
+            && self.queue.close()
+            && self.items.is_empty()
+            && lock(&self.core.log).is_settled()
+    }
+
+    fn has_given_up(&self) -> bool {
+        self.closing_since.is_some_and(|since| since.elapsed() > CLOSE_WAIT)
+    }
+
+    fn end(&mut self) -> Turn<WriteJob> {
+        for item in self.items.drain(..) {
+            item.waits.refuse(AppendError::Closed);
+        }
+        self.queue.end();
+        self.core.end();
+        Turn::End
+    }
+}
+
+/// The hand that syncs what is written.
+pub(super) struct Syncer {
+    pub core: Arc<Core>,
+}
+
+impl Syncer {
+    /// What to do now.
+    pub fn turn(&self) -> Turn<SyncJob> {
+        let next = lock(&self.core.log).next_sync();
+        match next {
+            Some(job) => Turn::Do(job),
+            None if self.core.has_ended.load(Ordering::Acquire) => Turn::End,
+            None => Turn::Wait(LOOK),
+        }
+    }
+
+    /// What became of the sync, and how long it took.
+    pub fn synced(&self, job: &SyncJob, result: &io::Result<()>, took: Duration) {
+        let (acks, written, durable) = {
+            let mut log = lock(&self.core.log);
+            (log.synced(job, result), log.written(), log.durable())
+        };
+        self.core.progress(written, durable);
+        for (seq, ack) in acks {
+            // Whoever stopped waiting does not hear it.
+            let _ = ack.send(Ok(seq));
+        }
+        match result {
+            Ok(()) => self.core.works(took),
+            Err(error) => self.core.failed("the journal cannot be synced", error),
+        }
+        // It may wait for memory, for a failure to be settled, or for the end.
+        self.core.writer.ring();
+    }
+}
+
+fn keep_house(core: &Core, mut house: House) {
+    let mut marked = Instant::now();
+    loop {
+        let has_ended = core.has_ended.load(Ordering::Acquire);
+        let place = core.place.load(Ordering::Relaxed);
+        if !has_ended {
+            match house.ensure_spare(place) {
+                Ok(()) => {
+                    core.is_unprepared.store(false, Ordering::Relaxed);
+                    core.writer.ring();
+                }
+                Err(error) => {
+                    core.is_unprepared.store(true, Ordering::Relaxed);
+                    core.say("the next segment of the journal cannot be prepared", &error);
+                    // Elsewhere, if there is an elsewhere.
+                    core.place.store((place + 1) % core.dirs.len(), Ordering::Relaxed);
+                }
+            }
+        }
+        if has_ended || marked.elapsed() >= LOOK {
+            marked = Instant::now();
+            tidy(core, &mut house, has_ended);
+        }
+        if has_ended {
+            return;
+        }
+        core.house.wait(LOOK.saturating_sub(marked.elapsed()).max(Duration::from_millis(10)));
+    }
+}
+
+/// What is done once a second, and at the end.
+fn tidy(core: &Core, house: &mut House, has_ended: bool) {
+    if let Err(error) = house.put_mark(core.durable()) {
+        core.say("the mark of the journal cannot be written", &error);
+    }
+    if has_ended {
+        return;
+    }
+    for place in 0..core.dirs.len() {
+        if let Err(error) = house.ensure_spare(place) {
+            core.say("the next segment of the journal cannot be prepared", &error);
+        }
+    }
+    let (upto, snapshot) = core.released();
+    let gone = lock(&core.log).release(upto, core.keep_bytes);
+    let reserved = house.remove(&gone, snapshot).and_then(|()| house.ensure_reserve());
+    if let Err(error) = reserved {
+        core.say("the directory of the journal cannot be kept in order", &error);
+    }
+    match house.room() {
+        Ok(room) => {
+            core.tally.free_bytes.store(room.space.free, Ordering::Relaxed);
+            core.tally.total_bytes.store(room.space.total, Ordering::Relaxed);
+            let was_low = core.intake.is_low.swap(room.is_low, Ordering::Relaxed);
+            if room.is_low && !was_low {
+                core.tell(&format!(
+                    "the disk of the journal has {} bytes free: bulk records are dropped until there is more",
+                    room.space.free
+                ));
+            }
+            if was_low && !room.is_low {
+                core.tell("the disk of the journal has room again: bulk records are kept");
+            }
+        }
+        Err(error) => core.say("the disk of the journal cannot be asked for its room", &error),
+    }
+}

@@ -1,0 +1,89 @@
+//! Faults of the operating system, injected by `strace`: a call that is slow, that fails, or in which the process is killed.
+
+use std::fs;
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+
+use super::{Exchange, eventually};
+
+/// What is added to the settings for that: calls that go through a ring are no system calls.
+pub fn by_threads(settings: &str) -> String {
+    settings.replace("[journal]\n", "[journal]\nbackend = \"thread\"\n")
+}
+
+/// `outcry serve` under `strace` from its first instruction: `inject` is what strace calls an injection.
+pub fn from_the_start(inject: &str) -> Command {
+    there();
+    let mut command = Command::new("strace");
+    // The tracer is the grandchild: the child that is killed and waited for is the exchange.
+    let all = ["-D", "-qqq", "-f", "-o", "/dev/null", "-e", &format!("inject={inject}")];
+    command.args(all).args([env!("CARGO_BIN_EXE_outcry"), "serve"]);
+    command
+}
+
+/// `strace` on one thread of a process; it lets go when dropped.
+pub struct Strace(Child);
+
+impl Strace {
+    /// Writes to the journal come to nothing until it is dropped. For an exchange whose journal is written by threads.
+    pub fn no_write(exchange: &Exchange) -> Strace {
+        Strace::of_thread(exchange.pid(), "journal-write", "pwrite64:delay_enter=60000000")
+    }
+
+    /// As `no_write`, of its syncs: what is written is not on disk.
+    pub fn no_sync(exchange: &Exchange) -> Strace {
+        Strace::of_thread(exchange.pid(), "journal-sync", "fdatasync:delay_enter=60000000")
+    }
+
+    /// Attaches to the thread of this name.
+    pub fn of_thread(pid: u32, name: &str, inject: &str) -> Strace {
+        there();
+        let id = thread(pid, name);
+        let child = Command::new("strace")
+            .args(["-qqq", "-o", "/dev/null", "-p", &id, "-e", &format!("inject={inject}")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut strace = Strace(child);
+        let status = format!("/proc/{pid}/task/{id}/status");
+        eventually("the thread is traced", || {
+            if strace.0.try_wait().unwrap().is_some() {
+                let mut said = String::new();
+                strace.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+                panic!("strace cannot trace the thread {name}: {said}");
+            }
+            let traced = fs::read_to_string(&status).unwrap_or_default();
+            traced.lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0")).then_some(())
+        });
+        strace
+    }
+}
+
+impl Drop for Strace {
+    fn drop(&mut self) {
+        // Already ended is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn there() {
+    let found = Command::new("strace").arg("-V").stdout(Stdio::null()).status();
+    assert!(
+        found.is_ok_and(|status| status.success()),
+        "strace is missing: install it with the system's packages; tests/run.sh does"
+    );
+}
+
+/// The id of the thread of this name.
+fn thread(pid: u32, name: &str) -> String {
+    eventually(&format!("there is a thread {name}"), || {
+        fs::read_dir(format!("/proc/{pid}/task")).unwrap().find_map(|task| {
+            let task = task.unwrap();
+            let comm = fs::read_to_string(task.path().join("comm")).ok()?;
+            (comm.trim_end() == name).then(|| task.file_name().to_string_lossy().into_owned())
+        })
+    })
+}
