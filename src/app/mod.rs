@@ -36,7 +36,7 @@ use crate::ping::Pinger;
 use crate::ping::client::{self, Pool};
 use crate::ping::endpoint::{Endpoint, Endpoints, TrustError};
 use crate::ping::wire::Reach;
-use crate::records::{COMMIT_WAIT, Ending, sqlite};
+use crate::records::{COMMIT_WAIT, CommitError, Ending, sqlite};
 use crate::runtime::{Clock, Entropy, Shutdown, hex, random_bytes, run_here, run_worker};
 use crate::snapshot::Snapshot;
 use crate::state::State;
@@ -86,6 +86,11 @@ pub enum StartError {
         /// What is wrong with it.
         why: String,
     },
+    /// The first entry.
+    #[error(
+        "the journal does not take the catalog that comes into force: {0}; see `journal.segment_mb` and the disk"
+    )]
+    NotBegun(CommitError),
     /// The store has read what the journal does not have.
     #[error(
         "the store {store} has read the journal {journal} up to record {seq}, and that ends with record {last}: it is an \
@@ -165,10 +170,11 @@ impl Running {
             shutdown.clone(),
         ));
         past.take_over(&exchange, &endpoints.health)?;
-        // In its place before anything is decided; nothing is acknowledged by it, so nobody waits. It comes after what was
-        // taken over from a store: by it the next start knows that there is nothing more to take over.
+        // On disk before anything is decided. It comes after what was taken over from a store: by it the next start knows
+        // that there is nothing more to take over.
         let begun = laid::entry(&next, &digest, text, clock.now());
-        drop(exchange.recorder.reserve().map(|slot| slot.send(begun)));
+        let slot = exchange.recorder.reserve().map_err(StartError::NotBegun)?;
+        run_here(async { slot.commit(begun).await })?.map_err(StartError::NotBegun)?;
         let open = Arc::new(AtomicUsize::new(0));
         let (workers, mut threads) = start_workers(&settings, &exchange, &open, traffic_tls, &shutdown)?;
         let pingers = workers.iter().map(|worker| worker.pinger.clone()).collect();
@@ -319,7 +325,14 @@ fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?.write_all(bytes)
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    // The journal is sealed with it: it must last at least as long.
+    file.sync_all()?;
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => std::fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 fn spawn(

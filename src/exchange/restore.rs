@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::Exchange;
 use crate::capacity::{Basis, CapKey, Entity};
+use crate::carrier::Action;
 use crate::domain::Timestamp;
 use crate::domain::schedule::day_window;
 use crate::records::entry::{Counts, DecodeError, Used};
@@ -73,6 +74,9 @@ impl Exchange {
         let of_step = |step: usize| answers.iter().find(|answer| answer.reply.step as usize == step).cloned();
         let first = of_step(1);
         live.steps = (2..).map_while(of_step).map(Step::Decided).collect();
+        // A goodbye that was said after the call was settled is in no image.
+        let said = |step: &Step| matches!(step, Step::Decided(answer) if matches!(answer.reply.action, Action::Hangup(_)));
+        live.said_goodbye |= live.steps.last().is_some_and(said);
         self.watch(id, &mut live, now);
         self.state.calls.restore(live, first);
         over

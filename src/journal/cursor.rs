@@ -111,12 +111,21 @@ impl Cursor {
             let wanted = (0..list.len()).find(|at| is_live(list, *at) && end_of(list, *at) >= self.next);
             let Some(index) = wanted else { break };
             let end = end_of(list, index).min(limit);
-            self.enter(&list[index])?;
-            self.next = self.next.max(list[index].header.first);
-            while self.next <= end && size < bytes {
-                let read = self.one()?;
-                size += read.body.len() + format::RECORD_HEAD;
-                batch.push(read);
+            let mut read_on = || {
+                self.enter(&list[index])?;
+                self.next = self.next.max(list[index].header.first);
+                while self.next <= end && size < bytes {
+                    let read = self.one()?;
+                    size += read.body.len() + format::RECORD_HEAD;
+                    batch.push(read);
+                }
+                Ok(())
+            };
+            match read_on() {
+                Ok(()) => {}
+                // What was read before is handed out, or it would be passed over; the error comes again the next time.
+                Err(_) if !batch.is_empty() => break,
+                Err(error) => return Err(error),
             }
         }
         Ok(batch)

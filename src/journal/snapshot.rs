@@ -62,6 +62,16 @@ struct Draft {
     at: u64,
     next: u64,
     buffer: Vec<u8>,
+    has_name: bool,
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.has_name {
+            // The room it takes may be what the journal waits for. A start would take it away too.
+            drop(self.dir.remove(SNAPSHOT_NEW));
+        }
+    }
 }
 
 impl Draft {
@@ -69,7 +79,7 @@ impl Draft {
         let file = dir.create(SNAPSHOT_NEW)?;
         let header = Header { id, number: covers, epoch, first: 1, follows: 0, durable: covers, chain: 0 };
         file.write_at(&header.encode(Sort::Snapshot), 0)?;
-        Ok(Draft { dir, file, header, at: HEADER_BYTES, next: 1, buffer: Vec::new() })
+        Ok(Draft { dir, file, header, at: HEADER_BYTES, next: 1, buffer: Vec::new(), has_name: false })
     }
 
     fn put(&mut self, kind: u8, version: u8, body: &[u8]) -> io::Result<()> {
@@ -94,6 +104,7 @@ impl Draft {
         self.flush()?;
         self.file.sync()?;
         self.dir.rename(SNAPSHOT_NEW, &snapshot_name(self.header.number))?;
+        self.has_name = true;
         self.dir.sync()
     }
 }

@@ -69,6 +69,9 @@ impl<F: Fn(&str)> Folding<F> {
         }
         let mut tail = self.keeper.tail(after.max(self.keeper.first_seq().saturating_sub(1)));
         while tail.after() < upto {
+            if self.keeper.has_ended() {
+                return Ok(());
+            }
             let read = tail.batch(BATCH_BYTES, LOOK).map_err(|error| chain(&error))?;
             let Some(read) = read else { return Ok(()) };
             for record in read.iter().filter(|record| record.seq <= upto) {

@@ -123,7 +123,7 @@ impl Payload for Sealed {
     /// The rows that explain a decision and the health of endpoints can be done without; the rest is money or leads to it.
     fn class(&self) -> Class {
         let is_bulk = |row: &Row| matches!(row, Row::Decided(_) | Row::Trail(_));
-        let is_hint = |put: &Put| matches!(put, Put::Health(_) | Put::Forgotten(_));
+        let is_hint = |put: &Put| matches!(put, Put::Health(_));
         match &self.record {
             Record::Entry(entry) if entry.rows.iter().all(is_bulk) && entry.state.iter().all(is_hint) => {
                 Class::Bulk

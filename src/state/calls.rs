@@ -254,7 +254,9 @@ impl Calls {
                     gone.push(id);
                 }
                 drop(gone);
-                self.by_key.remove(&live.key).is_some()
+                // The key may be another call's by now, where this one's answer was not known after a restart.
+                let is_its_own = |_: &Arc<CallKey>, slot: &Slot| matches!(slot, Slot::Decided(answer) if answer.reply.call_id == id);
+                self.by_key.remove_if(&live.key, is_its_own).is_some()
             }
             None => false,
         }

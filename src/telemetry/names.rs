@@ -95,7 +95,7 @@ metrics_table! {
     CONNECTIONS_REFUSED "outcry_connections_refused_total" Counter ["listener"] &[], "Connections closed at once because the listener was full.";
     LISTENER_CONNECTIONS "outcry_listener_connections" Gauge ["listener"] &[], "Connections open now.";
     PANICS "outcry_panics_total" Counter ["where"] &[], "Bugs caught by a fence; each is worth a report.";
-    HOLDS_NOT_DURABLE "outcry_holds_not_durable_total" Counter [] &[], "Units of strict caps given back because the journal did not take note of them in time.";
+    HOLDS_NOT_DURABLE "outcry_holds_not_durable_total" Counter [] &[], "Units of daily caps given back because the journal did not take note of them in time.";
     RECORDS_DROPPED "outcry_records_dropped_total" Counter ["class"] &[], "Entries dropped: `bulk` for want of a place or of disk, `money` for want of a place where nobody could be told.";
     RECORDS_QUEUED "outcry_records_queued" Gauge [] &[], "Entries waiting for the journal.";
     JOURNAL_BACKEND "outcry_journal_backend" Gauge ["backend"] &[], "Always 1; what writes the journal is the label: `uring` or `thread`.";

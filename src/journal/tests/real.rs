@@ -192,6 +192,45 @@ fn snapshots_and_releases_make_room() {
 }
 
 #[test]
+fn a_reader_that_fails_between_two_segments_passes_over_nothing() {
+    let folder = Folder::new();
+    let settings = folder.settings(Backend::Thread);
+    let (appender, keeper, _) = start(&settings);
+    let mut last = 0;
+    for number in 0..700 {
+        last = on_disk(&appender, number);
+    }
+    let second = settings.dir.join("0000000002.seg");
+    let away = settings.dir.join("away");
+    fs::rename(&second, &away).unwrap();
+    let mut tail = keeper.tail(0);
+    let all = usize::MAX;
+    let first = tail.batch(all, WAIT).unwrap().unwrap();
+    assert!(!first.is_empty() && first.len() < 700, "what lies before the fault: {}", first.len());
+    assert!(tail.batch(all, WAIT).is_err());
+    fs::rename(&away, &second).unwrap();
+    let rest = tail.batch(all, WAIT).unwrap().unwrap();
+    let seqs: Vec<u64> = first.iter().chain(&rest).map(|read| read.seq).collect();
+    assert_eq!(seqs, (1..=last).collect::<Vec<_>>());
+    assert!(keeper.close().is_complete);
+}
+
+#[test]
+fn a_snapshot_that_is_given_up_leaves_nothing_behind() {
+    let folder = Folder::new();
+    let settings = folder.settings(Backend::Thread);
+    let (appender, keeper, _) = start(&settings);
+    let seq = on_disk(&appender, 1);
+    let mut snapshot = keeper.begin_snapshot(seq).unwrap();
+    snapshot.put(3, 1, b"some of it").unwrap();
+    let draft = settings.dir.join("snapshot.new");
+    assert!(draft.exists());
+    drop(snapshot);
+    assert!(!draft.exists());
+    assert!(keeper.close().is_complete);
+}
+
+#[test]
 fn a_record_too_large_is_refused_and_the_others_go_on() {
     let folder = Folder::new();
     let (appender, keeper, said) = start(&folder.settings(Backend::Thread));
