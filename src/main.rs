@@ -247,7 +247,11 @@ impl Ended {
     fn start(error: &StartError) -> Ended {
         let code = match error {
             StartError::Journal(error) if error.fault() == OpenFault::Setting => CONFIGURATION,
-            StartError::Journal(_) | StartError::Record { .. } | StartError::JournalBehind { .. } => DATA,
+            StartError::Journal(_)
+            | StartError::CallerKeyGone { .. }
+            | StartError::Unread { .. }
+            | StartError::Record { .. }
+            | StartError::JournalBehind { .. } => DATA,
             _ => 1,
         };
         Ended { code, what: chain(error) }

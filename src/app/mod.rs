@@ -30,7 +30,7 @@ use crate::domain::catalog::Secret;
 use crate::domain::{CarrierIx, Catalog};
 use crate::exchange::{Delays, Exchange, InForce, Rules, Worker};
 use crate::http::{self, Counted, HandedOn, Served};
-use crate::journal::OpenError;
+use crate::journal::{Found, OpenError};
 use crate::listener::{self, Door, Manners};
 use crate::ping::Pinger;
 use crate::ping::client::{self, Pool};
@@ -72,12 +72,29 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// A journal without the key that it is sealed with.
+    #[error(
+        "the caller key {path} is gone, and the journal {journal} is sealed with it: put it back from a copy, or move the \
+         journal away to begin anew"
+    )]
+    CallerKeyGone {
+        /// Its file.
+        path: String,
+        /// The journal's directory.
+        journal: String,
+    },
     /// The store.
     #[error(transparent)]
     Store(#[from] sqlite::StoreError),
     /// The journal.
     #[error(transparent)]
     Journal(#[from] OpenError),
+    /// A file of the journal that could be opened and not be read.
+    #[error("the journal cannot be read: {why}; restore the file from a copy, or repair its disk")]
+    Unread {
+        /// Which file, where, and why.
+        why: String,
+    },
     /// A record of the journal.
     #[error("record {seq} of the journal: {why}")]
     Record {
@@ -141,7 +158,8 @@ impl Running {
         let Loaded { mut settings, catalog, text, .. } = loaded;
         let shutdown = Shutdown::default();
         let clock = Clock::system();
-        let caller_key = caller_key(&settings.pings.caller_key_file)?;
+        let found = Found::open(&settings.journal.kept, accept_loss)?;
+        let caller_key = caller_key(&settings.pings.caller_key_file, &found, &settings.journal.kept.dir)?;
         let traffic = listener::bind(settings.call_traffic.listen)?;
         let admin = listener::bind(settings.admin.listen)?;
         let (traffic_at, admin_at) = (traffic.local_addr()?, admin.local_addr()?);
@@ -151,7 +169,7 @@ impl Running {
         };
         let (traffic_tls, admin_tls) = (tls(&settings.call_traffic.tls)?, tls(&settings.admin.tls)?);
         let endpoints = Arc::new(Endpoints::new(clock.clone(), settings.pings.allow_private_addresses));
-        let past = Past::read(&settings, &caller_key, accept_loss)?;
+        let past = Past::read(found, &settings, &caller_key)?;
         let next = Laid::at_start(catalog, text, past.changes(), clock.now());
         let (catalog, text) = next.laid.in_force();
         let endpoints_now = endpoints.prepare(&catalog)?;
@@ -298,7 +316,7 @@ fn rules(settings: &Settings, caller_key: Secret) -> Rules {
 }
 
 /// The key of caller tokens; made at the first start, since tokens must stay the same from then on.
-fn caller_key(path: &Path) -> Result<Secret, StartError> {
+fn caller_key(path: &Path, found: &Found, journal: &Path) -> Result<Secret, StartError> {
     let fault = |verb| move |source| StartError::CallerKey { path: path.display().to_string(), verb, source };
     match std::fs::read(path) {
         Ok(key) if key.len() >= CALLER_KEY_BYTES => Ok(Secret(key)),
@@ -307,6 +325,10 @@ fn caller_key(path: &Path) -> Result<Secret, StartError> {
             Err(fault("read")(short))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            if !found.is_empty() {
+                let (path, journal) = (path.display().to_string(), journal.display().to_string());
+                return Err(StartError::CallerKeyGone { path, journal });
+            }
             let key: [u8; CALLER_KEY_BYTES] = random_bytes();
             let hex = hex(&key);
             if let Some(folder) = path.parent() {

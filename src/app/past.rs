@@ -40,16 +40,11 @@ pub(super) enum Known {
 }
 
 impl Past {
-    /// Opens both and reads what the journal has. Touches nothing of the journal.
-    pub(super) fn read(
-        settings: &Settings,
-        caller_key: &Secret,
-        accept_loss: bool,
-    ) -> Result<Past, StartError> {
+    /// Opens the store and reads what the journal has. Touches nothing of the journal.
+    pub(super) fn read(found: Found, settings: &Settings, caller_key: &Secret) -> Result<Past, StartError> {
         let began = Instant::now();
         let seal = Seal::of(caller_key);
         let kept = &settings.journal.kept;
-        let found = Found::open(kept, accept_loss)?;
         let store = Store::open(&settings.store.path)?;
         let place = store.place();
         if place.journal != 0 && place.journal == found.id() && place.seq >= found.next_seq() {
@@ -71,7 +66,7 @@ impl Past {
         }
         let mut fold = Fold::default();
         let mut bytes = 0;
-        let unread = |error: ReadError| StartError::Record { seq: 0, why: chain(&error) };
+        let unread = |error: ReadError| StartError::Unread { why: chain(&error) };
         let mut after = 0;
         if let Some((seq, records)) = found.snapshot().map_err(unread)? {
             for record in records {

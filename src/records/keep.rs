@@ -40,8 +40,10 @@ impl<F: Fn(&str)> Folding<F> {
         // Where priorities cannot be lowered it is only that.
         let _ = rustix::process::nice(BEHIND_CALLS);
         while !self.keeper.has_ended() {
-            let bytes = self.keeper.counters().bytes;
-            if bytes < self.next {
+            let counters = self.keeper.counters();
+            let bytes = counters.bytes;
+            // What is left of a disk that is nearly full is for the journal itself.
+            if bytes < self.next || counters.is_low {
                 std::thread::sleep(LOOK);
                 continue;
             }

@@ -101,6 +101,13 @@ fn a_caller_key_is_made_once_and_for_one_reader() {
     let said = refused(&folder, 1);
     assert!(said.contains("caller.key") && said.contains("fewer than 32 bytes"), "{said}");
     assert_eq!(fs::read(&path).unwrap(), b"short");
+    // Nor is one that is gone made anew while there is a journal that is sealed with it.
+    fs::remove_file(&path).unwrap();
+    let said = refused(&folder, 65);
+    assert!(said.contains("caller.key is gone") && said.contains("put it back from a copy"), "{said}");
+    assert!(!path.exists());
+    fs::write(&path, key).unwrap();
+    Exchange::run(folder).finish();
 }
 
 #[test]
