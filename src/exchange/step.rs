@@ -152,7 +152,7 @@ impl Worker {
         let mut taken = decided.taken.take();
         let rest = self.rest(ctx, &prepared, &decided);
         let patience = self.patience(ctx, &prepared, taken.as_ref().map(|taken| taken.target));
-        // The end of a call is not for the queue that may drop.
+        // A place if there is one: without it the entry goes where it may be dropped, since the caller does not wait.
         let slot = exchange.recorder.reserve().ok();
         let told = exchange.state.calls.with(ctx.call_id, |live| {
             let mut aftermath = Aftermath::default();

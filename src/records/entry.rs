@@ -27,7 +27,7 @@ pub(super) use v1::{Packed, Seen, write_packed};
 
 /// Kind of the records that say what happened.
 pub const ENTRY: u8 = 1;
-/// Kind of the records of a snapshot that say what calls nobody remembers have used.
+/// Kind of the records that say what calls nobody remembers have used.
 pub const COUNTS: u8 = 2;
 /// The version of both that is written today.
 pub const VERSION: u8 = 1;
@@ -86,7 +86,8 @@ pub struct HealthImage {
     pub answered_at: Timestamp,
 }
 
-/// What calls that nobody remembers have used of caps. Of a snapshot: several of them add up.
+/// What calls that nobody remembers have used of caps: of a snapshot, or taken over from a store. A cap that comes again has
+/// what was said last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Each cap once.

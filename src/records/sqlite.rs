@@ -48,7 +48,7 @@ pub struct Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Applied {
-    /// It is on disk.
+    /// Every reader sees it; a power cut may still take it, with the place it reached.
     Now {
         /// Rows that were there already, under their own keys.
         repeated: u64,

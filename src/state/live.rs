@@ -66,7 +66,7 @@ pub struct Open {
     pub call: Call,
     /// Its attempts.
     pub offered: Vec<Offered>,
-    /// What further steps are taken by; `None` once nothing can follow, and while a step is being taken.
+    /// What further steps are taken by; `None` once nothing can follow.
     pub rest: Option<Box<Rest>>,
     /// What its end counts for so far, once it was written: what follows is a correction.
     pub counted: Option<EndCounts>,
