@@ -258,6 +258,7 @@ impl Running {
                 tracing::error!("a thread ended in a panic");
             }
         }
+        self.exchange.write_off_all();
         drop(self.exchange);
         let closed = self.records.finish();
         if closed.is_complete {

@@ -139,7 +139,7 @@ impl Office {
         *syncs = journal.sync_micros;
         event::record_levels(&RecordLevels {
             backend: journal.disk.name(),
-            queued: records.queued,
+            queued: records.queued + self.exchange.owed(),
             dropped_bulk: journal.dropped_bulk,
             dropped_money: journal.dropped_money,
             records: journal.records,

@@ -275,7 +275,7 @@ impl Worker {
                     money_step: ctx.in_force.snapshot.money_step,
                     test: ctx.request.test,
                 },
-                hold: taken.held.guard.keep(),
+                hold: taken.held.keep(),
             }
         });
         Offered {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::decide::Ctx;
+use super::progress::Aftermath;
 use super::trail::Trail;
 use super::{InForce, Worker};
 use crate::auction::Auction;
@@ -79,35 +80,41 @@ struct Helped {
     in_force: Arc<InForce>,
     call: CallId,
     step: u32,
+    /// A bid has joined what stands in the call.
+    is_changed: bool,
 }
 
 impl Worker {
-    /// Hands in the entry and the outcomes so far, and sees to it that every ping that is out gets its own.
-    pub(super) fn record(
-        self: &Arc<Self>,
-        ctx: &Ctx,
-        mut entry: Entry,
-        mut trail: Trail,
-        out: Option<StillOut>,
-    ) {
+    /// Hands in the call's first entry with the outcomes so far, and sees to it that every ping that is out gets its own.
+    pub(super) fn record(self: &Arc<Self>, ctx: &Ctx, mut entry: Entry, trail: Trail, out: Option<StillOut>) {
+        if trail.pending().is_empty() {
+            count_outcomes(&trail, |_| true);
+            entry.rows.push(Row::Trail(Box::new(trail.into_row())));
+            return self.exchange.hand_in(ctx.call_id, entry);
+        }
+        entry.rows.push(Row::Trail(Box::new(trail.row())));
+        self.exchange.hand_in(ctx.call_id, entry);
+        self.see_out(ctx, trail, out);
+    }
+
+    /// Sees to it that every ping that is out gets its own outcome, where those so far are handed in.
+    pub(super) fn see_out(self: &Arc<Self>, ctx: &Ctx, mut trail: Trail, out: Option<StillOut>) {
         let pending = trail.pending();
         count_outcomes(&trail, |target| !pending.contains(&target));
         if pending.is_empty() {
-            entry.rows.push(Row::Trail(Box::new(trail.into_row())));
-            return self.exchange.recorder.push(entry);
+            return;
         }
-        entry.rows.push(Row::Trail(Box::new(trail.row())));
-        self.exchange.recorder.push(entry);
+        let (call, step) = (ctx.call_id, ctx.step);
+        let helped = Helped { in_force: Arc::clone(&ctx.in_force), call, step, is_changed: false };
         match out {
             Some(out) => {
-                let (worker, call, step) = (Arc::clone(self), ctx.call_id, ctx.step);
-                let helped = Helped { in_force: Arc::clone(&ctx.in_force), call, step };
-                tokio::spawn(async move { worker.linger(out, trail, &pending, &helped).await });
+                let worker = Arc::clone(self);
+                tokio::spawn(async move { worker.linger(out, trail, &pending, helped).await });
             }
             None => {
                 // Nobody's reply can come any more.
                 pending.iter().for_each(|target| trail.time_out(*target));
-                self.record_final(trail, &pending);
+                self.record_final(&helped, trail, &pending);
             }
         }
     }
@@ -118,7 +125,7 @@ impl Worker {
         mut out: StillOut,
         mut trail: Trail,
         pending: &[TargetIx],
-        helped: &Helped,
+        mut helped: Helped,
     ) {
         while let Some(late) = out.outstanding.next().await {
             let target = out.members[late.entrant];
@@ -127,24 +134,24 @@ impl Worker {
             }) {
                 let read = joining.closes.before(Duration::from_micros(1));
                 joining.auction.on_reply(late.entrant - joining.first, late.reply.clone(), read);
-                self.join(joining, &out.members, helped);
+                helped.is_changed |= self.join(joining, &out.members, &helped);
             }
             trail.resolve(target, late);
         }
         for target in pending {
             trail.time_out(*target);
         }
-        self.record_final(trail, pending);
+        self.record_final(&helped, trail, pending);
     }
 
-    /// What stands for the next step of the call, ranked with what came.
-    fn join(&self, joining: &Joining, members: &[TargetIx], helped: &Helped) {
+    /// What stands for the next step of the call, ranked with what came; whether there still is a call that it helps.
+    fn join(&self, joining: &Joining, members: &[TargetIx], helped: &Helped) -> bool {
         let ranking = joining.auction.ranking(self.exchange.clock.now());
         let catalog = &helped.in_force.snapshot.catalog;
-        self.exchange.state.calls.with(helped.call, |live| {
+        let joined = self.exchange.state.calls.with(helped.call, |live| {
             let is_latest = live.steps.len() as u32 + 1 == helped.step;
             let Some(Open { rest: Some(rest), offered, .. }) = live.open_mut().filter(|_| is_latest) else {
-                return;
+                return false;
             };
             let standing = ranking.ranked.into_iter().map(|ranked| {
                 let target = catalog.target(members[joining.first + ranked.entrant]);
@@ -155,12 +162,25 @@ impl Worker {
                 !offered.iter().any(|o| o.taker.as_ref().is_some_and(|taker| taker.target == standing.target))
             };
             rest.standing = standing.filter(is_new).take(STANDING_MAX).collect();
+            true
         });
+        joined.unwrap_or(false)
     }
 
-    fn record_final(&self, trail: Trail, pending: &[TargetIx]) {
+    /// Hands in the outcomes as they stay, with the call where it has changed by them: a start must know who stands too.
+    fn record_final(&self, helped: &Helped, trail: Trail, pending: &[TargetIx]) {
         count_outcomes(&trail, |target| pending.contains(&target));
-        self.exchange.recorder.push(vec![Row::Trail(Box::new(trail.into_row()))].into());
+        let (exchange, call) = (&self.exchange, helped.call);
+        let mut last = Aftermath::default();
+        last.rows.push(Row::Trail(Box::new(trail.into_row())));
+        if helped.is_changed {
+            exchange.state.calls.with(call, |live| {
+                last.picture(live);
+                exchange.hand_in(call, last.entry(None));
+            });
+        }
+        // Of a call that is known no more, or as it was, only the outcomes are left to be told.
+        exchange.explain(call, last.entry(None));
     }
 }
 

@@ -9,6 +9,7 @@ mod ask;
 pub mod decide;
 mod linger;
 pub mod next;
+mod owed;
 pub mod progress;
 pub mod restore;
 mod since;
@@ -40,6 +41,7 @@ use crate::records::{CommitError, Recorder};
 use crate::runtime::{Clock, Entropy, Shutdown};
 use crate::snapshot::Snapshot;
 use crate::state::State;
+use owed::Owed;
 use unknown::UnknownReports;
 
 /// What the settings say about decisions and calls.
@@ -103,6 +105,7 @@ pub struct Exchange {
     pub rules: Rules,
     /// Reports about calls nobody knows.
     pub unknown: UnknownReports,
+    owed: Owed,
     shutdown: Shutdown,
     slots: Arc<Semaphore>,
 }
@@ -136,7 +139,8 @@ impl Exchange {
         let slots = Arc::new(Semaphore::new(rules.decisions));
         let in_force = ArcSwap::from_pointee(in_force);
         let unknown = UnknownReports::default();
-        Exchange { in_force, state, recorder, clock, entropy, rules, unknown, shutdown, slots }
+        let owed = Owed::default();
+        Exchange { in_force, state, recorder, clock, entropy, rules, unknown, owed, shutdown, slots }
     }
 }
 

@@ -109,16 +109,16 @@ impl Worker {
                 return Ok((begun, Aftermath::default(), live.campaign.clone()));
             }
             // What may end in money needs its place on the way to the disk; a caller who is to hear the next target ring
-            // does not wait for a disk.
+            // does not wait for a disk, and what is to be written of it waits for a place.
             let slot = match slot {
                 Err(full) if may_be_a_talk(live, report) => return Err(NotTaken::NotDurable(full)),
                 slot => slot.ok(),
             };
             let hand_in = |entry: Entry| -> Option<Written> {
                 match slot {
-                    Some(slot) => Some(Box::pin(slot.commit(entry))),
+                    Some(slot) => Some(Box::pin(slot.commit(exchange.with_owed(claim.call, entry)))),
                     None => {
-                        exchange.recorder.push(entry);
+                        exchange.owe(claim.call, entry);
                         None
                     }
                 }

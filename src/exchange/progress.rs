@@ -135,7 +135,7 @@ impl Exchange {
         let now = self.clock.now();
         let joined = self.state.calls.with(call, |live| {
             let mut aftermath = self.join(claim, live, &reported, now)?;
-            let written = slot.commit(aftermath.entry(None));
+            let written = slot.commit(self.with_owed(call, aftermath.entry(None)));
             Ok((aftermath, live.campaign.clone(), written))
         });
         let (aftermath, campaign, written) = joined.unwrap_or(Err(NotTaken::Unknown))?;
@@ -198,7 +198,8 @@ impl Exchange {
             let mut aftermath = self.run(id, live, effects, now);
             aftermath.picture(live);
             self.watch(id, live, now);
-            let written = (!aftermath.rows.is_empty()).then(|| slot.commit(aftermath.entry(None)));
+            let written =
+                (!aftermath.rows.is_empty()).then(|| slot.commit(self.with_owed(id, aftermath.entry(None))));
             Some((aftermath, live.campaign.clone(), written))
         });
         let Some(passed) = passed else { return Some(()) };

@@ -64,7 +64,7 @@ impl Exchange {
         let mut aftermath = self.run(id, &mut live, effects, now);
         if !aftermath.rows.is_empty() {
             aftermath.picture(&live);
-            self.recorder.push(aftermath.entry(None));
+            self.hand_in(id, aftermath.entry(None));
         }
         self.follow(id, live.campaign.as_ref(), aftermath);
         let over = live.over_since.is_some();

@@ -23,7 +23,6 @@ use crate::domain::plan::AuctionNode;
 use crate::domain::{
     CallId, CampaignId, CarrierIx, Catalog, Node, PublisherId, TargetId, TargetIx, Timestamp,
 };
-use crate::records::entry::{Entry, Put};
 use crate::records::row::Row;
 use crate::routing::ring_tree::Step;
 use crate::state::calls::{self, Answer};
@@ -74,7 +73,7 @@ impl Worker {
             let mut aftermath = self.exchange.run(call, live, effects, now);
             aftermath.picture(live);
             self.exchange.watch(call, live, now);
-            self.exchange.recorder.push(aftermath.entry(None));
+            self.exchange.hand_in(call, aftermath.entry(None));
             (aftermath, live.campaign.clone())
         });
         if let Some((aftermath, campaign)) = closed {
@@ -152,8 +151,6 @@ impl Worker {
         let mut taken = decided.taken.take();
         let rest = self.rest(ctx, &prepared, &decided);
         let patience = self.patience(ctx, &prepared, taken.as_ref().map(|taken| taken.target));
-        // A place if there is one: without it the entry goes where it may be dropped, since the caller does not wait.
-        let slot = exchange.recorder.reserve().ok();
         let told = exchange.state.calls.with(ctx.call_id, |live| {
             let mut aftermath = Aftermath::default();
             let campaign = live.campaign.clone();
@@ -169,6 +166,10 @@ impl Worker {
                 open.rest = Some(Box::new(rest));
                 self.answer(ctx.carrier(), reply, ctx.about)
             } else {
+                // Who was chosen is not handed out, as the caller left meanwhile.
+                if let Some(taken) = &taken {
+                    prepared.trail.withdraw(taken.target);
+                }
                 let effects = live.tell(|call| call.close(now));
                 aftermath = exchange.run(ctx.call_id, live, effects, now);
                 if live.is_caller_gone() {
@@ -183,23 +184,15 @@ impl Worker {
                 *slot = calls::Step::Decided(Arc::clone(&answer));
             }
             aftermath.picture(live);
+            aftermath.rows.push(Row::Trail(Box::new(prepared.trail.row())));
             exchange.watch(ctx.call_id, live, now);
-            let entry = aftermath.entry(Some(&answer));
-            match slot {
-                Some(slot) => slot.send(entry),
-                None => exchange.recorder.push(entry),
-            }
+            exchange.hand_in(ctx.call_id, aftermath.entry(Some(&answer)));
             (answer, aftermath, campaign)
         });
         let Some((answer, aftermath, campaign)) = told else { return };
         tell.send_replace(Some(answer));
         exchange.follow(ctx.call_id, campaign.as_ref(), aftermath);
-        // Who was chosen and not handed out, as the caller left meanwhile.
-        if let Some(taken) = taken.take() {
-            prepared.trail.withdraw(taken.target);
-            exchange.recorder.push(Entry::put(Put::Voided(taken.held.guard.id())));
-        }
-        self.record(ctx, Entry::default(), prepared.trail, decided.out);
+        self.see_out(ctx, prepared.trail, decided.out);
     }
 }
 

@@ -20,10 +20,12 @@ use super::trail::Trail;
 use super::{Asking, InForce, Worker};
 use crate::auction::Offer;
 use crate::auction::rank::Ranked;
+use crate::capacity::hold::Hold;
 use crate::capacity::{Basis, CapKey, Claim, Entity, HoldDurability, NO_LIMIT};
 use crate::domain::catalog::Limits;
 use crate::domain::schedule::day_window;
-use crate::domain::{Catalog, Reason, TargetIx, Timestamp};
+use crate::domain::{Catalog, HoldId, Reason, TargetIx, Timestamp};
+use crate::records::Slot;
 use crate::records::entry::{self, Entry, Put};
 use crate::routing::ring_tree::Step;
 use crate::state::capacity::HoldGuard;
@@ -36,10 +38,43 @@ const AFTER_HOLD: Duration = Duration::from_millis(20);
 /// An offer that was beaten, and what an answer by it rests on.
 pub(super) type Beaten = (TargetIx, Ranked, &'static str);
 
-/// Capacity for one attempt; its cap windows are those of `at`.
+/// Capacity for one attempt; its cap windows are those of `at`. Dropped, it is given back.
 pub(super) struct Held {
-    pub(super) guard: HoldGuard,
+    guard: HoldGuard,
     pub(super) at: Timestamp,
+    /// Where it is in the journal.
+    noted: Option<Noted>,
+}
+
+impl Held {
+    /// The decision stands: the call owns the hold from here.
+    pub(super) fn keep(self) -> Hold {
+        if let Some(noted) = self.noted {
+            noted.keep();
+        }
+        self.guard.keep()
+    }
+}
+
+/// A hold that the journal was told of, with the place that is needed to take it back there: whatever ends the decision,
+/// the journal hears of it.
+struct Noted {
+    hold: HoldId,
+    place: Option<Slot>,
+}
+
+impl Noted {
+    fn keep(mut self) {
+        self.place = None;
+    }
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            place.send(Entry::put(Put::Voided(self.hold)));
+        }
+    }
 }
 
 /// Who takes the call.
@@ -300,22 +335,32 @@ impl Worker {
         let is_strict =
             claims.iter().any(|claim| claim.limit != NO_LIMIT && claim.key.basis == Basis::BillableDay);
         if !is_strict || rules.hold_durability == HoldDurability::Lazy {
-            return Ok(Held { guard, at: now });
+            return Ok(Held { guard, at: now, noted: None });
         }
         let keys = claims.into_iter().map(|claim| claim.key).collect();
         let held = entry::Held { id: guard.id(), call: ctx.call_id, keys };
         let held = Entry::put(Put::Held(Box::new(held)));
         let left = ctx.arrived.after(ctx.carrier().ceiling.saturating_sub(AFTER_HOLD)).since(now);
         let limit = rules.hold_ack.min(left);
-        let secured = match (recorder.reserve(), rules.hold_durability) {
-            (Err(error), _) => Err(error),
-            (Ok(slot), HoldDurability::Disk) => slot.commit_within(held, limit).await,
-            (Ok(slot), _) => slot.secure(held, limit).await,
+        // The place to take it back is taken before it is told: a disk that hangs must not keep the unit used.
+        let secured = match (recorder.reserve(), recorder.reserve()) {
+            (Ok(slot), Ok(place)) => {
+                let noted = Noted { hold: guard.id(), place: Some(place) };
+                let written = match rules.hold_durability {
+                    HoldDurability::Disk => slot.commit_within(held, limit).await,
+                    HoldDurability::Kernel | HoldDurability::Lazy => slot.secure(held, limit).await,
+                };
+                written.map(|()| noted)
+            }
+            (Err(error), _) | (_, Err(error)) => Err(error),
         };
-        let Err(error) = secured else { return Ok(Held { guard, at: now }) };
-        recorder.push(Entry::put(Put::Voided(guard.id())));
-        event::hold_not_durable();
-        Err(Refused { reason: Reason::HoldNotDurable, note: error.to_string() })
+        match secured {
+            Ok(noted) => Ok(Held { guard, at: now, noted: Some(noted) }),
+            Err(error) => {
+                event::hold_not_durable();
+                Err(Refused { reason: Reason::HoldNotDurable, note: error.to_string() })
+            }
+        }
     }
 
     /// What answers when the story failed: the static answer, held like any other.

@@ -49,6 +49,7 @@ impl Exchange {
     /// Looks at every call whose time has come, up to a bound; returns how many it were. Each behind a fence of its own:
     /// a bug in one must not stop the others' time.
     pub fn sweep_once(self: &Arc<Self>) -> usize {
+        self.pay();
         let now = self.clock.now();
         let due = self.state.calls.due(now, AT_ONCE);
         let looks = due.len();
@@ -67,6 +68,7 @@ impl Exchange {
     fn note_forgotten(&self) {
         let gone = self.state.calls.take_gone();
         for some in gone.chunks(AT_ONCE) {
+            some.iter().for_each(|call| self.write_off(*call));
             let state = some.iter().copied().map(Put::Forgotten).collect();
             self.recorder.push(Entry { rows: Vec::new(), state });
         }

@@ -202,6 +202,11 @@ impl Entry {
         Entry { rows: Vec::new(), state: vec![put] }
     }
 
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.state.is_empty()
+    }
+
     /// Appends the body of a record of kind [`ENTRY`] and version [`VERSION`].
     pub fn encode(&self, out: &mut Vec<u8>) {
         v1::write_entry(&self.rows, &self.state, out);

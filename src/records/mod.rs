@@ -188,7 +188,7 @@ impl Recorder {
     /// Hands in an entry and goes on at once. Without a place (the last ones are for money alone), or closed, it is dropped
     /// and counted. One without anything in it is not written.
     pub fn push(&self, entry: Entry) {
-        if !entry.rows.is_empty() || !entry.state.is_empty() {
+        if !entry.is_empty() {
             self.appender.push(Sealed { record: Record::Entry(entry), seal: Arc::clone(&self.seal) });
         }
     }

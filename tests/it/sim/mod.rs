@@ -8,6 +8,7 @@
 mod buyers;
 mod carriers;
 mod check;
+mod full;
 mod market;
 mod order;
 mod shrink;
