@@ -67,6 +67,7 @@ reasons! {
     216 Throttled "throttled" "The endpoint answered 429.";
     217 Protocol "protocol" "The reply is not HTTP/1.1 as the client accepts it.";
     218 NotNeeded "not_needed" "Outstanding when the auction closed early.";
+    219 Interrupted "interrupted" "Asked, and the exchange ended before anything final was known of it.";
 
     300 NoBid "no_bid" "The buyer does not want the call.";
     301 BelowFloor "below_floor" "Bid below the floor.";
@@ -133,7 +134,7 @@ mod tests {
             107 not_reached|108 no_time|109 overload|110 fan_out|111 unresponsive|112 fallback|200 timeout|201 late|202 connect|\
             203 tls|204 dns|205 disconnected|206 http_status|207 redirect|208 too_large|209 encoding|210 malformed|\
             211 ping_mismatch|212 above_max|213 bad_terms|214 bad_destination|215 bad_currency|216 throttled|\
-            217 protocol|218 not_needed|300 no_bid|301 below_floor|302 margin|303 outbid|304 tie_lost|305 lower_tier|\
+            217 protocol|218 not_needed|219 interrupted|300 no_bid|301 below_floor|302 margin|303 outbid|304 tie_lost|305 lower_tier|\
             306 expired|400 hold_lost|401 busy|402 no_answer|403 rejected|404 failed|405 caller_abandon|406 hold_not_durable|\
             500 unknown_number|501 campaign_paused|502 no_taker|503 static|504 internal_error|505 test|600 billable|\
             601 too_short|602 not_answered|603 unresolved|604 not_payable|605 already_billed";

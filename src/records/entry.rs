@@ -284,6 +284,11 @@ pub(super) fn puts(
     }
 }
 
+/// The word for how waiting for replies ended.
+pub(super) fn close(word: &str) -> Result<&'static str, DecodeError> {
+    v1::close(word)
+}
+
 pub(super) fn counts(version: Version, body: &[u8]) -> Result<Counts, DecodeError> {
     match version {
         Version::V1 => v1::read_counts(body).map(|caps| Counts { caps }),

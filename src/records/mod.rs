@@ -18,6 +18,7 @@ pub mod entry;
 pub(crate) mod fixture;
 pub mod fold;
 mod keep;
+mod lost;
 mod packed;
 pub mod row;
 pub mod seal;
@@ -164,9 +165,16 @@ impl Recorder {
         seal: Seal,
         on_fault: impl Fn(&str) + Clone + Send + Sync + 'static,
     ) -> Result<(Recorder, Ending), OpenError> {
+        let before = found.last_seq();
         let (appender, keeper) = found.start::<Sealed>(on_fault.clone())?;
-        let (shipped, shipping) = Shipping::of(store, &keeper, on_fault.clone());
         let seal = Arc::new(seal);
+        let own = Recorder {
+            appender: appender.clone(),
+            seal: Arc::clone(&seal),
+            commit_wait: COMMIT_WAIT,
+            behind: None,
+        };
+        let (shipped, shipping) = Shipping::of(store, &keeper, (before, own), on_fault.clone());
         let folding = keep::Folding::of(&keeper, tail_bytes, Arc::clone(&seal), on_fault);
         let threads = vec![
             thread("store", move || shipping.run()).map_err(no_thread)?,

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::entry;
 use super::row::Row;
 use super::seal::unsealed;
-use super::sqlite::{Applied, Place, Store, StoreError};
+use super::sqlite::{Applied, Place, Reader, Store, StoreError};
+use super::{Recorder, entry, lost};
 use crate::journal::{Keeper, Read, Tail};
 use crate::runtime::chain;
 
@@ -90,6 +90,9 @@ pub(super) struct Shipping<F> {
     shipped: Arc<Shipped>,
     faults: Faults<F>,
     last_tries: u32,
+    /// The last record of the process before this one, until what it left unfinished is settled, and where that is
+    /// handed in.
+    before: Option<(u64, Recorder)>,
 }
 
 /// A record and its rows.
@@ -99,8 +102,9 @@ struct Taken {
 }
 
 impl<F: Fn(&str)> Shipping<F> {
-    /// From where the store is in this journal; one that read another begins with what is kept.
-    pub fn of(store: Store, keeper: &Keeper, say: F) -> (Arc<Shipped>, Shipping<F>) {
+    /// From where the store is in this journal; one that read another begins with what is kept. `before` is the last record
+    /// that was found at the start, and where something more is handed in.
+    pub fn of(store: Store, keeper: &Keeper, before: (u64, Recorder), say: F) -> (Arc<Shipped>, Shipping<F>) {
         let (place, journal, kept) = (store.place(), keeper.id(), keeper.first_seq().saturating_sub(1));
         let faults = Faults { say, failing_since: None, failed_said: None, refused_said: None };
         let after = match place.journal == journal {
@@ -128,13 +132,15 @@ impl<F: Fn(&str)> Shipping<F> {
         let tail = keeper.tail(after);
         let (keeper, known) = (keeper.clone(), Arc::clone(&shipped));
         let last_tries = LAST_TRIES;
-        (known, Shipping { store, tail, journal, keeper, shipped, faults, last_tries })
+        let before = Some(before);
+        (known, Shipping { store, tail, journal, keeper, shipped, faults, last_tries, before })
     }
 
     /// Until the journal is closed and the store has all of it, or cannot be written any more.
     pub fn run(mut self) {
         // Set once, here.
         let _ = self.shipped.thread.set(std::thread::current());
+        self.settle_lost();
         while self.last_tries > 0 {
             match self.tail.batch(BATCH_BYTES, LOOK) {
                 Ok(None) => break,
@@ -153,6 +159,12 @@ impl<F: Fn(&str)> Shipping<F> {
         let mut batch = Vec::new();
         let mut rows = 0;
         for record in read {
+            if self.before.as_ref().is_some_and(|(last, _)| record.seq > *last) {
+                // What this process has asked is not lost: it is not looked at.
+                self.write(std::mem::take(&mut batch));
+                rows = 0;
+                self.settle_lost();
+            }
             let taken = match entry::rows(record.kind, record.version, unsealed(record.kind, &record.body)) {
                 Ok(rows) => Taken { seq: record.seq, rows },
                 Err(error) => {
@@ -169,7 +181,24 @@ impl<F: Fn(&str)> Shipping<F> {
             }
         }
         self.write(batch);
+        self.settle_lost();
         self.wait_for_company();
+    }
+
+    /// Gives the steps that the process before this one left pending their last outcomes, once the store has all of them.
+    fn settle_lost(&mut self) {
+        let through = self.shipped.through();
+        let Some((_, recorder)) = self.before.take_if(|(last, _)| through >= *last) else { return };
+        let settled = Reader::open(self.store.path())
+            .and_then(|reader| lost::settle(&reader, |entry| recorder.push(entry)));
+        let why = match settled {
+            Ok(0) => return,
+            Ok(unread) => format!("{unread} of them cannot be read by this version"),
+            Err(error) => chain(&error),
+        };
+        (self.faults.say)(&format!(
+            "outcomes that were pending at the last end stay so until the next start: {why}"
+        ));
     }
 
     /// Writes the records as one batch, or each by itself when the rows of one are at fault.

@@ -119,6 +119,39 @@ async fn who_was_acknowledged_finds_it_in_the_store() {
 }
 
 #[tokio::test]
+async fn what_a_process_left_pending_gets_its_outcome_from_the_next_one_once() {
+    let pending = |n| vec![Row::Decided(Box::new(decided(n))), Row::Trail(Box::new(trail(n, false)))];
+    let reasons = |folder: &Folder, n| -> Vec<Option<Reason>> {
+        let whole = Reader::open(&folder.file()).and_then(|reader| reader.whole(call_id(n))).expect("a call");
+        whole.trails[0].outcomes.iter().map(|outcome| Reason::from_code(outcome.reason)).collect()
+    };
+    let own = [Some(Reason::Won), Some(Reason::Pending), Some(Reason::Cap)];
+    let settled = [Some(Reason::Won), Some(Reason::Interrupted), Some(Reason::Cap)];
+    let mut folder = Folder::new("recorder");
+    for start in 1..=3 {
+        let bench = Bench::on(folder, 16, |_| {});
+        // Its own, which are pending with good reason, even where the store sees them at once.
+        bench.commit(pending(start)).await;
+        assert!(bench.recorder.settled(LONG).await);
+        // Whatever was handed in meanwhile is on disk when this is.
+        bench.commit(Vec::new()).await;
+        assert!(bench.recorder.settled(LONG).await);
+        assert_eq!(reasons(&bench.folder, start), own, "start {start}");
+        for before in 1..start {
+            assert_eq!(reasons(&bench.folder, before), settled, "start {start}");
+        }
+        let (counters, kept, faults) = bench.finish();
+        // The call, the last look, and the outcomes of the start before, if there was one: nothing twice.
+        assert_eq!((counters.journal.records, faults.len()), (2 + u64::from(start > 1), 0), "{faults:?}");
+        folder = kept;
+    }
+    let reader = Reader::open(&folder.file()).expect("a reader");
+    let counts = reader.reasons(None, None, 10).expect("counts");
+    let interrupted = counts.iter().filter(|count| count.reason == Reason::Interrupted.code());
+    assert_eq!(interrupted.map(|count| count.count).sum::<i64>(), 2);
+}
+
+#[tokio::test]
 async fn success_means_that_everything_handed_in_before_is_on_disk_in_its_order() {
     let bench = Bench::new(64);
     let mut order = Vec::new();

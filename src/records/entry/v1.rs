@@ -258,6 +258,11 @@ pub(super) fn put(seen: Seen<'_>) -> Result<Put, DecodeError> {
     }
 }
 
+/// A word of the closed list of how waiting for replies ended.
+pub(super) fn close(word: &str) -> Result<&'static str, DecodeError> {
+    words::CLOSE.read(word)
+}
+
 /// The image of a put that was seen.
 pub(super) fn image(bytes: &[u8]) -> Result<LiveImage, DecodeError> {
     let (head, rest): (CallHeadV1, _) = read("the head of a call", bytes)?;

@@ -130,6 +130,22 @@ impl Reader {
         )
     }
 
+    /// Steps with pending outcomes after a place in the order of the store, oldest first, and whether each is a test call's.
+    pub fn pending_trails(&self, seq: i64, limit: usize) -> Result<Vec<(StoredTrail, bool)>, StoreError> {
+        let trails = self.trails(
+            "SELECT seq, call_id, step, is_final, doc FROM trail WHERE seq > ?1 AND is_final = 0
+             ORDER BY seq LIMIT ?2",
+            params![seq, rows(limit)],
+        )?;
+        let sql = "SELECT coalesce(test, 0) FROM call WHERE call_id = ?1";
+        let is_test = |trail: &StoredTrail| {
+            let found: Vec<bool> =
+                self.list("a call", sql, params![key(trail.call_id)], |line| line.get(0))?;
+            Ok(found.contains(&true))
+        };
+        trails.into_iter().map(|trail| is_test(&trail).map(|test| (trail, test))).collect()
+    }
+
     /// Ledger entries after a place in the order of the store, oldest first.
     pub fn entries_after(&self, seq: i64, limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
         let sql =

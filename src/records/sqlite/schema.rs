@@ -108,8 +108,11 @@ CREATE TABLE change (
 ) STRICT;
 ";
 
-/// Version 3: rows come from a journal.
-const PLACE: &str = "INSERT INTO meta VALUES ('journal', 0), ('journal_seq', 0);";
+/// Version 3: rows come from a journal. The index is for the steps whose outcomes a process could not tell.
+const PLACE: &str = "
+INSERT INTO meta VALUES ('journal', 0), ('journal_seq', 0);
+CREATE INDEX trail_pending ON trail (seq) WHERE is_final = 0;
+";
 
 /// Readies the writer's connection: settings, then the tables if the file is new or of an older version.
 pub(super) fn prepare_writer(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {

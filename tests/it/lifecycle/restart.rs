@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use load::bidders::{Behaviour, Script};
+use load::bidders::{Behaviour, Bidders, Script};
 use serde_json::{Value, json};
 
 use crate::support::bids::{bid, bid_after, bidders};
@@ -214,6 +214,53 @@ fn a_step_that_was_being_decided_is_decided_anew_and_answered_once() {
     assert_eq!(bidders.stats("slow").pings, 3, "once in each of three processes");
     let gone = json!({"cause": "cancelled", "ended_by": "caller"});
     exchange.next(&told, gone);
+    exchange.finish();
+}
+
+/// A best bid that comes soon and ends the auction, and another target that may not bid as much.
+fn early(bidders: &Bidders) -> Market {
+    let endpoint = |name: &str, most: &str| {
+        format!("endpoint = {{ url = \"{}\", max_bid = \"{most}\" }}", bidders.url(name))
+    };
+    Market::new(r#"{ auction = ["first", "second"] }"#)
+        .campaign("deadline_ms = 900\npayout = { fixed = \"5.00\" }")
+        .buyer("acme", "")
+        .target("first", "acme", &endpoint("first", "100.00"))
+        .buyer("bolt", "")
+        .target("second", "bolt", &format!("{}\naddress = \"+15125550901\"", endpoint("second", "49.99")))
+}
+
+#[test]
+fn a_bid_that_came_after_an_early_end_stands_for_the_next_step_after_a_kill_too() {
+    let bidders = bidders([("first", bid("50.00")), ("second", bid_after(200, "30.00"))]);
+    let exchange = Exchange::start_with(&early(&bidders), WAITING);
+    let answer = exchange.decide(&ask("CA1"));
+    let (reason, row) = exchange.outcome(id(&answer), "second");
+    assert_eq!((reason.as_str(), &row["amount"]), ("not_needed", &json!("30.00")), "{row}");
+    let exchange = exchange.crash_and_restart();
+    let next = exchange.go_on(&answer, busy());
+    assert_eq!(dialled(&next), "+15125550901", "{next:#}");
+    exchange.next(&next, json!({"cause": "cancelled", "ended_by": "caller"}));
+    exchange.finish();
+}
+
+/// Nobody reads the reply to a ping that was out when the process was killed.
+#[test]
+fn a_ping_that_was_out_gets_its_one_outcome_after_a_kill() {
+    let bidders = bidders([("first", bid("50.00")), ("second", Behaviour::Hang)]);
+    let exchange = Exchange::start_with(&early(&bidders), &format!("linger_ms = 5000\n{WAITING}"));
+    let answer = exchange.decide(&ask("CA1"));
+    exchange.report(&answer, "ringing", 0, json!({}));
+    let steps = |exchange: &Exchange| exchange.explained(id(&answer))["steps"].clone();
+    let page = exchange.get(&format!("/api/v1/calls/{}", id(&answer))).json();
+    assert_eq!(page["steps"][0]["outcomes"][1]["reason"], "pending", "{page:#}");
+    let mut exchange = exchange.crash_and_restart();
+    assert_eq!(exchange.outcome(id(&answer), "first").0, "won");
+    assert_eq!(exchange.outcome(id(&answer), "second").0, "interrupted");
+    let told = steps(&exchange);
+    exchange = exchange.crash_and_restart();
+    assert_eq!(steps(&exchange), told);
+    exchange.next(&answer, json!({"cause": "cancelled", "ended_by": "caller"}));
     exchange.finish();
 }
 
