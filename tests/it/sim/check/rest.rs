@@ -34,15 +34,15 @@ impl Check {
         if let Some(n) = overdue {
             self.broke(Promise::OneEnd, format!("call {n} is overdue"));
         }
-        self.compare(gauges, "");
+        self.compare(gauges, Promise::Caps, "");
     }
 
     /// Every gauge has what the model has.
-    pub fn compare(&mut self, gauges: &Gauges, when: &str) {
+    pub fn compare(&mut self, gauges: &Gauges, promise: Promise, when: &str) {
         for (key, units) in self.units.clone() {
             let gauge = gauges.read(&key);
             let theirs = Units { held: gauge.held, posted: gauge.posted, unresolved: gauge.unresolved };
-            self.must(theirs == units, Promise::Caps, || {
+            self.must(theirs == units, promise, || {
                 format!("{key} has {theirs:?} and should have {units:?}{when}")
             });
         }
@@ -52,7 +52,7 @@ impl Check {
     pub fn at_rest(&mut self, gauges: &Gauges, calls: &BTreeSet<u32>) {
         let held = gauges.held();
         self.must(held == 0, Promise::AtRest, || format!("{held} units are held"));
-        self.compare(gauges, " at rest");
+        self.compare(gauges, Promise::Caps, " at rest");
         let (mut owed, mut booked) = (BTreeMap::new(), BTreeMap::new());
         for n in calls {
             let known = self.calls.entry(*n).or_default();
