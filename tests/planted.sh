@@ -27,6 +27,8 @@ promise_of() {
     step-past-its-close)     echo InTime LateBid ;;
     unproven-talk)           echo Money OneEnd ;;
     step-before-decision)    echo Durable ;;
+    restore-forgets-a-hold)  echo Restart ;;
+    late-bid-not-written)    echo Restart ;;
     journal-*)               echo Durable Start Content Honest ;;
     *) return 1 ;;
   esac

@@ -102,7 +102,8 @@ impl Worker {
                     // What the first to hear it had to wait for, this one has to as well.
                     Begun::Known(answer, _) if live.said_goodbye && live.is_billed() => {
                         let slot = slot.map_err(NotTaken::NotDurable)?;
-                        Begun::Known(answer, Some((Box::pin(slot.commit(Entry::default())), patience(live))))
+                        let written = slot.commit(exchange.with_owed(claim.call, Entry::default()));
+                        Begun::Known(answer, Some((Box::pin(written), patience(live))))
                     }
                     begun => begun,
                 };
