@@ -7,6 +7,7 @@ pub mod admission;
 mod answer;
 mod ask;
 pub mod decide;
+mod held;
 mod linger;
 pub mod next;
 mod owed;

@@ -11,6 +11,7 @@ mod check;
 mod full;
 mod market;
 mod order;
+mod restart;
 mod shrink;
 mod stage;
 mod world;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use outcry::capacity::HoldDurability;
 use outcry::domain::catalog::Secret;
-use outcry::domain::{Address, CallId, Catalog, Money, Timestamp};
+use outcry::domain::{Address, Catalog, Money, Timestamp};
 use outcry::exchange::{Delays, Exchange, InForce, Rules, Worker};
 use outcry::http::{Limits, Served};
 use outcry::journal::{Handed, Hands, Payload};
@@ -27,9 +27,6 @@ use outcry::records::{Recorder, Sealed};
 use outcry::runtime::{Clock, Entropy, Shutdown};
 use outcry::snapshot::Snapshot;
 use outcry::state::State;
-use outcry::state::calls::{Answer, Begin, Step};
-use outcry::state::image::LiveImage;
-use outcry::state::live::Live;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -44,7 +41,7 @@ const SLICE: Duration = Duration::from_secs(1);
 /// A world whose calls are not over by then, after its last action, does not come to rest.
 const TAIL: Duration = Duration::from_secs(16_000);
 /// Rows that may wait for the disk.
-const QUEUE: usize = 65_536;
+pub const QUEUE: usize = 65_536;
 /// Keys the tokens of callers.
 pub const CALLER_KEY: [u8; 32] = [7; 32];
 
@@ -97,22 +94,20 @@ fn count_panics() {
 }
 
 /// A world on its stage.
-struct Stage {
-    seed: u64,
-    exchange: Arc<Exchange>,
+pub(super) struct Stage {
+    pub(super) seed: u64,
+    pub(super) exchange: Arc<Exchange>,
     worker: Arc<Worker>,
     endpoints: Endpoints,
-    check: Arc<Mutex<Check>>,
+    pub(super) check: Arc<Mutex<Check>>,
     buyers: Arc<Buyers>,
     carriers: Arc<Carriers>,
-    disk: Arc<Disk>,
-    catalog: Mutex<Catalog>,
-    clock: Clock,
-    times: Times,
+    pub(super) disk: Arc<Disk>,
+    pub(super) catalog: Mutex<Catalog>,
+    pub(super) clock: Clock,
+    pub(super) times: Times,
 }
 
-/// Longer after a decision nobody lingers.
-const LINGERS: Duration = Duration::from_secs(2);
 /// A restart is tried after so many deeds.
 const RESTART_EVERY: usize = 250;
 
@@ -236,53 +231,6 @@ impl Stage {
         self.end(&calls);
     }
 
-    /// What a process that was killed in this moment would know when it is started again: the same units, the same calls,
-    /// the same answers.
-    fn try_a_restart(&self) {
-        let (recorder, _hands) = Recorder::by_hand(QUEUE);
-        let catalog = self.catalog.lock().unwrap().clone();
-        let in_force = in_force(&Endpoints::new(self.clock.clone(), true), catalog, &CALLER_KEY);
-        let nobody = Reach::Memory(Arc::new(|_| panic!("nobody is asked")));
-        let other =
-            worker(self.seed, &self.clock, in_force, self.times, recorder, nobody, &Shutdown::default());
-        let mut check = self.check.lock().unwrap();
-        let fold = self.disk.fold.lock().unwrap();
-        if let Err(error) = other.exchange.restore(&fold, self.clock.now()) {
-            return check.broke(Promise::Restart, format!("the records cannot be read: {error}"));
-        }
-        check.compare(&other.exchange.state.gauges, Promise::Restart, " after a restart");
-        let both = [&self.exchange, &other.exchange];
-        for remembered in fold.calls() {
-            let LiveImage { id, key, .. } = remembered.expect("it was read before").image;
-            let answers = both.map(|exchange| match exchange.state.calls.begin(&key) {
-                Begin::Known(answer) => Some(answer),
-                _ => None,
-            });
-            if answers[0] != answers[1] {
-                check.broke(Promise::Restart, format!("{key:?} is answered {answers:?} before and after"));
-            }
-            let later = both.map(|exchange| later_answers(exchange, id));
-            if later[0] != later[1] {
-                check.broke(Promise::Restart, format!("the steps of {key:?} are {later:?} before and after"));
-            }
-        }
-        // What was handed in a moment ago the disk has not seen yet.
-        if self.exchange.recorder.queued() > 0 {
-            return;
-        }
-        for remembered in fold.calls() {
-            let written = Live::restored(remembered.expect("it was read before").image);
-            let (id, now) = (written.id, self.clock.now());
-            let known = self.exchange.state.calls.with(id, |live| in_words(live, now)).flatten();
-            let (Some(known), Some(written)) = (known, in_words(&written, now)) else { continue };
-            if written != known {
-                let lines = written.lines().zip(known.lines());
-                let differs: Vec<_> = lines.filter(|(written, known)| written != known).take(3).collect();
-                check.broke(Promise::Restart, format!("of {id} a start knows, and was known: {differs:?}"));
-            }
-        }
-    }
-
     fn look(&self) {
         self.check.lock().unwrap().look(&self.exchange.state.gauges);
     }
@@ -305,6 +253,7 @@ impl Stage {
             ("pings that linger", self.worker.pinger.lingering() as u64),
             ("connections to buyers", self.worker.pinger.pool.connections() as u64),
             ("records not written", self.exchange.recorder.queued() as u64),
+            ("records without a place", self.exchange.owed() as u64),
             ("holds that nobody kept or gave back", fold.orphaned().count() as u64),
         ];
         for (what, many) in left {
@@ -325,33 +274,6 @@ impl Stage {
             }
         }
     }
-}
-
-/// A call of which something may come, as far as a start must know it.
-fn in_words(live: &Live, now: Timestamp) -> Option<String> {
-    let open = live.open()?;
-    let (mut call, mut rest) = (open.call.image(), open.rest.clone());
-    for attempt in &mut call.attempts {
-        // That waiting for an end was over, and nothing came of it, is written down by nobody.
-        attempt.judge_at = attempt.judge_at.filter(|at| *at > now);
-    }
-    if open.offered.last().is_some_and(|last| last.at.after(LINGERS) > now) {
-        // A bid that came after an early end is written down when nobody is waited for any more.
-        rest.iter_mut().for_each(|rest| rest.standing.clear());
-    }
-    let of_it = (&live.key, &live.campaign, live.caller, live.token, live.signed, live.said_goodbye);
-    let so_far = (open.at, &open.publisher, open.test, call, &open.offered, rest, open.counted);
-    Some(format!("{of_it:#?} {so_far:#?} {:?}", live.over_since))
-}
-
-/// The answers of a call that were given after the first.
-fn later_answers(exchange: &Exchange, call: CallId) -> Vec<Arc<Answer>> {
-    let given = |step: &Step| match step {
-        Step::Decided(answer) => Some(Arc::clone(answer)),
-        Step::Deciding(_) => None,
-    };
-    let answers = exchange.state.calls.with(call, |live| live.steps.iter().filter_map(given).collect());
-    answers.unwrap_or_default()
 }
 
 /// An exchange with one worker.
@@ -408,13 +330,13 @@ fn rows(record: &Record) -> &[Row] {
 }
 
 /// The disk: shows every row to the model as it is handed in, and writes it when it pleases.
-struct Disk {
+pub(super) struct Disk {
     clock: Clock,
     check: Arc<Mutex<Check>>,
     pace: Mutex<(Pace, Timestamp)>,
     seal: Seal,
     /// What a start would read.
-    fold: Mutex<Fold>,
+    pub(super) fold: Mutex<Fold>,
 }
 
 impl Disk {
