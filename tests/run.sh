@@ -3,11 +3,13 @@
 #
 #   tests/run.sh          the gate
 #   tests/run.sh --deep   also what is slow: the tests in release and again and again, a hundred thousand further simulated
-#                         calls, 200 kills, 20,000 power cuts and 100,000 corruptions of the journal, bugs planted on purpose, a demo that is audited, four load scenarios, full benches,
-#                         instruction counts
+#                         calls, 200 kills, 20,000 power cuts and 100,000 corruptions of the journal, file systems that are
+#                         filled up, starved and shut down in mid-write, bugs planted on purpose, a demo that is audited,
+#                         four load scenarios, full benches, instruction counts
 #
-# Needs Rust and a C compiler. What else it needs it installs, saying so (Python 3 and strace by the system's packages, and
-# Python's packages into target/; valgrind for --deep); what it cannot install fails by name. It stops itself after 60 minutes, naming the step.
+# Needs Rust and a C compiler, and root for --deep: it mounts file systems. What else it needs it installs, saying so (Python
+# 3 and strace by the system's packages, and Python's packages into target/; valgrind and e2fsprogs for --deep); what it
+# cannot install fails by name. It stops itself after 60 minutes, naming the step.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -115,6 +117,13 @@ if [ "$deep" = yes ] && ! command -v valgrind >/dev/null 2>&1; then
   system_packages valgrind
   command -v valgrind >/dev/null 2>&1 || missing valgrind "instructions are counted with it; install it with the system's packages"
 fi
+if [ "$deep" = yes ]; then
+  [ "$(id -u)" -eq 0 ] || missing root "file systems are mounted, filled up and shut down; run --deep as root"
+  command -v mkfs.ext4 >/dev/null 2>&1 || system_packages e2fsprogs
+  command -v mkfs.ext4 >/dev/null 2>&1 || missing mkfs.ext4 "file systems are made with it; install e2fsprogs"
+  command -v unshare >/dev/null 2>&1 || missing unshare "what is mounted goes with the step; install util-linux"
+  unshare --mount --propagation private true || missing "the right to mount" "a container may need to be privileged"
+fi
 
 step "format"                           cargo fmt --all --check
 step "lints (warnings denied)"          cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -135,6 +144,10 @@ if [ "$deep" = yes ]; then
   cat "$log"
   step "deep: 200 kills under load"      env OUTCRY_KILLS=200 \
     cargo test --release --locked --test it lifecycle::kills -- --nocapture
+  cat "$log"
+  # In a name space of its own: what it mounts is gone after it, however it ends.
+  step "deep: file systems full, starved, shut down" env OUTCRY_DISKS=8 unshare --mount --propagation private \
+    cargo test --release --locked --test it lifecycle::disks -- --nocapture
   cat "$log"
   # Four cuts of every history; corruptions of every kind.
   step "deep: journal, 20,000 power cuts" env OUTCRY_JOURNAL_SEEDS=5000 \

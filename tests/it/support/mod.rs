@@ -6,7 +6,9 @@
 pub mod bids;
 pub mod http;
 pub mod market;
+pub mod mounts;
 pub mod strace;
+pub mod together;
 pub mod twilio;
 
 use std::fs;

@@ -39,23 +39,43 @@ impl Strace {
     pub fn of_thread(pid: u32, name: &str, inject: &str) -> Strace {
         there();
         let id = thread(pid, name);
+        Strace::attached(pid, vec![id.clone()], &["-p", &id, "-e", &format!("inject={inject}")])
+    }
+
+    /// Attaches to all threads of the process.
+    pub fn of_all(pid: u32, injects: &[&str]) -> Strace {
+        there();
+        let injects = injects.iter().flat_map(|inject| ["-e".to_owned(), format!("inject={inject}")]);
+        let args: Vec<String> =
+            ["-f".to_owned(), "-p".to_owned(), pid.to_string()].into_iter().chain(injects).collect();
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        Strace::attached(pid, threads(pid), &args)
+    }
+
+    /// When all of these threads are traced.
+    fn attached(pid: u32, mut ids: Vec<String>, args: &[&str]) -> Strace {
         let child = Command::new("strace")
-            .args(["-qqq", "-o", "/dev/null", "-p", &id, "-e", &format!("inject={inject}")])
+            .args(["-qqq", "-o", "/dev/null"])
+            .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut strace = Strace(child);
-        let status = format!("/proc/{pid}/task/{id}/status");
-        eventually("the thread is traced", || {
+        eventually("the threads are traced", || {
             if strace.0.try_wait().unwrap().is_some() {
                 let mut said = String::new();
                 strace.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-                panic!("strace cannot trace the thread {name}: {said}");
+                panic!("strace cannot trace the threads {ids:?}: {said}");
             }
-            let traced = fs::read_to_string(&status).unwrap_or_default();
-            traced.lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0")).then_some(())
+            // One that has ended is not waited for.
+            ids.retain(|id| {
+                let status = fs::read_to_string(format!("/proc/{pid}/task/{id}/status"));
+                let is_untraced = |line: &str| line.starts_with("TracerPid:") && line.ends_with("\t0");
+                status.is_ok_and(|status| status.lines().any(is_untraced))
+            });
+            ids.is_empty().then_some(())
         });
         strace
     }
@@ -75,6 +95,11 @@ fn there() {
         found.is_ok_and(|status| status.success()),
         "strace is missing: install it with the system's packages; tests/run.sh does"
     );
+}
+
+fn threads(pid: u32) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    tasks.map(|task| task.unwrap().file_name().to_string_lossy().into_owned()).collect()
 }
 
 /// The id of the thread of this name.
