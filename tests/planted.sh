@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Plants one bug at a time and demands that the simulation, or the campaign of the journal, finds it and names the promise
-# it breaks.
+# Plants one bug at a time and demands that the tests find it and name the promise it breaks: the simulation of whole
+# exchanges, the campaign of the journal, or a kill at the place that matters.
 #
 #   tests/planted.sh            every bug of tests/planted
 #   tests/planted.sh late-bid   those whose name contains this
 #
-# A patch is named after its bug; the table below says which promise must be named. The sources are copied to a folder of
-# their own, so the working tree is never touched. A patch that no longer applies fails: bugs move with the code.
+# A patch is named after its bug; the table below says which promise must be named, and by which tests of the gate. The
+# sources are copied to a folder of their own, so the working tree is never touched. A patch that no longer applies fails:
+# bugs move with the code.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -30,7 +31,20 @@ promise_of() {
     restore-forgets-a-hold)  echo Restart ;;
     late-bid-not-written)    echo Restart ;;
     journal-*)               echo Durable Start Content Honest ;;
+    dedupe-dropped-*)        echo Once ;;
+    place-*)                 echo Together ;;
     *) return 1 ;;
+  esac
+}
+
+# The tests that must find it, as cargo is told. What no table names is found by the simulation.
+tests_of() {
+  case "$1" in
+    journal-*)                 echo --lib journal::tests::power ;;
+    dedupe-dropped-at-restart) echo --test it lifecycle::restart::a_call_goes_on ;;
+    dedupe-dropped-in-store)   echo --lib records::sqlite::tests::a_batch_applied_twice ;;
+    place-*)                   echo --test it lifecycle::faults::a_kill_in_any_call_that_writes ;;
+    *)                         echo --test it sim::every_promise ;;
   esac
 }
 
@@ -56,11 +70,7 @@ for patch in tests/planted/*.patch; do
     failed=1
     continue
   fi
-  # The journal has a campaign of its own; everything else is found by the simulation of whole exchanges.
-  case "$bug" in
-    journal-*) asked=(--lib journal::tests::power) ;;
-    *)         asked=(--test it sim::every_promise) ;;
-  esac
+  read -ra asked <<<"$(tests_of "$bug")"
   if ! CARGO_TARGET_DIR=$target cargo test --quiet --manifest-path "$copy/tree/Cargo.toml" --locked "${asked[@]}" \
     --no-run >"$copy/log" 2>&1; then
     tail -n 40 "$copy/log" >&2
@@ -74,10 +84,11 @@ for patch in tests/planted/*.patch; do
     failed=1
     continue
   fi
-  said=$(grep -E "^seed [0-9]+: (${promises// /|}) broken" "$copy/log" | head -n 1 | cut -c 1-160)
+  # "seed 7: Money broken: …" of a campaign; "…: Once broken: …" of an assertion.
+  said=$(grep -oE "(seed [0-9]+: )?(${promises// /|}) broken.*" "$copy/log" | head -n 1 | cut -c 1-160)
   if [ -z "$said" ]; then
     tail -n 40 "$copy/log" >&2
-    echo "FAILED   $bug: no world names one of: $promises" >&2
+    echo "FAILED   $bug: no test names one of: $promises" >&2
     failed=1
     continue
   fi

@@ -237,8 +237,13 @@ fn a_batch_applied_twice_changes_nothing() {
     assert_eq!(everything(&folder), once);
     // The same rows under a new number: their own keys keep them from counting again.
     let again = store.apply(2, &rows, Place::default()).expect("under another number");
-    assert_eq!(again, Applied::Now { repeated: 11, conflicts: 0 });
-    assert_eq!(everything(&folder), once.replace("batch_no: 1", "batch_no: 2"));
+    let is_known = again == Applied::Now { repeated: 11, conflicts: 0 };
+    assert!(is_known, "Once broken: rows that came again are taken as new: {again:?}");
+    assert_eq!(
+        everything(&folder),
+        once.replace("batch_no: 1", "batch_no: 2"),
+        "Once broken: rows that came again count again"
+    );
 }
 
 #[test]
@@ -267,6 +272,47 @@ fn a_failed_batch_leaves_nothing_and_its_number_is_still_next() {
         Applied::Now { repeated: 0, conflicts: 0 }
     );
     assert_eq!(reader(&folder).whole(call_id(1)).expect("a call").entries[0].account, "buyer:acme");
+}
+
+/// Rows and the place they reach come together or not at all, wherever it breaks off: a place before its rows would lose them,
+/// rows before their place would count again.
+#[test]
+fn rows_and_place_come_together_or_not_at_all() {
+    let folder = Folder::new("together");
+    let mut store = folder.open();
+    let place = |seq| Place { journal: 7, seq };
+    let first = store.apply(1, &whole_call(1), place(3)).expect("a first batch");
+    assert_eq!(first, Applied::Now { repeated: 0, conflicts: 0 });
+    let before = everything(&folder);
+    let faults = [
+        "INSERT ON event",
+        "INSERT ON ledger_entry",
+        "INSERT ON outcome_hour",
+        "UPDATE ON meta WHEN NEW.key = 'batch_no'",
+        "UPDATE ON meta WHEN NEW.key = 'journal_seq'",
+    ];
+    for fault in faults {
+        let (verb, rest) = fault.split_once(" ON ").expect("a verb and a table");
+        let (table, when) = rest.split_once(' ').unwrap_or((rest, ""));
+        let sql = format!(
+            "CREATE TRIGGER breaks BEFORE {verb} ON {table} {when} BEGIN SELECT RAISE(ABORT, 'here'); END"
+        );
+        store.conn().execute_batch(&sql).expect("a trigger");
+        store.apply(2, &whole_call(2), place(5)).expect_err(fault);
+        assert_eq!(everything(&folder), before, "Together broken: after a fault at {fault}");
+        assert_eq!(store.place(), place(3), "Together broken: after a fault at {fault}");
+        store.conn().execute_batch("DROP TRIGGER breaks").expect("no trigger");
+        store.close();
+        store = folder.open();
+        assert_eq!(store.place(), place(3), "Together broken: reopened after a fault at {fault}");
+    }
+    // The catalog is there already.
+    let applied = store.apply(2, &whole_call(2), place(5)).expect("nothing breaks now");
+    assert_eq!(applied, Applied::Now { repeated: 1, conflicts: 0 });
+    assert_eq!(
+        (store.place(), reader(&folder).whole(call_id(2)).expect("a call").entries.len()),
+        (place(5), 3)
+    );
 }
 
 /// Makes the store refuse one event, as a broken row would be.

@@ -80,8 +80,8 @@ fn a_call_goes_on_and_is_settled_once() {
         exchange = exchange.crash_and_restart();
         assert_eq!(exchange.event(answer, &ended(93_000)).status, 200);
         assert_eq!(exchange.event(answer, &ended(500_000)).status, 200);
-        assert_eq!(exchange.ledger(id(answer)), booked);
-        assert_eq!(exchange.end(id(answer)), end);
+        assert_eq!(exchange.ledger(id(answer)), booked, "Once broken: a repeat after a kill books again");
+        assert_eq!(exchange.end(id(answer)), end, "Once broken: a repeat after a kill ends the call again");
         let explained = exchange.explained(id(answer));
         assert_eq!(explained["ledger"]["is_balanced"], true);
         let ends = explained["events"].as_array().unwrap().iter().filter(|event| event["type"] == "ended");
