@@ -149,7 +149,7 @@ impl Exchange {
         let log = Arc::new(Mutex::new(Vec::new()));
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let kept = Arc::clone(&log);
-        std::thread::spawn(move || {
+        let reading = std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 kept.lock().unwrap().push(line);
             }
@@ -172,6 +172,7 @@ impl Exchange {
         });
         let Some((addresses, remembered)) = found else {
             // The log is read by a thread of its own, and the end of it is what matters.
+            reading.join().unwrap();
             let log = exchange.log();
             return Err((exchange.leave(), log));
         };
