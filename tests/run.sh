@@ -146,7 +146,7 @@ if [ "$deep" = yes ]; then
     cargo test --release --locked --test it lifecycle::kills -- --nocapture
   cat "$log"
   # In a name space of its own: what it mounts is gone after it, however it ends.
-  step "deep: file systems full, starved, shut down" env OUTCRY_DISKS=8 unshare --mount --propagation private \
+  step "deep: file systems full, starved, shut down" env OUTCRY_DISKS=4 unshare --mount --propagation private \
     cargo test --release --locked --test it lifecycle::disks -- --nocapture
   cat "$log"
   # Four cuts of every history; corruptions of every kind.
