@@ -30,9 +30,9 @@ pub(super) struct Bell {
 impl Bell {
     /// Rings; a ring while nobody listens is heard by the next who does.
     pub fn ring(&self) {
-        let mut rung = lock(&self.rung);
-        if !*rung {
-            *rung = true;
+        // Whoever wakes would find the lock taken.
+        let was_rung = std::mem::replace(&mut *lock(&self.rung), true);
+        if !was_rung {
             self.heard.notify_one();
             self.notify.notify_one();
         }

@@ -1,12 +1,12 @@
 //! The hands of a running journal: who writes, who syncs, who keeps house. Each turn of a hand is one function here;
-//! a driver runs them on two threads, or as two tasks on an io_uring (`uring`). A third thread keeps house.
+//! two threads take turns in whatever is due, or two tasks do one each on an io_uring (`uring`). A third thread keeps house.
 
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -130,8 +130,11 @@ fn spawn<P: Payload>(
             threads.push(named("journal-uring").spawn(move || uring::run(writer, syncer))?);
         }
         Disk::Thread | Disk::Sim => {
-            threads.push(named("journal-write").spawn(move || write_all(writer))?);
-            threads.push(named("journal-sync").spawn(move || sync_all(syncer))?);
+            let hands = Arc::new((Mutex::new(writer), syncer));
+            for _ in 0..2 {
+                let hands = Arc::clone(&hands);
+                threads.push(named("journal-hand").spawn(move || lend_a_hand(&hands.0, &hands.1))?);
+            }
         }
     }
     let core = Arc::clone(core);
@@ -139,31 +142,30 @@ fn spawn<P: Payload>(
     Ok(threads)
 }
 
-fn write_all<P: Payload>(mut writer: Writer<P>) {
+/// One of two threads alike: each writes or syncs, whatever nobody does at the moment. So a record that comes alone is
+/// written and synced by one thread, which is woken once, and while that one waits for the disk the other writes.
+fn lend_a_hand<P: Payload>(writer: &Mutex<Writer<P>>, syncer: &Syncer) {
     loop {
-        match writer.turn() {
+        if let Turn::Do(job) = syncer.turn() {
+            let began = Instant::now();
+            let result = work::sync(&job);
+            syncer.synced(&job, &result, began.elapsed());
+            continue;
+        }
+        // Bound first: nobody else could write while the guard lives.
+        let turn = lock(writer).turn();
+        match turn {
             Turn::Do(job) => {
                 let result = work::write(&job);
-                writer.wrote(job.bytes, &result);
+                lock(writer).wrote(job.bytes, &result);
             }
-            Turn::Wait(limit) => writer.core.writer.wait(limit),
-            Turn::End => return,
+            // Whoever is busy looks at everything again before it sleeps.
+            Turn::Wait(limit) => syncer.core.writer.wait(limit),
+            Turn::End => break,
         }
     }
-}
-
-fn sync_all(syncer: Syncer) {
-    loop {
-        match syncer.turn() {
-            Turn::Do(job) => {
-                let began = Instant::now();
-                let result = work::sync(&job);
-                syncer.synced(&job, &result, began.elapsed());
-            }
-            Turn::Wait(limit) => syncer.core.syncer.wait(limit),
-            Turn::End => return,
-        }
-    }
+    // The other one is to end as well.
+    syncer.core.writer.ring();
 }
 
 /// What a hand does next.
@@ -212,6 +214,10 @@ impl<P: Payload> Writer<P> {
     fn gather(&mut self) {
         let (kept, buffer, batch_limit, limit) = {
             let mut log = lock(&self.core.log);
+            // Until the other hand has written, what comes is for the queue to bound.
+            if log.is_writing() {
+                return;
+            }
             (log.kept(), log.buffer(), log.batch_limit(), log.record_limit())
         };
         if kept as u64 >= QUEUE_BYTES.min(2 * self.core.segment_bytes) {
@@ -286,12 +292,8 @@ impl<P: Payload> Writer<P> {
 
     /// What became of the write.
     pub fn wrote(&mut self, bytes: Vec<u8>, result: &io::Result<()>) {
-        let (acks, written) = {
-            let mut log = lock(&self.core.log);
-            (log.wrote(bytes, result), log.written())
-        };
+        let acks = lock(&self.core.log).wrote(bytes, result);
         self.core.tally.batches.fetch_add(1, Ordering::Relaxed);
-        self.core.progress(written, 0);
         for (seq, ack) in acks {
             // Whoever stopped waiting does not hear it.
             let _ = ack.send(Ok(seq));
@@ -302,7 +304,6 @@ impl<P: Payload> Writer<P> {
             let now = Instant::now();
             self.last_failure = if is_again { Some(now) } else { now.checked_sub(RETRY) };
         }
-        self.core.syncer.ring();
     }
 
     /// Whether the journal is closed and everything is on disk.
@@ -345,11 +346,11 @@ impl Syncer {
 
     /// What became of the sync, and how long it took.
     pub fn synced(&self, job: &SyncJob, result: &io::Result<()>, took: Duration) {
-        let (acks, written, durable) = {
+        let (acks, durable) = {
             let mut log = lock(&self.core.log);
-            (log.synced(job, result), log.written(), log.durable())
+            (log.synced(job, result), log.durable())
         };
-        self.core.progress(written, durable);
+        self.core.progress(durable);
         for (seq, ack) in acks {
             // Whoever stopped waiting does not hear it.
             let _ = ack.send(Ok(seq));
@@ -358,8 +359,6 @@ impl Syncer {
             Ok(()) => self.core.works(took),
             Err(error) => self.core.failed("the journal cannot be synced", error),
         }
-        // It may wait for memory, for a failure to be settled, or for the end.
-        self.core.writer.ring();
     }
 }
 

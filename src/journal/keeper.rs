@@ -7,8 +7,6 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
-
 use super::append::{Bell, Intake, lock};
 use super::cursor::{Cursor, Read, ReadError, Reader};
 use super::disk::Dir;
@@ -44,8 +42,8 @@ pub(super) struct Core {
     /// Where segments are begun: index of the directory.
     pub place: AtomicUsize,
     pub tally: Tally,
-    written: AtomicU64,
-    durable: watch::Sender<u64>,
+    /// The last record on disk.
+    durable: AtomicU64,
     /// Guards nothing: whoever waits for `durable` without a runtime sleeps on it.
     asleep: Mutex<()>,
     moved: Condvar,
@@ -119,8 +117,7 @@ pub(super) struct Parts {
 impl Core {
     pub fn new(parts: Parts) -> Core {
         Core {
-            written: AtomicU64::new(parts.log.written()),
-            durable: watch::Sender::new(parts.log.durable()),
+            durable: AtomicU64::new(parts.log.durable()),
             dirs: parts.dirs,
             id: parts.id,
             disk: parts.disk,
@@ -147,18 +144,12 @@ impl Core {
     }
 
     pub fn durable(&self) -> u64 {
-        *self.durable.borrow()
+        self.durable.load(Ordering::Acquire)
     }
 
     /// Tells everybody who waits how far it is.
-    pub fn progress(&self, written: u64, durable: u64) {
-        self.written.fetch_max(written, Ordering::Release);
-        let has_moved = self.durable.send_if_modified(|known| {
-            let has_moved = durable > *known;
-            *known = durable.max(*known);
-            has_moved
-        });
-        if has_moved {
+    pub fn progress(&self, durable: u64) {
+        if self.durable.fetch_max(durable, Ordering::AcqRel) < durable {
             self.wake_readers();
         }
     }
@@ -329,16 +320,6 @@ impl Keeper {
     /// The last record that is on disk.
     pub fn durable_seq(&self) -> u64 {
         self.core.durable()
-    }
-
-    /// The last record that is in the kernel's hands.
-    pub fn written_seq(&self) -> u64 {
-        self.core.written.load(Ordering::Acquire).max(self.durable_seq())
-    }
-
-    /// `durable_seq` for tasks that wait for it to move.
-    pub fn durable(&self) -> watch::Receiver<u64> {
-        self.core.durable.subscribe()
     }
 
     /// Blocks until a record after `seq` is on disk; whether that happened in time.

@@ -138,7 +138,6 @@ pub(super) struct Log<A> {
     tip: Tip,
     /// The last number known to be on disk.
     durable: u64,
-    written: u64,
     /// The last segment begun.
     number: u64,
     list: Vec<Listed>,
@@ -180,7 +179,6 @@ impl<A> Log<A> {
             segment_bytes: start.segment_bytes,
             tip: start.tip,
             durable,
-            written: durable,
             number: start.number,
             list: start.list,
             open: VecDeque::new(),
@@ -200,9 +198,9 @@ impl<A> Log<A> {
         self.durable
     }
 
-    /// The last record that is in the kernel's hands.
-    pub fn written(&self) -> u64 {
-        self.written.max(self.durable)
+    /// Whether a write is under way.
+    pub fn is_writing(&self) -> bool {
+        self.is_writing
     }
 
     /// Bytes in memory that are not on disk.
@@ -334,7 +332,6 @@ impl<A> Log<A> {
             return Vec::new();
         }
         chunk.is_written = true;
-        self.written = self.written.max(chunk.batch.last);
         if let Some(segment) = self.open.back_mut() {
             segment.at += size;
             segment.written = chunk.batch.last;

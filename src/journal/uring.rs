@@ -48,6 +48,7 @@ mod ring {
                             Err(error) => (job.bytes, Err(error)),
                         };
                         writer.wrote(bytes, &result);
+                        writer.core.syncer.ring();
                     }
                     Turn::Wait(limit) => {
                         let bell = Arc::clone(&writer.core.writer);
@@ -69,6 +70,8 @@ mod ring {
                     let began = Instant::now();
                     let result = sync(&mut open, &job).await;
                     syncer.synced(&job, &result, began.elapsed());
+                    // It may wait for memory, for a failure to be settled, or for the end.
+                    syncer.core.writer.ring();
                 }
                 Turn::Wait(limit) => syncer.core.syncer.listen(limit).await,
                 Turn::End => return,

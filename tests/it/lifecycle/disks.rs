@@ -214,17 +214,17 @@ fn backends() -> Vec<&'static str> {
 #[test]
 fn one_error_is_no_loss_and_nobody_is_put_off() {
     let faults = [
-        ("journal-write", "pwrite64:error=EIO:when=3"),
-        ("journal-write", "pwrite64:error=ENOSPC:when=2"),
-        ("journal-sync", "fdatasync:error=EIO:when=2"),
-        ("journal-sync", "fdatasync:error=ENOSPC:when=3"),
+        ("journal-hand", "pwrite64:error=EIO:when=3"),
+        ("journal-hand", "pwrite64:error=ENOSPC:when=2"),
+        ("journal-hand", "fdatasync:error=EIO:when=2"),
+        ("journal-hand", "fdatasync:error=ENOSPC:when=3"),
     ];
     let mut load = Load::new(seed());
     let mut left = folder("thread");
     for (thread, fault) in faults {
         left = load.during(Exchange::run(left), |exchange, hand| {
             hand.acknowledged(20);
-            let tracer = Strace::of_thread(exchange.pid(), thread, fault);
+            let tracer = Strace::of_threads(exchange.pid(), thread, fault);
             eventually("the fault is said", || {
                 exchange.log().iter().any(|line| line.contains("a new one takes over")).then_some(())
             });

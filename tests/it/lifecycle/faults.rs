@@ -201,8 +201,8 @@ fn a_kill_in_any_call_that_writes_loses_nothing_acknowledged() {
     let mut exchange = Exchange::run(folder(THREADS));
     let (mut points, mut judged) = (0, 0);
     let places: [(&str, &str, u32); 6] = [
-        ("journal-write", "pwrite64", 8),
-        ("journal-sync", "fdatasync", 8),
+        ("journal-hand", "pwrite64", 8),
+        ("journal-hand", "fdatasync", 8),
         ("store", "pwrite64", 10),
         // It takes and leaves its locks with these, also between two transactions.
         ("store", "fcntl", 10),
@@ -213,7 +213,7 @@ fn a_kill_in_any_call_that_writes_loses_nothing_acknowledged() {
         for n in 1..=most {
             let point = format!("call {n} of {call} in {thread}");
             let tracer =
-                Strace::of_thread(exchange.pid(), thread, &format!("{call}:signal=SIGKILL:when={n}"));
+                Strace::of_threads(exchange.pid(), thread, &format!("{call}:signal=SIGKILL:when={n}"));
             // What a thread does now and then is waited for.
             let until = Instant::now() + Duration::from_millis(1_500);
             while Instant::now() < until && told.call(&exchange.traffic) {}
@@ -242,7 +242,7 @@ fn a_kill_in_any_call_that_writes_loses_nothing_acknowledged() {
 fn a_hold_that_cannot_be_written_in_time_is_given_back() {
     let exchange = Exchange::run(folder(&format!("{THREADS}hold_ack_ms = 20\n")));
     let slow = "pwrite64:delay_enter=400000";
-    let tracer = Strace::of_thread(exchange.pid(), "journal-write", slow);
+    let tracer = Strace::of_threads(exchange.pid(), "journal-hand", slow);
     let answers: Vec<Value> = (0..3)
         .map(|n| {
             let began = Instant::now();
@@ -272,7 +272,7 @@ fn a_hold_that_cannot_be_written_in_time_is_given_back() {
 #[test]
 fn a_hold_that_is_not_on_disk_in_time_is_given_back_where_that_is_asked() {
     let exchange = Exchange::run(folder(&format!("{THREADS}hold_durability = \"disk\"\nhold_ack_ms = 20\n")));
-    let tracer = Strace::of_thread(exchange.pid(), "journal-sync", "fdatasync:delay_exit=200000");
+    let tracer = Strace::of_threads(exchange.pid(), "journal-hand", "fdatasync:delay_exit=200000");
     let answer = exchange.decide(&ask("CA1"));
     assert_eq!(answer["targets"][0]["address"], "+15125550901", "the next one takes it: {answer:#}");
     drop(tracer);
@@ -284,7 +284,7 @@ fn a_hold_that_is_not_on_disk_in_time_is_given_back_where_that_is_asked() {
 #[test]
 fn a_lazy_hold_waits_for_nothing() {
     let exchange = Exchange::run(folder(&format!("{THREADS}hold_durability = \"lazy\"\n")));
-    let tracer = Strace::of_thread(exchange.pid(), "journal-write", "pwrite64:delay_enter=400000");
+    let tracer = Strace::of_threads(exchange.pid(), "journal-hand", "pwrite64:delay_enter=400000");
     let began = Instant::now();
     let answer = exchange.decide(&ask("CA1"));
     assert!(began.elapsed() < Duration::from_millis(350), "{:?}", began.elapsed());
@@ -299,7 +299,7 @@ fn a_lazy_hold_waits_for_nothing() {
 fn a_slow_disk_delays_acknowledgements_only() {
     let exchange = Exchange::run(folder(THREADS));
     let slow = Duration::from_millis(200);
-    let tracer = Strace::of_thread(exchange.pid(), "journal-sync", "fdatasync:delay_exit=200000");
+    let tracer = Strace::of_threads(exchange.pid(), "journal-hand", "fdatasync:delay_exit=200000");
     let mut routes = Vec::new();
     for n in 0..10 {
         let began = Instant::now();

@@ -21,25 +21,27 @@ pub fn from_the_start(inject: &str) -> Command {
     command
 }
 
-/// `strace` on one thread of a process; it lets go when dropped.
+/// `strace` on some threads of a process; it lets go when dropped.
 pub struct Strace(Child);
 
 impl Strace {
     /// Writes to the journal come to nothing until it is dropped. For an exchange whose journal is written by threads.
     pub fn no_write(exchange: &Exchange) -> Strace {
-        Strace::of_thread(exchange.pid(), "journal-write", "pwrite64:delay_enter=60000000")
+        Strace::of_threads(exchange.pid(), "journal-hand", "pwrite64:delay_enter=60000000")
     }
 
     /// As `no_write`, of its syncs: what is written is not on disk.
     pub fn no_sync(exchange: &Exchange) -> Strace {
-        Strace::of_thread(exchange.pid(), "journal-sync", "fdatasync:delay_enter=60000000")
+        Strace::of_threads(exchange.pid(), "journal-hand", "fdatasync:delay_enter=60000000")
     }
 
-    /// Attaches to the thread of this name.
-    pub fn of_thread(pid: u32, name: &str, inject: &str) -> Strace {
+    /// Attaches to the threads of this name; each counts its calls for itself.
+    pub fn of_threads(pid: u32, name: &str, inject: &str) -> Strace {
         there();
-        let id = thread(pid, name);
-        Strace::attached(pid, vec![id.clone()], &["-p", &id, "-e", &format!("inject={inject}")])
+        let ids = threads(pid, name);
+        let inject = format!("inject={inject}");
+        let args: Vec<&str> = ids.iter().flat_map(|id| ["-p", id]).chain(["-e", &inject]).collect();
+        Strace::attached(pid, ids.clone(), &args)
     }
 
     /// Attaches to all threads of the process.
@@ -49,7 +51,7 @@ impl Strace {
         let args: Vec<String> =
             ["-f".to_owned(), "-p".to_owned(), pid.to_string()].into_iter().chain(injects).collect();
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        Strace::attached(pid, threads(pid), &args)
+        Strace::attached(pid, all_threads(pid), &args)
     }
 
     /// When all of these threads are traced.
@@ -97,18 +99,20 @@ fn there() {
     );
 }
 
-fn threads(pid: u32) -> Vec<String> {
+fn all_threads(pid: u32) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     tasks.map(|task| task.unwrap().file_name().to_string_lossy().into_owned()).collect()
 }
 
-/// The id of the thread of this name.
-fn thread(pid: u32, name: &str) -> String {
+/// The ids of the threads of this name, as soon as there is one.
+fn threads(pid: u32, name: &str) -> Vec<String> {
     eventually(&format!("there is a thread {name}"), || {
-        fs::read_dir(format!("/proc/{pid}/task")).unwrap().find_map(|task| {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().filter_map(|task| {
             let task = task.unwrap();
             let comm = fs::read_to_string(task.path().join("comm")).ok()?;
             (comm.trim_end() == name).then(|| task.file_name().to_string_lossy().into_owned())
-        })
+        });
+        let ids: Vec<String> = tasks.collect();
+        (!ids.is_empty()).then_some(ids)
     })
 }
