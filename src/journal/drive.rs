@@ -14,15 +14,13 @@ use super::append::{Item, Queue, lock};
 use super::disk::{Dir, RealDir};
 use super::format::Header;
 use super::house::House;
-use super::keeper::{Core, Parts};
+use super::keeper::{Core, Parts, RETRY};
 use super::log::{Batch, Log, Next, SyncJob, WriteJob};
 use super::open::{Found, OpenError};
 use super::{AppendError, Appender, Backend, Disk, Keeper, Payload, Waits, survey, uring, work};
 
 /// Bytes not on disk after which nothing more is taken out of the queue: those of two segments, and no more than this.
 const QUEUE_BYTES: u64 = 64 * 1024 * 1024;
-/// A failed step is tried again after this long; at once if the last failure lies further back.
-const RETRY: Duration = Duration::from_millis(250);
 /// A hand looks again after this long, rung or not.
 const LOOK: Duration = Duration::from_secs(1);
 /// Longest a close waits for the disk.
@@ -181,13 +179,12 @@ pub(super) struct Writer<P> {
     queue: Arc<Queue<P>>,
     items: VecDeque<Item<P>>,
     next: u64,
-    last_failure: Option<Instant>,
     closing_since: Option<Instant>,
 }
 
 impl<P: Payload> Writer<P> {
     fn new(core: Arc<Core>, queue: Arc<Queue<P>>, next: u64) -> Writer<P> {
-        Writer { core, queue, items: VecDeque::new(), next, last_failure: None, closing_since: None }
+        Writer { core, queue, items: VecDeque::new(), next, closing_since: None }
     }
 
     /// What to do now.
@@ -260,7 +257,7 @@ impl<P: Payload> Writer<P> {
     }
 
     fn begin_segment(&mut self, mut header: Header) -> Turn<WriteJob> {
-        let waits = self.last_failure.map_or(Duration::ZERO, |at| RETRY.saturating_sub(at.elapsed()));
+        let waits = self.core.pause();
         if !waits.is_zero() {
             return Turn::Wait(waits);
         }
@@ -282,7 +279,6 @@ impl<P: Payload> Writer<P> {
                 Turn::Wait(RETRY)
             }
             Err(error) => {
-                self.last_failure = Some(Instant::now());
                 lock(&self.core.log).not_opened(header);
                 self.core.failed("a segment of the journal cannot be begun", &error);
                 Turn::Wait(RETRY)
@@ -300,9 +296,6 @@ impl<P: Payload> Writer<P> {
         }
         if let Err(error) = result {
             self.core.failed("the journal cannot be written", error);
-            let is_again = self.last_failure.is_some_and(|at| at.elapsed() < LOOK);
-            let now = Instant::now();
-            self.last_failure = if is_again { Some(now) } else { now.checked_sub(RETRY) };
         }
     }
 

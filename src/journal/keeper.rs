@@ -18,6 +18,10 @@ use super::{Ack, AppendError, Disk};
 
 /// Buckets of `Counters::sync_micros`.
 const BUCKETS: usize = 32;
+/// A failed step is tried again after this long; at once if the last failure lies further back.
+pub(super) const RETRY: Duration = Duration::from_millis(250);
+/// Faults further apart are rare ones.
+const RARE: Duration = Duration::from_secs(1);
 /// A lasting fault is said again after this long.
 const REPEAT: Duration = Duration::from_secs(10);
 
@@ -53,6 +57,8 @@ pub(super) struct Core {
     /// When each kind of fault was last said.
     said: Mutex<Vec<(&'static str, Instant)>>,
     failed: Mutex<Option<Instant>>,
+    /// When the last write, sync or beginning of a segment failed.
+    setback: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -140,6 +146,7 @@ impl Core {
             on_fault: parts.on_fault,
             said: Mutex::new(Vec::new()),
             failed: Mutex::new(None),
+            setback: Mutex::new(None),
         }
     }
 
@@ -215,12 +222,24 @@ impl Core {
         let place = self.place.load(Ordering::Relaxed);
         self.place.store((place + 1) % self.dirs.len(), Ordering::Relaxed);
         lock(&self.failed).get_or_insert_with(Instant::now);
+        {
+            let mut setback = lock(&self.setback);
+            let is_again = setback.is_some_and(|at| at.elapsed() < RARE);
+            let now = Instant::now();
+            *setback = if is_again { Some(now) } else { now.checked_sub(RETRY) };
+        }
         self.say(
             kind,
             &format_args!("{error}; nothing is acknowledged from that segment, a new one takes over"),
         );
         self.writer.ring();
         self.house.ring();
+    }
+
+    /// How long the next segment is not begun yet, so that a disk on which everything fails is not filled with segments
+    /// that were given up. After a rare fault it is begun at once.
+    pub fn pause(&self) -> Duration {
+        lock(&self.setback).map_or(Duration::ZERO, |at| RETRY.saturating_sub(at.elapsed()))
     }
 
     /// Nothing can be written before there is another segment.

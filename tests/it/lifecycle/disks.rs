@@ -236,6 +236,29 @@ fn one_error_is_no_loss_and_nobody_is_put_off() {
     judged("one error each (thread)", faults.len() as u64, load, left);
 }
 
+/// A segment is given up for each failed sync, and where new ones can be made that must not fill the disk.
+#[test]
+fn a_disk_that_takes_new_files_and_no_syncs_is_not_filled_with_segments() {
+    let mut load = Load::new(seed());
+    let left = load.during(Exchange::run(folder("thread")), |exchange, hand| {
+        hand.acknowledged(50);
+        let began = Instant::now();
+        let fault = at_fault(exchange, hand, true, |exchange| {
+            Strace::of_threads(exchange.pid(), "journal-hand", "fdatasync:error=EIO")
+        });
+        let segments = exchange.metric("outcry_journal_segments", "");
+        let most = 10.0 + began.elapsed().as_secs_f64() * 4.0;
+        assert!(segments <= most, "{segments} segments after {:?}", began.elapsed());
+        hand.totals.is_dead.store(false, Ordering::SeqCst);
+        drop(fault);
+        hand.events(40);
+        eventually("what was given up is removed", || {
+            (exchange.metric("outcry_journal_segments", "") <= 5.0).then_some(())
+        });
+    });
+    judged("no sync of a segment, injected (thread)", 1, load, left);
+}
+
 /// The last that is heard of a disk is an error; then the process is gone too.
 #[test]
 fn a_disk_that_goes_away_takes_nothing_acknowledged_with_it() {
