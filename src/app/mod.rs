@@ -111,7 +111,8 @@ pub enum StartError {
     /// The store has read what the journal does not have.
     #[error(
         "the store {store} has read the journal {journal} up to record {seq}, and that ends with record {last}: it is an \
-         older copy; put the later one back, or move both the store and the journal away to begin anew"
+         older copy, or its end is lost; put the later one back, or start once with --accept-loss to go on after record \
+         {seq} with what the two have"
     )]
     JournalBehind {
         /// The store.
@@ -169,7 +170,7 @@ impl Running {
         };
         let (traffic_tls, admin_tls) = (tls(&settings.call_traffic.tls)?, tls(&settings.admin.tls)?);
         let endpoints = Arc::new(Endpoints::new(clock.clone(), settings.pings.allow_private_addresses));
-        let past = Past::read(found, &settings, &caller_key)?;
+        let past = Past::read(found, &settings, &caller_key, accept_loss)?;
         let next = Laid::at_start(catalog, text, past.changes(), clock.now());
         let (catalog, text) = next.laid.in_force();
         let endpoints_now = endpoints.prepare(&catalog)?;

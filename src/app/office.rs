@@ -147,6 +147,7 @@ impl Office {
             syncs: new,
             faults: journal.faults,
             poisoned: journal.poisoned,
+            snapshots_held_back: records.snapshots_held_back,
             segments: journal.segments,
             free: journal.free_bytes as f64 / journal.total_bytes.max(1) as f64,
             store_behind: records.store_behind,

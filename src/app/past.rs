@@ -33,28 +33,40 @@ pub(super) struct Past {
 
 /// What memory is rebuilt from.
 pub(super) enum Known {
-    /// The journal.
-    Journal(Box<Fold>),
+    /// The journal; and the store, where that has read what the journal has lost.
+    Journal(Box<Fold>, Option<Reader>),
     /// It has nothing yet: what the store has of the last hours.
     Store(Reader),
 }
 
 impl Past {
-    /// Opens the store and reads what the journal has. Touches nothing of the journal.
-    pub(super) fn read(found: Found, settings: &Settings, caller_key: &Secret) -> Result<Past, StartError> {
+    /// Opens the store and reads what the journal has. Touches nothing of the journal. `accept_loss` goes on where the
+    /// store has read what the journal does not have.
+    pub(super) fn read(
+        mut found: Found,
+        settings: &Settings,
+        caller_key: &Secret,
+        accept_loss: bool,
+    ) -> Result<Past, StartError> {
         let began = Instant::now();
         let seal = Seal::of(caller_key);
         let kept = &settings.journal.kept;
         let store = Store::open(&settings.store.path)?;
         let place = store.place();
-        if place.journal != 0 && place.journal == found.id() && place.seq >= found.next_seq() {
-            return Err(StartError::JournalBehind {
-                store: settings.store.path.display().to_string(),
-                journal: kept.dir.display().to_string(),
-                seq: place.seq,
-                last: found.last_seq(),
-            });
+        let is_ahead = place.journal != 0 && place.journal == found.id() && place.seq > found.last_seq();
+        if is_ahead && place.seq >= found.next_seq() {
+            if !accept_loss {
+                return Err(StartError::JournalBehind {
+                    store: settings.store.path.display().to_string(),
+                    journal: kept.dir.display().to_string(),
+                    seq: place.seq,
+                    last: found.last_seq(),
+                });
+            }
+            // The store passes over numbers it has seen: what comes now must not have them.
+            found.pass_over(place.seq);
         }
+        event::records_given_up(found.given_up(), found.next_seq());
         if place.journal != 0 && place.journal != found.id() {
             tracing::warn!(
                 "the store has read another journal than {}: calls that were in progress then are not known",
@@ -90,8 +102,12 @@ impl Past {
             let changes = changes_laid(&reader)?;
             return Ok(Past { found, store, seal, known: Known::Store(reader), changes, bytes });
         }
-        let changes = fold.changes().to_vec();
-        Ok(Past { found, store, seal, known: Known::Journal(Box::new(fold)), changes, bytes })
+        let reader = is_ahead.then(|| Reader::open(&settings.store.path)).transpose()?;
+        let changes = match &reader {
+            Some(reader) => changes_laid(reader)?,
+            None => fold.changes().to_vec(),
+        };
+        Ok(Past { found, store, seal, known: Known::Journal(Box::new(fold), reader), changes, bytes })
     }
 
     /// Changes made at run time, in their order.
@@ -125,7 +141,7 @@ impl Known {
     pub(super) fn take_over(self, exchange: &Arc<Exchange>, health: &Register) -> Result<(), StartError> {
         let now = exchange.clock.now();
         match self {
-            Known::Journal(fold) => {
+            Known::Journal(fold, reader) => {
                 let seq = fold.seq();
                 health.restore(&fold.health().iter().cloned().map(missed).collect::<Vec<_>>());
                 let restored = exchange
@@ -136,6 +152,9 @@ impl Known {
                         holds = restored.orphaned,
                         "units of caps were taken for calls of which nobody knows whether they were handed out: they stay used"
                     );
+                }
+                if let Some(reader) = reader {
+                    exchange.restore_lost_caps(&reader.uses(now.before(LONGEST_DAY))?, &fold, now);
                 }
                 tracing::info!(
                     in_progress = restored.in_progress,

@@ -2,8 +2,9 @@
 //!
 //! Everything comes from the journal (`records::fold`). Where there was none yet, the use of daily caps comes from the
 //! store: calls in progress then are not taken over, and their units count as unresolved, so that no day has more than
-//! its cap.
+//! its cap. So it does where the journal has lost what the store has read.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,11 +39,13 @@ impl Exchange {
     pub fn restore(self: &Arc<Self>, fold: &Fold, now: Timestamp) -> Result<Restored, DecodeError> {
         let mut restored = Restored::default();
         let gauges = &self.state.gauges;
+        // Also windows that are over, or not begun: our clock may be wrong now, and the sweep lets go of the old ones.
         for (key, used) in fold.counts() {
-            gauges.restore(key.clone(), used.posted, used.unresolved);
+            gauges.restore(key, used.posted, used.unresolved);
         }
+        let day_over = now.before(LONGEST_DAY);
         for held in fold.orphaned() {
-            restored.orphaned += 1;
+            restored.orphaned += usize::from(held.keys.iter().any(|key| key.window >= day_over));
             held.leaves().for_each(|(key, charge)| gauges.charge_one(key, charge));
         }
         for remembered in fold.calls() {
@@ -85,9 +88,46 @@ impl Exchange {
     /// Charges the caps of days that are not over at `now` with what the store knows, for a journal that has nothing yet, and
     /// writes that down in it.
     pub fn restore_caps(&self, uses: &[StoredUse], now: Timestamp) {
+        let caps = self.caps_of(uses, now);
+        for (key, used) in &caps {
+            self.state.gauges.restore(key.clone(), used.posted, used.unresolved);
+        }
+        self.write_down(caps);
+    }
+
+    /// Charges those caps with what the store knows and the journal has lost, after `restore`. No call is counted twice: a
+    /// cap has what the one says or what the other says, whichever is more.
+    pub fn restore_lost_caps(&self, uses: &[StoredUse], fold: &Fold, now: Timestamp) {
+        let mut caps = self.caps_of(uses, now);
+        caps.retain(|key, used| {
+            let known = self.state.gauges.read(key);
+            let lost = (used.posted + used.unresolved).saturating_sub(known.used());
+            let posted = used.posted.saturating_sub(known.posted).min(lost);
+            *used = Used { posted, unresolved: lost - posted };
+            self.state.gauges.restore(key.clone(), used.posted, used.unresolved);
+            lost > 0
+        });
+        // What is written down of a cap stands for all that forgotten calls have had of it.
+        for (key, counted) in fold.counts() {
+            if let Some(used) = caps.get_mut(&key) {
+                used.posted += counted.posted;
+                used.unresolved += counted.unresolved;
+            }
+        }
+        self.write_down(caps);
+    }
+
+    fn write_down(&self, caps: BTreeMap<CapKey, Used>) {
+        if !caps.is_empty() {
+            self.recorder.push_counts(Counts { caps: caps.into_iter().collect() });
+        }
+    }
+
+    /// What of days that are not over at `now` has been used, as the store has it.
+    fn caps_of(&self, uses: &[StoredUse], now: Timestamp) -> BTreeMap<CapKey, Used> {
         let in_force = self.in_force.load();
         let catalog = &in_force.snapshot.catalog;
-        let mut caps = std::collections::BTreeMap::<CapKey, Used>::new();
+        let mut caps = BTreeMap::<CapKey, Used>::new();
         let mut charge = |entity, window, used: &StoredUse| {
             if used.quarter >= window {
                 let cap = caps.entry(CapKey { entity, basis: Basis::BillableDay, window }).or_default();
@@ -107,11 +147,6 @@ impl Exchange {
                 charge(Entity::Target(target.id.clone()), day_window(zone, now).start, used);
             }
         }
-        for (key, used) in &caps {
-            self.state.gauges.restore(key.clone(), used.posted, used.unresolved);
-        }
-        if !caps.is_empty() {
-            self.recorder.push_counts(Counts { caps: caps.into_iter().collect() });
-        }
+        caps
     }
 }

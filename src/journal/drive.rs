@@ -100,8 +100,11 @@ impl Found {
         let settings = self.settings.clone();
         // The locks go with it, to be taken again at once: with what was found before, since nobody wrote meanwhile.
         let accept_loss = self.survey.cut.as_ref().is_some_and(|cut| cut.accepted);
+        let next = self.survey.next;
         drop(self);
-        Found::open(&settings, accept_loss)
+        let mut found = Found::open(&settings, accept_loss)?;
+        found.pass_over(next - 1);
+        Ok(found)
     }
 }
 

@@ -225,6 +225,22 @@ impl Found {
         self.survey.next
     }
 
+    /// Gives out no number up to this one again: whoever reads the journal has seen it, though the record is lost. For a
+    /// loss that was accepted.
+    pub fn pass_over(&mut self, seq: u64) {
+        self.survey.next = self.survey.next.max(seq + 1);
+    }
+
+    /// Numbers that were given out and have no record any more, which this start gives up.
+    pub fn given_up(&self) -> u64 {
+        self.survey.next.saturating_sub(self.survey.wanted.max(1))
+    }
+
+    /// Below this many percent of free disk only what must be written is.
+    pub fn free_percent(&self) -> u8 {
+        self.settings.free_percent
+    }
+
     /// Segments, and good records read in them.
     pub fn counts(&self) -> (u64, u64) {
         (self.survey.segments.len() as u64, self.survey.records)
@@ -287,10 +303,20 @@ impl Found {
         });
         written.map_err(|error| survey::io(&dir.path().display().to_string(), error))?;
         start.number = header.number;
+        start.list.push(Listed { place: 0, header, bytes: HEADER_BYTES + bytes.len() as u64 });
         if !is_empty {
             start.tip = Tip { seq: survey.last, crc };
+            if survey.next > survey.last + 1 {
+                // Another that is empty says from which number on, also where nothing is written any more.
+                let (number, first) = (header.number + 1, survey.next);
+                let (follows, chain) = (survey.last, crc);
+                let header = Header { number, first, follows, chain, durable: follows, ..header };
+                work::put_again(dir, &header, &[])
+                    .map_err(|error| survey::io(&dir.path().display().to_string(), error))?;
+                start.number = number;
+                start.list.push(Listed { place: 0, header, bytes: HEADER_BYTES });
+            }
         }
-        start.list.push(Listed { place: 0, header, bytes: HEADER_BYTES + bytes.len() as u64 });
         Ok(start)
     }
 }

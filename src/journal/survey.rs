@@ -84,6 +84,8 @@ pub(super) struct Survey {
     pub last: u64,
     /// The number the next new record gets.
     pub next: u64,
+    /// The first number with no record; the same, but for a loss that was accepted just now.
+    pub wanted: u64,
     /// No segment has a higher number, with or without a head.
     pub number: u64,
     /// Segments without a head: number and place.
@@ -192,7 +194,7 @@ impl Looking<'_> {
         if begun == live.len() {
             return self.end_without_segments();
         }
-        self.finish();
+        self.finish(self.survey.last + 1);
         Ok(())
     }
 
@@ -241,7 +243,8 @@ impl Looking<'_> {
             self.survey.cut =
                 Some(Cut { file: file.to_owned(), at, seq: expected, bytes, records, accepted: is_lost });
         }
-        self.finish();
+        // What an earlier start gave up stays given up, also where nothing was written since.
+        self.finish(expected);
         if is_lost {
             self.survey.next = follow.max(self.proof) + 1;
         }
@@ -274,14 +277,15 @@ impl Looking<'_> {
             self.survey.cut = Some(Cut { file, at: 0, seq: expected, bytes: 0, records: 0, accepted: true });
         }
         self.known.push_back(Tip { seq: self.survey.last, crc: 0 });
-        self.finish();
+        self.finish(expected);
         self.survey.next = self.survey.next.max(self.proof + 1);
         Ok(())
     }
 
-    fn finish(&mut self) {
+    fn finish(&mut self, wanted: u64) {
         self.survey.tip = self.known.front().copied().unwrap_or_default();
-        self.survey.next = self.survey.last + 1;
+        self.survey.wanted = wanted;
+        self.survey.next = wanted;
     }
 
     fn file(&self, listed: &Listed) -> String {

@@ -5,24 +5,24 @@
 //! gigabyte may take two seconds, and most images are followed by a later one. A call that is forgotten leaves behind what
 //! its holds have used (`Hold::leaves`). Capacity that was taken by a decision belongs to the call as soon as an image has
 //! it; what no image has when there is no more to read was taken for a call of which nobody knows whether it was handed
-//! out. Rows are not read here, and nothing is reckoned with the clock: windows of caps are over when there is one 48
-//! hours younger.
+//! out. Rows are not read here, and no clock counts here: one that was far ahead for an hour must not take the day's counts
+//! away. Of each cap the windows that were counted in last are kept, whatever their days; which of them is today's is for
+//! whoever restores them to say.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::entry::{
     self, COUNTS, Counts, DecodeError, ENTRY, Entry, HealthImage, Held, Kind, Packed, Put, Seen, Used,
     VERSION, Version,
 };
 use crate::capacity::hold::Hold;
-use crate::capacity::{Basis, CapKey};
+use crate::capacity::{Basis, CapKey, Entity};
 use crate::domain::change::Change;
 use crate::domain::{CallId, HoldId, Timestamp};
 use crate::state::image::{AnswerImage, LiveImage};
 
-/// How much older than the youngest window of a cap another may be and still count: days have up to 25 hours.
-const KEEP_WINDOWS: Duration = Duration::from_secs(48 * 3_600);
+/// Windows kept of one cap: more than can be open at once, and some that a wrong clock has made.
+const WINDOWS: usize = 8;
 /// Most caps in one record of a snapshot.
 const CAPS_PER_RECORD: usize = 1_000;
 
@@ -31,9 +31,8 @@ const CAPS_PER_RECORD: usize = 1_000;
 pub struct Fold {
     seq: u64,
     calls: BTreeMap<CallId, Kept>,
-    counts: BTreeMap<CapKey, Used>,
-    /// The start of the youngest window in `counts`.
-    youngest: Timestamp,
+    /// As many caps as ids were ever configured; of each the windows in the order they were last counted in.
+    counts: BTreeMap<(Entity, Basis), Vec<(Timestamp, Used)>>,
     held: BTreeMap<HoldId, Held>,
     /// None before the first that were written: then there was a store and no journal, and what the store has of days and
     /// changes is not all taken over yet.
@@ -81,7 +80,7 @@ impl Fold {
             (Kind::Counts, version) => {
                 for (key, used) in entry::counts(version, body)?.caps {
                     // All that is known of it, and not what is added: taking over from a store may be begun twice.
-                    self.counts.remove(&key);
+                    self.take_out(&key);
                     self.count(&key, used);
                 }
             }
@@ -110,7 +109,7 @@ impl Fold {
             }
             Seen::Other(Put::Forgotten(call)) => self.forget(call)?,
             Seen::Other(Put::Held(held)) => {
-                if held.keys.iter().any(|key| self.is_open(key)) {
+                if held.keys.iter().any(has_window) {
                     self.held.insert(held.id, *held);
                 }
             }
@@ -135,26 +134,28 @@ impl Fold {
     }
 
     fn count(&mut self, key: &CapKey, more: Used) {
-        if !self.is_open(key) {
+        if !has_window(key) {
             return;
         }
-        let used = self.counts.entry(key.clone()).or_default();
+        let mut used = self.take_out(key);
         used.posted = used.posted.saturating_add(more.posted);
         used.unresolved = used.unresolved.saturating_add(more.unresolved);
-        if key.window > self.youngest {
-            self.youngest = key.window;
-            let oldest = self.oldest();
-            self.counts.retain(|key, _| key.window >= oldest);
-            self.held.retain(|_, held| held.keys.iter().any(|key| is_open(key, oldest)));
+        let windows = self.counts.entry((key.entity.clone(), key.basis)).or_default();
+        windows.push((key.window, used));
+        if windows.len() > WINDOWS {
+            let (window, _) = windows.remove(0);
+            let over = CapKey { window, ..key.clone() };
+            self.held.retain(|_, held| !held.keys.contains(&over));
         }
     }
 
-    fn oldest(&self) -> Timestamp {
-        self.youngest.before(KEEP_WINDOWS)
-    }
-
-    fn is_open(&self, key: &CapKey) -> bool {
-        is_open(key, self.oldest())
+    /// What a window has, which is then none of its cap's.
+    fn take_out(&mut self, key: &CapKey) -> Used {
+        let Some(windows) = self.counts.get_mut(&(key.entity.clone(), key.basis)) else {
+            return Used::default();
+        };
+        let at = windows.iter().position(|(window, _)| *window == key.window);
+        at.map_or_else(Used::default, |at| windows.remove(at).1)
     }
 
     /// The number of the last record taken.
@@ -162,13 +163,18 @@ impl Fold {
         self.seq
     }
 
-    /// What calls that nobody remembers have used.
-    pub fn counts(&self) -> impl Iterator<Item = (&CapKey, Used)> {
-        self.counts.iter().map(|(key, used)| (key, *used))
+    /// What calls that nobody remembers have used: of a cap the last windows, of which some are over.
+    pub fn counts(&self) -> impl Iterator<Item = (CapKey, Used)> {
+        self.counts.iter().flat_map(|((entity, basis), windows)| {
+            let of = move |(window, used): &(Timestamp, Used)| {
+                (CapKey { entity: entity.clone(), basis: *basis, window: *window }, *used)
+            };
+            windows.iter().map(of)
+        })
     }
 
     /// Capacity taken by decisions of which nobody knows whether they handed the call out: after a start it stays used, by
-    /// what [`Held::leaves`] says.
+    /// what [`Held::leaves`] says. Some windows are over.
     pub fn orphaned(&self) -> impl Iterator<Item = &Held> {
         self.held.values()
     }
@@ -211,7 +217,7 @@ impl Fold {
     /// Hands out the records of a snapshot: kind, version and body of each. Another fold that takes them is this one.
     pub fn snapshot<E>(&self, mut put: impl FnMut(u8, u8, &[u8]) -> Result<(), E>) -> Result<(), E> {
         let mut body = Vec::new();
-        let caps: Vec<(CapKey, Used)> = self.counts.iter().map(|(key, used)| (key.clone(), *used)).collect();
+        let caps: Vec<(CapKey, Used)> = self.counts().collect();
         for caps in caps.chunks(CAPS_PER_RECORD) {
             body.clear();
             Counts { caps: caps.to_vec() }.encode(&mut body);
@@ -235,11 +241,11 @@ impl Fold {
     }
 }
 
-/// Whether the key is one of a window that counts: slots have none.
-fn is_open(key: &CapKey, oldest: Timestamp) -> bool {
+/// Whether the cap is one of a window: slots are not.
+fn has_window(key: &CapKey) -> bool {
     match key.basis {
         Basis::Concurrency => false,
-        Basis::BillableDay => key.window >= oldest,
+        Basis::BillableDay => true,
     }
 }
 

@@ -7,6 +7,7 @@
 //! at the start, numbers are read from the `Recorder`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -56,6 +57,7 @@ pub struct Recorder {
 struct Behind {
     keeper: Keeper,
     shipped: Arc<Shipped>,
+    held_back: Arc<AtomicU64>,
 }
 
 /// A place in the queue, held for one entry; dropped unused, it is given back.
@@ -110,6 +112,8 @@ pub struct Counters {
     pub store_failures: u64,
     /// Records that the store cannot take: a bug.
     pub store_refused: u64,
+    /// Times that a snapshot was put off, since the disk is nearly full.
+    pub snapshots_held_back: u64,
 }
 
 /// A record on its way to the journal.
@@ -166,6 +170,7 @@ impl Recorder {
         on_fault: impl Fn(&str) + Clone + Send + Sync + 'static,
     ) -> Result<(Recorder, Ending), OpenError> {
         let before = found.last_seq();
+        let free_percent = found.free_percent();
         let (appender, keeper) = found.start::<Sealed>(on_fault.clone())?;
         let seal = Arc::new(seal);
         let own = Recorder {
@@ -175,12 +180,13 @@ impl Recorder {
             behind: None,
         };
         let (shipped, shipping) = Shipping::of(store, &keeper, (before, own), on_fault.clone());
-        let folding = keep::Folding::of(&keeper, tail_bytes, Arc::clone(&seal), on_fault);
+        let folding = keep::Folding::of(&keeper, tail_bytes, free_percent, Arc::clone(&seal), on_fault);
+        let held_back = folding.held_back();
         let threads = vec![
             thread("store", move || shipping.run()).map_err(no_thread)?,
             thread("journal-fold", move || folding.run()).map_err(no_thread)?,
         ];
-        let behind = Behind { keeper: keeper.clone(), shipped };
+        let behind = Behind { keeper: keeper.clone(), shipped, held_back };
         let recorder = Recorder { appender, seal, commit_wait: COMMIT_WAIT, behind: Some(behind) };
         Ok((recorder, Ending { keeper, threads }))
     }
@@ -226,7 +232,7 @@ impl Recorder {
     /// before it asked finds it there.
     pub async fn settled(&self, limit: Duration) -> bool {
         match &self.behind {
-            Some(Behind { keeper, shipped }) => shipped.reaches(keeper.durable_seq(), limit).await,
+            Some(Behind { keeper, shipped, .. }) => shipped.reaches(keeper.durable_seq(), limit).await,
             None => true,
         }
     }
@@ -238,7 +244,7 @@ impl Recorder {
 
     /// All the numbers at once; `None` where there is no journal behind it.
     pub fn counters(&self) -> Option<Counters> {
-        let Behind { keeper, shipped } = self.behind.as_ref()?;
+        let Behind { keeper, shipped, held_back } = self.behind.as_ref()?;
         let journal = keeper.counters();
         Some(Counters {
             queued: self.queued(),
@@ -246,6 +252,7 @@ impl Recorder {
             store_rows: shipped.rows(),
             store_failures: shipped.failures(),
             store_refused: shipped.refused(),
+            snapshots_held_back: held_back.load(Ordering::Relaxed),
             journal,
         })
     }

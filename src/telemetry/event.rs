@@ -208,6 +208,17 @@ pub fn records_fault(what: &str) {
     tracing::error!("the records: {what}");
 }
 
+/// What a start goes on without, since that was accepted; the next record has this number.
+pub fn records_given_up(count: u64, next: u64) {
+    gauge!(name::JOURNAL_GIVEN_UP).set(count as f64);
+    if count > 0 {
+        tracing::warn!(
+            records = count,
+            "the journal goes on with record {next}: the {count} before it are given up as was asked for"
+        );
+    }
+}
+
 /// A unit of a strict cap was given back, since the journal did not take note of it in time.
 pub fn hold_not_durable() {
     counter!(name::HOLDS_NOT_DURABLE).increment(1);
@@ -226,6 +237,7 @@ pub struct RecordLevels {
     pub syncs: [u64; 32],
     pub faults: u64,
     pub poisoned: u64,
+    pub snapshots_held_back: u64,
     pub segments: u64,
     pub free: f64,
     pub store_behind: u64,
@@ -247,6 +259,7 @@ pub fn record_levels(levels: &RecordLevels) {
     }
     counter!(name::JOURNAL_FAULTS).absolute(levels.faults);
     counter!(name::JOURNAL_POISONED).absolute(levels.poisoned);
+    counter!(name::SNAPSHOTS_HELD_BACK).absolute(levels.snapshots_held_back);
     gauge!(name::JOURNAL_SEGMENTS).set(levels.segments as f64);
     gauge!(name::JOURNAL_FREE).set(levels.free);
     gauge!(name::STORE_BEHIND).set(levels.store_behind as f64);

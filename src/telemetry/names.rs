@@ -104,6 +104,8 @@ metrics_table! {
     JOURNAL_SYNC_SECONDS "outcry_journal_sync_duration_seconds" Histogram [] SYNC, "Syncs of the journal that went well, rounded up to the next power of two of a microsecond.";
     JOURNAL_FAULTS "outcry_journal_faults_total" Counter [] &[], "Writes, syncs and preparations of the journal that failed.";
     JOURNAL_POISONED "outcry_journal_poisoned_total" Counter [] &[], "Segments given up after a failed write or sync; what was not on disk was written again to a new one.";
+    JOURNAL_GIVEN_UP "outcry_journal_given_up_records" Gauge [] &[], "Numbers of records that this start went on without, by `--accept-loss`.";
+    SNAPSHOTS_HELD_BACK "outcry_journal_snapshots_held_back_total" Counter [] &[], "Times that no snapshot of the journal was made because the disk is nearly full; each lasts until there is room.";
     JOURNAL_SEGMENTS "outcry_journal_segments" Gauge [] &[], "Segments of the journal there are.";
     JOURNAL_FREE "outcry_journal_free_ratio" Gauge [] &[], "Share of the journal's disk that is free; below `journal.free_percent` only money is written.";
     STORE_BEHIND "outcry_store_behind_records" Gauge [] &[], "Records on disk that the store has not taken yet.";

@@ -351,6 +351,41 @@ fn a_loss_is_refused_until_somebody_accepts_it_and_numbers_are_not_given_out_aga
     }
 }
 
+/// Numbers that were passed over stay so, also where the process ends before it writes a record.
+#[test]
+fn numbers_passed_over_are_not_given_out_again() {
+    for unproven in [false, true] {
+        let folder = Folder::new();
+        let settings = folder.settings(Backend::Thread);
+        let (appender, keeper, _) = start(&settings);
+        for number in 0..20 {
+            on_disk(&appender, number);
+        }
+        assert!(keeper.close().is_complete);
+        drop((appender, keeper));
+        if unproven {
+            // As if the mark had not been written: the last records are written again at a start.
+            fs::remove_file(settings.dir.join(MARK)).unwrap();
+        }
+        let mut found = Found::open(&settings, unproven).unwrap();
+        assert_eq!((found.last_seq(), found.next_seq(), found.given_up()), (20, 21, 0));
+        found.pass_over(30);
+        assert_eq!((found.next_seq(), found.given_up()), (31, 10));
+        let (appender, keeper) = found.start::<Note>(|what| panic!("{what}")).unwrap();
+        assert!(keeper.close().is_complete, "nothing was written");
+        drop((appender, keeper));
+        for round in 0..3 {
+            let found = Found::open(&settings, false).unwrap();
+            assert_eq!((found.next_seq(), found.given_up()), (31 + round, 0), "unproven: {unproven}");
+            let kept: Vec<_> = found.records_after(0).map(|read| read.unwrap().seq).collect();
+            assert_eq!(kept, (1..=20).chain(31..31 + round).collect::<Vec<_>>());
+            let (appender, keeper) = found.start(|what| panic!("{what}")).unwrap();
+            assert_eq!(on_disk(&appender, 1), 31 + round);
+            assert!(keeper.close().is_complete);
+        }
+    }
+}
+
 #[test]
 fn a_disk_that_is_nearly_full_takes_money_only() {
     let folder = Folder::new();

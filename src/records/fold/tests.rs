@@ -206,7 +206,7 @@ impl World {
 fn gauges(fold: &Fold) -> BTreeMap<CapKey, Gauge> {
     let mut gauges: BTreeMap<CapKey, Gauge> = BTreeMap::new();
     for (key, used) in fold.counts() {
-        let gauge = gauges.entry(key.clone()).or_default();
+        let gauge = gauges.entry(key).or_default();
         (gauge.posted, gauge.unresolved) = (used.posted, used.unresolved);
     }
     let mut charge = |key: &CapKey, charge: Charge| gauges.entry(key.clone()).or_default().charge(charge);
@@ -268,7 +268,9 @@ fn a_start_knows_what_the_exchange_knew() {
         assert_eq!((fold.changes(), fold.health()), (&world.changes[..], &world.health[..]), "seed {seed}");
         let (restored, known) = (gauges(&fold), gauges_after_a_start(&world));
         let keys: BTreeSet<&CapKey> = restored.keys().chain(known.keys()).collect();
-        for key in keys.into_iter().filter(|key| is_open(key, fold.oldest())) {
+        // A cap's last windows are kept, and each day here has its calls: those of the last two days are among them.
+        let open = Timestamp::from_micros(1_795_132_800_000_000 + (world.day - 2) * DAY_US);
+        for key in keys.into_iter().filter(|key| has_window(key) && key.window >= open) {
             let of = |gauges: &BTreeMap<CapKey, Gauge>| gauges.get(key).copied().unwrap_or_default();
             assert_eq!(of(&restored), of(&known), "seed {seed}: {key} of {}", key.window);
         }
@@ -323,37 +325,60 @@ fn counted(fold: &Fold) -> Vec<(i64, u32, u32)> {
     fold.counts().map(|(key, used)| (key.window.micros() / DAY_US, used.posted, used.unresolved)).collect()
 }
 
+fn count(fold: &mut Fold, day: i64) {
+    let mut body = Vec::new();
+    Counts { caps: vec![(key(day), Used { posted: 2, unresolved: 1 })] }.encode(&mut body);
+    fold.apply(1, COUNTS, VERSION, &body).expect("counts");
+}
+
+fn held(day: i64) -> Vec<Put> {
+    let (id, call) = (HoldId::from_bits(day as u128), CallId::from_bits(1));
+    vec![Put::Held(Box::new(Held { id, call, keys: vec![key(day)] }))]
+}
+
 #[test]
 fn windows_that_are_long_over_are_let_go() {
     let mut fold = Fold::default();
-    let count = |fold: &mut Fold, day: i64| {
-        let mut body = Vec::new();
-        Counts { caps: vec![(key(day), Used { posted: 2, unresolved: 1 })] }.encode(&mut body);
-        fold.apply(1, COUNTS, VERSION, &body).expect("counts");
-    };
-    let held = |day: i64| {
-        let (id, call) = (HoldId::from_bits(day as u128), CallId::from_bits(1));
-        vec![Put::Held(Box::new(Held { id, call, keys: vec![key(day)] }))]
-    };
     apply(&mut fold, 1, held(20_000));
-    apply(&mut fold, 1, held(20_002));
-    count(&mut fold, 20_000);
+    apply(&mut fold, 1, held(20_001));
     count(&mut fold, 20_001);
     count(&mut fold, 20_000);
+    count(&mut fold, 20_001);
     assert_eq!(
         counted(&fold),
         [(20_000, 2, 1), (20_001, 2, 1)],
         "counts are what there is, not what is added"
     );
-    count(&mut fold, 20_002);
-    assert_eq!(counted(&fold).len(), 3, "48 hours younger is not too young");
-    count(&mut fold, 20_003);
-    assert_eq!(counted(&fold), [(20_001, 2, 1), (20_002, 2, 1), (20_003, 2, 1)]);
-    assert_eq!(fold.orphaned().map(|held| held.id.bits()).collect::<Vec<_>>(), [20_002]);
-    // Nor do they come back.
+    for day in 20_002..20_002 + WINDOWS as i64 - 2 {
+        count(&mut fold, day);
+    }
+    assert_eq!((counted(&fold).len(), fold.orphaned().count()), (WINDOWS, 2));
+    count(&mut fold, 20_100);
+    let days: Vec<i64> = counted(&fold).iter().map(|(day, ..)| *day).collect();
+    assert_eq!((days.len(), days[0], days[WINDOWS - 1]), (WINDOWS, 20_001, 20_100));
+    assert_eq!(fold.orphaned().map(|held| held.id.bits()).collect::<Vec<_>>(), [20_001]);
+}
+
+/// A clock that was years ahead, for one call or for a week of days, takes nothing away from the days before and after it.
+#[test]
+fn a_wrong_clock_takes_no_day_away() {
+    let mut fold = Fold::default();
     count(&mut fold, 20_000);
     apply(&mut fold, 1, held(20_000));
-    assert_eq!((counted(&fold).len(), fold.orphaned().count()), (3, 1));
+    for wrong in 0..WINDOWS as i64 - 2 {
+        count(&mut fold, 40_000 + 30 * wrong);
+        // The clock is right again, and the day goes on.
+        count(&mut fold, 20_000);
+    }
+    count(&mut fold, 20_001);
+    for fold in [&fold, &of_snapshot(&fold).0] {
+        let known = counted(fold);
+        assert!(known.contains(&(20_000, 2, 1)) && known.contains(&(20_001, 2, 1)), "{known:?}");
+        assert_eq!(fold.orphaned().count(), 1);
+    }
+    // Nor does one that is far behind.
+    count(&mut fold, 0);
+    assert!(counted(&fold).contains(&(20_001, 2, 1)));
 }
 
 #[test]

@@ -267,7 +267,7 @@ impl Stage {
             check.broke(Promise::Durable, format!("a restart remembers {} calls of {}", kept.0, kept.1));
         }
         for (key, used) in fold.counts() {
-            let gauge = self.exchange.state.gauges.read(key);
+            let gauge = self.exchange.state.gauges.read(&key);
             if (gauge.posted, gauge.unresolved) != (used.posted, used.unresolved) {
                 let what = format!("a restart reckons {key} with {used:?} and it is at {gauge:?}");
                 check.broke(Promise::Durable, what);
