@@ -376,7 +376,7 @@ fn compare(
             if behind > 0 {
                 writeln!(out, "{behind} records are not in the store yet")?;
             }
-            for line in shown.examples.iter().chain(&shown.unbalanced) {
+            for line in shown.examples.iter().chain(&shown.unbalanced).chain(&shown.sums_off) {
                 writeln!(out, "{line}")?;
             }
         }
@@ -384,8 +384,9 @@ fn compare(
     if checked.is_good() {
         return Ok(());
     }
-    let (off, unbalanced) = (checked.off(), checked.imbalances.len());
+    let (off, unbalanced, sums) = (checked.off(), checked.imbalances.len(), checked.sums.len());
     Err(Fault::No(format!(
-        "{off} rows are not in the store as the journal has them, {unbalanced} groups of ledger entries do not sum to zero"
+        "{off} rows are not in the store as the journal has them, {unbalanced} groups of ledger entries do not sum to zero, \
+         {sums} hourly sums are not those of the rows"
     )))
 }

@@ -3,7 +3,8 @@
 //! Both are only read, and a process may be writing to both: of the store one moment is looked at. Where several rows have
 //! one key, the one that should be in the store is found first (the last end, the final trail, the first of everything
 //! else), then each is looked up by that key. What is shown of a difference is ids, amounts, reasons and states, never what
-//! a stranger wrote. Rows older than what the journal keeps cannot be checked, and sums by the hour are not.
+//! a stranger wrote. Rows older than what the journal keeps cannot be checked; sums by the hour are, against the rows of the
+//! store, however old.
 
 mod differs;
 #[cfg(test)]
@@ -18,7 +19,7 @@ use super::entry::{self, DecodeError};
 use super::row::Row;
 use super::seal::unsealed;
 use super::sqlite::{Moment, Reader, StoreError};
-use super::stored::StoredImbalance;
+use super::stored::{StoredImbalance, StoredSumOff};
 use crate::domain::CallId;
 use crate::journal::{Found, LookError, Settings, look};
 
@@ -26,6 +27,8 @@ use crate::journal::{Found, LookError, Settings, look};
 const EXAMPLES: usize = 10;
 /// Most groups that do not sum to zero that are listed.
 pub const IMBALANCES: usize = 100;
+/// Most hourly sums of a kind that are listed.
+pub const SUMS: usize = 100;
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,6 +45,8 @@ pub struct Checked {
     pub examples: Vec<Example>,
     /// Groups of ledger entries that do not sum to zero, at most [`IMBALANCES`].
     pub imbalances: Vec<StoredImbalance>,
+    /// Hourly sums that are not those of the store's rows, at most [`SUMS`] of each kind.
+    pub sums: Vec<StoredSumOff>,
 }
 
 /// What was found of one kind of row.
@@ -181,9 +186,9 @@ pub enum CheckError {
 }
 
 impl Checked {
-    /// Whether the store has everything it should have by now, and its books balance.
+    /// Whether the store has everything it should have by now, its books balance, and its sums are right.
     pub fn is_good(&self) -> bool {
-        self.off() == 0 && self.imbalances.is_empty()
+        self.off() == 0 && self.imbalances.is_empty() && self.sums.is_empty()
     }
 
     /// Rows that were looked for.
@@ -301,6 +306,7 @@ impl<'a> Checking<'a> {
             if rules { self.look_up(seq, row) } else { Ok(()) }
         })?;
         self.checked.imbalances = self.moment.imbalances(IMBALANCES)?;
+        self.checked.sums = self.moment.sums_off(SUMS)?;
         Ok(self.checked)
     }
 

@@ -18,6 +18,7 @@ mod lines;
 mod moment;
 mod read;
 mod schema;
+mod sums;
 #[cfg(test)]
 pub(super) mod tests;
 

@@ -3,6 +3,8 @@
 //! Slugs are text here, because the catalog that knew them may be gone, and reasons are codes, because a newer binary
 //! may have written ones this one does not know. How they are shown is in `report`.
 
+use std::fmt;
+
 use crate::domain::change::{Change, Entity, Key, Origin, Value};
 use crate::domain::{CallId, Money, PingId, Timestamp};
 
@@ -267,6 +269,28 @@ pub struct CallQuery {
     pub until: Option<Timestamp>,
     /// Only calls that come after this one in the list, newest first.
     pub after: Option<(Timestamp, CallId)>,
+}
+
+/// An hourly sum that is not what the rows add up to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredSumOff {
+    /// When the hour begins.
+    pub hour: Timestamp,
+    /// Of what: campaign, publisher and so on, in words.
+    pub key: String,
+    /// Which sum.
+    pub sum: &'static str,
+    /// As it is kept.
+    pub kept: i64,
+    /// By the rows.
+    pub by_rows: i64,
+}
+
+impl fmt::Display for StoredSumOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let StoredSumOff { hour, key, sum, kept, by_rows } = self;
+        write!(f, "hour {hour}, {key}: {sum} is {kept} in the sums and {by_rows} by the rows")
+    }
 }
 
 /// The text of a catalog.

@@ -106,6 +106,8 @@ pub struct CheckedStore {
     pub examples: Vec<String>,
     /// Groups of ledger entries that do not sum to zero, in words.
     pub unbalanced: Vec<String>,
+    /// Hourly sums that are not those of the rows, in words.
+    pub sums_off: Vec<String>,
 }
 
 impl CheckedStore {
@@ -122,6 +124,7 @@ impl CheckedStore {
                 .iter()
                 .map(|off| format!("call {}, {}: the entries sum to {}", off.call_id, off.group, off.sum))
                 .collect(),
+            sums_off: checked.sums.iter().map(ToString::to_string).collect(),
         }
     }
 }

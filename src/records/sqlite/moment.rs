@@ -18,7 +18,7 @@ use crate::records::stored::{
 /// One moment of a store.
 #[derive(Debug)]
 pub struct Moment<'a> {
-    reader: &'a Reader,
+    pub(super) reader: &'a Reader,
     place: Place,
     _open: Transaction<'a>,
 }
