@@ -7,9 +7,12 @@
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use tokio::sync::Notify;
 
 use outcry::app::{Running, StartError, start_logs};
 use outcry::client::verbs::{BuyerVerb, CampaignVerb, Reach};
@@ -508,43 +511,74 @@ fn serve(loaded: Loaded, accept_loss: bool) -> Result<(), Ended> {
         tracing::warn!(warning = %warning, "configuration warning");
     }
     let metrics = MetricsPage::install().map_err(|what| Ended { code: 1, what })?;
+    let signals = Signals::heed()?;
     let running = Running::start(loaded, metrics, accept_loss).map_err(|error| Ended::start(&error))?;
-    run_here(until_stopped(&running))??;
-    std::thread::Builder::new().name("second signal".to_owned()).spawn(stop_at_once)?;
+    run_here(signals.until_stopped(&running))?;
     running.stop();
     Ok(())
 }
 
-/// Ends the process at the next signal to stop: what is not on disk by then was not acknowledged.
-fn stop_at_once() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let again = run_here(async {
-        let mut stop = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        tokio::select! {
-            biased;
-            _ = stop.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        std::io::Result::Ok(())
-    });
-    if matches!(again, Ok(Ok(()))) {
-        tracing::error!("stopped at once, as was asked for a second time");
-        std::process::exit(1);
-    }
+/// What the operator asked for by signals.
+#[derive(Default)]
+struct Signals {
+    reload: Notify,
+    stop: Notify,
 }
 
-/// Reloads on SIGHUP; returns on SIGTERM or Ctrl-C.
-async fn until_stopped(running: &Running) -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut reload = signal(SignalKind::hangup())?;
-    let mut stop = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    loop {
-        tokio::select! {
-            _ = reload.recv() => running.reload(),
-            _ = stop.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+impl Signals {
+    /// Listens from now on, on a thread of its own, so that no signal is missed whatever else goes on.
+    fn heed() -> std::io::Result<Arc<Signals>> {
+        let signals = Arc::new(Signals::default());
+        let heard = Arc::clone(&signals);
+        let (ready, listens) = std::sync::mpsc::sync_channel(1);
+        let listen = move || {
+            // Without a runtime nobody hears of the failure: `ready` is dropped.
+            let _ = run_here(heard.listen(ready));
+        };
+        std::thread::Builder::new().name("signals".to_owned()).spawn(listen)?;
+        let failed = |_| std::io::Error::other("the thread that listens to signals did not start");
+        listens.recv().map_err(failed)??;
+        Ok(signals)
+    }
+
+    async fn listen(&self, ready: SyncSender<std::io::Result<()>>) {
+        use tokio::signal::unix::{SignalKind, signal};
+        let kinds = [SignalKind::hangup(), SignalKind::terminate(), SignalKind::interrupt()];
+        let [Ok(mut hangup), Ok(mut terminate), Ok(mut interrupt)] = kinds.map(signal) else {
+            let _ = ready.send(Err(std::io::Error::other("the system gives no signals")));
+            return;
+        };
+        // Whoever started this waits for it.
+        let _ = ready.send(Ok(()));
+        let mut is_stopping = false;
+        loop {
+            tokio::select! {
+                biased;
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                _ = hangup.recv() => {
+                    self.reload.notify_one();
+                    continue;
+                }
+            }
+            if is_stopping {
+                // What is not on disk by now was not acknowledged.
+                tracing::error!("stopped at once, as was asked for a second time");
+                std::process::exit(1);
+            }
+            is_stopping = true;
+            self.stop.notify_one();
+        }
+    }
+
+    /// Reloads on SIGHUP; returns on SIGTERM or Ctrl-C.
+    async fn until_stopped(&self, running: &Running) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.notified() => return,
+                () = self.reload.notified() => running.reload(),
+            }
         }
     }
 }

@@ -25,8 +25,10 @@ use reply::Answer;
 
 /// How often a worker looks after its connections to bid endpoints.
 const UPKEEP: Duration = Duration::from_secs(1);
-/// Longest a worker waits for its connections to end after the signal to stop.
-pub const DRAIN: Duration = Duration::from_secs(10);
+/// Longest a worker goes on after the signal to stop: every auction is over by then.
+const DRAIN: Duration = Duration::from_secs(2);
+/// From when on it waits for no late reply, so that what is still out has its outcome, and its record, by the end.
+const LET_GO: Duration = Duration::from_millis(1_800);
 
 /// How requests are read.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +99,11 @@ pub async fn run(served: Served, mut arriving: mpsc::Receiver<HandedOn>) {
             _ = upkeep.tick() => served.worker.pinger.pool.upkeep(),
         }
     }
+    let let_go = async {
+        tokio::time::sleep(LET_GO).await;
+        served.worker.pinger.let_go();
+        std::future::pending::<()>().await;
+    };
     let drained = async {
         while connections.join_next().await.is_some() {}
         // Decisions and late replies go on without their connection; their records are still owed.
@@ -104,8 +111,13 @@ pub async fn run(served: Served, mut arriving: mpsc::Receiver<HandedOn>) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    if tokio::time::timeout(DRAIN, drained).await.is_err() {
-        tracing::warn!("a worker stopped with connections or pings still open");
+    tokio::select! {
+        biased;
+        () = drained => {}
+        () = let_go => {}
+        () = tokio::time::sleep(DRAIN) => {
+            tracing::warn!("a worker stopped with connections or decisions still open");
+        }
     }
     heart.abort();
 }

@@ -27,8 +27,8 @@ use crate::auction::bid::Reply;
 use crate::auction::{Auction, Progress};
 use crate::bidder::request::Request;
 use crate::domain::{PingId, TargetIx, Timestamp};
-use crate::runtime::Clock;
 use crate::runtime::pulse::Pulse;
+use crate::runtime::{Clock, Shutdown};
 use crate::snapshot::Snapshot;
 use client::Pool;
 use endpoint::Endpoint;
@@ -119,18 +119,26 @@ pub struct Pinger {
     linger: Duration,
     lingering: Arc<AtomicUsize>,
     lingering_max: usize,
+    /// Nothing lingers any more.
+    let_go: Shutdown,
 }
 
 impl Pinger {
     /// A worker's own. `linger` is how long an outstanding ping keeps its connection, at most `lingering_max` at once.
     pub fn new(pool: Arc<Pool>, clock: Clock, linger: Duration, lingering_max: usize) -> Pinger {
         let pulse = Arc::new(Pulse::new(clock.clone()));
-        Pinger { pool, pulse, clock, linger, lingering: Arc::default(), lingering_max }
+        let (lingering, let_go) = (Arc::default(), Shutdown::default());
+        Pinger { pool, pulse, clock, linger, lingering, lingering_max, let_go }
     }
 
     /// Pings of this worker that linger now.
     pub fn lingering(&self) -> usize {
         self.lingering.load(Ordering::Relaxed)
+    }
+
+    /// Ends every linger, and each that begins from now on at once: who has not answered by now does not any more.
+    pub fn let_go(&self) {
+        self.let_go.begin();
     }
 
     /// Asks everybody at once; the pings leave with the first `gather`.

@@ -13,7 +13,7 @@ use super::round::Round;
 use super::{Answered, Asked, Asking};
 use crate::auction::bid::{NoBid, Reply, clean_note};
 use crate::domain::{Reason, Timestamp};
-use crate::runtime::Clock;
+use crate::runtime::{Clock, Shutdown};
 use crate::telemetry::event;
 
 /// Pings whose auction is over. Dropping them closes their connections; `next` and `finish` give them their linger.
@@ -25,6 +25,7 @@ pub struct Outstanding {
     closes: Timestamp,
     until: Timestamp,
     clock: Clock,
+    let_go: Shutdown,
     lingering: Arc<AtomicUsize>,
     granted: usize,
 }
@@ -89,6 +90,7 @@ impl Outstanding {
             closes,
             until,
             clock: pinger.clock,
+            let_go: pinger.let_go,
             lingering: pinger.lingering,
             granted: wanted,
         };
@@ -105,8 +107,8 @@ impl Outstanding {
         self.pings.is_empty() && self.just_missed.is_empty()
     }
 
-    /// The next ping that ended, within the linger; `None` when all have or it is over. Complete replies keep their
-    /// connections.
+    /// The next ping that ended, within the linger; `None` when all have or it is over, and at the end of the worker.
+    /// Complete replies keep their connections.
     pub async fn next(&mut self) -> Option<Late> {
         let answered = match self.just_missed.pop() {
             Some(answered) => answered,
@@ -116,6 +118,7 @@ impl Outstanding {
                     answered = self.pings.next() => break answered?,
                     () = close_next(&mut self.open, &self.clock), if !self.open.is_empty() => {}
                     () = self.clock.sleep_until(self.until) => return None,
+                    () = self.let_go.wait() => return None,
                 }
             },
         };

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -71,6 +72,43 @@ fn late_replies_are_waited_for_so_that_every_outcome_is_final() {
         rows.iter().find(|row| row["target"] == target).unwrap()["reason"].clone()
     };
     assert_eq!((reason("late"), reason("hangs")), (json!("late"), json!("timeout")));
+}
+
+/// Buyers that do not answer keep nobody: the call that is being decided is answered at its deadline, and what lingers
+/// has its outcome before the end, though it might have had seconds more.
+#[test]
+fn buyers_that_hang_hold_up_no_end() {
+    use load::bidders::Behaviour;
+    let bidders = bidders([("hangs", Behaviour::Hang), ("quick", bid("10.00"))]);
+    let market = Market::new(r#"{ auction = ["hangs", "quick"] }"#)
+        .campaign("deadline_ms = 900\nearly_close = false\npayout = { fixed = \"5.00\" }")
+        .bidder("hangs", &bidders.url("hangs"))
+        .bidder("quick", &bidders.url("quick"));
+    let mut exchange = Exchange::start_with(&market, "linger_ms = 5000\n");
+    let first = exchange.decide(&json!({"carrier_call_id": "CA1", "to": NUMBER, "from": CALLER}));
+    let body = json!({"carrier_call_id": "CA2", "to": NUMBER, "from": CALLER}).to_string();
+    let mut asking = connect(&exchange.traffic);
+    let head = format!(
+        "POST /v1/route HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    asking.write_all(head.as_bytes()).unwrap();
+    eventually("it is asked again", || (bidders.stats("hangs").pings == 2).then_some(()));
+    let began = Instant::now();
+    exchange.signal("TERM");
+    let answer = read(&mut asking);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    exchange.wait();
+    // Two seconds, and what the journal, the store and a busy machine need.
+    assert!(began.elapsed() < Duration::from_millis(4_000), "the end took {:?}", began.elapsed());
+    for call in [&first, &answer.json()] {
+        let told = exchange.cli(&["explain", call["call_id"].as_str().unwrap(), "--format", "json"]);
+        let explained: Value = serde_json::from_slice(&told.stdout).unwrap();
+        assert_eq!(explained["steps"][0]["is_final"], true, "{explained:#}");
+        let rows = explained["steps"][0]["outcomes"].as_array().unwrap();
+        let hangs = rows.iter().find(|row| row["target"] == "hangs").unwrap();
+        assert_eq!(hangs["reason"], "timeout", "{hangs}");
+    }
 }
 
 #[test]

@@ -355,13 +355,6 @@ impl Exchange {
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
-    /// As `signal`, to a process that may have ended already: until it is waited for its id is nobody else's.
-    pub fn signal_if_alive(&mut self, name: &str) {
-        if self.is_alive() {
-            self.signal(name);
-        }
-    }
-
     /// Its exit code once it has ended.
     pub fn ended(&mut self) -> Option<i32> {
         self.child.try_wait().unwrap().map(|status| status.code().unwrap_or(-1))
