@@ -22,6 +22,7 @@ use outcry::demo;
 use outcry::domain::catalog::Secret;
 use outcry::domain::{CallId, Reason, Timestamp};
 use outcry::journal::OpenFault;
+use outcry::records::CommitError;
 use outcry::records::seal::Seal;
 use outcry::records::sqlite::{Reader, StoreError};
 use outcry::records::stored::CallQuery;
@@ -250,6 +251,7 @@ impl Ended {
     fn start(error: &StartError) -> Ended {
         let code = match error {
             StartError::Journal(error) if error.fault() == OpenFault::Setting => CONFIGURATION,
+            StartError::NotBegun(CommitError::Failed(_)) => CONFIGURATION,
             StartError::Journal(_)
             | StartError::CallerKeyGone { .. }
             | StartError::Unread { .. }

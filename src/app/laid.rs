@@ -11,6 +11,7 @@ use crate::domain::Timestamp;
 use crate::domain::change::{self, Asked, Change, Dropped, NoStep, Noted};
 use crate::records::entry::{Entry, Put};
 use crate::records::row::{CatalogRow, Row};
+use crate::records::{CommitError, Recorder};
 use crate::runtime::hex;
 
 /// Files and changes.
@@ -86,9 +87,32 @@ impl Laid {
 }
 
 /// What is written when this comes into force: the history, the text calls will name by its digest, and for a restart all
-/// that is laid over the files.
-pub(super) fn entry(next: &Next, digest: &str, text: String, since: Timestamp) -> Entry {
-    let mut rows: Vec<Row> = next.noted.iter().map(|noted| Row::Change(Box::new(noted.clone()))).collect();
-    rows.push(Row::Catalog(CatalogRow { digest: digest.to_owned(), text, since }));
-    Entry { rows, state: vec![Put::Changes(next.laid.changes.clone())] }
+/// that is laid over the files. Parts of a long text come before, each by itself.
+pub(super) fn entries(next: &Next, digest: &str, text: &str, since: Timestamp) -> Vec<Entry> {
+    let mut parts: Vec<Row> =
+        CatalogRow::in_parts(digest, text, since).into_iter().map(Row::Catalog).collect();
+    let named = parts.pop();
+    let changes = next.noted.iter().map(|noted| Row::Change(Box::new(noted.clone())));
+    let last =
+        Entry { rows: changes.chain(named).collect(), state: vec![Put::Changes(next.laid.changes.clone())] };
+    parts.into_iter().map(|part| vec![part].into()).chain([last]).collect()
+}
+
+/// Hands them in, all or none: an error from here says that nothing was. What is returned waits until all are on disk.
+pub(super) fn commit(
+    recorder: &Recorder,
+    entries: Vec<Entry>,
+) -> Result<impl Future<Output = Result<(), CommitError>> + use<>, CommitError> {
+    let mut slots = entries.iter().map(|_| recorder.reserve()).collect::<Result<Vec<_>, _>>()?;
+    let (slot, mut parts) = (slots.pop(), entries);
+    let last = parts.pop().unwrap_or_default();
+    slots.into_iter().zip(parts).for_each(|(slot, part)| slot.send(part));
+    // Handed in now, and not when somebody waits for it.
+    let written = slot.map(|slot| slot.commit(last));
+    Ok(async move {
+        match written {
+            Some(written) => written.await,
+            None => Ok(()),
+        }
+    })
 }

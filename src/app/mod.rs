@@ -105,7 +105,8 @@ pub enum StartError {
     },
     /// The first entry.
     #[error(
-        "the journal does not take the catalog that comes into force: {0}; see `journal.segment_mb` and the disk"
+        "the journal does not take the catalog that comes into force: {0}; a larger `journal.segment_mb` or \
+         `journal.queue` helps where it is too large, else see the disk"
     )]
     NotBegun(CommitError),
     /// The store has read what the journal does not have.
@@ -191,9 +192,9 @@ impl Running {
         past.take_over(&exchange, &endpoints.health)?;
         // On disk before anything is decided. It comes after what was taken over from a store: by it the next start knows
         // that there is nothing more to take over.
-        let begun = laid::entry(&next, &digest, text, clock.now());
-        let slot = exchange.recorder.reserve().map_err(StartError::NotBegun)?;
-        run_here(async { slot.commit(begun).await })?.map_err(StartError::NotBegun)?;
+        let begun = laid::entries(&next, &digest, &text, clock.now());
+        let written = laid::commit(&exchange.recorder, begun).map_err(StartError::NotBegun)?;
+        run_here(written)?.map_err(StartError::NotBegun)?;
         let open = Arc::new(AtomicUsize::new(0));
         let (workers, mut threads) = start_workers(&settings, &exchange, &open, traffic_tls, &shutdown)?;
         let pingers = workers.iter().map(|worker| worker.pinger.clone()).collect();

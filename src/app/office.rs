@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio_rustls::TlsAcceptor;
 
-use super::laid::{Laid, entry};
+use super::laid::{self, Laid, entries};
 use super::past;
 use super::{FIRST_LOOK, IDLE, in_force};
 use crate::admin::order::{FileFault, NotChanged, Order, Reloaded};
@@ -204,13 +204,10 @@ impl Office {
             Err(NoStep::Unknown) => return (None, Err(NotChanged::Unknown)),
             Err(NoStep::Full) => return (None, Err(NotChanged::Full)),
         };
-        let slot = match self.exchange.recorder.reserve() {
-            Ok(slot) => slot,
-            Err(error) => return (None, Err(NotChanged::NotStored(error.to_string()))),
-        };
+        let recorder = &self.exchange.recorder;
         if next.noted.is_empty() {
             // It was so already: then it waits for what made it so.
-            return (None, stored(slot.commit(Entry::default()).await));
+            return (None, stored(handed_in(laid::commit(recorder, vec![Entry::default()])).await));
         }
         let before = self.exchange.in_force.load_full();
         let key = &self.exchange.rules.caller_key;
@@ -219,7 +216,7 @@ impl Office {
         // The same targets have the same endpoints: a pause must not fail for a certificate that is gone.
         let in_force =
             in_force(&self.settings, &self.endpoints, before.endpoints.clone(), catalog, &next.laid, key);
-        let done = stored(slot.commit(entry(&next, &digest, text, now)).await);
+        let done = stored(handed_in(laid::commit(recorder, entries(&next, &digest, &text, now))).await);
         if let Err(NotChanged::NotStored(error)) = &done {
             event::records_fault(&format!("a change was not made: {error}"));
             return (None, done);
@@ -277,7 +274,7 @@ impl Office {
         // New names that take longer are asked as soon as they are known.
         let _ = tokio::time::timeout(FIRST_LOOK, self.endpoints.refresh()).await;
         let digest = in_force.snapshot.catalog.digest.clone();
-        self.record(entry(&next, &digest, text, now)).await;
+        self.record(entries(&next, &digest, &text, now)).await;
         self.exchange.in_force.store(Arc::new(in_force));
         tell(&next.noted, &next.dropped);
         *laid = next.laid;
@@ -287,17 +284,20 @@ impl Office {
 
     /// Calls will name the catalog by its digest, so its text is not left to chance. A change that is over and not noted is
     /// found so again at the next start.
-    async fn record(&self, entry: Entry) {
-        let written = match self.exchange.recorder.reserve() {
-            Ok(slot) => slot.commit(entry).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = written {
+    async fn record(&self, entries: Vec<Entry>) {
+        if let Err(error) = handed_in(laid::commit(&self.exchange.recorder, entries)).await {
             event::records_fault(&format!(
                 "what a reload brought into force is not known to be on disk: {error}"
             ));
         }
     }
+}
+
+/// Waits for what was handed in, if it was.
+async fn handed_in(
+    written: Result<impl Future<Output = Result<(), CommitError>>, CommitError>,
+) -> Result<(), CommitError> {
+    written?.await
 }
 
 /// Whether what was handed in may be acknowledged.

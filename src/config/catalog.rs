@@ -12,15 +12,17 @@ use super::entries::{Entries, Parsed, files};
 use super::file::{Field, File, Reader, Source};
 use super::numbers::Numbers;
 use super::problem::{Problem, Sink};
-use super::settings::{Env, Settings, base_url, is_local};
+use super::settings::{Env, SEGMENT_MB, Settings, base_url, is_local};
 use super::target::{NAME_MAX, Surroundings, buyer};
 use super::values::{digest, labels, percent, secrets, zone};
 use super::{plan, warnings};
 use crate::domain::caller::TAG_KEY_MAX;
 use crate::domain::catalog::{CarrierDialect, PlanIx, Secret};
+use crate::domain::id::SLUG_MAX;
 use crate::domain::{
     Campaign, CampaignId, CampaignIx, Carrier, CarrierId, Catalog, Money, Payout, Publisher, PublisherId,
 };
+use crate::journal;
 use crate::runtime::hex;
 
 /// What a decision needs beside its auction; both must fit a carrier's ceiling.
@@ -63,10 +65,52 @@ pub(super) fn read(settings: &Settings, env: Env<'_>, sink: &Sink) -> Option<Rea
     if !sink.is_empty() {
         return None;
     }
+    refuse_small_segments(settings, catalog.as_ref()?, sink);
+    if !sink.is_empty() {
+        return None;
+    }
     let text = text(dir, sources.iter().chain(csv_sources.iter().map(|(_, source)| source)));
     let catalog = Catalog { digest: hex(&Sha256::digest(text.as_bytes())).into(), ..catalog? };
     let warnings = warnings::of(&catalog, &entries, settings);
     Some((catalog, text, warnings))
+}
+
+/// What a record says of each target of a plan, at most: its outcome with ids and a note, and its place in what is left of
+/// the walk.
+const BYTES_PER_TARGET: u64 = 320;
+/// What it says of each endpoint that does not answer, beside the URL.
+const BYTES_PER_ENDPOINT: u64 = 2 * SLUG_MAX as u64 + 32;
+/// Whatever else is in it, with room to spare.
+const BYTES_BESIDE: u64 = 512 * 1024;
+
+/// A step of a call, with all its outcomes, is one record, and the health of all endpoints is another: they must fit.
+pub(super) fn refuse_small_segments(settings: &Settings, catalog: &Catalog, sink: &Sink) {
+    let limit = |mb: u64| journal::record_limit(mb * 1024 * 1024);
+    let steps = catalog.plans.iter().map(|plan| {
+        let mut targets = Vec::new();
+        plan.root.targets(&mut targets);
+        (
+            targets.len() as u64 * BYTES_PER_TARGET,
+            format!("a step of plan {} with {} targets", plan.id, targets.len()),
+        )
+    });
+    let endpoints: Vec<_> = catalog.targets.iter().filter_map(|target| target.endpoint()).collect();
+    let urls: usize = endpoints.iter().map(|endpoint| endpoint.host.len() + endpoint.path.len()).sum();
+    let health = endpoints.len() as u64 * BYTES_PER_ENDPOINT + urls as u64;
+    let health = (health, format!("the health of {} endpoints", endpoints.len()));
+    let Some((bytes, what)) = steps.chain([health]).max() else { return };
+    let needed = bytes + BYTES_BESIDE;
+    let segment = settings.journal.kept.segment_bytes / (1024 * 1024);
+    if needed <= limit(segment) {
+        return;
+    }
+    let least = (segment..=*SEGMENT_MB.end()).find(|mb| needed <= limit(*mb));
+    let allowed = match least {
+        Some(least) => format!("at least {least} with this catalog"),
+        None => "fewer targets: no segment is large enough".to_owned(),
+    };
+    let what = format!("{segment} MB are too small for one record of {what}, which may have {needed} bytes");
+    sink.push(Problem::of_file(&settings.file.display().to_string(), "journal.segment_mb", what, &allowed));
 }
 
 fn open_csv<'a>((field, path): &(Field<'a>, PathBuf)) -> Option<(&'a Sink, Source)> {

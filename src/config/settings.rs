@@ -4,6 +4,7 @@
 //! overridden by the environment, so that one file says what runs.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -277,6 +278,9 @@ pub(super) fn warnings(settings: &Settings) -> Vec<Problem> {
     vec![Problem::of_file(&file, "call_traffic.public_base_url", what, "the URL carriers reach it under")]
 }
 
+/// Sizes of segments, in MB. Whether the smallest will do is for the catalog to say.
+pub(super) const SEGMENT_MB: RangeInclusive<u64> = 1..=1_024;
+
 /// A table that may be left out: then it is read as empty, so that defaults stand in one place.
 fn section<'a, T>(r: &Reader<'a>, key: &'static str, read: impl Fn(&Reader<'_>) -> T) -> T {
     let field = r.field(key);
@@ -352,7 +356,7 @@ fn journaled(r: &Reader<'_>, base: &Path, beside: &Path) -> Journaled {
         kept: journal::Settings {
             dir: path(&r.field("path"), base).unwrap_or_else(|| beside.to_owned()),
             spare_dir: path(&r.field("spare_path"), base),
-            segment_bytes: megabytes("segment_mb", 1..=1_024, 32),
+            segment_bytes: megabytes("segment_mb", SEGMENT_MB, 32),
             keep_bytes: megabytes("keep_mb", 64..=1_048_576, 1_024),
             backend: r.field("backend").choice(&backends).unwrap_or(Backend::Auto),
             queue_records: r.field("queue").whole(1_024..=10_000_000).unwrap_or(65_536),

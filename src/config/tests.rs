@@ -530,3 +530,41 @@ fn ten_thousand_targets_load() {
     let Pricing::Fixed(price) = &new.targets[9_999].pricing else { panic!("a price") };
     assert_eq!(*price, Money::from_micros(21_000_000));
 }
+
+/// What is one record must fit into a segment, and it is said how large that has to be.
+#[test]
+fn a_plan_of_very_many_targets_wants_larger_segments() {
+    let Loaded { mut settings, mut catalog, .. } = loaded(MARKET);
+    let refused = |settings: &Settings, catalog: &Catalog| {
+        let sink = Sink::default();
+        super::catalog::refuse_small_segments(settings, catalog, &sink);
+        sink.into_sorted()
+    };
+    let mb = |mb: u64| mb * 1024 * 1024;
+    assert_eq!(settings.journal.kept.segment_bytes, mb(32));
+    let node = catalog.plans[0].root.clone();
+    // Two targets each: targets of the plan, size of a segment, the least that is told.
+    for (targets, segment, least) in [
+        (10_000, 8, None),
+        (20_000, 8, None),
+        (24_000, 8, Some(9)),
+        (100_000, 32, Some(33)),
+        (100_000, 33, None),
+    ] {
+        catalog.plans[0].root = Node::Sequential(vec![node.clone(); targets / 2]);
+        settings.journal.kept.segment_bytes = mb(segment);
+        let problems = refused(&settings, &catalog);
+        assert_eq!(problems.len(), usize::from(least.is_some()), "{targets}: {}", rendered(&problems));
+        for (problem, least) in problems.iter().zip(least) {
+            let said = problem.to_string();
+            let what = format!(
+                "{segment} MB are too small for one record of a step of plan auto with {targets} targets"
+            );
+            assert!(
+                said.contains("outcry.toml") && said.contains("journal.segment_mb") && said.contains(&what),
+                "{said}"
+            );
+            assert!(said.contains(&format!("at least {least} with this catalog")), "{said}");
+        }
+    }
+}

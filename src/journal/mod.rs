@@ -71,6 +71,13 @@ pub struct Settings {
     pub free_percent: u8,
 }
 
+/// The largest record that a segment of this size takes: one that nearly fills a batch still fits.
+pub const fn record_limit(segment_bytes: u64) -> u64 {
+    let room = segment_bytes - format::HEADER_BYTES;
+    let batch = if room / 4 < log::BATCH_BYTES as u64 { room / 4 } else { log::BATCH_BYTES as u64 };
+    room - batch
+}
+
 impl Settings {
     /// The defaults, in this directory.
     pub fn in_dir(dir: impl Into<PathBuf>) -> Settings {

@@ -238,13 +238,72 @@ pub struct LedgerRow {
     pub booked_at: Timestamp,
 }
 
-/// The text of a catalog.
+/// The text of a catalog, or the first part of a long one. No record may be larger than a segment of the journal takes, so
+/// the parts after the first are rows of their own, under the names that [`CatalogRow::part_name`] gives, and come before.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CatalogRow {
-    /// Its digest.
+    /// Its digest; of a further part, the name of that.
     pub digest: String,
-    /// Its text: every file with its name.
+    /// Its text, or this part of it: every file with its name.
     pub text: String,
     /// When it came into force.
     pub since: Timestamp,
+}
+
+/// Bytes of one part of a catalog's text. Never to be changed: a text that comes again, at every start, has the same parts.
+pub const PART_BYTES: usize = 256 * 1024;
+
+impl CatalogRow {
+    /// The rows of a text: its further parts, and at last the one that makes it known by its digest.
+    pub fn in_parts(digest: &str, text: &str, since: Timestamp) -> Vec<CatalogRow> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        loop {
+            let (part, more) = rest.split_at(rest.floor_char_boundary(PART_BYTES));
+            let digest = match parts.len() {
+                0 => digest.to_owned(),
+                at => CatalogRow::part_name(digest, at),
+            };
+            parts.push(CatalogRow { digest, text: part.to_owned(), since });
+            rest = more;
+            if rest.is_empty() {
+                parts.rotate_left(1);
+                return parts;
+            }
+        }
+    }
+
+    /// The name of a part after the first.
+    pub fn part_name(digest: &str, at: usize) -> String {
+        format!("{digest}:{at}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_comes_in_parts_and_is_named_last() {
+        let since = Timestamp::default();
+        // Bytes, and how many parts: two bytes a character, so that one would be cut through where the first part is odd.
+        for (first, chars, parts) in [
+            ("", 0, 1),
+            ("a", 5, 1),
+            ("", PART_BYTES / 2, 1),
+            ("a", PART_BYTES / 2, 2),
+            ("a", PART_BYTES * 2, 5),
+        ] {
+            let text = format!("{first}{}", "é".repeat(chars));
+            let rows = CatalogRow::in_parts("d1", &text, since);
+            assert_eq!(rows.len(), parts, "{} bytes", text.len());
+            assert!(rows.iter().all(|row| row.text.len() <= PART_BYTES));
+            let names: Vec<&str> = rows.iter().map(|row| row.digest.as_str()).collect();
+            assert_eq!(names.last(), Some(&"d1"));
+            assert_eq!(names[..parts - 1], ["d1:1", "d1:2", "d1:3", "d1:4"][..parts - 1]);
+            let (last, more) = rows.split_last().expect("one at least");
+            let whole = more.iter().fold(last.text.clone(), |whole, row| whole + &row.text);
+            assert_eq!(whole, text);
+        }
+    }
 }

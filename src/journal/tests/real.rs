@@ -10,10 +10,11 @@ use tokio::sync::oneshot;
 
 use super::super::disk::{Dir, RealDir};
 use super::super::format::{self, Header, Sort};
-use super::super::survey::{ID, MARK, RESERVE, SPARE};
+use super::super::log::{Log, Start};
+use super::super::survey::{ID, MARK, RESERVE, SPARE, Tip};
 use super::super::{
     Appender, Backend, Class, Found, Keeper, NotNow, OpenError, OpenFault, Payload, Settings, Waits, bench,
-    uring,
+    record_limit, uring,
 };
 
 const SEGMENT: u64 = 64 * 1024;
@@ -412,6 +413,15 @@ fn a_disk_that_is_nearly_full_takes_money_only() {
     assert_eq!(said.lock().unwrap().iter().any(|what| what.contains("bulk records are dropped")), is_low);
     assert!(keeper.close().is_complete);
     assert!(low.dir.join(RESERVE).exists(), "a reserve is kept");
+}
+
+#[test]
+fn the_largest_record_is_known_beforehand() {
+    for segment_bytes in [SEGMENT, 1024 * 1024, 32 * 1024 * 1024, 1024 * 1024 * 1024] {
+        let (id, tip, list) = ([0; 16], Tip::default(), Vec::new());
+        let log = Log::<()>::new(Start { id, segment_bytes, tip, next: 1, number: 0, list });
+        assert_eq!(record_limit(segment_bytes), log.record_limit() as u64);
+    }
 }
 
 #[test]

@@ -82,9 +82,9 @@ impl Moment<'_> {
         self.one(self.reader.list("a ledger entry", &sql, params![key(id), group, kind], entry))
     }
 
-    /// The text of a catalog.
+    /// The text of a catalog, or of one part of it, by its name.
     pub fn catalog(&self, digest: &str) -> Result<Option<String>, StoreError> {
-        Ok(self.reader.catalog(digest)?.map(|catalog| catalog.text))
+        Ok(self.reader.catalog_part(digest)?.map(|catalog| catalog.text))
     }
 
     /// An entry of the history of changes, by its key: entity, value and time.

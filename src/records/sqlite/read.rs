@@ -15,6 +15,7 @@ use super::lines::{
 use super::{StoreError, open_read_only};
 use crate::domain::{CallId, Reason, Timestamp};
 use crate::records::packed;
+use crate::records::row::CatalogRow;
 use crate::records::stored::{
     CallQuery, PnlKey, StoredCall, StoredCatalog, StoredChange, StoredEntry, StoredImbalance, StoredMoney,
     StoredPnl, StoredReasonCount, StoredTotals, StoredTrail, StoredUse, StoredWhole,
@@ -240,8 +241,18 @@ impl Reader {
             .map_err(|source| StoreError::Read { what: "totals", source })
     }
 
-    /// The text of a catalog by its digest.
+    /// The text of a catalog by its digest, all its parts put together.
     pub fn catalog(&self, digest: &str) -> Result<Option<StoredCatalog>, StoreError> {
+        let Some(mut catalog) = self.catalog_part(digest)? else { return Ok(None) };
+        for at in 1.. {
+            let Some(part) = self.catalog_part(&CatalogRow::part_name(digest, at))? else { break };
+            catalog.text.push_str(&part.text);
+        }
+        Ok(Some(catalog))
+    }
+
+    /// One part of such a text by its name.
+    pub(super) fn catalog_part(&self, digest: &str) -> Result<Option<StoredCatalog>, StoreError> {
         self.conn
             .query_row("SELECT digest, text, since FROM catalog WHERE digest = ?1", [digest], |line| {
                 Ok(StoredCatalog { digest: line.get(0)?, text: line.get(1)?, since: moment(line, 2)? })

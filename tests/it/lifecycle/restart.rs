@@ -485,6 +485,35 @@ fn an_older_copy_of_the_journal_is_refused() {
     exchange.finish();
 }
 
+/// A catalog whose text is larger than a segment, and the smallest segments there may be: it starts, again and again, takes
+/// changes, and the store has the text.
+#[test]
+fn a_catalog_larger_than_a_segment_is_kept_in_parts() {
+    let folder = Folder::new();
+    market("").write(folder.path(), "");
+    let settings = fs::read_to_string(folder.path().join("outcry.toml")).unwrap();
+    assert!(settings.contains("segment_mb = 1\n"), "{settings}");
+    let line = format!("# {}é\n", "large ".repeat(150));
+    let large = line.repeat(2 * 1024 * 1024 / line.len());
+    fs::write(folder.path().join("catalog/notes.toml"), &large).unwrap();
+    let mut exchange = Exchange::run(folder);
+    for round in 0..2 {
+        patch(&exchange, "buyers/bolt", &json!({"daily_billable": 7 + round}));
+        let answer = exchange.decide(&ask(&format!("CA{round}")));
+        exchange.talk(&answer, 90_000);
+        exchange = exchange.crash_and_restart();
+        assert_eq!(changes(&exchange), 1);
+    }
+    assert_eq!(exchange.metric("outcry_journal_faults_total", ""), 0.0, "{:#?}", exchange.log());
+    let told = exchange.cli(&["records", "check"]);
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    let folder = exchange.finish();
+    let store = outcry::records::sqlite::Reader::open(&folder.path().join("store/outcry.db")).unwrap();
+    let newest = store.calls(&Default::default(), 1).unwrap().remove(0).decision.unwrap().catalog;
+    let kept = store.catalog(&newest).unwrap().expect("the text of the catalog it was decided by");
+    assert!(kept.text.contains(&large) && kept.text.len() > large.len(), "{} bytes", kept.text.len());
+}
+
 /// The journal has lost its end, and the store has read it: what the store has counts, once.
 #[test]
 fn a_journal_that_ends_before_the_store_can_be_gone_on_with() {
