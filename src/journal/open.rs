@@ -165,13 +165,19 @@ impl Found {
         settings.check()?;
         let mut dirs: Vec<Arc<dyn Dir>> = Vec::new();
         if !settings.dir.exists() {
+            // Before anything is made: the folder that it will be in, or the next one above that is there.
+            if let Some(above) = settings.dir.ancestors().skip(1).find(|above| above.is_dir()) {
+                let above = RealDir::unlocked(above)
+                    .map_err(|error| survey::io(&above.display().to_string(), error))?;
+                usable(&above, &settings.dir, settings.segment_bytes)?;
+            }
             let is_new = true;
             let survey = Survey { next: 1, ..Survey::default() };
             return Ok(Found { settings: settings.clone(), dirs: dirs.into(), survey, is_new });
         }
         for path in settings.paths().filter(|path| path.exists()) {
             let dir = lock(path)?;
-            dir.check_writable().map_err(|error| OpenError::NotWritable { dir: path.to_owned(), error })?;
+            writable(&dir, path)?;
             dirs.push(Arc::new(dir));
         }
         let found = Found::on(settings, dirs.into(), accept_loss)?;
@@ -336,10 +342,25 @@ fn room(dir: &dyn Dir, segment_bytes: u64) -> Result<(), OpenError> {
     if names.iter().any(|name| name == SPARE || name == RESERVE) {
         return Ok(());
     }
-    let free = dir.space().map_err(|error| survey::io(&file, error))?.free;
+    free(dir, dir.path(), segment_bytes)
+}
+
+/// Whether the journal `of` can be begun in this directory.
+fn usable(dir: &RealDir, of: &Path, segment_bytes: u64) -> Result<(), OpenError> {
+    writable(dir, of)?;
+    free(dir, of, segment_bytes)
+}
+
+fn writable(dir: &RealDir, of: &Path) -> Result<(), OpenError> {
+    dir.check_writable().map_err(|error| OpenError::NotWritable { dir: of.to_owned(), error })
+}
+
+/// Whether there is room for a segment.
+pub(super) fn free(dir: &dyn Dir, of: &Path, segment_bytes: u64) -> Result<(), OpenError> {
+    let free = dir.space().map_err(|error| survey::io(&of.display().to_string(), error))?.free;
     let needed = segment_bytes + super::SLACK_BYTES;
     if free < needed {
-        return Err(OpenError::Full { dir: dir.path().to_owned(), free, needed });
+        return Err(OpenError::Full { dir: of.to_owned(), free, needed });
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::super::disk::{Dir, RealDir};
 use super::super::format::{self, Header, Sort};
 use super::super::log::{Log, Start};
+use super::super::open::free;
 use super::super::survey::{ID, MARK, RESERVE, SPARE, Tip};
 use super::super::{
     Appender, Backend, Class, Found, Keeper, NotNow, OpenError, OpenFault, Payload, Settings, Waits, bench,
@@ -413,6 +414,20 @@ fn a_disk_that_is_nearly_full_takes_money_only() {
     assert_eq!(said.lock().unwrap().iter().any(|what| what.contains("bulk records are dropped")), is_low);
     assert!(keeper.close().is_complete);
     assert!(low.dir.join(RESERVE).exists(), "a reserve is kept");
+}
+
+/// Said before anything is made, of a journal that is there and of one that is not yet.
+#[test]
+fn a_disk_without_room_for_a_segment_is_refused() {
+    let sim = super::sim::Sim::new(1, 1, SEGMENT + 1024 * 1024);
+    let dirs = sim.dirs();
+    assert!(free(&*dirs[0], Path::new("journal"), SEGMENT).is_ok());
+    sim.set_room(SEGMENT + 1024 * 1024 - 1);
+    let error = free(&*dirs[0], Path::new("journal"), SEGMENT).unwrap_err();
+    assert_eq!(error.fault(), OpenFault::Setting);
+    let said = error.to_string();
+    assert!(said.starts_with("journal has 1114111 bytes free and the journal needs 1114112"), "{said}");
+    assert!(said.contains("make room, or name another directory"), "{said}");
 }
 
 #[test]

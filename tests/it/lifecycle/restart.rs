@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use load::bidders::{Behaviour, Bidders, Script};
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::bids::{bid, bid_after, bidders};
 use crate::support::market::{CALLER, NUMBER};
+use crate::support::strace;
 use crate::support::{Exchange, Folder, Market, eventually, http, outcry, path_of, request};
 
 /// The caller waits for the next step.
@@ -438,18 +440,20 @@ fn a_store_that_was_deleted_is_made_again() {
     exchange.finish();
 }
 
+/// Every file of a folder with its bytes.
+fn listing(path: &Path) -> Vec<(String, Vec<u8>)> {
+    let files = fs::read_dir(path).into_iter().flatten().map(|file| file.unwrap().path());
+    let mut files: Vec<_> = files
+        .filter(|path| path.is_file())
+        .map(|path| (path.display().to_string(), fs::read(path).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
 /// `outcry serve` that must refuse with this code and one line, and touch nothing in the journal's folder.
 fn refused(folder: &Folder, code: i32, words: &[&str]) {
     let settings = folder.path().join("outcry.toml");
-    let listing = |path: &Path| -> Vec<(String, Vec<u8>)> {
-        let files = fs::read_dir(path).into_iter().flatten().map(|file| file.unwrap().path());
-        let mut files: Vec<_> = files
-            .filter(|path| path.is_file())
-            .map(|path| (path.display().to_string(), fs::read(path).unwrap()))
-            .collect();
-        files.sort();
-        files
-    };
     let before = listing(&journal(folder.path()));
     let output = outcry(&["serve", "--config", settings.to_str().unwrap()]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -618,6 +622,74 @@ fn a_journal_that_is_not_to_be_used_is_named() {
         assert_eq!(exchange.ledger(id(answer)).len(), 3);
     }
     assert_eq!(exchange.event(&next, &ended(90_000)).status, 200);
+    exchange.finish();
+}
+
+/// `outcry serve` behind a shell that mounts something in a name space of its own first; none where the system forbids that.
+fn serve_mounted(folder: &Folder, mount: &str) -> Option<std::process::Output> {
+    let run = |script: &str| {
+        Command::new("unshare").args(["--map-root-user", "--mount", "sh", "-c", script]).output().ok()
+    };
+    let path = journal(folder.path());
+    run(&format!("{mount} {}", path.display())).filter(|output| output.status.success())?;
+    let serve = format!(
+        "{mount} {} && exec {} serve --config {}",
+        path.display(),
+        env!("CARGO_BIN_EXE_outcry"),
+        folder.path().join("outcry.toml").display()
+    );
+    run(&serve)
+}
+
+/// One line that says what to do, and nothing is touched: no room, a disk that is read-only, no right to write.
+#[test]
+fn a_directory_that_takes_nothing_is_named() {
+    let exchange = Exchange::start(&market(""));
+    let answer = exchange.decide(&ask("CA1"));
+    exchange.talk(&answer, 90_000);
+    let folder = exchange.finish();
+    let one_line = |output: &std::process::Output, code: i32, words: &[&str]| {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        let plain: Vec<&str> = said.lines().filter(|line| !line.starts_with('{')).collect();
+        assert_eq!(plain.len(), 1, "one line: {said}");
+        words.iter().for_each(|word| assert!(plain[0].contains(word), "{word}: {said}"));
+    };
+    let before = listing(&journal(folder.path()));
+    // A disk of a megabyte, and one that is read-only, where the journal should be.
+    let small = serve_mounted(&folder, "mount -t tmpfs -o size=1m none");
+    let read_only = serve_mounted(&folder, "mount -t tmpfs -o ro none");
+    match (small, read_only) {
+        (Some(small), Some(read_only)) => {
+            one_line(
+                &small,
+                64,
+                &["outcry.journal has", "bytes free", "make room, or name another directory"],
+            );
+            one_line(
+                &read_only,
+                64,
+                &["outcry.journal cannot be written", "Read-only", "name another directory"],
+            );
+        }
+        _ => println!("this system mounts nothing for a test; the rest is tested all the same"),
+    }
+    let traced = |inject: &str| {
+        let mut command = strace::from_the_start(inject);
+        command.arg("--config").arg(folder.path().join("outcry.toml")).output().unwrap()
+    };
+    let denied = traced("access,faccessat,faccessat2:error=EACCES");
+    one_line(&denied, 64, &["outcry.journal cannot be written", "give this user the right to"]);
+    assert!(before == listing(&journal(folder.path())), "nothing is touched");
+    // A journal that is not there yet is not begun where it cannot be.
+    fs::rename(journal(folder.path()), folder.path().join("kept")).unwrap();
+    fs::remove_file(folder.path().join("store/outcry.db")).unwrap();
+    let denied = traced("access,faccessat,faccessat2:error=EACCES");
+    one_line(&denied, 64, &["outcry.journal cannot be written"]);
+    assert!(!journal(folder.path()).exists() && !folder.path().join("store/outcry.db").exists());
+    fs::rename(folder.path().join("kept"), journal(folder.path())).unwrap();
+    let exchange = Exchange::run(folder);
+    assert_eq!(exchange.ledger(id(&answer)).len(), 3, "and all is as it was");
     exchange.finish();
 }
 
