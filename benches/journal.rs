@@ -14,7 +14,8 @@ use crate::Stopwatch;
 
 const PINNED: &str = include_str!("../tests/fixtures/journal/entry-1.txt");
 
-fn body(name: &str) -> Vec<u8> {
+/// The bytes of a pinned entry.
+pub fn body(name: &str) -> Vec<u8> {
     let line = PINNED.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     let hex = line.expect("the file has it").as_bytes();
     let digit = |at: u8| char::from(at).to_digit(16).expect("a hex digit") as u8;

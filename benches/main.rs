@@ -3,6 +3,7 @@
 //! ```text
 //! cargo bench                     all of them
 //! cargo bench -- reply            those whose name contains `reply`
+//! cargo bench -- tail             how long a start takes that reads a gigabyte of the journal; only if asked for
 //! cargo bench -- --quick          each a few times: whether they still run, not how fast
 //! benches/count.sh                their instructions, against the baseline in benches/instructions.txt
 //! ```
@@ -32,6 +33,7 @@ mod rank;
 mod reply;
 mod screen;
 mod settle;
+mod tail;
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -209,6 +211,15 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let is_quick = watch.way == Way::Quick;
+    match watch.filter.as_deref() {
+        Some("tail") => {
+            tail::run(is_quick);
+            return ExitCode::SUCCESS;
+        }
+        None if is_quick => tail::run(true),
+        Some(_) | None => {}
+    }
     if watch.way != Way::Counted {
         println!("{:<44} {:>10}   {:>10} to {:<10}", "operation", "median", "10 %", "90 %");
     }
