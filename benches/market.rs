@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use outcry::capacity::{Basis, CapKey, Claim, Entity, NO_LIMIT};
 use outcry::domain::caller::SetBy;
-use outcry::domain::catalog::{Disclosure, Endpoint, Filter, Limits, PlanIx, Pricing};
+use outcry::domain::catalog::{Disclosure, Endpoint, Limits, PlanIx, Pricing};
 use outcry::domain::plan::HangupCause;
 use outcry::domain::{
     Address, Bps, Buyer, BuyerId, BuyerIx, Catalog, Money, Node, Plan, PlanId, TagValue, Tags, Target,
@@ -76,7 +76,7 @@ pub fn target(id: &str, buyer: u32) -> Target {
         address: Address::parse("+15125550900").expect("an address"),
         pricing: Pricing::Endpoint(endpoint()),
         paused: false,
-        filter: Filter::default(),
+        filters: Vec::new(),
         hours: None,
         limits: Limits::default(),
         floor: Money::ZERO,

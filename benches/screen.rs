@@ -5,8 +5,8 @@
 //! large campaigns; ten times slower here would be milliseconds of it. The two parts are apart because they fail apart:
 //! filters are bits and sorted words, hours are arithmetic of time zones.
 
-use outcry::domain::catalog::{Filter, TagRule};
-use outcry::domain::{Catalog, TargetIx, WeeklyHours};
+use outcry::domain::filter::{Filter, TagTest};
+use outcry::domain::{Catalog, TargetIx, WeeklyHours, Zone};
 use outcry::routing::filter::Compiled;
 use outcry::routing::{Facts, Verdict, screen};
 
@@ -34,19 +34,18 @@ impl Market {
             .map(|n| {
                 let mut target = market::target(&format!("target-{n:05}"), n % BUYERS);
                 let at = n as usize % STATES.len();
-                target.filter = Filter {
-                    states: vec![STATES[at].to_owned(), STATES[(at + 1) % STATES.len()].to_owned()],
-                    ..Filter::default()
-                };
+                let states = vec![STATES[at].to_owned(), STATES[(at + 1) % STATES.len()].to_owned()];
+                target.filters = vec![Filter::State(states)];
                 if n % 2 == 0 {
                     let values = ["collision", "slip", "theft"].map(str::to_owned).to_vec();
-                    target.filter.tags = vec![TagRule { key: "case".to_owned(), values, must_match: true }];
+                    target.filters.push(Filter::Tag("case".to_owned(), TagTest::In(values)));
                 }
                 target.hours = hours();
                 target
             })
             .collect();
-        let filters = targets.iter().map(|target| Compiled::new(&target.filter)).collect();
+        let zone = Zone::load("UTC").expect("UTC");
+        let filters = targets.iter().map(|target| Compiled::new(&target.filters, &zone)).collect();
         Market { catalog: market::catalog(buyers, targets), filters }
     }
 
@@ -58,7 +57,7 @@ impl Market {
 
 pub fn run(watch: &mut Stopwatch) {
     let tags = market::tags();
-    let facts = Facts { state: Some("TX"), tags: &tags, now: market::now() };
+    let facts = Facts { state: Some("TX"), ..Facts::bare(&tags, market::now()) };
     let filtered = Market::new(None);
     watch.measure("screen: 10,000 targets, states and tags", || {
         assert_eq!(filtered.candidates(&facts), 2_000);

@@ -26,7 +26,11 @@ pub struct Snapshot {
 impl Snapshot {
     /// Compiles a checked catalog; cannot fail. Callers' and publishers' pseudonyms are made from `key`.
     pub fn compile(catalog: Arc<Catalog>, currency: String, money_step: Money, key: &[u8]) -> Snapshot {
-        let filters = catalog.targets.iter().map(|target| Compiled::new(&target.filter)).collect();
+        let filters = catalog
+            .targets
+            .iter()
+            .map(|target| Compiled::new(&target.filters, &catalog.buyer(target.buyer).zone));
+        let filters = filters.collect();
         let asking = catalog
             .targets
             .iter()

@@ -30,7 +30,7 @@ pub(super) fn target(endpoint: &Endpoint) -> Target {
         address: Address::parse("+15125550999").expect("a number"),
         pricing: crate::domain::catalog::Pricing::Endpoint(endpoint.clone()),
         paused: false,
-        filter: Default::default(),
+        filters: Vec::new(),
         hours: None,
         limits: Limits::default(),
         floor: Money::ZERO,

@@ -5,8 +5,9 @@
 
 use std::fmt::{self, Display};
 
+use crate::domain::Filter;
 use crate::domain::caller::Address;
-use crate::domain::catalog::{DestinationRule, Disclosure, Limits, Pricing, TagRule};
+use crate::domain::catalog::{DestinationRule, Disclosure, Limits, Pricing};
 use crate::domain::{
     Buyer, Campaign, Carrier, Catalog, E164, Money, Node, Payout, Plan, Publisher, Target, Terminal,
     TrackingNumber, WeeklyHours,
@@ -199,9 +200,7 @@ fn target(catalog: &Catalog, target: &Target) -> Vec<Fact> {
         fact("buyer", &catalog.buyer(target.buyer).id),
         address("address", &target.address),
         fact("paused", &target.paused),
-        fact("states", &list(&target.filter.states)),
-        fact("not_states", &list(&target.filter.not_states)),
-        fact("tags", &list(&target.filter.tags.iter().map(tag_rule).collect::<Vec<_>>())),
+        fact("filters", &list(&target.filters.iter().map(Filter::to_string).collect::<Vec<_>>())),
         hours(target.hours.as_ref()),
         concurrency,
         daily,
@@ -256,11 +255,6 @@ fn destinations(rules: &[DestinationRule]) -> Fact {
 
 fn address(name: &'static str, address: &Address) -> Fact {
     masked(name, address.to_string(), address.reveal())
-}
-
-fn tag_rule(rule: &TagRule) -> String {
-    let verb = if rule.must_match { "is" } else { "is not" };
-    format!("{} {verb} {}", rule.key, rule.values.join("|"))
 }
 
 fn plan(catalog: &Catalog, plan: &Plan) -> Vec<Fact> {

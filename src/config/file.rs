@@ -256,6 +256,19 @@ impl<'a> Field<'a> {
         value.as_str()
     }
 
+    /// A number as it is written, with or without quotes.
+    pub(super) fn number(&self, allowed: &str) -> Option<&'a str> {
+        match self.given(allowed)? {
+            DeValue::Integer(number) => Some(number.as_str()),
+            DeValue::Float(number) => Some(number.as_str()),
+            DeValue::String(text) => Some(text),
+            other => {
+                self.wrong_type(other, allowed);
+                None
+            }
+        }
+    }
+
     /// A string that `read` understands.
     pub(super) fn parse<T>(&self, allowed: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         let text = self.text(allowed)?;

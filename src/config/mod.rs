@@ -13,6 +13,7 @@ mod catalog;
 mod diff;
 mod entries;
 mod file;
+mod filter;
 mod numbers;
 mod plan;
 mod problem;

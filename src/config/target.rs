@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use super::entries::Entries;
 use super::file::{Field, Reader};
+use super::filter::filters;
 use super::numbers::Numbers;
 use super::plan::WEIGHT_MAX;
 use super::settings::{Env, Settings, certificates, refuses_host};
-use super::values::{address, destination, hours, labels, percent, secret, states, url, zone};
-use crate::domain::caller::{Address, E164, PERSONAL_TAGS, TAG_KEY_MAX, TAG_VALUE_MAX};
+use super::values::{address, destination, hours, percent, secret, url, zone};
+use crate::domain::caller::{Address, E164, PERSONAL_TAGS};
 use crate::domain::catalog::{
-    CONCURRENCY_MAX, DAILY_BILLABLE_MAX, DestinationRule, Disclosure, Endpoint, Filter, Limits, Pricing,
-    TagRule,
+    CONCURRENCY_MAX, DAILY_BILLABLE_MAX, DestinationRule, Disclosure, Endpoint, Limits, Pricing,
 };
 use crate::domain::{Bps, Buyer, BuyerId, BuyerIx, Money, Target, TargetId};
 
@@ -102,7 +102,7 @@ impl Surroundings<'_, '_> {
         }
         Some(Target {
             paused: r.field("paused").flag().unwrap_or(false),
-            filter: filter(r),
+            filters: filters(&r.field("filters"), self.entries),
             hours: hours(&r.field("hours")),
             limits: limits(r),
             floor: r.field("floor").money().unwrap_or(Money::ZERO),
@@ -189,44 +189,4 @@ impl Surroundings<'_, '_> {
     fn refuse_own(&self, number: E164, field: &Field<'_>) {
         self.numbers.refuse_loop(&Address::Number(number), field);
     }
-}
-
-fn filter(r: &Reader<'_>) -> Filter {
-    let not = r.field("not_states");
-    let filter = Filter {
-        states: states(&r.field("states")),
-        not_states: states(&not),
-        tags: tag_rules(&r.field("tags")),
-    };
-    if let Some(both) = filter.states.iter().find(|state| filter.not_states.contains(state)) {
-        not.wrong(format!("names {both}, which `states` names too"), "a state in one of the two");
-    }
-    filter
-}
-
-fn tag_rules(field: &Field<'_>) -> Vec<TagRule> {
-    let allowed = "a list of {key = \"case\", is = [\"…\"]} or {key = \"case\", is_not = [\"…\"]}";
-    let rule = |r: &Reader<'_>| {
-        let key = r.field("key").required().label(TAG_KEY_MAX);
-        let (is, is_not) = (r.field("is"), r.field("is_not"));
-        let must_match = match (is.is_set(), is_not.is_set()) {
-            (true, false) => true,
-            (false, true) => false,
-            (false, false) => {
-                is.missing("`is` or `is_not`");
-                return None;
-            }
-            (true, true) => {
-                is_not.wrong("stands beside `is`", "one of the two; two rules may name one key");
-                return None;
-            }
-        };
-        let named = if must_match { is } else { is_not };
-        let values = labels(&named, TAG_VALUE_MAX, "a list of values");
-        if named.raw().and_then(|value| value.as_array()).is_some_and(|list| list.is_empty()) {
-            named.wrong("names no value", "at least one value");
-        }
-        Some(TagRule { key: key?, values, must_match })
-    };
-    field.list(allowed).iter().filter_map(|item| item.table(allowed, rule)?).collect()
 }

@@ -3,6 +3,7 @@
 //! A market small enough to read stands in [`MARKET`]; most rows change one line of it and say what that must give.
 
 mod faults;
+mod filters;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::caller::{Address, E164, TagValue};
+use super::filter::Filter;
 use super::id::{BuyerId, CampaignId, CarrierId, PublisherId, TargetId};
 use super::money::{Bps, Money};
 use super::plan::Plan;
@@ -267,28 +268,6 @@ pub struct Buyer {
     pub show_floor: bool,
 }
 
-/// One rule over a tag; all rules of a filter must hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TagRule {
-    /// The tag's key.
-    pub key: String,
-    /// Values it must, or must not, have.
-    pub values: Vec<String>,
-    /// `true`: one of the values; `false`: none of them (an absent tag passes).
-    pub must_match: bool,
-}
-
-/// Who a target takes calls from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Two-letter states it takes; empty is all, an unknown state included.
-    pub states: Vec<String>,
-    /// Two-letter states it does not take.
-    pub not_states: Vec<String>,
-    /// Rules over tags.
-    pub tags: Vec<TagRule>,
-}
-
 /// How a target is priced.
 #[derive(Clone, Debug)]
 pub enum Pricing {
@@ -347,8 +326,8 @@ pub struct Target {
     pub pricing: Pricing,
     /// Not asked.
     pub paused: bool,
-    /// Who it takes calls from.
-    pub filter: Filter,
+    /// Which calls it takes: all must hold, and the first that does not says why.
+    pub filters: Vec<Filter>,
     /// Its hours in the buyer's zone, beside the buyer's own.
     pub hours: Option<WeeklyHours>,
     /// Its limits, beside the buyer's own.

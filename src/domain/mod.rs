@@ -18,7 +18,9 @@ pub mod area_codes;
 pub mod caller;
 pub mod catalog;
 pub mod change;
+pub mod country;
 pub mod draw;
+pub mod filter;
 pub mod id;
 pub mod money;
 pub mod outcome;
@@ -26,12 +28,14 @@ pub mod plan;
 pub mod reason;
 pub mod schedule;
 pub mod time;
+pub mod zip;
 
 pub use caller::{Address, E164, SetBy, Tag, TagValue, Tags, Tail};
 pub use catalog::{
     Buyer, BuyerIx, Campaign, CampaignIx, Carrier, CarrierIx, Catalog, Payout, Publisher, PublisherIx,
     Target, TargetIx, TrackingNumber,
 };
+pub use filter::Filter;
 pub use id::{BuyerId, CallId, CampaignId, CarrierId, HoldId, PingId, PlanId, PublisherId, TargetId};
 pub use money::{Bps, Money};
 pub use outcome::{AttemptEnd, Cause, EndCounts, EndedBy, TalkSource};

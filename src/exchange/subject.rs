@@ -7,10 +7,13 @@ use crate::bidder::sign;
 use crate::carrier::CarrierRequest;
 use crate::domain::area_codes::area_code;
 use crate::domain::catalog::Secret;
+use crate::domain::country::country;
+use crate::domain::zip::Zip;
 use crate::domain::{
     Address, Campaign, CampaignId, CampaignIx, Catalog, E164, Plan, PublisherId, PublisherIx, SetBy, Tags,
-    Tail, TrackingNumber,
+    Tail, Timestamp, TrackingNumber,
 };
+use crate::routing::{Facts, Located};
 use crate::runtime::hex;
 
 /// The configured side of a call.
@@ -53,11 +56,13 @@ impl<'a> Subject<'a> {
         let plan = line.map_or(catalog.default_plan, |line| catalog.campaign(line.campaign).plan);
         let area = request.from.and_then(E164::nanp).map(|(area, _)| area);
         let by_area = area.and_then(|area| area_code(area).state);
-        let (state, geo_source) = match (&request.state, by_area) {
-            (Some(state), _) => (Some(state.clone()), "carrier"),
-            (None, None) if request.zip.is_some() => (None, "carrier"),
-            (None, Some(state)) => (Some(state.to_owned()), "area_code"),
-            (None, None) => (None, "none"),
+        let by_zip = request.zip.as_deref().and_then(Zip::parse).map(Zip::state);
+        let (state, geo_source) = match (by_zip, &request.state, by_area) {
+            (Some(state), _, _) => (Some(state.to_owned()), "carrier"),
+            (None, Some(state), _) => (Some(state.clone()), "carrier"),
+            (None, None, None) if request.zip.is_some() => (None, "carrier"),
+            (None, None, Some(state)) => (Some(state.to_owned()), "area_code"),
+            (None, None, None) => (None, "none"),
         };
         let mut tags = request.tags.clone();
         for (key, value) in number.iter().flat_map(|number| &number.tags) {
@@ -78,6 +83,30 @@ impl<'a> Subject<'a> {
             (Some(&campaign.id), Some(&publisher.id)) == (whose.0.as_ref(), whose.1.as_ref())
         });
         Subject { line: self.line.filter(|_| same), ..self }
+    }
+
+    /// What targets are screened by, for a call that came at `now`.
+    pub(super) fn facts<'f>(
+        &'f self,
+        catalog: &'f Catalog,
+        request: &'f CarrierRequest,
+        now: Timestamp,
+    ) -> Facts<'f> {
+        let line = self.line;
+        Facts {
+            state: self.state.as_deref(),
+            country: request.from.and_then(country),
+            area_code: self.area_code,
+            zip: Located::of(request.zip.as_deref()),
+            publisher: line.map(|line| catalog.publisher(line.publisher).id.as_str()),
+            campaign: line.map(|line| catalog.campaign(line.campaign).id.as_str()),
+            sub_id: request.sub_id.as_deref().or(line.and_then(|line| line.number.sub_id.as_deref())),
+            dialled: line.map(|line| line.number.number),
+            attestation: request.stir.as_deref().and_then(|stir| stir.chars().next()),
+            has_number: request.from.is_some(),
+            tags: &self.tags,
+            now,
+        }
     }
 
     /// The campaign, unless the number is unknown.

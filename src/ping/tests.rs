@@ -10,15 +10,26 @@ use super::client::Limits;
 use super::wire::Reach;
 use super::*;
 use crate::auction::{Entrant, Rules};
-use crate::domain::catalog::{Filter, Limits as TargetLimits, PlanIx, Pricing};
+use crate::domain::catalog::{Buyer, Disclosure, Limits as TargetLimits, PlanIx, Pricing};
 use crate::domain::plan::{HangupCause, Node, Plan, Terminal};
-use crate::domain::{Address, Bps, BuyerId, BuyerIx, Catalog, Money, PlanId, Target, TargetId};
+use crate::domain::{Address, Bps, BuyerId, BuyerIx, Catalog, Money, PlanId, Target, TargetId, Zone};
 
 /// More than a task may do in one turn by tokio's count, which is 128.
 const MANY: usize = 200;
 
 /// The shortest there is, with one target.
 fn catalog() -> Catalog {
+    let buyer = Buyer {
+        id: BuyerId::parse("acme").expect("an id"),
+        name: "Acme".to_owned(),
+        zone: Zone::load("UTC").expect("UTC"),
+        paused: false,
+        hours: None,
+        limits: TargetLimits::default(),
+        disclosure: Disclosure::None,
+        personal_tags: Vec::new(),
+        show_floor: false,
+    };
     let price = Money::parse("1.00").expect("an amount");
     let target = Target {
         id: TargetId::parse("acme-main").expect("an id"),
@@ -26,7 +37,7 @@ fn catalog() -> Catalog {
         address: Address::parse("+15125550901").expect("an address"),
         pricing: Pricing::Fixed(price),
         paused: false,
-        filter: Filter::default(),
+        filters: Vec::new(),
         hours: None,
         limits: TargetLimits::default(),
         floor: Money::ZERO,
@@ -44,7 +55,7 @@ fn catalog() -> Catalog {
         carriers: Vec::new(),
         campaigns: Vec::new(),
         publishers: Vec::new(),
-        buyers: Vec::new(),
+        buyers: vec![buyer],
         targets: vec![target],
         plans: vec![Plan { id: PlanId::parse("main").expect("an id"), root, terminal }],
         numbers: Vec::new(),

@@ -9,19 +9,9 @@ pub mod ring_tree;
 #[cfg(test)]
 mod tests;
 
-use crate::domain::{Catalog, Reason, Tags, TargetIx, Timestamp};
+use crate::domain::{Catalog, Reason, TargetIx};
 use filter::Compiled;
-
-/// What screening needs to know of a call.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
-    /// Two-letter state of the caller, where known.
-    pub state: Option<&'a str>,
-    /// Its tags.
-    pub tags: &'a Tags,
-    /// The time of the decision.
-    pub now: Timestamp,
-}
+pub use filter::{Facts, Located};
 
 /// What screening says of one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +23,7 @@ pub enum Verdict {
 }
 
 /// Judges one target. The order of the rules is published and decides which reason a target refused by several gets:
-/// paused, buyer paused, closed, state, tags.
+/// paused, buyer paused, closed, then its filters in the order written.
 pub fn screen(catalog: &Catalog, filters: &[Compiled], target: TargetIx, facts: &Facts<'_>) -> Verdict {
     let the_target = catalog.target(target);
     let buyer = catalog.buyer(the_target.buyer);
@@ -50,7 +40,7 @@ pub fn screen(catalog: &Catalog, filters: &[Compiled], target: TargetIx, facts: 
     if !open {
         return Verdict::Refused(Reason::Closed, Some(format!("in {}", buyer.zone)));
     }
-    match filters[target.at()].judge(facts.state, facts.tags) {
+    match filters[target.at()].judge(facts) {
         Ok(()) => Verdict::Candidate,
         Err((reason, note)) => Verdict::Refused(reason, Some(note)),
     }

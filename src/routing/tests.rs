@@ -18,7 +18,8 @@ use super::filter::Compiled;
 use super::ring_tree::{Step, walk};
 use super::{Facts, Verdict, screen};
 use crate::domain::caller::{Address, SetBy, TagValue};
-use crate::domain::catalog::{BuyerIx, Disclosure, Filter, Limits, PlanIx, Pricing, TagRule};
+use crate::domain::catalog::{BuyerIx, Disclosure, Limits, PlanIx, Pricing};
+use crate::domain::filter::{Filter, TagTest};
 use crate::domain::plan::{AuctionNode, HangupCause};
 use crate::domain::{
     Bps, Buyer, BuyerId, Catalog, Money, Node, Plan, PlanId, Reason, Tags, Target, TargetId, TargetIx,
@@ -73,7 +74,7 @@ fn target(row: &str, buyers: &[Buyer]) -> Target {
         address: Address::parse("+15125550999").expect("an address"),
         pricing: Pricing::Fixed(Money::from_micros(20_000_000)),
         paused: false,
-        filter: Filter::default(),
+        filters: Vec::new(),
         hours: None,
         limits: Limits::default(),
         floor: Money::ZERO,
@@ -90,11 +91,13 @@ fn target(row: &str, buyers: &[Buyer]) -> Target {
         match (key, rest.split_once(' ')) {
             ("paused", None) => target.paused = true,
             ("hours", _) => target.hours = Some(hours(rest)),
-            ("states", _) => target.filter.states = words(rest),
-            ("not_states", _) => target.filter.not_states = words(rest),
-            (key, Some((verb @ ("is" | "is_not"), values))) => {
-                let must_match = verb == "is";
-                target.filter.tags.push(TagRule { key: key.to_owned(), values: words(values), must_match });
+            ("states", _) => target.filters.push(Filter::State(words(rest))),
+            ("not_states", _) => target.filters.push(Filter::Not(Box::new(Filter::State(words(rest))))),
+            (key, Some(("is", values))) => {
+                target.filters.push(Filter::Tag(key.to_owned(), TagTest::In(words(values))));
+            }
+            (key, Some(("is_not", values))) => {
+                target.filters.push(Filter::Tag(key.to_owned(), TagTest::NotIn(words(values))));
             }
             _ => panic!("unknown clause `{clause}`"),
         }
@@ -146,7 +149,8 @@ fn world(rows: &[(&str, &str)]) -> World {
     let buyers: Vec<Buyer> = of("buyer").map(buyer).collect();
     let targets: Vec<Target> = of("target").map(|row| target(row, &buyers)).collect();
     let plans = of("plan").map(|row| plan(row, &targets)).collect();
-    let filters = targets.iter().map(|target| Compiled::new(&target.filter)).collect();
+    let compile = |target: &Target| Compiled::new(&target.filters, &buyers[target.buyer.at()].zone);
+    let filters = targets.iter().map(compile).collect();
     let catalog = Catalog {
         digest: "".into(),
         carriers: Vec::new(),
@@ -179,7 +183,7 @@ impl World {
                 }
             }
         }
-        let facts = Facts { state, tags: &tags, now };
+        let facts = Facts { state, ..Facts::bare(&tags, now) };
         let verdict = |ix: TargetIx| match screen(&self.catalog, &self.filters, ix, &facts) {
             Verdict::Candidate => format!("{} candidate", self.name(ix)),
             Verdict::Refused(reason, None) => format!("{} {reason}", self.name(ix)),
@@ -434,7 +438,7 @@ fn every_target_of_a_plan_ends_with_exactly_one_verdict() {
     let mut of_plan = Vec::new();
     world.catalog.plan(PlanIx(0)).root.targets(&mut of_plan);
     let (tags, now) = (Tags::default(), Timestamp::parse("2026-11-20T09:00Z").expect("an instant"));
-    let facts = Facts { state: Some("NY"), tags: &tags, now };
+    let facts = Facts { state: Some("NY"), ..Facts::bare(&tags, now) };
     let mut verdicts = BTreeMap::new();
     for target in of_plan {
         let verdict = match screen(&world.catalog, &world.filters, target, &facts) {

@@ -225,7 +225,7 @@ impl Market<'_> {
             let _ = write!(
                 text,
                 "[target.idle-{at}]\nbuyer = \"idle\"\naddress = \"+1303555{at:04}\"\nprice = \"1.00\"\n\
-                 states = [\"TX\", \"CO\"]\nhours = [\"mon-fri 09:00-17:00\"]\n"
+                 filters = [{{ state = [\"TX\", \"CO\"] }}]\nhours = [\"mon-fri 09:00-17:00\"]\n"
             );
         }
         text

@@ -69,13 +69,13 @@ fn one_line_changed_gives_one_problem() {
         ("+15125550111", "+19005550111", "target.acme-phone.address: is a premium or international number"),
         (
             "price = \"25.00\"",
-            "price = \"25.00\"\nstates = [\"TX\", \"OK\"]\nnot_states = [\"OK\"]",
-            "target.acme-phone.not_states: names OK, which `states` names too",
+            "price = \"25.00\"\nfilters = [{ state = [\"TX\"] }, { not = { state = [\"OK\", \"TX\"] } }]",
+            "target.acme-phone.filters[1]: and target.acme-phone.filters[0] have no value in common: no call passes both",
         ),
         (
             "price = \"25.00\"",
-            "price = \"25.00\"\ntags = [{ key = \"case\" }]",
-            "target.acme-phone.tags[0].is: is missing",
+            "price = \"25.00\"\nfilters = [{ tag = \"case\", value = \"x\" }]",
+            "target.acme-phone.filters[0].op: is missing",
         ),
         (
             "price = \"25.00\"",

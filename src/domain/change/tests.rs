@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::domain::catalog::{Buyer, Campaign, Disclosure, Filter, Payout, PlanIx, Pricing, Target};
+use crate::domain::catalog::{Buyer, Campaign, Disclosure, Payout, PlanIx, Pricing, Target};
 use crate::domain::plan::{HangupCause, Node, Plan, Terminal};
 use crate::domain::{Address, Bps, BuyerIx, Money, PlanId, Zone};
 use std::time::Duration;
@@ -40,7 +40,7 @@ fn target(id: &TargetId) -> Target {
         address: Address::parse("+15125550900").expect("an address"),
         pricing: Pricing::Fixed(Money::from_micros(1)),
         paused: false,
-        filter: Filter::default(),
+        filters: Vec::new(),
         hours: None,
         limits: Limits::default(),
         floor: Money::ZERO,

@@ -191,10 +191,13 @@ fn callers_a_target_does_not_take_are_not_offered_to_it() {
         &format!("{{ auction = {names:?} }}"),
         None,
         &[
-            ("texas", "states = [\"TX\"]"),
-            ("not-texas", "not_states = [\"TX\"]"),
-            ("collision", "tags = [{ key = \"case\", is = [\"collision\", \"rear-end\"] }]"),
-            ("not-collision", "tags = [{ key = \"case\", is_not = [\"collision\"] }]"),
+            ("texas", "filters = [{ state = [\"TX\"] }]"),
+            ("not-texas", "filters = [{ not = { state = [\"TX\"] } }]"),
+            (
+                "collision",
+                "filters = [{ tag = \"case\", op = \"in\", value = [\"collision\", \"rear-end\"] }]",
+            ),
+            ("not-collision", "filters = [{ tag = \"case\", op = \"!=\", value = \"collision\" }]"),
             ("any", "multiplier = \"200%\""),
         ],
     );

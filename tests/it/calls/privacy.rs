@@ -10,7 +10,7 @@ use crate::support::{Exchange, Market, files_of};
 fn a_callers_number_is_found_nowhere() {
     let bidders = bidders([("token", bid("21.00")), ("none", bid("20.00")), ("tags", no_bid())]);
     let endpoint = |name: &str| format!("endpoint = {{ url = \"{}\" }}", bidders.url(name));
-    let filtered = "tags = [{ key = \"case\", is = [\"collision\"] }, { key = \"name\", is = [\"Ann\"] }]\n";
+    let filtered = "filters = [{ tag = \"case\", op = \"=\", value = \"collision\" }, { tag = \"name\", op = \"=\", value = \"Ann\" }]\n";
     let market = Market::new(r#"{ auction = ["token", "none", "tags", "picky", "nosy"] }"#)
         .patient()
         .buyer("token", "disclosure = \"token\"\n")
@@ -21,7 +21,11 @@ fn a_callers_number_is_found_nowhere() {
         .target("tags", "tags", &endpoint("tags"))
         .buyer("picky", "")
         .target("picky", "picky", &format!("{filtered}price = \"1.00\""))
-        .target("nosy", "picky", "tags = [{ key = \"name\", is = [\"Ann\"] }]\nprice = \"1.00\"");
+        .target(
+            "nosy",
+            "picky",
+            "filters = [{ tag = \"name\", op = \"=\", value = \"Ann\" }]\nprice = \"1.00\"",
+        );
     let exchange = Exchange::start(&market);
     let callers =
         ["5127391846", "3038264915", "2126483917", "7187364529", "3052938471", "6024817392", "4047519382"];

@@ -115,7 +115,8 @@ fn an_auction_in_flight_ends_by_the_catalog_it_began_with() {
         let (answer, is_open) = std::thread::scope(|scope| {
             let asking = scope.spawn(|| exchange.decide(&ask(&format!("CA{pings}"))));
             eventually("the slow bidder is asked", || (bidders.stats("slow").pings > pings).then_some(()));
-            with("not_states = [\"TX\"]\n", "+15125550902").write_catalog(exchange.folder.path());
+            with("filters = [{ not = { state = [\"TX\"] } }]\n", "+15125550902")
+                .write_catalog(exchange.folder.path());
             reload(&exchange, "done");
             let is_open = bidders.stats("slow").replies == pings;
             (asking.join().unwrap(), is_open)

@@ -166,7 +166,7 @@ fn an_idle_connection_makes_room_for_one_that_is_needed() {
     let mut market = Market::new(r#"{ auction = ["a", "b"] }"#);
     for id in ["a", "b"] {
         let endpoint = format!("endpoint = {{ url = \"{}\" }}", bidders.url(id));
-        let only = format!("tags = [{{ key = \"case\", is = [\"{id}\"] }}]");
+        let only = format!("filters = [{{ tag = \"case\", op = \"=\", value = \"{id}\" }}]");
         market = market.buyer(id, "").target(id, id, &format!("{endpoint}\n{only}"));
     }
     let exchange = Exchange::start_as(&market, &(one_worker() + "connections = 1\n"));

@@ -47,7 +47,7 @@ const BIDDERS: [(&str, &str, u8, &str); 13] = [
     ("cat-home", "cat", 5, "floor = \"20.00\"\n"),
     ("dog-auto", "dog", 6, "priority = 50\n"),
     ("dog-legal", "dog", 6, "tier = 2\nconcurrency = 3\n"),
-    ("eel-home", "eel", 7, "states = [\"TX\", \"CA\", \"NY\"]\n"),
+    ("eel-home", "eel", 7, "filters = [{ state = [\"TX\", \"CA\", \"NY\"] }]\n"),
     ("eel-legal", "eel", 8, "min_duration_s = 60\n"),
     ("fox-auto", "fox", 9, "weight = 3\n"),
     ("fox-home", "fox", 9, "tier = 2\nweight = 2\n"),
@@ -70,7 +70,7 @@ const FIXED: [(&str, &str, &str, &str); 6] = [
     ("ant-phone", "ant", "24.00", "concurrency = 3\n"),
     ("cat-phone", "cat", "21.00", "daily_billable = 60\n"),
     ("dog-phone", "dog", "30.00", "concurrency = 2\nmin_duration_s = 10\n"),
-    ("eel-phone", "eel", "19.50", "not_states = [\"NY\"]\n"),
+    ("eel-phone", "eel", "19.50", "filters = [{ not = { state = [\"NY\"] } }]\n"),
     ("fox-phone", "fox", "18.00", "concurrency = 6\n"),
     ("fox-late", "fox", "16.00", "daily_billable = 150\n"),
 ];

@@ -59,7 +59,7 @@ const ONE_NAME: &[(&str, &str, &str)] = &[("admin", "config", "AdminKey")];
 /// Crates the core may name; whatever else is in `Cargo.toml` is the shell's. No engine logs, counts, spawns or
 /// serialises its own types.
 const CRATES: &[(&str, &[&str])] = &[
-    ("domain", &["jiff", "thiserror"]),
+    ("domain", &["jiff", "regex", "thiserror"]),
     ("json", &["serde_json"]),
     ("auction", &[]),
     ("bidder", &["base64", "hmac", "serde", "serde_json", "sha2", "simd_json"]),

@@ -1,0 +1,345 @@
+//! Filters: which calls a target takes, as a list of conditions that must all hold.
+//!
+//! Everything that could never hold is an error here, where it stands in a file: unknown names, lists that name nothing,
+//! two lists without a common value. How a call is judged is in `routing::filter`.
+
+use regex::RegexBuilder;
+
+use super::entries::Entries;
+use super::file::{Field, Reader};
+use super::problem::shown;
+use super::values::{hours, labels, states, zone};
+use crate::domain::caller::{TAG_KEY_MAX, TAG_VALUE_MAX};
+use crate::domain::country::is_country;
+use crate::domain::filter::{DEPTH_MAX, Filter, Pattern, Scalar, TagTest, Text};
+use crate::domain::zip::Zip;
+
+/// Most conditions of one target, at whatever depth.
+pub(super) const CONDITIONS_MAX: usize = 1_000;
+/// Memory one regular expression may take, compiled.
+const PATTERN_BYTES: usize = 64 * 1024;
+/// Farthest a filter may look, in miles.
+const MILES_MAX: u64 = 3_000;
+
+const LIST: &str =
+    "a list of filters such as {state = [\"TX\"]}, {tag = \"age\", op = \">\", value = 64} or {not = {…}}";
+const KINDS: &str = "one of state, country, area_code, zip, near, publisher, campaign, sub_id, number, tag, hours, stir, \
+                     anonymous, all, any, not";
+const OPS: &[(&str, Op)] = &[
+    ("=", Op::Is),
+    ("!=", Op::IsNot),
+    ("in", Op::In),
+    ("not_in", Op::NotIn),
+    ("<", Op::Below),
+    (">", Op::Above),
+    ("between", Op::Between),
+    ("exists", Op::Exists),
+    ("matches", Op::Matches),
+    ("prefix", Op::Prefix),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Op {
+    Is,
+    IsNot,
+    In,
+    NotIn,
+    Below,
+    Above,
+    Between,
+    Exists,
+    Matches,
+    Prefix,
+}
+
+/// Reads a list of filters; without it, none.
+pub(super) fn filters(field: &Field<'_>, entries: &Entries<'_>) -> Vec<Filter> {
+    let mut read = Filters { entries, conditions: 0 };
+    let filters: Vec<(Field<'_>, Filter)> = field
+        .list(LIST)
+        .into_iter()
+        .filter_map(|item| {
+            let filter = read.filter(&item, 1)?;
+            Some((item, filter))
+        })
+        .collect();
+    if read.conditions > CONDITIONS_MAX {
+        field.wrong(format!("has {} conditions", read.conditions), &format!("at most {CONDITIONS_MAX}"));
+    }
+    for (at, (item, filter)) in filters.iter().enumerate() {
+        if let Some((other, _)) = filters[..at].iter().find(|(_, before)| is_disjoint(before, filter)) {
+            let what = format!("and {} have no value in common: no call passes both", other.path);
+            item.wrong(what, "filters that some call passes");
+        }
+    }
+    filters.into_iter().map(|(_, filter)| filter).collect()
+}
+
+/// Whether two lists of what is taken exclude each other.
+fn is_disjoint(a: &Filter, b: &Filter) -> bool {
+    fn apart<T: PartialEq>(a: &[T], b: &[T]) -> bool {
+        !a.iter().any(|one| b.contains(one))
+    }
+    match (a, b) {
+        (Filter::State(a), Filter::State(b))
+        | (Filter::Country(a), Filter::Country(b))
+        | (Filter::Publisher(a), Filter::Publisher(b))
+        | (Filter::Campaign(a), Filter::Campaign(b)) => apart(a, b),
+        (Filter::AreaCode(a), Filter::AreaCode(b)) => apart(a, b),
+        (Filter::Attestation(a), Filter::Attestation(b)) => apart(a, b),
+        (Filter::Anonymous(a), Filter::Anonymous(b)) => a != b,
+        (Filter::Zip(a), Filter::Zip(b)) => {
+            !a.iter().any(|(first, last)| b.iter().any(|(low, high)| first <= high && low <= last))
+        }
+        (Filter::State(taken), Filter::Not(part)) | (Filter::Not(part), Filter::State(taken)) => {
+            matches!(&**part, Filter::State(refused) if taken.iter().all(|state| refused.contains(state)))
+        }
+        (Filter::Tag(a, TagTest::In(these)), Filter::Tag(b, TagTest::In(those))) => {
+            a == b && apart(these, those)
+        }
+        (Filter::Tag(a, TagTest::Below(high)), Filter::Tag(b, TagTest::Above(low)))
+        | (Filter::Tag(a, TagTest::Above(low)), Filter::Tag(b, TagTest::Below(high))) => {
+            a == b && low >= high
+        }
+        _ => false,
+    }
+}
+
+struct Filters<'e, 'a> {
+    entries: &'e Entries<'a>,
+    conditions: usize,
+}
+
+impl Filters<'_, '_> {
+    fn filter(&mut self, field: &Field<'_>, depth: usize) -> Option<Filter> {
+        if depth > DEPTH_MAX {
+            field.wrong(format!("is nested {depth} deep"), &format!("at most {DEPTH_MAX}"));
+            return None;
+        }
+        self.conditions += 1;
+        field.table("a filter: a table of one condition", |r| self.condition(r, depth))?
+    }
+
+    fn condition(&mut self, r: &Reader<'_>, depth: usize) -> Option<Filter> {
+        type Read = fn(&mut Filters<'_, '_>, &Reader<'_>, &Field<'_>, usize) -> Option<Filter>;
+        let kinds: [(&str, Read); 16] = [
+            ("state", |_, _, field, _| some(state_codes(field)).map(Filter::State)),
+            ("country", |_, _, field, _| some(countries(field)).map(Filter::Country)),
+            ("area_code", |_, _, field, _| some(area_codes(field)).map(Filter::AreaCode)),
+            ("zip", |_, _, field, _| some(zips(field)).map(Filter::Zip)),
+            ("near", |_, r, field, _| near(r, field)),
+            ("publisher", |read, _, field, _| some(read.publishers(field)).map(Filter::Publisher)),
+            ("campaign", |read, _, field, _| some(read.campaigns(field)).map(Filter::Campaign)),
+            ("sub_id", |_, _, field, _| some(texts(field)).map(Filter::SubId)),
+            ("number", |_, _, field, _| some(numbers(field)).map(Filter::Number)),
+            ("tag", |_, r, field, _| tag(r, field)),
+            ("hours", |_, r, field, _| {
+                let (hours, zone_at) = (hours(field), r.field("zone"));
+                let zone = if zone_at.is_set() { Some(zone(&zone_at)?) } else { None };
+                Some(Filter::Hours(hours?, zone))
+            }),
+            ("stir", |_, _, field, _| some(levels(field)).map(Filter::Attestation)),
+            ("anonymous", |_, _, field, _| field.flag().map(Filter::Anonymous)),
+            ("all", |read, _, field, depth| some(read.parts(field, depth)).map(Filter::All)),
+            ("any", |read, _, field, depth| some(read.parts(field, depth)).map(Filter::Any)),
+            ("not", |read, _, field, depth| {
+                read.filter(field, depth + 1).map(|part| Filter::Not(Box::new(part)))
+            }),
+        ];
+        let mut given =
+            kinds.iter().map(|(key, read)| (r.field(key), read)).filter(|(field, _)| field.is_set());
+        let Some((field, read)) = given.next() else {
+            r.wrong("says no condition", KINDS);
+            return None;
+        };
+        if let Some((more, _)) = given.next() {
+            more.wrong("is a second condition in one filter", "a filter of its own: all filters must hold");
+            return None;
+        }
+        read(self, r, &field, depth)
+    }
+
+    fn parts(&mut self, field: &Field<'_>, depth: usize) -> Vec<Filter> {
+        let items = not_empty(field, LIST);
+        items.iter().filter_map(|item| self.filter(item, depth + 1)).collect()
+    }
+
+    fn publishers(&self, field: &Field<'_>) -> Vec<String> {
+        let index = &self.entries.publishers;
+        self.ids(field, &|item| index.named_by(item).is_some())
+    }
+
+    fn campaigns(&self, field: &Field<'_>) -> Vec<String> {
+        let index = &self.entries.campaigns;
+        self.ids(field, &|item| index.named_by(item).is_some())
+    }
+
+    fn ids(&self, field: &Field<'_>, is_known: &dyn Fn(&Field<'_>) -> bool) -> Vec<String> {
+        let known = |item: &Field<'_>| {
+            let id = item.text("an id")?;
+            is_known(item).then(|| id.to_owned())
+        };
+        once(not_empty(field, "a list of ids"), known)
+    }
+}
+
+/// What is left of a list with a fault in it is no filter: it would say something else.
+fn some<T>(values: Vec<T>) -> Option<Vec<T>> {
+    (!values.is_empty()).then_some(values)
+}
+
+/// The elements of a list that must name something.
+fn not_empty<'a>(field: &Field<'a>, allowed: &str) -> Vec<Field<'a>> {
+    let items = field.list(allowed);
+    if field.raw().and_then(|value| value.as_array()).is_some_and(|list| list.is_empty()) {
+        field.wrong("names nothing: it would never hold", allowed);
+    }
+    items
+}
+
+/// What `read` makes of each element; each value once.
+fn once<T: PartialEq>(items: Vec<Field<'_>>, read: impl Fn(&Field<'_>) -> Option<T>) -> Vec<T> {
+    let mut values = Vec::new();
+    for item in items {
+        let Some(value) = read(&item) else { continue };
+        if values.contains(&value) {
+            item.wrong("stands twice", "each once");
+        } else {
+            values.push(value);
+        }
+    }
+    values
+}
+
+fn state_codes(field: &Field<'_>) -> Vec<String> {
+    not_empty(field, "two-letter codes of states, territories and provinces");
+    states(field)
+}
+
+fn countries(field: &Field<'_>) -> Vec<String> {
+    let allowed = "two-letter codes of countries, such as [\"US\", \"CA\"]";
+    once(not_empty(field, allowed), |item| {
+        item.parse(allowed, |text| is_country(text).then(|| text.to_owned()))
+    })
+}
+
+fn area_codes(field: &Field<'_>) -> Vec<u16> {
+    once(not_empty(field, "a list of area codes, such as [512, 737]"), |item| item.whole(200..=999))
+}
+
+/// `78701` is one ZIP, `787*` all that begin so.
+fn zips(field: &Field<'_>) -> Vec<(u32, u32)> {
+    let allowed = "a list of ZIPs and beginnings, such as [\"78701\", \"787*\"]";
+    once(not_empty(field, allowed), |item| {
+        item.parse(allowed, |text| {
+            let Some(beginning) = text.strip_suffix('*') else {
+                let zip = Zip::parse(text).filter(|_| text.len() == 5)?.number();
+                return Some((zip, zip));
+            };
+            let is_beginning =
+                (1..=4).contains(&beginning.len()) && beginning.bytes().all(|b| b.is_ascii_digit());
+            let size = 10_u32.pow(5_u32.checked_sub(u32::try_from(beginning.len()).ok()?)?);
+            let first = beginning.parse::<u32>().ok().filter(|_| is_beginning)? * size;
+            Some((first, first + size - 1))
+        })
+    })
+}
+
+fn near(r: &Reader<'_>, field: &Field<'_>) -> Option<Filter> {
+    let zip = field.parse("a ZIP of five digits with an area of its own", |text| {
+        Zip::parse(text).filter(|zip| text.len() == 5 && zip.place().is_some())
+    });
+    let miles = r.field("miles").required().whole(1..=MILES_MAX);
+    Some(Filter::Near(zip?, miles?))
+}
+
+fn texts(field: &Field<'_>) -> Vec<Text> {
+    let allowed = "a list of labels and beginnings, such as [\"tv-auto\", \"fb-*\"]";
+    once(not_empty(field, allowed), |item| item.label(TAG_VALUE_MAX).map(|text| Text::parse(&text)))
+}
+
+fn numbers(field: &Field<'_>) -> Vec<Text> {
+    let allowed = "a list of tracking numbers and beginnings, such as [\"+18005550100\", \"+1888*\"]";
+    once(not_empty(field, allowed), |item| {
+        item.parse(allowed, |text| {
+            let digits = text.strip_prefix('+')?;
+            let digits = digits.strip_suffix('*').unwrap_or(digits);
+            let fits = (1..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+            fits.then(|| Text::parse(text))
+        })
+    })
+}
+
+fn levels(field: &Field<'_>) -> Vec<Option<char>> {
+    let words = [("A", Some('A')), ("B", Some('B')), ("C", Some('C')), ("none", None)];
+    once(not_empty(field, "a list of A, B, C and none"), |item| item.choice(&words))
+}
+
+fn tag(r: &Reader<'_>, field: &Field<'_>) -> Option<Filter> {
+    let key = field.label(TAG_KEY_MAX);
+    let op = r.field("op").required().choice(OPS);
+    let value = r.field("value").required();
+    let number = |field: &Field<'_>| scalar(field);
+    let test = match op? {
+        Op::Is => TagTest::In(vec![text(&value)?]),
+        Op::IsNot => TagTest::NotIn(vec![text(&value)?]),
+        Op::In => TagTest::In(some(values(&value))?),
+        Op::NotIn => TagTest::NotIn(some(values(&value))?),
+        Op::Below => TagTest::Below(number(&value)?),
+        Op::Above => TagTest::Above(number(&value)?),
+        Op::Between => {
+            let allowed = "two numbers, such as [18, 64]";
+            let ends: Vec<Scalar> = value.list(allowed).iter().filter_map(number).collect();
+            let [low, high] = ends[..] else {
+                value.wrong("is no span", allowed);
+                return None;
+            };
+            if low > high {
+                value.wrong(format!("ends at {high} before it begins at {low}"), "the lower number first");
+                return None;
+            }
+            TagTest::Between(low, high)
+        }
+        Op::Exists => TagTest::Exists(value.flag()?),
+        Op::Matches => TagTest::Matches(pattern(&value)?),
+        Op::Prefix => TagTest::Prefix(text(&value)?),
+    };
+    Some(Filter::Tag(key?, test))
+}
+
+fn values(field: &Field<'_>) -> Vec<String> {
+    let allowed = "a list of values";
+    not_empty(field, allowed);
+    labels(field, TAG_VALUE_MAX, allowed)
+}
+
+fn text(field: &Field<'_>) -> Option<String> {
+    field.label(TAG_VALUE_MAX)
+}
+
+/// A number of TOML, or one in quotes.
+fn scalar(field: &Field<'_>) -> Option<Scalar> {
+    let allowed = "a number such as 64 or \"2.5\", at most six decimals";
+    let read = field.number(allowed)?;
+    let number = Scalar::parse(read);
+    if number.is_none() {
+        field.wrong(format!("{} does not fit", shown(read)), allowed);
+    }
+    number
+}
+
+fn pattern(field: &Field<'_>) -> Option<Pattern> {
+    let text = field.text("a regular expression")?;
+    match RegexBuilder::new(text).size_limit(PATTERN_BYTES).build() {
+        Ok(regex) => Some(Pattern(regex)),
+        Err(error) => {
+            let line = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
+            let said = line.strip_prefix("error: ").unwrap_or(&line);
+            field.wrong(
+                format!("{} is no regular expression: {said}", shown(text)),
+                "one without look-around and back references, at most 64 KiB when compiled",
+            );
+            None
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Tables of filters: what stands in a catalog's file, and what it says of calls.
+//!
+//! A case is one filter, and below it one row per call with what comes of it behind `=>`: `yes`, `no` or `strange`, and
+//! the value that the filter saw. A call names what is known of it; nothing else is.
+
+use super::*;
+use crate::domain::caller::{SetBy, TagValue};
+use crate::domain::{E164, Tags, Timestamp, Zone};
+use crate::routing::filter::{Compiled, Truth};
+use crate::routing::{Facts, Located};
+
+fn with_filters(list: &str) -> String {
+    with("price = \"25.00\"", &format!("price = \"25.00\"\nfilters = {list}"))
+}
+
+/// `state TX, zip 78701, tag age 64`.
+fn said(compiled: &Compiled, call: &str) -> String {
+    let mut tags = Tags::default();
+    let none = Tags::default();
+    let mut facts = Facts { has_number: true, ..Facts::bare(&none, Timestamp::default()) };
+    let call: Vec<(&str, &str)> = call
+        .split(", ")
+        .filter(|part| !part.is_empty())
+        .map(|part| part.split_once(' ').unwrap_or((part, "")))
+        .collect();
+    for (_, rest) in call.iter().filter(|(key, _)| *key == "tag") {
+        let (key, value) = rest.split_once(' ').expect("a key and a value");
+        tags.add(key, TagValue::Text(value.to_owned()), SetBy::Carrier).expect("fits");
+    }
+    for (key, value) in &call {
+        match *key {
+            "state" => facts.state = Some(value),
+            "country" => facts.country = Some(value),
+            "area_code" => facts.area_code = value.parse().ok(),
+            "zip" => facts.zip = Located::of(Some(value)),
+            "publisher" => facts.publisher = Some(value),
+            "campaign" => facts.campaign = Some(value),
+            "sub_id" => facts.sub_id = Some(value),
+            "number" => facts.dialled = E164::parse(value),
+            "stir" => facts.attestation = value.chars().next(),
+            "withheld" => facts.has_number = false,
+            "at" => facts.now = Timestamp::parse(value).expect("an instant"),
+            "tag" | "nothing" => {}
+            other => panic!("unknown fact `{other}`"),
+        }
+    }
+    let facts = Facts { tags: &tags, ..facts };
+    let verdict = compiled.verdicts(&facts).next().expect("one filter");
+    let truth = match verdict.0 {
+        Truth::Yes => "yes",
+        Truth::No => "no",
+        Truth::Strange => "strange",
+    };
+    format!("{truth}: {}", verdict.1)
+}
+
+fn check(table: &str) {
+    for case in table.split("\n\n") {
+        let mut rows = case.lines().map(str::trim).filter(|row| !row.is_empty());
+        let filter = rows.next().expect("a filter");
+        let loaded = loaded(&with_filters(&format!("[{filter}]")));
+        let target =
+            loaded.catalog.targets.iter().find(|target| !target.filters.is_empty()).expect("the target");
+        let compiled = Compiled::new(&target.filters, &Zone::load("America/Chicago").expect("a zone"));
+        let mut asked = 0;
+        for row in rows {
+            let (call, expected) = row.split_once("=>").expect("a call => what comes of it");
+            assert_eq!(said(&compiled, call.trim()), expected.trim(), "{filter}: {call}");
+            asked += 1;
+        }
+        assert!(asked > 1, "{filter}: one call shows little");
+    }
+}
+
+#[test]
+fn places() {
+    check(
+        r#"{ state = ["TX", "OK"] }
+           state TX                                => yes: state TX
+           state NY                                => no: state NY
+           nothing                                 => no: state unknown
+
+           { not = { state = ["NY"] } }
+           state TX                                => yes: state TX
+           state NY                                => no: state NY
+           nothing                                 => yes: state unknown
+
+           { country = ["US", "CA"] }
+           country US                              => yes: country US
+           country JM                              => no: country JM
+           nothing                                 => no: country unknown
+
+           { area_code = [512, 737] }
+           area_code 737                           => yes: area_code 737
+           area_code 212                           => no: area_code 212
+           nothing                                 => no: area_code unknown
+
+           { zip = ["78701", "787*", "10001"] }
+           zip 78702                               => yes: zip 787••
+           zip 78702-1234                          => yes: zip 787••
+           zip 10002                               => no: zip 100••
+           zip 00000                               => strange: zip is none
+           zip M5V2T6                              => strange: zip is none
+           nothing                                 => no: zip unknown
+
+           { not = { zip = ["787*"] } }
+           zip 10001                               => yes: zip 100••
+           zip 78701                               => no: zip 787••
+           zip 7870                                => strange: zip is none
+           nothing                                 => yes: zip unknown
+
+           { near = "78701", miles = 50 }
+           zip 78701                               => yes: 0 miles
+           zip 78664                               => yes: 17 miles
+           zip 75201                               => no: 183 miles
+           zip 78711                               => strange: zip has no place
+           zip 99                                  => strange: zip is none
+           nothing                                 => no: zip unknown"#,
+    );
+}
+
+#[test]
+fn where_a_call_comes_from() {
+    check(
+        r#"{ publisher = ["metro"] }
+           publisher metro                         => yes: publisher metro
+           publisher other                         => no: publisher other
+           nothing                                 => no: publisher unknown
+
+           { campaign = ["auto"] }
+           campaign auto                           => yes: campaign auto
+           campaign home                           => no: campaign home
+
+           { sub_id = ["tv-auto", "fb-*"] }
+           sub_id tv-auto                          => yes: sub_id tv-auto
+           sub_id tv-auto-2                        => no: sub_id tv-auto-2
+           sub_id fb-77                            => yes: sub_id fb-77
+           nothing                                 => no: sub_id absent
+
+           { number = ["+18005550100", "+1888*"] }
+           number +18005550100                     => yes: number +18005550100
+           number +18885550199                     => yes: number +18885550199
+           number +18005550101                     => no: number +18005550101
+           nothing                                 => no: number unknown
+
+           { stir = ["A", "B"] }
+           stir A                                  => yes: stir A
+           stir C                                  => no: stir C
+           nothing                                 => no: stir none
+
+           { stir = ["none"] }
+           nothing                                 => yes: stir none
+           stir A                                  => no: stir A
+
+           { anonymous = false }
+           nothing                                 => yes: number shown
+           withheld                                => no: no number
+
+           { anonymous = true }
+           nothing                                 => no: number shown
+           withheld                                => yes: no number
+
+           { hours = ["mon-fri 09:00-12:00"] }
+           at 2026-11-20T15:00Z                    => yes: in America/Chicago
+           at 2026-11-20T14:59Z                    => no: in America/Chicago
+
+           { hours = ["mon-fri 09:00-12:00"], zone = "America/New_York" }
+           at 2026-11-20T14:59Z                    => yes: in America/New_York
+           at 2026-11-20T17:00Z                    => no: in America/New_York"#,
+    );
+}
+
+#[test]
+fn tags() {
+    check(
+        r#"{ tag = "case", op = "=", value = "collision" }
+           tag case collision                      => yes: case collision
+           tag case Collision                      => no: case Collision
+           nothing                                 => no: case absent
+
+           { tag = "case", op = "!=", value = "theft" }
+           tag case collision                      => yes: case collision
+           tag case theft                          => no: case theft
+           nothing                                 => yes: case absent
+
+           { tag = "case", op = "in", value = ["collision", "slip"] }
+           tag case slip                           => yes: case slip
+           tag case theft                          => no: case theft
+
+           { tag = "case", op = "not_in", value = ["collision", "slip"] }
+           tag case slip                           => no: case slip
+           nothing                                 => yes: case absent
+
+           { tag = "age", op = ">", value = 64 }
+           tag age 65                              => yes: age 65
+           tag age 64.000001                       => yes: age 64.000001
+           tag age 64                              => no: age 64
+           tag age 9                               => no: age 9
+           tag age -70                             => no: age -70
+           tag age old                             => strange: age old is no number
+           tag age 1e3                             => strange: age 1e3 is no number
+           nothing                                 => no: age absent
+
+           { tag = "age", op = "<", value = "2.5" }
+           tag age 2.4999                          => yes: age 2.4999
+           tag age 2.50                            => no: age 2.50
+           nothing                                 => no: age absent
+
+           { tag = "age", op = "between", value = [18, 64] }
+           tag age 18                              => yes: age 18
+           tag age 64                              => yes: age 64
+           tag age 64.5                            => no: age 64.5
+
+           { not = { tag = "age", op = ">", value = 64 } }
+           tag age 30                              => yes: age 30
+           tag age old                             => strange: age old is no number
+           nothing                                 => yes: age absent
+
+           { tag = "case", op = "exists", value = true }
+           tag case x                              => yes: case x
+           nothing                                 => no: case absent
+
+           { tag = "case", op = "exists", value = false }
+           tag case x                              => no: case x
+           nothing                                 => yes: case absent
+
+           { tag = "case", op = "matches", value = "^(rear|front)-end$" }
+           tag case rear-end                       => yes: case rear-end
+           tag case a rear-end                     => no: case a rear-end
+           nothing                                 => no: case absent
+
+           { tag = "case", op = "prefix", value = "rear" }
+           tag case rear-end                       => yes: case rear-end
+           tag case near                           => no: case near
+
+           { tag = "name", op = "=", value = "Ann" }
+           tag name Ann                            => yes: name •••
+           tag name Bob                            => no: name •••"#,
+    );
+}
+
+/// The value shown is that of the condition on which the whole rests.
+#[test]
+fn joined_conditions() {
+    check(
+        r#"{ any = [{ state = ["TX"] }, { tag = "age", op = ">", value = 64 }] }
+           state NY, tag age 70                    => yes: age 70
+           state TX                                => yes: state TX
+           state NY, tag age 20                    => no: state NY
+           state NY, tag age old                   => strange: age old is no number
+           state TX, tag age old                   => yes: state TX
+
+           { all = [{ state = ["TX"] }, { not = { any = [{ area_code = [512] }, { zip = ["787*"] }] } }] }
+           state TX, area_code 214, zip 75201      => yes: state TX
+           state TX, area_code 512, zip 75201      => no: area_code 512
+           state TX, area_code 214, zip 78701      => no: zip 787••
+           state TX, area_code 214, zip none       => strange: zip is none
+           state NY, zip none                      => no: state NY
+           state TX                                => yes: state TX"#,
+    );
+}
+
+#[test]
+fn faults_are_named_where_they_stand() {
+    let deep = (0..8).fold("{ state = [\"TX\"] }".to_owned(), |inner, _| format!("{{ not = {inner} }}"));
+    for (list, expected) in [
+        ("[{}]", "filters[0]: says no condition"),
+        ("[{ stat = [\"TX\"] }]", "filters[0].stat: unknown key (state?)"),
+        ("[{ state = [] }]", "filters[0].state"),
+        (
+            "[{ state = [\"TX\"], area_code = [512] }]",
+            "filters[0].area_code: is a second condition in one filter",
+        ),
+        ("[{ state = [\"XX\"] }]", "filters[0].state[0]: \"XX\" is no state"),
+        ("[{ country = [\"UK\"] }]", "filters[0].country[0]: \"UK\" does not fit"),
+        ("[{ area_code = [51] }]", "filters[0].area_code[0]: 51 is out of range"),
+        ("[{ zip = [\"00000\"] }]", "filters[0].zip[0]: \"00000\" does not fit"),
+        ("[{ zip = [\"78701\", \"78701\"] }]", "filters[0].zip[1]: stands twice"),
+        ("[{ near = \"78711\", miles = 5 }]", "filters[0].near: \"78711\" does not fit"),
+        ("[{ near = \"78701\" }]", "filters[0].miles: is missing"),
+        ("[{ publisher = [\"metros\"] }]", "filters[0].publisher[0]: \"metros\" is no publisher (metro?)"),
+        ("[{ number = [\"8005550100\"] }]", "filters[0].number[0]: \"8005550100\" does not fit"),
+        ("[{ tag = \"age\", op = \">\", value = \"old\" }]", "filters[0].value: \"old\" does not fit"),
+        ("[{ tag = \"age\", op = \">=\", value = 1 }]", "filters[0].op: \">=\" is unknown"),
+        (
+            "[{ tag = \"age\", op = \"between\", value = [64, 18] }]",
+            "filters[0].value: ends at 18 before it begins at 64",
+        ),
+        ("[{ tag = \"age\", op = \"between\", value = [1] }]", "filters[0].value: is no span"),
+        (
+            "[{ tag = \"age\", op = \"matches\", value = \"(\" }]",
+            "filters[0].value: \"(\" is no regular expression",
+        ),
+        ("[{ tag = \"age\", op = \"in\", value = [] }]", "filters[0].value: names nothing"),
+        ("[{ any = [] }]", "filters[0].any: names nothing: it would never hold"),
+        ("[{ state = [\"TX\"] }, { state = [\"OK\"] }]", "have no value in common: no call passes both"),
+        ("[{ zip = [\"787*\"] }, { zip = [\"78601\"] }]", "have no value in common: no call passes both"),
+        (
+            "[{ tag = \"age\", op = \">\", value = 64 }, { tag = \"age\", op = \"<\", value = 64 }]",
+            "have no value in common: no call passes both",
+        ),
+        (&*format!("[{deep}]"), "is nested 9 deep"),
+    ] {
+        let problems = market(&with_filters(list)).map(|_| ()).expect_err(list);
+        let said: Vec<String> = problems.iter().map(brief).collect();
+        assert!(said.iter().any(|one| one.contains(expected)), "{list}: {said:#?}");
+    }
+}
