@@ -6,7 +6,7 @@
 //! filters are bits and sorted words, hours are arithmetic of time zones.
 
 use outcry::domain::filter::{Filter, TagTest};
-use outcry::domain::{Catalog, TargetIx, WeeklyHours, Zone};
+use outcry::domain::{Catalog, Hours, TargetIx, Zone};
 use outcry::routing::filter::Compiled;
 use outcry::routing::{Facts, Verdict, screen};
 
@@ -24,10 +24,9 @@ struct Market {
 impl Market {
     /// One target in five takes Texas, half of these look at tags. With `hours` everybody keeps a working week.
     fn new(hours: Option<&str>) -> Market {
-        let hours = || -> Option<WeeklyHours> {
-            hours.map(|text| {
-                text.split(';').map(|range| WeeklyHours::parse_range(range).expect("a range")).collect()
-            })
+        let hours = || -> Option<Hours> {
+            hours
+                .map(|text| text.split(';').map(|range| Hours::parse_item(range).expect("a range")).collect())
         };
         let buyers = (0..BUYERS).map(|n| market::buyer(&format!("buyer-{n:05}"))).collect();
         let targets: Vec<_> = (0..TARGETS)

@@ -9,8 +9,8 @@ use crate::domain::Filter;
 use crate::domain::caller::Address;
 use crate::domain::catalog::{DestinationRule, Disclosure, Limits, Pricing};
 use crate::domain::{
-    Buyer, Campaign, Carrier, Catalog, E164, Money, Node, Payout, Plan, Publisher, Target, Terminal,
-    TrackingNumber, WeeklyHours,
+    Buyer, Campaign, Carrier, Catalog, E164, Hours, Money, Node, Payout, Plan, Publisher, Target, Terminal,
+    TrackingNumber,
 };
 
 /// Most lines of a difference; the rest is counted.
@@ -190,7 +190,7 @@ fn limits(limits: &Limits) -> [Fact; 2] {
     [fact("concurrency", &text(limits.concurrency)), fact("daily_billable", &text(limits.daily_billable))]
 }
 
-fn hours(hours: Option<&WeeklyHours>) -> Fact {
+fn hours(hours: Option<&Hours>) -> Fact {
     fact("hours", &hours.map_or("always".to_owned(), ToString::to_string))
 }
 

@@ -13,7 +13,7 @@ use super::problem::{nearest, shown};
 use super::settings::{Env, path};
 use crate::domain::caller::TAG_KEY_MAX;
 use crate::domain::catalog::{DestinationRule, Secret};
-use crate::domain::{Address, Bps, E164, Money, WeeklyHours, Zone};
+use crate::domain::{Address, Bps, E164, Hours, Money, Zone};
 
 const SECRET_BYTES: RangeInclusive<usize> = 24..=256;
 /// Most secrets of a carrier: one in use, one to come, and some room.
@@ -242,8 +242,8 @@ pub(super) fn zone(field: &Field<'_>) -> Option<Zone> {
     field.parse("an IANA time zone, such as America/Chicago", Zone::load)
 }
 
-/// Opening hours: ranges such as `mon-fri 09:00-17:00`. Absent is always open.
-pub(super) fn hours(field: &Field<'_>) -> Option<WeeklyHours> {
+/// Opening hours: ranges such as `mon-fri 09:00-17:00`, and dates that differ. Absent is always open.
+pub(super) fn hours(field: &Field<'_>) -> Option<Hours> {
     let allowed = "a list such as [\"mon-fri 09:00-17:00\", \"sat 10:00-14:00\"]";
     let items = field.list(allowed);
     if items.is_empty() {
@@ -253,14 +253,20 @@ pub(super) fn hours(field: &Field<'_>) -> Option<WeeklyHours> {
         return None;
     }
     let range = |item: &Field<'_>| {
-        let parsed = WeeklyHours::parse_range(item.text("a range such as \"mon-fri 09:00-17:00\"")?);
+        let parsed = Hours::parse_item(item.text("a range such as \"mon-fri 09:00-17:00\"")?);
         if let Err(error) = &parsed {
             item.wrong(format!("{} {}", shown(&error.value), error.wrong), error.allowed);
         }
         parsed.ok()
     };
-    let ranges: Vec<_> = items.iter().filter_map(range).collect();
-    Some(ranges.into_iter().collect())
+    let hours: Hours = items.iter().filter_map(range).collect();
+    if let Some((a, b)) = hours.overlap() {
+        field.wrong(
+            format!("says something of the same time twice: {a}, and {b}"),
+            "ranges that do not overlap",
+        );
+    }
+    Some(hours)
 }
 
 /// Two-letter codes, each once.

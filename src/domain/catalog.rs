@@ -12,7 +12,7 @@ use super::filter::Filter;
 use super::id::{BuyerId, CampaignId, CarrierId, PublisherId, TargetId};
 use super::money::{Bps, Money};
 use super::plan::Plan;
-use super::schedule::{WeeklyHours, Zone};
+use super::schedule::{Hours, Zone};
 
 macro_rules! positions {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
@@ -257,7 +257,7 @@ pub struct Buyer {
     /// None of its targets is asked.
     pub paused: bool,
     /// When it takes calls; `None` is always.
-    pub hours: Option<WeeklyHours>,
+    pub hours: Option<Hours>,
     /// Limits over all its targets.
     pub limits: Limits,
     /// What its pings say about the caller.
@@ -329,7 +329,7 @@ pub struct Target {
     /// Which calls it takes: all must hold, and the first that does not says why.
     pub filters: Vec<Filter>,
     /// Its hours in the buyer's zone, beside the buyer's own.
-    pub hours: Option<WeeklyHours>,
+    pub hours: Option<Hours>,
     /// Its limits, beside the buyer's own.
     pub limits: Limits,
     /// Lowest price accepted for it.

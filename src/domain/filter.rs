@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::schedule::{WeeklyHours, Zone};
+use super::schedule::{Hours, Zone};
 use super::zip::Zip;
 
 /// Deepest nesting of `all`, `any` and `not`, a plain condition being 1 deep.
@@ -38,7 +38,7 @@ pub enum Filter {
     /// The caller dialled one of these tracking numbers.
     Number(Vec<Text>),
     /// The clock of this zone, or of the buyer's where none is named, shows one of these hours.
-    Hours(WeeklyHours, Option<Zone>),
+    Hours(Hours, Option<Zone>),
     /// What the carrier verified of the caller's number is one of these; `None`: nothing.
     Attestation(Vec<Option<char>>),
     /// The caller shows no valid number, or does.

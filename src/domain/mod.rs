@@ -41,5 +41,5 @@ pub use money::{Bps, Money};
 pub use outcome::{AttemptEnd, Cause, EndCounts, EndedBy, TalkSource};
 pub use plan::{HangupCause, Node, Plan, Terminal};
 pub use reason::Reason;
-pub use schedule::{WeeklyHours, Window, Zone};
+pub use schedule::{Hours, Window, Zone};
 pub use time::Timestamp;

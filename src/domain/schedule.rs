@@ -6,8 +6,8 @@
 //! of two dates: 23, 24 or 25 hours long, beginning at 01:00 where midnight is skipped.
 //!
 //! It deliberately reads no clock, no file and no environment: the instant is an argument and zones come from
-//! the database built into the program, so that two nodes of one version agree. It knows no holidays and does
-//! not compute when something opens next.
+//! the database built into the program, so that two nodes of one version agree. It knows the holidays it is told and
+//! does not compute when something opens next.
 
 use std::fmt;
 
@@ -23,9 +23,35 @@ mod tests;
 #[derive(Clone)]
 pub struct Zone(TimeZone);
 
-/// Opening hours by weekday: the union of any number of [`WeeklyRange`]s. None at all is never open.
+/// Opening hours: the union of any number of ranges by weekday, and dates that follow hours of their own instead. No
+/// ranges at all, beside dates, are always open but on these dates; nothing at all is never open.
+///
+/// A date of its own is ruled by what is said of it alone: nothing of the night before reaches into it. Its own last
+/// hours run on past midnight like everybody's.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct WeeklyHours(Vec<WeeklyRange>);
+pub struct Hours {
+    weekly: Vec<WeeklyRange>,
+    /// Ascending by date; a span without a length is a closed day.
+    dated: Vec<DatedRange>,
+}
+
+/// One line of opening hours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HoursItem {
+    /// `mon-fri 09:00-17:00`
+    Weekly(WeeklyRange),
+    /// `2026-12-24 09:00-12:00`, `2026-12-25 closed`
+    Dated(DatedRange),
+}
+
+/// Hours of one date or of several that follow each other, or that they are closed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct DatedRange {
+    first: Date,
+    last: Date,
+    /// As those of a [`WeeklyRange`]; `None` is closed.
+    span: Option<(u16, u16)>,
+}
 
 /// The same hours on some days of the week: `mon-fri 09:00-17:00`. If the end is not after the start, each
 /// day's range runs on past midnight: `fri 22:00-02:00` covers Saturday until 02:00.
@@ -91,11 +117,12 @@ impl Window {
     }
 }
 
-impl WeeklyHours {
+impl Hours {
     /// Open at all times.
     #[must_use]
-    pub fn always() -> WeeklyHours {
-        WeeklyHours(vec![WeeklyRange { days: Days::DAILY, start: 0, end: DAY_MINUTES }])
+    pub fn always() -> Hours {
+        let range = WeeklyRange { days: Days::DAILY, start: 0, end: DAY_MINUTES };
+        Hours { weekly: vec![range], dated: Vec::new() }
     }
 
     /// Whether the wall clock of `zone` shows opening hours at `at`. A range's first minute is open, its end
@@ -103,54 +130,148 @@ impl WeeklyHours {
     #[must_use]
     pub fn is_open(&self, zone: &Zone, at: Timestamp) -> bool {
         let local = zone.0.to_datetime(to_jiff(at));
-        let weekday = Weekday(local.weekday().to_monday_zero_offset().unsigned_abs());
         let minute = u16::from(local.hour().unsigned_abs()) * 60 + u16::from(local.minute().unsigned_abs());
-        self.0.iter().any(|range| range.covers(weekday, minute))
+        let today = local.date();
+        if self.is_dated(today) {
+            return self.of(today).any(|(start, end)| minute >= start && (minute < end || end <= start));
+        }
+        let weekday = Weekday(local.weekday().to_monday_zero_offset().unsigned_abs());
+        // Nearly all hours have no dates, and need not know what yesterday was.
+        if self.dated.is_empty() {
+            return self.weekly.iter().any(|range| range.covers(weekday, minute));
+        }
+        let is_always = self.weekly.is_empty();
+        let begun = self.weekly.iter().any(|range| range.begins_on(weekday, minute));
+        let yesterday = today.yesterday().expect("to_jiff leaves days to spare");
+        let runs_on = if self.is_dated(yesterday) {
+            self.of(yesterday).any(|(start, end)| end <= start && minute < end)
+        } else {
+            self.weekly.iter().any(|range| range.runs_on_from(weekday.yesterday(), minute))
+        };
+        is_always || begun || runs_on
     }
 
-    /// Parses one range: days, a space, hours.
+    fn is_dated(&self, date: Date) -> bool {
+        self.dated.iter().any(|range| (range.first..=range.last).contains(&date))
+    }
+
+    /// The spans of a date of its own.
+    fn of(&self, date: Date) -> impl Iterator<Item = (u16, u16)> {
+        let on = move |range: &&DatedRange| (range.first..=range.last).contains(&date);
+        self.dated.iter().filter(on).filter_map(|range| range.span)
+    }
+
+    /// Parses one line: days or dates, a space, hours.
     ///
-    /// Days are `daily`, a day `sat`, a span `mon-fri` (or `fri-mon`), or several by comma `mon,wed,fri`.
-    /// Hours are `09:00-17:00`, the end up to `24:00`; an end before the start is on the next day.
-    pub fn parse_range(text: &str) -> Result<WeeklyRange, ScheduleError> {
+    /// Days are `daily`, a day `sat`, a span `mon-fri` (or `fri-mon`), or several by comma `mon,wed,fri`; dates are
+    /// `2026-12-25` or `2026-12-24/2026-12-26`. Hours are `09:00-17:00`, the end up to `24:00`; an end before the start
+    /// is on the next day. Of dates they may be `closed`.
+    pub fn parse_item(text: &str) -> Result<HoursItem, ScheduleError> {
         let mut words = text.split_whitespace();
         let (Some(days), Some(hours), None) = (words.next(), words.next(), words.next()) else {
             return Err(ScheduleError::new(text, "is not a range of opening hours", RANGE_ALLOWED));
         };
-        WeeklyRange::parse(days, hours)
+        if days.starts_with(|c: char| c.is_ascii_digit()) {
+            return DatedRange::parse(days, hours).map(HoursItem::Dated);
+        }
+        WeeklyRange::parse(days, hours).map(HoursItem::Weekly)
+    }
+
+    /// Two lines that say something of the same minute; what one of them says is said in vain.
+    #[must_use]
+    pub fn overlap(&self) -> Option<(HoursItem, HoursItem)> {
+        let pairs = |count: usize| (1..count).flat_map(|b| (0..b).map(move |a| (a, b)));
+        let weekly = pairs(self.weekly.len()).map(|(a, b)| (self.weekly[a], self.weekly[b]));
+        let weekly = weekly.filter(|(a, b)| a.minutes().any(|minute| b.has(minute)));
+        let dated = pairs(self.dated.len()).map(|(a, b)| (self.dated[a], self.dated[b]));
+        let dated = dated.filter(|(a, b)| a.collides(b));
+        (weekly.map(|(a, b)| (HoursItem::Weekly(a), HoursItem::Weekly(b))))
+            .chain(dated.map(|(a, b)| (HoursItem::Dated(a), HoursItem::Dated(b))))
+            .next()
+    }
+
+    /// Whether there is a minute of the week at which both are open, dates set aside; so it is if either is said by dates
+    /// alone.
+    #[must_use]
+    pub fn meets(&self, other: &Hours) -> bool {
+        let by_dates = |hours: &Hours| hours.weekly.is_empty() && !hours.dated.is_empty();
+        let has = |hours: &Hours, minute| hours.weekly.iter().any(|range| range.has(minute));
+        by_dates(self)
+            || by_dates(other)
+            || self.weekly.iter().any(|range| range.minutes().any(|minute| has(other, minute)))
     }
 }
 
-impl FromIterator<WeeklyRange> for WeeklyHours {
-    fn from_iter<I: IntoIterator<Item = WeeklyRange>>(ranges: I) -> WeeklyHours {
-        WeeklyHours(ranges.into_iter().collect())
+impl FromIterator<HoursItem> for Hours {
+    fn from_iter<I: IntoIterator<Item = HoursItem>>(items: I) -> Hours {
+        let mut hours = Hours::default();
+        for item in items {
+            match item {
+                HoursItem::Weekly(range) => hours.weekly.push(range),
+                HoursItem::Dated(range) => hours.dated.push(range),
+            }
+        }
+        hours.dated.sort_unstable();
+        hours
+    }
+}
+
+impl DatedRange {
+    fn parse(dates: &str, hours: &str) -> Result<DatedRange, ScheduleError> {
+        let (first, last) = dates.split_once('/').unwrap_or((dates, dates));
+        let date = |text: &str| {
+            let parsed = text.parse::<Date>().ok().filter(|date| date.to_string() == text);
+            parsed.ok_or_else(|| ScheduleError::new(text, "is not a date", DATES_ALLOWED))
+        };
+        let (first, last) = (date(first)?, date(last)?);
+        if last < first {
+            return Err(ScheduleError::new(dates, "ends before it begins", DATES_ALLOWED));
+        }
+        let span = if hours == "closed" { None } else { Some(parse_span(hours)?) };
+        Ok(DatedRange { first, last, span })
+    }
+
+    /// Whether both are said of one date, and of the same minutes or one of them that it is closed.
+    fn collides(&self, other: &DatedRange) -> bool {
+        if self.last < other.first || other.last < self.first {
+            return false;
+        }
+        let end = |(start, end): (u16, u16)| if end <= start { end + DAY_MINUTES } else { end };
+        match (self.span, other.span) {
+            (Some(a), Some(b)) => a.0 < end(b) && b.0 < end(a),
+            (None, _) | (_, None) => true,
+        }
     }
 }
 
 impl WeeklyRange {
-    /// Parses days and hours that are written apart; the forms are those of [`WeeklyHours::parse_range`].
-    pub fn parse(days: &str, hours: &str) -> Result<WeeklyRange, ScheduleError> {
+    fn parse(days: &str, hours: &str) -> Result<WeeklyRange, ScheduleError> {
         let days = Days::parse(days)?;
-        let Some((start, end)) = hours.split_once('-') else {
-            return Err(ScheduleError::new(hours, "is not a span of hours", HOURS_ALLOWED));
-        };
-        let (start, end) = (parse_minute(start)?, parse_minute(end)?);
-        if start == DAY_MINUTES {
-            return Err(ScheduleError::new(hours, "starts at the end of the day", HOURS_ALLOWED));
-        }
-        if start == end {
-            return Err(ScheduleError::new(hours, "has no length", HOURS_ALLOWED));
-        }
-        // 22:00-00:00 ends at midnight, which is 24:00 of its own day.
-        Ok(WeeklyRange { days, start, end: if end == 0 { DAY_MINUTES } else { end } })
+        let (start, end) = parse_span(hours)?;
+        Ok(WeeklyRange { days, start, end })
     }
 
     fn covers(self, weekday: Weekday, minute: u16) -> bool {
-        if self.start < self.end {
-            return self.days.contains(weekday) && (self.start..self.end).contains(&minute);
-        }
-        (self.days.contains(weekday) && minute >= self.start)
-            || (self.days.contains(weekday.yesterday()) && minute < self.end)
+        self.begins_on(weekday, minute) || self.runs_on_from(weekday.yesterday(), minute)
+    }
+
+    /// Whether hours that begin on this day hold this minute of it.
+    fn begins_on(self, weekday: Weekday, minute: u16) -> bool {
+        self.days.contains(weekday) && minute >= self.start && (minute < self.end || self.end <= self.start)
+    }
+
+    /// Whether hours that began on that day hold this minute of the next.
+    fn runs_on_from(self, weekday: Weekday, minute: u16) -> bool {
+        self.end <= self.start && self.days.contains(weekday) && minute < self.end
+    }
+
+    /// The minutes of the week it holds, Monday's first being 0.
+    fn minutes(self) -> impl Iterator<Item = u16> {
+        (0..7 * DAY_MINUTES).filter(move |minute| self.has(*minute))
+    }
+
+    fn has(self, minute: u16) -> bool {
+        self.covers(Weekday((minute / DAY_MINUTES) as u8), minute % DAY_MINUTES)
     }
 }
 
@@ -223,25 +344,42 @@ impl fmt::Display for Zone {
     }
 }
 
-/// As `parse_range` reads it, in the shortest form: `mon-fri 09:00-17:00`.
-impl fmt::Display for WeeklyRange {
+/// As `parse_item` reads it, in the shortest form: `mon-fri 09:00-17:00`, `2026-12-25 closed`.
+impl fmt::Display for HoursItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (start, end) = (self.start, self.end);
-        write!(f, "{} {:02}:{:02}-{:02}:{:02}", self.days, start / 60, start % 60, end / 60, end % 60)
+        let span = match self {
+            HoursItem::Weekly(range) => {
+                write!(f, "{} ", range.days)?;
+                Some((range.start, range.end))
+            }
+            HoursItem::Dated(DatedRange { first, last, span }) => {
+                write!(f, "{first}")?;
+                if last > first {
+                    write!(f, "/{last}")?;
+                }
+                f.write_str(" ")?;
+                *span
+            }
+        };
+        match span {
+            Some((start, end)) => {
+                write!(f, "{:02}:{:02}-{:02}:{:02}", start / 60, start % 60, end / 60, end % 60)
+            }
+            None => f.write_str("closed"),
+        }
     }
 }
 
-/// The ranges in the order given, with `; ` between them; `never` if there are none.
-impl fmt::Display for WeeklyHours {
+/// The ranges in the order given and then the dates, with `; ` between them; `never` if there are none.
+impl fmt::Display for Hours {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("never");
+        let weekly = self.weekly.iter().copied().map(HoursItem::Weekly);
+        let mut separator = "";
+        for item in weekly.chain(self.dated.iter().copied().map(HoursItem::Dated)) {
+            write!(f, "{separator}{item}")?;
+            separator = "; ";
         }
-        for (i, range) in self.0.iter().enumerate() {
-            let separator = if i == 0 { "" } else { "; " };
-            write!(f, "{separator}{range}")?;
-        }
-        Ok(())
+        if separator.is_empty() { f.write_str("never") } else { Ok(()) }
     }
 }
 
@@ -273,7 +411,9 @@ impl fmt::Display for Days {
 }
 
 const DAY_MINUTES: u16 = 24 * 60;
-const RANGE_ALLOWED: &str = "days, a space, hours, such as `mon-fri 09:00-17:00`";
+const RANGE_ALLOWED: &str = "days or dates, a space, hours, such as `mon-fri 09:00-17:00`, `2026-12-24 09:00-12:00` or `2026-12-25 closed`";
+const DATES_ALLOWED: &str =
+    "a date such as `2026-12-25`, or the first and last of several: `2026-12-24/2026-12-26`";
 const DAYS_ALLOWED: &str =
     "mon tue wed thu fri sat sun, a span such as `mon-fri`, several such as `mon,wed,fri`, or `daily`";
 const HOURS_ALLOWED: &str =
@@ -308,6 +448,22 @@ impl ScheduleError {
     fn new(value: &str, wrong: &'static str, allowed: &'static str) -> ScheduleError {
         ScheduleError { value: value.to_owned(), wrong, allowed }
     }
+}
+
+/// `HH:MM-HH:MM` as minutes of the day, the end not after the start if it is on the next one.
+fn parse_span(hours: &str) -> Result<(u16, u16), ScheduleError> {
+    let Some((start, end)) = hours.split_once('-') else {
+        return Err(ScheduleError::new(hours, "is not a span of hours", HOURS_ALLOWED));
+    };
+    let (start, end) = (parse_minute(start)?, parse_minute(end)?);
+    if start == DAY_MINUTES {
+        return Err(ScheduleError::new(hours, "starts at the end of the day", HOURS_ALLOWED));
+    }
+    if start == end {
+        return Err(ScheduleError::new(hours, "has no length", HOURS_ALLOWED));
+    }
+    // 22:00-00:00 ends at midnight, which is 24:00 of its own day.
+    Ok((start, if end == 0 { DAY_MINUTES } else { end }))
 }
 
 /// `HH:MM` as the minute of the day, `24:00` included.

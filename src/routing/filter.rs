@@ -9,7 +9,7 @@ use std::fmt;
 use crate::domain::caller::PERSONAL_TAGS;
 use crate::domain::filter::{Filter, Scalar, TagTest, Text};
 use crate::domain::zip::{Place, Zip};
-use crate::domain::{E164, Reason, Tags, Timestamp, WeeklyHours, Zone};
+use crate::domain::{E164, Hours, Reason, Tags, Timestamp, Zone};
 
 /// What is known of a call when targets are screened.
 #[derive(Clone, Copy, Debug)]
@@ -123,7 +123,7 @@ enum Test {
     Campaign(Texts),
     SubId(Texts),
     Dialled(Texts),
-    Hours(WeeklyHours, Zone),
+    Hours(Hours, Zone),
     /// Bits of `A`, `B`, `C` and of nothing verified.
     Attestation(u8),
     Anonymous(bool),

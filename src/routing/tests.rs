@@ -22,8 +22,8 @@ use crate::domain::catalog::{BuyerIx, Disclosure, Limits, PlanIx, Pricing};
 use crate::domain::filter::{Filter, TagTest};
 use crate::domain::plan::{AuctionNode, HangupCause};
 use crate::domain::{
-    Bps, Buyer, BuyerId, Catalog, Money, Node, Plan, PlanId, Reason, Tags, Target, TargetId, TargetIx,
-    Terminal, Timestamp, WeeklyHours, Zone,
+    Bps, Buyer, BuyerId, Catalog, Hours, Money, Node, Plan, PlanId, Reason, Tags, Target, TargetId, TargetIx,
+    Terminal, Timestamp, Zone,
 };
 
 struct World {
@@ -31,8 +31,8 @@ struct World {
     filters: Vec<Compiled>,
 }
 
-fn hours(text: &str) -> WeeklyHours {
-    text.split(';').map(|range| WeeklyHours::parse_range(range).expect("a range")).collect()
+fn hours(text: &str) -> Hours {
+    text.split(';').map(|range| Hours::parse_item(range).expect("a range")).collect()
 }
 
 fn words(text: &str) -> Vec<String> {

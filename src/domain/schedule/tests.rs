@@ -13,8 +13,8 @@ fn zone(name: &str) -> Zone {
     Zone::load(name).expect("a zone of the bundled database")
 }
 
-fn hours(text: &str) -> WeeklyHours {
-    text.split(';').map(|range| WeeklyHours::parse_range(range).expect("a range")).collect()
+fn hours(text: &str) -> Hours {
+    text.split(';').map(|range| Hours::parse_item(range).expect("a range")).collect()
 }
 
 fn rows(table: &str) -> impl Iterator<Item = Vec<&str>> {
@@ -73,7 +73,7 @@ fn open_or_closed_at_an_instant() {
 }
 
 /// The spans, in UTC, in which a minute-by-minute walk finds the hours open.
-fn open_spans(hours: &WeeklyHours, zone: &Zone, from: Timestamp, until: Timestamp) -> String {
+fn open_spans(hours: &Hours, zone: &Zone, from: Timestamp, until: Timestamp) -> String {
     let mut spans: Vec<(i64, i64)> = Vec::new();
     for us in (from.micros()..until.micros()).step_by(MINUTE_US as usize) {
         if !hours.is_open(zone, Timestamp::from_micros(us)) {
@@ -136,12 +136,71 @@ fn hours_follow_the_wall_clock_when_it_changes() {
     }
 }
 
+/// Thanksgiving is a Thursday, 2026-11-26; New York is at UTC-5.
+#[test]
+fn a_date_of_its_own_is_ruled_by_what_is_said_of_it() {
+    let table = "
+        mon-fri 09:00-17:00; 2026-11-26 closed                | 2026-11-25T12:00Z 2026-11-28T05:00Z | 14:00-22:00 14:00-22:00
+        mon-fri 09:00-17:00; 2026-11-26 10:00-12:00           | 2026-11-26T05:00Z 2026-11-27T05:00Z | 15:00-17:00
+        mon-fri 09:00-17:00; 2026-11-26 10:00-12:00; 2026-11-26 13:00-14:00 | 2026-11-26T05:00Z 2026-11-27T05:00Z | 15:00-17:00 18:00-19:00
+        mon-fri 09:00-17:00; 2026-11-28 10:00-12:00           | 2026-11-28T05:00Z 2026-11-29T05:00Z | 15:00-17:00
+        mon-fri 09:00-17:00; 2026-11-26/2026-11-27 closed     | 2026-11-26T05:00Z 2026-11-28T05:00Z |
+        # The night before does not reach into it, and its own night reaches out of it.
+        daily 22:00-02:00; 2026-11-26 closed                  | 2026-11-25T12:00Z 2026-11-27T12:00Z | 03:00-05:00
+        daily 22:00-02:00; 2026-11-26 22:00-03:00             | 2026-11-25T12:00Z 2026-11-27T12:00Z | 03:00-05:00 03:00-08:00
+        daily 22:00-02:00; 2026-11-26 09:00-10:00             | 2026-11-25T12:00Z 2026-11-28T05:00Z | 03:00-05:00 14:00-15:00 03:00-05:00
+        # Dates alone: always open but for them.
+        2026-11-26 closed                                     | 2026-11-26T03:00Z 2026-11-27T07:00Z | 03:00-05:00 05:00-07:00
+        # The day has 25 hours, closed or not.
+        daily 00:00-24:00; 2026-11-01 closed                  | 2026-11-01T03:00Z 2026-11-02T06:00Z | 03:00-04:00 05:00-06:00
+        daily 09:00-17:00; 2026-11-01 01:00-02:00             | 2026-11-01T04:00Z 2026-11-02T05:00Z | 05:00-07:00
+    ";
+    for row in rows(table) {
+        let (from, until) = row[1].split_once(' ').expect("two instants");
+        let spans = open_spans(&hours(row[0]), &zone("America/New_York"), instant(from), instant(until));
+        assert_eq!(spans, row[2], "{row:?}");
+    }
+}
+
+#[test]
+fn what_is_said_twice_is_found() {
+    let table = "
+        mon-fri 09:00-17:00; sat 09:00-17:00               | none
+        mon-fri 09:00-12:00; mon-fri 12:00-17:00           | none
+        mon-fri 09:00-12:00; wed 11:00-13:00               | mon-fri 09:00-12:00 and wed 11:00-13:00
+        sun 22:00-02:00; mon 01:00-03:00                   | sun 22:00-02:00 and mon 01:00-03:00
+        daily 09:00-17:00; 2026-11-26 closed               | none
+        2026-11-26 closed; 2026-11-26 09:00-10:00          | 2026-11-26 closed and 2026-11-26 09:00-10:00
+        2026-11-26 09:00-10:00; 2026-11-26 10:00-11:00     | none
+        2026-11-26 09:00-11:00; 2026-11-25/2026-11-27 10:00-12:00 | 2026-11-25/2026-11-27 10:00-12:00 and 2026-11-26 09:00-11:00
+    ";
+    for row in rows(table) {
+        let found = hours(row[0]).overlap().map_or("none".to_owned(), |(a, b)| format!("{a} and {b}"));
+        assert_eq!(found, row[1], "{row:?}");
+    }
+}
+
+#[test]
+fn hours_of_two_meet_or_not() {
+    let table = "
+        mon-fri 09:00-17:00 | fri 16:59-18:00    | true
+        mon-fri 09:00-17:00 | fri 17:00-18:00    | false
+        mon-fri 09:00-17:00 | sat 09:00-17:00    | false
+        sun 22:00-02:00     | mon 01:00-01:01    | true
+        2026-11-26 closed   | sat 09:00-17:00    | true
+    ";
+    for row in rows(table) {
+        assert_eq!(hours(row[0]).meets(&hours(row[1])).to_string(), row[2], "{row:?}");
+        assert_eq!(hours(row[1]).meets(&hours(row[0])).to_string(), row[2], "{row:?}");
+    }
+}
+
 #[test]
 fn no_ranges_are_never_open_and_always_is_always() {
     let zone = zone("America/New_York");
     for us in (0..8 * 24).map(|hour| instant("2026-03-05T00:00Z").micros() + hour * HOUR_US) {
-        assert!(!WeeklyHours::default().is_open(&zone, Timestamp::from_micros(us)));
-        assert!(WeeklyHours::always().is_open(&zone, Timestamp::from_micros(us)));
+        assert!(!Hours::default().is_open(&zone, Timestamp::from_micros(us)));
+        assert!(Hours::always().is_open(&zone, Timestamp::from_micros(us)));
     }
 }
 
@@ -226,7 +285,7 @@ fn instants_beyond_the_calendar_do_not_panic() {
             let at = Timestamp::from_micros(us);
             let window = day_window(&zone(name), at);
             assert!(window.start < window.end);
-            assert!(WeeklyHours::always().is_open(&zone(name), at));
+            assert!(Hours::always().is_open(&zone(name), at));
         }
     }
 }
@@ -246,25 +305,32 @@ fn ranges_are_read_and_written() {
         fri 22:00-02:00          | fri 22:00-02:00
         fri 22:00-00:00          | fri 22:00-24:00
         fri 23:59-24:00          | fri 23:59-24:00
+        2026-12-25 closed        | 2026-12-25 closed
+        2026-12-24/2026-12-26 22:00-02:00 | 2026-12-24/2026-12-26 22:00-02:00
     ";
     for row in rows(table) {
-        let range = WeeklyHours::parse_range(row[0]).expect("a range");
+        let range = Hours::parse_item(row[0]).expect("a range");
         assert_eq!(range.to_string(), row[1], "{row:?}");
-        assert_eq!(WeeklyHours::parse_range(row[1]), Ok(range), "{row:?}");
+        assert_eq!(Hours::parse_item(row[1]), Ok(range), "{row:?}");
     }
     assert_eq!(hours("fri 22:00-02:00;mon 09:00-10:00").to_string(), "fri 22:00-02:00; mon 09:00-10:00");
-    assert_eq!(WeeklyHours::default().to_string(), "never");
-    assert_eq!(WeeklyHours::always(), hours("daily 00:00-24:00"));
+    assert_eq!(Hours::default().to_string(), "never");
+    assert_eq!(Hours::always(), hours("daily 00:00-24:00"));
 }
 
 #[test]
 fn errors_name_the_part_and_what_is_allowed() {
     let table = "
         # text | the offending part | what is allowed begins with
-        mon-fri               | mon-fri     | days, a space, hours
-        09:00-17:00           | 09:00-17:00 | days, a space, hours
-        mon 09:00-17:00 EST   | mon 09:00-17:00 EST | days, a space, hours
-        mon 09:00 - 17:00     | mon 09:00 - 17:00   | days, a space, hours
+        mon-fri               | mon-fri     | days or dates, a space, hours
+        09:00-17:00           | 09:00-17:00 | days or dates, a space, hours
+        mon 09:00-17:00 EST   | mon 09:00-17:00 EST | days or dates, a space, hours
+        mon 09:00 - 17:00     | mon 09:00 - 17:00   | days or dates, a space, hours
+        2026-02-29 closed     | 2026-02-29  | a date such as
+        2026-2-3 closed       | 2026-2-3    | a date such as
+        2026-12-26/2026-12-25 closed | 2026-12-26/2026-12-25 | a date such as
+        2026-12-25 shut       | shut        | start-end
+        mon closed            | closed      | start-end
         monday 09:00-17:00    | monday      | mon tue wed
         mon-frx 09:00-17:00   | mon-frx     | mon tue wed
         mon,,fri 09:00-17:00  |             | mon tue wed
@@ -285,15 +351,15 @@ fn errors_name_the_part_and_what_is_allowed() {
         mon 00:00-00:00       | 00:00-00:00 | start-end
     ";
     for row in rows(table) {
-        let error = WeeklyHours::parse_range(row[0]).expect_err(row[0]);
+        let error = Hours::parse_item(row[0]).expect_err(row[0]);
         assert_eq!(error.value, row[1], "{row:?}");
         assert!(error.allowed.starts_with(row[2]), "{row:?}: {error}");
     }
     assert_eq!(
-        WeeklyHours::parse_range("mon 9:00-17:00").expect_err("one digit").to_string(),
+        Hours::parse_item("mon 9:00-17:00").expect_err("one digit").to_string(),
         "`9:00` is not a time of day; allowed: HH:MM from 00:00 to 23:59, and 24:00 as an end"
     );
-    assert!(WeeklyHours::parse_range("").is_err());
+    assert!(Hours::parse_item("").is_err());
 }
 
 #[test]
