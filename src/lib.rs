@@ -65,9 +65,10 @@ pub mod client;
 pub mod exchange;
 pub mod upkeep;
 
-// Layer 5: who comes in.
+// Layer 5: who comes in, and who looks at what would become of a call.
 pub mod admin;
 pub mod http;
+pub mod plan;
 
 // Layer 6: the whole.
 pub mod app;

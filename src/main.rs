@@ -22,6 +22,7 @@ use outcry::demo;
 use outcry::domain::catalog::Secret;
 use outcry::domain::{CallId, Reason, Timestamp};
 use outcry::journal::OpenFault;
+use outcry::plan::{PlanFault, PlanVerb};
 use outcry::records::CommitError;
 use outcry::records::seal::Seal;
 use outcry::records::sqlite::{Reader, StoreError};
@@ -85,6 +86,12 @@ enum Verb {
     #[command(subcommand)]
     #[command(after_help = "Examples:\n  outcry campaign pause auto-us\n  outcry campaign show auto-us")]
     Campaign(CampaignVerb),
+    /// Draw plans, and try what a call would meet.
+    #[command(subcommand)]
+    #[command(
+        after_help = "Examples:\n  outcry plan show auto-us\n  outcry plan try --to +18005550100 --zip 78701"
+    )]
+    Plan(PlanVerb),
     /// Profit and loss from the store.
     #[command(
         after_help = "Examples:\n  outcry pnl --by buyer\n  outcry pnl --by hour --since 2026-11-20T00:00:00Z --format csv"
@@ -287,6 +294,16 @@ impl From<Fault> for Ended {
     }
 }
 
+impl From<PlanFault> for Ended {
+    fn from(fault: PlanFault) -> Ended {
+        match fault {
+            PlanFault::NoPlan(..) => Ended { code: 1, what: fault.to_string() },
+            PlanFault::Tags(_) => Ended { code: 2, what: fault.to_string() },
+            PlanFault::Output(error) => error.into(),
+        }
+    }
+}
+
 impl From<std::io::Error> for Ended {
     fn from(error: std::io::Error) -> Ended {
         // Whoever reads the output has read enough, as `head` does.
@@ -327,6 +344,14 @@ fn run(verb: Verb) -> Result<(), Ended> {
         }
         Verb::Buyer(verb) => operate(verb.reach(), |remote, by| verb.run(remote, by)),
         Verb::Campaign(verb) => operate(verb.reach(), |remote, by| verb.run(remote, by)),
+        Verb::Plan(verb) => {
+            let loaded = load(&SettingsFile { config: verb.config().to_owned() })?;
+            Ok(verb.run(
+                &loaded.catalog,
+                outcry::runtime::Clock::system().now(),
+                &mut std::io::stdout().lock(),
+            )?)
+        }
         Verb::Pnl { settings, by, since, until, format } => {
             let pnl =
                 report::pnl(&reader(&settings)?, by, since, until).map_err(|error| Ended::data(&error))?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::bidder::Asking;
 use crate::domain::{Catalog, E164, Money, TargetIx};
+use crate::routing::compiled;
 use crate::routing::filter::Compiled;
 
 /// Everything a decision is taken by.
@@ -26,11 +27,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Compiles a checked catalog; cannot fail. Callers' and publishers' pseudonyms are made from `key`.
     pub fn compile(catalog: Arc<Catalog>, currency: String, money_step: Money, key: &[u8]) -> Snapshot {
-        let filters = catalog
-            .targets
-            .iter()
-            .map(|target| Compiled::new(&target.filters, &catalog.buyer(target.buyer).zone));
-        let filters = filters.collect();
+        let filters = compiled(&catalog);
         let asking = catalog
             .targets
             .iter()

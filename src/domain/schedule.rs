@@ -317,6 +317,12 @@ impl Zone {
         Some(Zone(zone))
     }
 
+    /// What the clock on the wall shows at `at`: `Fri 2026-11-20 09:00`.
+    #[must_use]
+    pub fn wall_clock(&self, at: Timestamp) -> String {
+        self.0.to_datetime(to_jiff(at)).strftime("%a %Y-%m-%d %H:%M").to_string()
+    }
+
     /// The IANA name as the database spells it.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -11,6 +11,7 @@ mod held;
 mod linger;
 pub mod next;
 mod owed;
+pub mod preview;
 pub mod progress;
 pub mod restore;
 mod since;

@@ -9,9 +9,9 @@ pub mod ring_tree;
 #[cfg(test)]
 mod tests;
 
-use crate::domain::{Catalog, Reason, TargetIx};
+use crate::domain::{Catalog, Reason, Target, TargetIx};
 use filter::Compiled;
-pub use filter::{Facts, Located};
+pub use filter::{Facts, Located, Truth};
 
 /// What screening says of one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,12 @@ pub enum Verdict {
     Candidate,
     /// It may not, for one reason, with the value that decided.
     Refused(Reason, Option<String>),
+}
+
+/// The filters of every target, by its position.
+pub fn compiled(catalog: &Catalog) -> Vec<Compiled> {
+    let of = |target: &Target| Compiled::new(&target.filters, &catalog.buyer(target.buyer).zone);
+    catalog.targets.iter().map(of).collect()
 }
 
 /// Judges one target. The order of the rules is published and decides which reason a target refused by several gets:
@@ -44,4 +50,39 @@ pub fn screen(catalog: &Catalog, filters: &[Compiled], target: TargetIx, facts: 
         Ok(()) => Verdict::Candidate,
         Err((reason, note)) => Verdict::Refused(reason, Some(note)),
     }
+}
+
+/// One rule over one target, as people read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// What it asks.
+    pub rule: String,
+    /// What it says.
+    pub truth: Truth,
+    /// The value it saw.
+    pub saw: String,
+}
+
+/// Every rule of one target in the order of [`screen`], which refuses it by the first that does not hold.
+pub fn judge(catalog: &Catalog, filters: &[Compiled], target: TargetIx, facts: &Facts<'_>) -> Vec<Judged> {
+    let the_target = catalog.target(target);
+    let buyer = catalog.buyer(the_target.buyer);
+    let paused = |whose: &str, paused: bool| Judged {
+        rule: format!("{whose} is not paused"),
+        truth: Truth::from(!paused),
+        saw: if paused { "paused".to_owned() } else { "not paused".to_owned() },
+    };
+    let mut rules = vec![paused("target", the_target.paused), paused("buyer", buyer.paused)];
+    for (whose, hours) in [("buyer", &buyer.hours), ("target", &the_target.hours)] {
+        let Some(hours) = hours else { continue };
+        rules.push(Judged {
+            rule: format!("{whose} is open {hours} in {}", buyer.zone),
+            truth: Truth::from(hours.is_open(&buyer.zone, facts.now)),
+            saw: buyer.zone.wall_clock(facts.now),
+        });
+    }
+    let verdicts = filters[target.at()].verdicts(facts);
+    let of_filters = the_target.filters.iter().zip(verdicts);
+    rules.extend(of_filters.map(|(filter, (truth, saw))| Judged { rule: filter.to_string(), truth, saw }));
+    rules
 }

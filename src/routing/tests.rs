@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::filter::Compiled;
 use super::ring_tree::{Step, walk};
-use super::{Facts, Verdict, screen};
+use super::{Facts, Truth, Verdict, judge, screen};
 use crate::domain::caller::{Address, SetBy, TagValue};
 use crate::domain::catalog::{BuyerIx, Disclosure, Limits, PlanIx, Pricing};
 use crate::domain::filter::{Filter, TagTest};
@@ -184,6 +184,12 @@ impl World {
             }
         }
         let facts = Facts { state, ..Facts::bare(&tags, now) };
+        for ix in (0..self.catalog.targets.len() as u32).map(TargetIx) {
+            let holds =
+                judge(&self.catalog, &self.filters, ix, &facts).iter().all(|one| one.truth == Truth::Yes);
+            let is_candidate = screen(&self.catalog, &self.filters, ix, &facts) == Verdict::Candidate;
+            assert_eq!(holds, is_candidate, "{}: the rules say what screening does", self.name(ix));
+        }
         let verdict = |ix: TargetIx| match screen(&self.catalog, &self.filters, ix, &facts) {
             Verdict::Candidate => format!("{} candidate", self.name(ix)),
             Verdict::Refused(reason, None) => format!("{} {reason}", self.name(ix)),

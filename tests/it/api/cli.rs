@@ -95,6 +95,51 @@ fn reports_are_read_from_the_store_of_a_running_exchange() {
     exchange.finish();
 }
 
+/// Offline: no exchange runs, and nothing is written.
+#[test]
+fn a_call_that_nobody_makes_is_tried() {
+    let filters =
+        "filters = [{ state = [\"TX\"] }, { not = { tag = \"case\", op = \"=\", value = \"theft\" } }]";
+    let market = Market::new(r#"{ sequential = ["texan", "desk"] }"#)
+        .buyer("acme", "hours = [\"daily 00:00-24:00\", \"2026-12-25 closed\"]")
+        .buyer("bolt", "")
+        .target("texan", "acme", &format!("price = \"20.00\"\n{filters}"))
+        .target("desk", "bolt", "price = \"10.00\"");
+    let folder = Folder::new();
+    market.write(folder.path(), "");
+    let settings = folder.path().join("outcry.toml");
+    let tried = |args: &[&str]| {
+        let asked = [&["plan", "try", "--to", NUMBER, "--config", settings.to_str().unwrap()], args].concat();
+        good(&outcry(&asked))
+    };
+    let day = ["--at", "2026-11-20T15:00:00Z"];
+    let told = tried(&[&["--from", CALLER, "--tag", "case=theft"][..], &day].concat());
+    assert!(told.contains("tag          case theft"), "{told}");
+    assert!(told.contains("no       not(tag case = theft)  (saw case theft)"), "{told}");
+    assert!(told.contains("1 of 2 targets may take the call"), "{told}");
+    let told = tried(&[&["--from", CALLER, "--rules"][..], &day].concat());
+    assert!(told.contains("yes      state in TX  (saw state TX)") && told.contains("2 of 2"), "{told}");
+    let told = tried(&["--withheld", "--zip", "10001", "--at", "2026-12-25T15:00:00Z", "--format", "json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["state"], &told["geo_source"]), (&json!("NY"), &json!("carrier")));
+    let texan = &told["targets"][0];
+    assert_eq!(texan["verdict"], "closed", "the first rule that does not hold is the reason: {texan:#}");
+    let says: Vec<&str> =
+        texan["rules"].as_array().unwrap().iter().map(|r| r["says"].as_str().unwrap()).collect();
+    assert_eq!(says, ["yes", "yes", "no", "no", "yes"], "{texan:#}");
+
+    let config = ["--config", settings.to_str().unwrap()];
+    let drawn = good(&outcry(&[&["plan", "show", "main"], &config[..]].concat()));
+    assert!(
+        drawn.starts_with("main\n├─ sequential\n│  ├─ texan") && drawn.contains("└─ otherwise"),
+        "{drawn}"
+    );
+    let said = bad(&outcry(&[&["plan", "show", "autos"], &config[..]].concat()), 1);
+    assert!(said.contains("autos is no plan; there are: main, nobody"), "{said}");
+    bad(&outcry(&[&["plan", "try", "--to", "800"], &config[..]].concat()), 2);
+    bad(&outcry(&[&["plan", "try", "--to", NUMBER, "--tag", "case"], &config[..]].concat()), 2);
+}
+
 #[test]
 fn reports_are_the_same_after_the_exchange_has_stopped() {
     let exchange = Exchange::start(&market());

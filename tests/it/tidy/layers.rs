@@ -31,6 +31,7 @@ const MODULES: &[(&str, u8)] = &[
     ("upkeep", 4),
     ("admin", 5),
     ("http", 5),
+    ("plan", 5),
     ("app", 6),
     ("demo", 6),
 ];

@@ -1,0 +1,130 @@
+//! What a call would meet: its facts, every rule over every target of its plan, and the static answer.
+//!
+//! Nobody is asked, nothing is held and nothing is remembered: what only a running exchange knows (bids, capacity, who
+//! answers no pings) is not in it.
+
+use serde::Serialize;
+
+use super::subject::Subject;
+use crate::carrier::CarrierRequest;
+use crate::domain::catalog::Pricing;
+use crate::domain::{Catalog, TargetIx, Timestamp};
+use crate::routing::{Located, Truth, Verdict, compiled, judge, screen};
+
+/// A call as the catalog sees it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Preview {
+    /// The time it was asked for, RFC 3339.
+    pub at: String,
+    /// Campaign of the dialled number; absent where nobody configured it.
+    pub campaign: Option<String>,
+    /// Its publisher.
+    pub publisher: Option<String>,
+    /// The plan it would walk.
+    pub plan: String,
+    /// Whether the campaign is paused, so that only the plan's terminal action is left.
+    pub is_campaign_paused: bool,
+    /// Two-letter state of the caller.
+    pub state: Option<String>,
+    /// Where the state comes from: `carrier area_code none`.
+    pub geo_source: &'static str,
+    /// Two-letter country of the caller's number.
+    pub country: Option<String>,
+    /// Area code of the caller's number.
+    pub area_code: Option<u16>,
+    /// The caller's ZIP: `none`, `impossible`, `without a place` or `known`.
+    pub zip: &'static str,
+    /// Every target of the plan, in its order.
+    pub targets: Vec<Tried>,
+}
+
+/// What the rules say of one target.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Tried {
+    /// The target.
+    pub target: String,
+    /// Its buyer.
+    pub buyer: String,
+    /// Its fixed price; absent where it would be asked for a bid.
+    pub price: Option<String>,
+    /// `candidate`, or the reason it would be refused with.
+    pub verdict: String,
+    /// The value that decided.
+    pub note: Option<String>,
+    /// Every rule in the order in which they are held against a call.
+    pub rules: Vec<Ruled>,
+}
+
+/// One rule and what it says.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Ruled {
+    /// What it asks.
+    pub rule: String,
+    /// `yes`, `no`, or `strange` where what came cannot be compared.
+    pub says: &'static str,
+    /// The value it saw.
+    pub saw: String,
+}
+
+/// What this call would meet at `now`.
+pub fn preview(catalog: &Catalog, request: &CarrierRequest, now: Timestamp) -> Preview {
+    let filters = compiled(catalog);
+    let subject = Subject::of(catalog, request);
+    let facts = subject.facts(catalog, request, now);
+    let mut targets = Vec::new();
+    subject.plan.root.targets(&mut targets);
+    let tried = |ix: TargetIx| {
+        let (verdict, note) = match screen(catalog, &filters, ix, &facts) {
+            Verdict::Candidate => ("candidate".to_owned(), None),
+            Verdict::Refused(reason, note) => (reason.to_string(), note),
+        };
+        let rules = judge(catalog, &filters, ix, &facts);
+        let rules = rules.into_iter().map(|judged| Ruled {
+            rule: judged.rule,
+            says: said(judged.truth),
+            saw: judged.saw,
+        });
+        Tried { verdict, note, rules: rules.collect(), ..named(catalog, ix) }
+    };
+    Preview {
+        at: now.to_string(),
+        campaign: facts.campaign.map(str::to_owned),
+        publisher: facts.publisher.map(str::to_owned),
+        plan: subject.plan.id.to_string(),
+        is_campaign_paused: subject.campaign(catalog).is_some_and(|campaign| campaign.paused),
+        state: subject.state.clone(),
+        geo_source: subject.geo_source,
+        country: facts.country.map(str::to_owned),
+        area_code: facts.area_code,
+        zip: match facts.zip {
+            Located::Unknown => "none",
+            Located::Impossible => "impossible",
+            Located::At(_, None) => "without a place",
+            Located::At(_, Some(_)) => "known",
+        },
+        targets: targets.into_iter().map(tried).collect(),
+    }
+}
+
+fn named(catalog: &Catalog, ix: TargetIx) -> Tried {
+    let target = catalog.target(ix);
+    Tried {
+        target: target.id.to_string(),
+        buyer: catalog.buyer(target.buyer).id.to_string(),
+        price: match &target.pricing {
+            Pricing::Fixed(price) => Some(price.to_string()),
+            Pricing::Endpoint(_) => None,
+        },
+        verdict: String::new(),
+        note: None,
+        rules: Vec::new(),
+    }
+}
+
+const fn said(truth: Truth) -> &'static str {
+    match truth {
+        Truth::Yes => "yes",
+        Truth::No => "no",
+        Truth::Strange => "strange",
+    }
+}
