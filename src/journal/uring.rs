@@ -1,7 +1,8 @@
 //! Writing and syncing by io_uring: both hands as tasks of one thread, with a runtime of its own.
 //!
-//! Only the two calls that wait for the disk go through the ring; what they do, and what follows, is in `drive`. The
-//! runtime panics where the system denies io_uring, so it is asked first.
+//! Only what waits for the disk goes through the ring: syncs. A write into zeros that are there goes to the kernel's own
+//! memory, and by way of the ring a strict unit would wait for a turn of the runtime besides. What is done, and what
+//! follows, is in `drive`. The runtime panics where the system denies io_uring, so it is asked first.
 
 #[cfg(target_os = "linux")]
 pub(super) use ring::{probe, run};
@@ -19,16 +20,16 @@ mod ring {
     use crate::journal::disk;
     use crate::journal::drive::{Syncer, Turn, Writer};
     use crate::journal::log::SyncJob;
+    use crate::journal::work;
 
     /// Whether the system lets us, and knows what we need of it.
     pub fn probe() -> Result<(), String> {
         let ring = io_uring::IoUring::new(2).map_err(|error| error.to_string())?;
         let mut probe = io_uring::Probe::new();
         ring.submitter().register_probe(&mut probe).map_err(|error| error.to_string())?;
-        let needed = [("write", io_uring::opcode::Write::CODE), ("fsync", io_uring::opcode::Fsync::CODE)];
-        match needed.iter().find(|(_, code)| !probe.is_supported(*code)) {
-            Some((name, _)) => Err(format!("its io_uring has no {name}")),
-            None => Ok(()),
+        match probe.is_supported(io_uring::opcode::Fsync::CODE) {
+            true => Ok(()),
+            false => Err("its io_uring has no fsync".to_owned()),
         }
     }
 
@@ -36,19 +37,14 @@ mod ring {
     pub fn run<P: Payload>(mut writer: Writer<P>, syncer: Syncer) {
         tokio_uring::start(async move {
             let syncing = tokio_uring::spawn(sync_all(syncer));
-            let mut open = Open::default();
             loop {
                 match writer.turn() {
                     Turn::Do(job) => {
-                        let (bytes, result) = match open.of(&job.file) {
-                            Ok(file) => {
-                                let (result, bytes) = file.write_all_at(job.bytes, job.at).await;
-                                (bytes, result)
-                            }
-                            Err(error) => (job.bytes, Err(error)),
-                        };
-                        writer.wrote(bytes, &result);
+                        let result = work::write(&job);
+                        writer.wrote(job.bytes, &result);
                         writer.core.syncer.ring();
+                        // The sync begins while more is gathered.
+                        tokio::task::yield_now().await;
                     }
                     Turn::Wait(limit) => {
                         let bell = Arc::clone(&writer.core.writer);
