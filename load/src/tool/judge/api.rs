@@ -212,9 +212,11 @@ impl Api {
             let new =
                 self.steps(&mut books, &mut steps).await? + self.entries(&mut books, &mut entries).await?;
             still = if new == 0 { still + 1 } else { 0 };
+            // An answer that only ends a call does not name it: its record is looked for when all is quiet.
             let has_step = |call: &Call| {
-                let book = call.call_id.as_deref().and_then(|call_id| books.calls.get(call_id));
-                book.is_some_and(|book| book.first().is_some())
+                call.call_id
+                    .as_deref()
+                    .is_none_or(|call_id| books.calls.get(call_id).is_some_and(|book| book.first().is_some()))
             };
             let is_complete = calls.iter().filter(|call| call.is_answered()).all(has_step);
             let (_, metrics) = self.get("/metrics").await?;
