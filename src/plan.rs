@@ -233,6 +233,20 @@ impl Drawing<'_> {
                     self.node(child, &deeper, &format!("{branch}{weight} × "), below)?;
                 }
             }
+            Node::FirstMatch(branches) => {
+                writeln!(self.text, "{indent}{branch}first match")?;
+                for (at, one) in branches.iter().enumerate() {
+                    let (branch, below) = ends(at + 1 == branches.len());
+                    let when: Vec<String> = one.when.iter().map(ToString::to_string).collect();
+                    let when = if when.is_empty() {
+                        "otherwise".to_owned()
+                    } else {
+                        format!("when {}", when.join(" and "))
+                    };
+                    writeln!(self.text, "{deeper}{branch}{when}")?;
+                    self.node(&one.node, &format!("{deeper}{below}"), "└─ ", "   ")?;
+                }
+            }
             Node::Auction(auction) => self.auction(auction, indent, branch, &deeper)?,
             Node::Target(target) => self.target(*target, indent, branch)?,
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::bidder::Asking;
 use crate::domain::{Catalog, E164, Money, TargetIx};
-use crate::routing::compiled;
 use crate::routing::filter::Compiled;
+use crate::routing::{compiled, compiled_branches};
 
 /// Everything a decision is taken by.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Snapshot {
     pub catalog: Arc<Catalog>,
     /// Compiled filters, by target.
     pub filters: Vec<Compiled>,
+    /// What the branches of plans ask, by plan and number.
+    pub branches: Vec<Vec<Compiled>>,
     /// How to ask each target, by target; `None` for fixed prices.
     pub asking: Vec<Option<Asking>>,
     /// Currency of every amount.
@@ -27,7 +29,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Compiles a checked catalog; cannot fail. Callers' and publishers' pseudonyms are made from `key`.
     pub fn compile(catalog: Arc<Catalog>, currency: String, money_step: Money, key: &[u8]) -> Snapshot {
-        let filters = compiled(&catalog);
+        let (filters, branches) = (compiled(&catalog), compiled_branches(&catalog));
         let asking = catalog
             .targets
             .iter()
@@ -37,7 +39,7 @@ impl Snapshot {
                     .map(|endpoint| Asking::compile(key, catalog.buyer(target.buyer), target, endpoint))
             })
             .collect();
-        Snapshot { catalog, filters, asking, currency, money_step }
+        Snapshot { catalog, filters, branches, asking, currency, money_step }
     }
 
     /// How to ask this target.

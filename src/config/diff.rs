@@ -8,6 +8,7 @@ use std::fmt::{self, Display};
 use crate::domain::Filter;
 use crate::domain::caller::Address;
 use crate::domain::catalog::{DestinationRule, Disclosure, Limits, Pricing};
+use crate::domain::plan::Branch;
 use crate::domain::{
     Buyer, Campaign, Carrier, Catalog, E164, Hours, Money, Node, Payout, Plan, Publisher, Target, Terminal,
     TrackingNumber,
@@ -283,8 +284,20 @@ fn node(catalog: &Catalog, tree: &Node) -> String {
             let takeover = auction.takeover.map_or(String::new(), |takeover| format!(" takeover {takeover}"));
             format!("auction(floor {}{takeover}: {})", auction.floor, members.join(", "))
         }
+        Node::FirstMatch(branches) => {
+            let branches: Vec<_> = branches
+                .iter()
+                .map(|branch| format!("{}: {}", asked(branch), node(catalog, &branch.node)))
+                .collect();
+            format!("first_match({})", branches.join(", "))
+        }
         Node::Target(target) => catalog.target(*target).id.to_string(),
     }
+}
+
+fn asked(branch: &Branch) -> String {
+    let when: Vec<_> = branch.when.iter().map(Filter::to_string).collect();
+    if when.is_empty() { "otherwise".to_owned() } else { when.join(" and ") }
 }
 
 fn number(catalog: &Catalog, number: &TrackingNumber) -> Vec<Fact> {

@@ -52,9 +52,20 @@ enum Op {
     Prefix,
 }
 
-/// Reads a list of filters; without it, none.
+/// Reads the filters of a target; without them, none.
 pub(super) fn filters(field: &Field<'_>, entries: &Entries<'_>) -> Vec<Filter> {
-    let mut read = Filters { entries, conditions: 0 };
+    read(field, Filters { entries, conditions: 0, has_zone: true })
+}
+
+/// Reads what a branch of a plan asks: filters too, of which hours name their zone.
+pub(super) fn conditions(field: &Field<'_>, entries: &Entries<'_>) -> Vec<Filter> {
+    if field.raw().and_then(|value| value.as_array()).is_some_and(|list| list.is_empty()) {
+        field.wrong("names nothing", "at least one filter, or no `when` for every call");
+    }
+    read(field, Filters { entries, conditions: 0, has_zone: false })
+}
+
+fn read(field: &Field<'_>, mut read: Filters<'_, '_>) -> Vec<Filter> {
     let filters: Vec<(Field<'_>, Filter)> = field
         .list(LIST)
         .into_iter()
@@ -108,6 +119,8 @@ fn is_disjoint(a: &Filter, b: &Filter) -> bool {
 struct Filters<'e, 'a> {
     entries: &'e Entries<'a>,
     conditions: usize,
+    /// Hours without a zone of their own have one: the buyer's.
+    has_zone: bool,
 }
 
 impl Filters<'_, '_> {
@@ -133,8 +146,11 @@ impl Filters<'_, '_> {
             ("sub_id", |_, _, field, _| some(texts(field)).map(Filter::SubId)),
             ("number", |_, _, field, _| some(numbers(field)).map(Filter::Number)),
             ("tag", |_, r, field, _| tag(r, field)),
-            ("hours", |_, r, field, _| {
+            ("hours", |read, r, field, _| {
                 let (hours, zone_at) = (hours(field), r.field("zone"));
+                if !read.has_zone && !zone_at.is_set() {
+                    zone_at.missing("an IANA time zone: a plan has none of its own");
+                }
                 let zone = if zone_at.is_set() { Some(zone(&zone_at)?) } else { None };
                 Some(Filter::Hours(hours?, zone))
             }),

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 
 use super::entries::Entries;
 use super::file::{Field, Reader};
+use super::filter::conditions;
 use super::numbers::Numbers;
 use super::values::address;
-use crate::domain::plan::AuctionNode;
+use crate::domain::plan::{AuctionNode, Branch};
 use crate::domain::{HangupCause, Money, Node, Plan, PlanId, TargetIx, Terminal};
 
 /// Deepest tree, a root without children being 1 deep.
@@ -18,8 +19,7 @@ pub(super) const TERMINAL_TEXT_MAX: usize = 500;
 /// Highest weight.
 pub(super) const WEIGHT_MAX: u64 = 1_000_000;
 
-const NODE: &str =
-    "\"target-id\", {sequential = […]}, {weighted = [{weight = 3, node = …}]} or {auction = […]}";
+const NODE: &str = "\"target-id\", {sequential = […]}, {weighted = [{weight = 3, node = …}]}, {first_match = [{when = […], node = …}]} or {auction = […]}";
 const TERMINAL: &str = "one of dial = \"+1…\", voicemail = \"text\", message = \"text\", hangup = \"busy\"";
 
 /// Reads one plan.
@@ -31,7 +31,7 @@ pub(super) fn read(
 ) -> Option<Plan> {
     field.table("a table", |r| {
         let root = r.field("root");
-        let mut tree = Tree { entries, places: BTreeMap::new() };
+        let mut tree = Tree { entries, places: BTreeMap::new(), branches: 0 };
         // No root is a plan that goes straight to its terminal action.
         let root = if root.is_set() { tree.node(&root, 1) } else { Some(Node::Sequential(Vec::new())) };
         let terminal = r.field("terminal").required().table(TERMINAL, |r| terminal(r, numbers));
@@ -43,6 +43,8 @@ struct Tree<'e, 'a> {
     entries: &'e Entries<'a>,
     /// Where each target of this plan stands.
     places: BTreeMap<u32, String>,
+    /// Branches read so far.
+    branches: usize,
 }
 
 impl Tree<'_, '_> {
@@ -80,32 +82,75 @@ impl Tree<'_, '_> {
     }
 
     fn strategy(&mut self, r: &Reader<'_>, depth: usize) -> Option<Node> {
-        let (sequential, weighted, auction) =
-            (r.field("sequential"), r.field("weighted"), r.field("auction"));
-        match (sequential.is_set(), weighted.is_set(), auction.is_set()) {
-            (true, false, false) => {
+        let (sequential, weighted) = (r.field("sequential"), r.field("weighted"));
+        let (first_match, auction) = (r.field("first_match"), r.field("auction"));
+        match (sequential.is_set(), weighted.is_set(), first_match.is_set(), auction.is_set()) {
+            (true, false, false, false) => {
                 let children = children(&sequential, "a list of nodes");
                 Some(Node::Sequential(children.iter().filter_map(|f| self.node(f, depth + 1)).collect()))
             }
-            (false, true, false) => {
+            (false, true, false, false) => {
                 let children = children(&weighted, "a list of {weight = 3, node = …}");
                 Some(Node::Weighted(children.iter().filter_map(|f| self.weighted(f, depth)).collect()))
             }
-            (false, false, true) => {
+            (false, false, true, false) => {
+                let branches = children(&first_match, "a list of {when = […], node = …}");
+                Some(Node::FirstMatch(self.branches(&branches, depth)))
+            }
+            (false, false, false, true) => {
                 let members = children(&auction, "a list of targets");
                 let members = members.iter().filter_map(|f| self.target(f)).collect();
                 let floor = r.field("floor").money().unwrap_or(Money::ZERO);
                 Some(Node::Auction(AuctionNode { members, floor, takeover: r.field("takeover").price() }))
             }
-            (false, false, false) => {
+            (false, false, false, false) => {
                 sequential.missing(NODE);
                 None
             }
-            (true, _, _) | (_, true, _) => {
+            _ => {
                 r.wrong("is more than one kind of node", NODE);
                 None
             }
         }
+    }
+
+    /// Only one branch is taken, so a target may stand in several.
+    fn branches(&mut self, fields: &[Field<'_>], depth: usize) -> Vec<Branch> {
+        let before = self.places.clone();
+        let mut all = before.clone();
+        let mut branches = Vec::new();
+        for (at, field) in fields.iter().enumerate() {
+            self.places = before.clone();
+            let branch = self.branch(field, depth);
+            all.append(&mut self.places);
+            let takes_all = branch.as_ref().is_some_and(|branch| branch.when.is_empty());
+            branches.extend(branch);
+            if takes_all && at + 1 < fields.len() {
+                fields[at + 1].wrong(
+                    "is never reached: the branch before takes every call",
+                    "the one without `when` last",
+                );
+            }
+        }
+        self.places = all;
+        branches
+    }
+
+    fn branch(&mut self, field: &Field<'_>, depth: usize) -> Option<Branch> {
+        field.table("{when = […], node = …}", |r| {
+            let number = self.branches;
+            self.branches += 1;
+            let when = r.field("when");
+            let has_when = when.is_set();
+            let when = conditions(&when, self.entries);
+            let node = r.field("node");
+            if !node.is_set() {
+                node.missing(NODE);
+            }
+            let node = node.is_set().then(|| self.node(&node, depth + 1)).flatten();
+            // What is left of faulty conditions would take other calls.
+            (!has_when || !when.is_empty()).then_some(Branch { number, when, node: node? })
+        })?
     }
 
     fn weighted(&mut self, field: &Field<'_>, depth: usize) -> Option<(u32, Node)> {

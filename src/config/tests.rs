@@ -4,6 +4,7 @@
 
 mod faults;
 mod filters;
+mod plans;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

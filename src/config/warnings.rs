@@ -159,6 +159,7 @@ fn offers(node: &Node) -> Vec<(TargetIx, Money)> {
     match node {
         Node::Sequential(children) => children.iter().flat_map(offers).collect(),
         Node::Weighted(children) => children.iter().flat_map(|(_, child)| offers(child)).collect(),
+        Node::FirstMatch(branches) => branches.iter().flat_map(|branch| offers(&branch.node)).collect(),
         Node::Auction(AuctionNode { members, floor, .. }) => members.iter().map(|m| (*m, *floor)).collect(),
         Node::Target(target) => vec![(*target, Money::ZERO)],
     }
@@ -171,6 +172,7 @@ fn has_idle_weights(node: &Node) -> bool {
             children.iter().all(|(weight, _)| *weight == 0)
                 || children.iter().any(|(_, c)| has_idle_weights(c))
         }
+        Node::FirstMatch(branches) => branches.iter().any(|branch| has_idle_weights(&branch.node)),
         Node::Auction(_) | Node::Target(_) => false,
     }
 }

@@ -2,8 +2,11 @@
 //!
 //! How a call walks a plan is in `routing::ring_tree`; this file only says what a plan is.
 
+use std::collections::BTreeSet;
+
 use super::caller::Address;
 use super::catalog::TargetIx;
+use super::filter::Filter;
 use super::id::PlanId;
 use super::money::Money;
 
@@ -27,8 +30,21 @@ pub enum Node {
     Weighted(Vec<(u32, Node)>),
     /// All members at once, endpoints by bid and static members at their fixed price; best first.
     Auction(AuctionNode),
+    /// The first branch that the call may take; the others are as if they were not there.
+    FirstMatch(Vec<Branch>),
     /// One static target.
     Target(TargetIx),
+}
+
+/// One branch of a node that chooses.
+#[derive(Clone, Debug)]
+pub struct Branch {
+    /// Its number among the branches of the plan, in the order written.
+    pub number: usize,
+    /// All of them must hold; none at all is every call.
+    pub when: Vec<Filter>,
+    /// What is done then.
+    pub node: Node,
 }
 
 /// The members and rules of one auction.
@@ -43,13 +59,34 @@ pub struct AuctionNode {
 }
 
 impl Node {
-    /// Every target of the subtree, in the order written.
+    /// Every target of the subtree, in the order written; one that stands in several branches of a choice comes once.
     pub fn targets(&self, into: &mut Vec<TargetIx>) {
         match self {
             Node::Sequential(children) => children.iter().for_each(|child| child.targets(into)),
             Node::Weighted(children) => children.iter().for_each(|(_, child)| child.targets(into)),
             Node::Auction(auction) => into.extend(&auction.members),
             Node::Target(target) => into.push(*target),
+            Node::FirstMatch(branches) => {
+                let mut found = Vec::new();
+                branches.iter().for_each(|branch| branch.node.targets(&mut found));
+                let mut seen = BTreeSet::new();
+                into.extend(found.into_iter().filter(|target| seen.insert(*target)));
+            }
+        }
+    }
+
+    /// Every branch of the subtree, in the order of their numbers.
+    pub fn branches<'a>(&'a self, into: &mut Vec<&'a Branch>) {
+        match self {
+            Node::Sequential(children) => children.iter().for_each(|child| child.branches(into)),
+            Node::Weighted(children) => children.iter().for_each(|(_, child)| child.branches(into)),
+            Node::FirstMatch(branches) => {
+                for branch in branches {
+                    into.push(branch);
+                    branch.node.branches(into);
+                }
+            }
+            Node::Auction(_) | Node::Target(_) => {}
         }
     }
 }

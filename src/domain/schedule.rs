@@ -317,6 +317,12 @@ impl Zone {
         Some(Zone(zone))
     }
 
+    /// Coordinated universal time.
+    #[must_use]
+    pub fn utc() -> Zone {
+        Zone(TimeZone::UTC)
+    }
+
     /// What the clock on the wall shows at `at`: `Fri 2026-11-20 09:00`.
     #[must_use]
     pub fn wall_clock(&self, at: Timestamp) -> String {

@@ -3,6 +3,7 @@
 //! A decision is a task of the exchange, not of the connection: a carrier that drops and asks again waits for the same
 //! one, on whatever worker, and gets the same bytes. A bug inside it is fenced, and the static answer stands in.
 
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -189,7 +190,7 @@ impl Worker {
             let subject = Subject::of(&ctx.in_force.snapshot.catalog, &ctx.request);
             let mut targets = Vec::new();
             subject.plan.root.targets(&mut targets);
-            let walk = walk(subject.plan, ctx.seed).into_iter().enumerate().collect();
+            let walk: Vec<_> = self.walk(&ctx, &subject).into_iter().enumerate().collect();
             let (terminal, plan) = (&subject.plan.terminal, &subject.plan.id);
             self.prepare(&ctx, subject, Way { targets, walk, promised: None, terminal, plan })
         }));
@@ -209,6 +210,14 @@ impl Worker {
         if std::panic::catch_unwind(note).is_err() {
             event::panicked("answered_not_recorded", "a decision was answered and could not be recorded");
         }
+    }
+
+    /// The walk of the call's plan, by the branches it may take.
+    fn walk<'a>(&self, ctx: &Ctx, subject: &Subject<'a>) -> Vec<Step<'a>> {
+        let snapshot = &ctx.in_force.snapshot;
+        let facts = subject.facts(&snapshot.catalog, &ctx.request, ctx.arrived);
+        let branches = &snapshot.branches[subject.plan_ix.at()];
+        walk(subject.plan, ctx.seed, &|branch| branches[branch.number].judge(&facts).is_ok())
     }
 
     /// Everything that can be known without asking anybody.
@@ -244,6 +253,13 @@ impl Worker {
             }
             let static_answer = Vec::new();
             return Prepared { subject, way, trail, bars, static_answer, barred, laps };
+        }
+        let walked: BTreeSet<TargetIx> =
+            way.walk.iter().flat_map(|(_, step)| step.targets()).copied().collect();
+        if ctx.step == 1 {
+            for target in trail.targets().into_iter().filter(|target| !walked.contains(target)) {
+                trail.close(target, Reason::Branch, None, None);
+            }
         }
         self.screen(ctx, &subject, &mut trail);
         let static_answer = self.static_answer(ctx, &way.walk, bars, &mut trail);

@@ -3,13 +3,16 @@
 //! Nobody is asked, nothing is held and nothing is remembered: what only a running exchange knows (bids, capacity, who
 //! answers no pings) is not in it.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::subject::Subject;
 use crate::carrier::CarrierRequest;
 use crate::domain::catalog::Pricing;
-use crate::domain::{Catalog, TargetIx, Timestamp};
-use crate::routing::{Located, Truth, Verdict, compiled, judge, screen};
+use crate::domain::{Catalog, Reason, TargetIx, Timestamp};
+use crate::routing::ring_tree::walk;
+use crate::routing::{Located, Truth, Verdict, compiled, compiled_branches, judge, screen};
 
 /// A call as the catalog sees it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -73,8 +76,15 @@ pub fn preview(catalog: &Catalog, request: &CarrierRequest, now: Timestamp) -> P
     let facts = subject.facts(catalog, request, now);
     let mut targets = Vec::new();
     subject.plan.root.targets(&mut targets);
+    let branches = &compiled_branches(catalog)[subject.plan_ix.at()];
+    let walked: BTreeSet<TargetIx> =
+        walk(subject.plan, 0, &|branch| branches[branch.number].judge(&facts).is_ok())
+            .iter()
+            .flat_map(|step| step.targets().to_vec())
+            .collect();
     let tried = |ix: TargetIx| {
         let (verdict, note) = match screen(catalog, &filters, ix, &facts) {
+            _ if !walked.contains(&ix) => (Reason::Branch.to_string(), None),
             Verdict::Candidate => ("candidate".to_owned(), None),
             Verdict::Refused(reason, note) => (reason.to_string(), note),
         };

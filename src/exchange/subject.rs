@@ -6,7 +6,7 @@ use crate::auction::bid::clean_note;
 use crate::bidder::sign;
 use crate::carrier::CarrierRequest;
 use crate::domain::area_codes::area_code;
-use crate::domain::catalog::Secret;
+use crate::domain::catalog::{PlanIx, Secret};
 use crate::domain::country::country;
 use crate::domain::zip::Zip;
 use crate::domain::{
@@ -34,6 +34,8 @@ pub(super) struct Subject<'a> {
     pub(super) line: Option<Line<'a>>,
     /// The plan it walks.
     pub(super) plan: &'a Plan,
+    /// Its position.
+    pub(super) plan_ix: PlanIx,
     /// Area code of the caller, if it has a number of the North American plan.
     pub(super) area_code: Option<u16>,
     /// Two-letter state.
@@ -69,7 +71,7 @@ impl<'a> Subject<'a> {
             // The catalog's tags were checked when it was loaded; a full set keeps the carrier's.
             let _ = tags.add(key, value.clone(), SetBy::Number);
         }
-        Subject { line, plan: catalog.plan(plan), area_code: area, state, geo_source, tags }
+        Subject { line, plan: catalog.plan(plan), plan_ix: plan, area_code: area, state, geo_source, tags }
     }
 
     /// The same if the number still belongs to this campaign and publisher; else a call to a number that nobody configured.

@@ -9,7 +9,7 @@ pub mod ring_tree;
 #[cfg(test)]
 mod tests;
 
-use crate::domain::{Catalog, Reason, Target, TargetIx};
+use crate::domain::{Catalog, Plan, Reason, Target, TargetIx, Zone};
 use filter::Compiled;
 pub use filter::{Facts, Located, Truth};
 
@@ -26,6 +26,18 @@ pub enum Verdict {
 pub fn compiled(catalog: &Catalog) -> Vec<Compiled> {
     let of = |target: &Target| Compiled::new(&target.filters, &catalog.buyer(target.buyer).zone);
     catalog.targets.iter().map(of).collect()
+}
+
+/// What the branches of every plan ask, by the plan's position and the branch's number.
+pub fn compiled_branches(catalog: &Catalog) -> Vec<Vec<Compiled>> {
+    let utc = Zone::utc();
+    let of = |plan: &Plan| {
+        let mut branches = Vec::new();
+        plan.root.branches(&mut branches);
+        // Hours in a plan name their zone: whose it would be otherwise nobody could say.
+        branches.into_iter().map(|branch| Compiled::new(&branch.when, &utc)).collect()
+    };
+    catalog.plans.iter().map(of).collect()
 }
 
 /// Judges one target. The order of the rules is published and decides which reason a target refused by several gets:

@@ -199,7 +199,7 @@ impl World {
     }
 
     fn walk(&self, seed: u64) -> String {
-        let steps = walk(self.catalog.plan(PlanIx(0)), seed).into_iter().map(|step| match step {
+        let steps = walk(self.catalog.plan(PlanIx(0)), seed, &|_| true).into_iter().map(|step| match step {
             Step::Dial(target) => format!("dial {}", self.name(target)),
             Step::Auction(node) => {
                 let names: Vec<&str> = node.members.iter().map(|ix| self.name(*ix)).collect();
@@ -529,7 +529,7 @@ fn a_walk_loses_nobody_and_follows_its_seed() {
     let mut walks = BTreeMap::new();
     for seed in 0..2_000 {
         let mut walked = Vec::new();
-        for step in walk(plan, seed) {
+        for step in walk(plan, seed, &|_| true) {
             match step {
                 Step::Auction(node) => walked.extend(&node.members),
                 Step::Dial(target) => walked.push(target),

@@ -13,16 +13,13 @@ fn with_filters(list: &str) -> String {
     with("price = \"25.00\"", &format!("price = \"25.00\"\nfilters = {list}"))
 }
 
-/// `state TX, zip 78701, tag age 64`.
-fn said(compiled: &Compiled, call: &str) -> String {
+/// Reads a call such as `state TX, zip 78701, tag age 64`; nothing else is known of it.
+pub(super) fn called<T>(call: &str, ask: impl FnOnce(&Facts<'_>) -> T) -> T {
     let mut tags = Tags::default();
     let none = Tags::default();
     let mut facts = Facts { has_number: true, ..Facts::bare(&none, Timestamp::default()) };
-    let call: Vec<(&str, &str)> = call
-        .split(", ")
-        .filter(|part| !part.is_empty())
-        .map(|part| part.split_once(' ').unwrap_or((part, "")))
-        .collect();
+    let parts = call.split(", ").filter(|part| !part.is_empty());
+    let call: Vec<(&str, &str)> = parts.map(|part| part.split_once(' ').unwrap_or((part, ""))).collect();
     for (_, rest) in call.iter().filter(|(key, _)| *key == "tag") {
         let (key, value) = rest.split_once(' ').expect("a key and a value");
         tags.add(key, TagValue::Text(value.to_owned()), SetBy::Carrier).expect("fits");
@@ -44,14 +41,17 @@ fn said(compiled: &Compiled, call: &str) -> String {
             other => panic!("unknown fact `{other}`"),
         }
     }
-    let facts = Facts { tags: &tags, ..facts };
-    let verdict = compiled.verdicts(&facts).next().expect("one filter");
-    let truth = match verdict.0 {
+    ask(&Facts { tags: &tags, ..facts })
+}
+
+fn said(compiled: &Compiled, call: &str) -> String {
+    let (truth, saw) = called(call, |facts| compiled.verdicts(facts).next().expect("one filter"));
+    let truth = match truth {
         Truth::Yes => "yes",
         Truth::No => "no",
         Truth::Strange => "strange",
     };
-    format!("{truth}: {}", verdict.1)
+    format!("{truth}: {saw}")
 }
 
 fn check(table: &str) {
