@@ -239,28 +239,28 @@ fn read_all(found: &Found, seal: &Seal) -> Result<(JournalRow, Unreadable), Look
     if let Some((seq, records)) = found.snapshot().map_err(LookError::Read)? {
         row.snapshot = Some(seq);
         for record in records {
-            let record = record.map_err(LookError::Read)?;
+            let mut record = record.map_err(LookError::Read)?;
             row.snapshot_records += 1;
-            if let Err(why) = decoded(&record, seal) {
+            if let Err(why) = decoded(&mut record, seal) {
                 unreadable.note(|| format!("the snapshot up to record {seq} has {why}"));
             }
         }
     }
     for record in found.records_after(found.first_seq().saturating_sub(1)) {
-        let record = record.map_err(LookError::Read)?;
+        let mut record = record.map_err(LookError::Read)?;
         row.records += 1;
         row.bytes += record.bytes();
         row.first.get_or_insert(record.seq);
         row.last = Some(record.seq);
-        if let Err(why) = decoded(&record, seal) {
+        if let Err(why) = decoded(&mut record, seal) {
             unreadable.note(|| format!("record {}: {why}", record.seq));
         }
     }
     Ok((row, unreadable))
 }
 
-fn decoded(record: &Read, seal: &Seal) -> Result<entry::Record, DecodeError> {
-    entry::decode(record.kind, record.version, &seal.open(record.kind, &record.body)?)
+fn decoded(record: &mut Read, seal: &Seal) -> Result<entry::Record, DecodeError> {
+    entry::decode(record.kind, record.version, seal.open(record.kind, &mut record.body)?)
 }
 
 /// A record as a line for programs.
@@ -292,10 +292,10 @@ fn dump(
     // What is printed is many short lines.
     let mut out = io::BufWriter::new(out);
     for record in records.take(limit) {
-        let record = record.map_err(LookError::Read)?;
+        let mut record = record.map_err(LookError::Read)?;
         let (seq, version, bytes) = (record.seq, record.version, record.bytes());
         let kind = entry::kind_name(record.kind).map_or_else(|| record.kind.to_string(), str::to_owned);
-        let read = decoded(&record, seal).map(|read| read.to_string()).map_err(|why| why.to_string());
+        let read = decoded(&mut record, seal).map(|read| read.to_string()).map_err(|why| why.to_string());
         if let Err(why) = &read {
             unreadable.note(|| format!("record {seq}: {why}"));
         }

@@ -36,8 +36,9 @@ use crate::ping::Pinger;
 use crate::ping::client::{self, Pool};
 use crate::ping::endpoint::{Endpoint, Endpoints, TrustError};
 use crate::ping::wire::Reach;
+use crate::records::recall::RecallError;
 use crate::records::{COMMIT_WAIT, CommitError, Ending, sqlite};
-use crate::runtime::{Clock, Entropy, Shutdown, hex, random_bytes, run_here, run_worker};
+use crate::runtime::{Clock, Entropy, Shutdown, chain, hex, random_bytes, run_here, run_worker};
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::telemetry::event;
@@ -137,6 +138,16 @@ pub enum StartError {
     /// A thread or runtime.
     #[error("the system gave no thread or runtime: {0}")]
     System(#[from] std::io::Error),
+}
+
+impl From<RecallError> for StartError {
+    fn from(error: RecallError) -> StartError {
+        match error {
+            RecallError::Read(error) => StartError::Unread { why: chain(&error) },
+            RecallError::Record { seq, why } => StartError::Record { seq, why: why.to_string() },
+            RecallError::Thread(error) => StartError::System(error),
+        }
+    }
 }
 
 /// A running exchange.

@@ -9,15 +9,15 @@ use crate::domain::catalog::Secret;
 use crate::domain::change::Change;
 use crate::exchange::Exchange;
 use crate::exchange::restore::LONGEST_DAY;
-use crate::journal::{Found, Read, ReadError};
+use crate::journal::Found;
 use crate::ping::health::{Missed, Register};
 use crate::records::entry::HealthImage;
 use crate::records::fold::Fold;
+use crate::records::recall::{Recalled, recall};
 use crate::records::seal::Seal;
 use crate::records::sqlite::{Reader, Store};
 use crate::records::stored::StoredUse;
 use crate::records::{Ending, Recorder};
-use crate::runtime::chain;
 use crate::telemetry::event;
 
 /// Journal and store as they were found.
@@ -76,22 +76,7 @@ impl Past {
         if let Some(cut) = found.cut() {
             tracing::warn!("the journal: {cut}");
         }
-        let mut fold = Fold::default();
-        let mut bytes = 0;
-        let unread = |error: ReadError| StartError::Unread { why: chain(&error) };
-        let mut after = 0;
-        if let Some((seq, records)) = found.snapshot().map_err(unread)? {
-            for record in records {
-                let record = record.map_err(unread)?;
-                take(&mut fold, &seal, seq, &record)?;
-            }
-            after = seq;
-        }
-        for record in found.records_after(after) {
-            let record = record.map_err(unread)?;
-            bytes += record.body.len() as u64;
-            take(&mut fold, &seal, record.seq, &record)?;
-        }
+        let Recalled { fold, tail_bytes: bytes } = recall(&found, &seal)?;
         if !found.is_empty() {
             let took = began.elapsed().as_millis() as u64;
             tracing::info!(calls = fold.remembers(), bytes, took_ms = took, "the journal was read");
@@ -169,12 +154,6 @@ impl Known {
         }
         Ok(())
     }
-}
-
-fn take(fold: &mut Fold, seal: &Seal, seq: u64, record: &Read) -> Result<(), StartError> {
-    let opened = seal.open(record.kind, &record.body);
-    let taken = opened.and_then(|body| fold.apply(seq, record.kind, record.version, &body));
-    taken.map_err(|why| StartError::Record { seq, why: why.to_string() })
 }
 
 /// As the journal has it.

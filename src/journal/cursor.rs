@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::disk::Dir;
-use super::format::{self, HEADER_BYTES, Header, Sort};
+use super::format::{self, HEADER_BYTES, Header, Raw, Sort};
 use super::walk::{Step, Walk};
 
 /// A record read back.
@@ -27,6 +27,68 @@ impl Read {
     /// What it takes in the journal, with its head.
     pub fn bytes(&self) -> u64 {
         (format::RECORD_HEAD + self.body.len()) as u64
+    }
+}
+
+/// Records one behind the other in one piece of memory, for who reads very many.
+#[derive(Debug, Default)]
+pub struct Block {
+    bytes: Vec<u8>,
+    heads: Vec<Head>,
+}
+
+#[derive(Debug)]
+struct Head {
+    seq: u64,
+    kind: u8,
+    version: u8,
+    length: usize,
+}
+
+/// A record of a block.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Lent<'a> {
+    /// Its number in the log.
+    pub seq: u64,
+    /// What it is.
+    pub kind: u8,
+    /// Which version of it.
+    pub version: u8,
+    /// Its content, which may be changed where it lies.
+    pub body: &'a mut [u8],
+}
+
+impl Block {
+    /// Its records, in their order.
+    pub fn records(&mut self) -> impl Iterator<Item = Lent<'_>> {
+        let mut rest = &mut self.bytes[..];
+        self.heads.iter().map(move |&Head { seq, kind, version, length }| {
+            let (body, behind) = std::mem::take(&mut rest).split_at_mut(length);
+            rest = behind;
+            Lent { seq, kind, version, body }
+        })
+    }
+
+    /// Bytes of what is in them.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.heads.clear();
+    }
+
+    fn push(&mut self, raw: Raw<'_>) {
+        let Raw { seq, kind, version, body, .. } = raw;
+        self.heads.push(Head { seq, kind, version, length: body.len() });
+        self.bytes.extend_from_slice(body);
+    }
+}
+
+impl From<Raw<'_>> for Read {
+    fn from(raw: Raw<'_>) -> Read {
+        Read { seq: raw.seq, kind: raw.kind, version: raw.version, body: raw.body.to_vec() }
     }
 }
 
@@ -106,7 +168,20 @@ impl Cursor {
     /// Reads on, not past `limit`, until `bytes` of bodies came together; nothing only if there is nothing. The list
     /// must be no older than the limit.
     pub fn batch(&mut self, list: &[Listed], limit: u64, bytes: usize) -> Result<Vec<Read>, ReadError> {
-        let (mut batch, mut size) = (Vec::new(), 0);
+        let mut batch = Vec::new();
+        self.each(list, limit, bytes, |raw| batch.push(raw.into()))?;
+        Ok(batch)
+    }
+
+    /// As `batch`, and hands out each record where it was read.
+    fn each(
+        &mut self,
+        list: &[Listed],
+        limit: u64,
+        bytes: usize,
+        mut take: impl FnMut(Raw<'_>),
+    ) -> Result<(), ReadError> {
+        let mut size = 0;
         while self.next <= limit && size < bytes {
             let wanted = (0..list.len()).find(|at| is_live(list, *at) && end_of(list, *at) >= self.next);
             let Some(index) = wanted else { break };
@@ -115,20 +190,21 @@ impl Cursor {
                 self.enter(&list[index])?;
                 self.next = self.next.max(list[index].header.first);
                 while self.next <= end && size < bytes {
-                    let read = self.one()?;
-                    size += read.body.len() + format::RECORD_HEAD;
-                    batch.push(read);
+                    self.one(|raw| {
+                        size += raw.body.len() + format::RECORD_HEAD;
+                        take(raw);
+                    })?;
                 }
                 Ok(())
             };
             match read_on() {
                 Ok(()) => {}
                 // What was read before is handed out, or it would be passed over; the error comes again the next time.
-                Err(_) if !batch.is_empty() => break,
+                Err(_) if size > 0 => break,
                 Err(error) => return Err(error),
             }
         }
-        Ok(batch)
+        Ok(())
     }
 
     /// Opens the segment, unless it is the one that is open.
@@ -149,7 +225,7 @@ impl Cursor {
     }
 
     /// The next record, from the open segment.
-    fn one(&mut self) -> Result<Read, ReadError> {
+    fn one(&mut self, take: impl FnOnce(Raw<'_>)) -> Result<(), ReadError> {
         let Some(open) = self.open.as_mut() else { unreachable!("a segment was entered") };
         let mut is_fresh = false;
         loop {
@@ -162,7 +238,8 @@ impl Cursor {
                         continue;
                     }
                     self.next = seq + 1;
-                    return Ok(Read { seq, kind: raw.kind, version: raw.version, body: raw.body.to_vec() });
+                    take(raw);
+                    return Ok(());
                 }
                 // What was read ahead may be older than what was written since.
                 Ok(Step::End | Step::Bad) if !is_fresh => {
@@ -223,32 +300,11 @@ impl Reader {
         Ok((header, Reader { source: Source::Snapshot { file, walk, next: 1 }, batch: VecDeque::new() }))
     }
 
-    fn fill(&mut self) -> Result<(), ReadError> {
-        match &mut self.source {
-            Source::Ended => {}
-            Source::Log { cursor, list, last } => self.batch.extend(cursor.batch(list, *last, AHEAD)?),
-            Source::Snapshot { file, walk, next } => {
-                let at = walk.at();
-                let fault = |why: String| ReadError { file: file.clone(), at, seq: *next, why };
-                match walk.next(*next) {
-                    Ok(Step::Record(raw)) if raw.kind == END_KIND => self.source = Source::Ended,
-                    Ok(Step::Record(raw)) => {
-                        let body = raw.body.to_vec();
-                        self.batch.push_back(Read {
-                            seq: raw.seq,
-                            kind: raw.kind,
-                            version: raw.version,
-                            body,
-                        });
-                        *next += 1;
-                    }
-                    Ok(Step::End) => return Err(fault("the snapshot has no end".to_owned())),
-                    Ok(Step::Bad) => return Err(fault("the record is damaged".to_owned())),
-                    Err(error) => return Err(fault(error.to_string())),
-                }
-            }
-        }
-        Ok(())
+    /// Reads on into the block, which has nothing else then; whether there was anything. Nothing comes after an error.
+    pub fn read_into(&mut self, block: &mut Block) -> Result<bool, ReadError> {
+        block.clear();
+        self.source.each(|raw| block.push(raw))?;
+        Ok(!block.heads.is_empty())
     }
 }
 
@@ -257,11 +313,54 @@ impl Iterator for Reader {
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.batch.is_empty()
-            && let Err(error) = self.fill()
+            && let Err(error) = self.source.each(|raw| self.batch.push_back(raw.into()))
         {
-            self.source = Source::Ended;
             return Some(Err(error));
         }
         self.batch.pop_front().map(Ok)
     }
+}
+
+impl Source {
+    /// Hands out some records; none at the end, and after an error.
+    fn each(&mut self, take: impl FnMut(Raw<'_>)) -> Result<(), ReadError> {
+        let read = match self {
+            Source::Ended => Ok(true),
+            Source::Log { cursor, list, last } => cursor.each(list, *last, AHEAD, take).map(|()| true),
+            Source::Snapshot { file, walk, next } => each_of_snapshot(file, walk, next, take),
+        };
+        if !matches!(read, Ok(true)) {
+            *self = Source::Ended;
+        }
+        read.map(|_| ())
+    }
+}
+
+/// Hands out some records of a snapshot; whether there may be more.
+fn each_of_snapshot(
+    file: &str,
+    walk: &mut Walk,
+    next: &mut u64,
+    mut take: impl FnMut(Raw<'_>),
+) -> Result<bool, ReadError> {
+    let mut size = 0;
+    while size < AHEAD {
+        let at = walk.at();
+        let why = match walk.next(*next) {
+            Ok(Step::Record(raw)) if raw.kind == END_KIND => return Ok(false),
+            Ok(Step::Record(raw)) => {
+                size += raw.body.len() + format::RECORD_HEAD;
+                take(raw);
+                *next += 1;
+                continue;
+            }
+            // What was read before goes first; this comes again the next time.
+            _ if size > 0 => break,
+            Ok(Step::End) => "the snapshot has no end".to_owned(),
+            Ok(Step::Bad) => "the record is damaged".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        return Err(ReadError { file: file.to_owned(), at, seq: *next, why });
+    }
+    Ok(true)
 }

@@ -38,7 +38,7 @@ mod walk;
 mod work;
 
 pub use append::{Appender, Handed, Hands, NotNow, Slot};
-pub use cursor::{Read, ReadError, Reader};
+pub use cursor::{Block, Lent, Read, ReadError, Reader};
 pub use keeper::{Closed, Counters, Keeper, Tail};
 pub use look::{LookError, discard, look, what_auto_takes};
 pub use open::{Found, OpenError, OpenFault};

@@ -18,6 +18,7 @@ use std::fmt;
 
 use super::row::Row;
 use crate::auction::bid::clean_note;
+use crate::capacity::hold::HoldImage;
 use crate::capacity::{CapKey, Charge};
 use crate::domain::change::Change;
 use crate::domain::{BuyerId, CallId, HoldId, TargetId, Timestamp};
@@ -299,6 +300,13 @@ pub(super) fn counts(version: Version, body: &[u8]) -> Result<Counts, DecodeErro
 pub(super) fn image(version: Version, bytes: &[u8]) -> Result<LiveImage, DecodeError> {
     match version {
         Version::V1 => v1::image(bytes),
+    }
+}
+
+/// The holds of the image whose bytes were seen.
+pub(super) fn holds(version: Version, bytes: &[u8]) -> Result<Vec<HoldImage>, DecodeError> {
+    match version {
+        Version::V1 => v1::holds(bytes),
     }
 }
 

@@ -124,9 +124,8 @@ impl Fold {
     /// What its holds have used is nobody's from now on.
     fn forget(&mut self, call: CallId) -> Result<(), DecodeError> {
         let Some(Kept { image: Some(image), .. }) = self.calls.remove(&call) else { return Ok(()) };
-        let takers = entry::image(image.version, &image.bytes)?.offered.into_iter();
-        for taker in takers.filter_map(|offered| offered.taker) {
-            for (key, charge) in Hold::restored(taker.hold).leaves() {
+        for hold in entry::holds(image.version, &image.bytes)? {
+            for (key, charge) in Hold::restored(hold).leaves() {
                 self.count(key, Used::of(charge));
             }
         }

@@ -116,7 +116,7 @@ impl<F: Fn(&str)> Folding<F> {
         let mut after = 0;
         if let Some((seq, reader)) = self.keeper.snapshot().map_err(|error| chain(&error))? {
             for record in reader {
-                self.take(&mut fold, seq, &record.map_err(|error| chain(&error))?)?;
+                self.take(&mut fold, seq, record.map_err(|error| chain(&error))?)?;
             }
             after = seq;
         }
@@ -127,7 +127,7 @@ impl<F: Fn(&str)> Folding<F> {
             }
             let read = tail.batch(BATCH_BYTES, LOOK).map_err(|error| chain(&error))?;
             let Some(read) = read else { return Ok(Folded::Ended) };
-            for record in read.iter().filter(|record| record.seq <= upto) {
+            for record in read.into_iter().filter(|record| record.seq <= upto) {
                 self.take(&mut fold, record.seq, record)?;
             }
         }
@@ -151,9 +151,9 @@ impl<F: Fn(&str)> Folding<F> {
         Ok(Folded::Made)
     }
 
-    fn take(&self, fold: &mut Fold, seq: u64, record: &Read) -> Result<(), String> {
-        let opened = self.seal.open(record.kind, &record.body).map_err(|error| error.to_string())?;
-        fold.apply(seq, record.kind, record.version, &opened).map_err(|error| error.to_string())
+    fn take(&self, fold: &mut Fold, seq: u64, mut record: Read) -> Result<(), String> {
+        let opened = self.seal.open(record.kind, &mut record.body).map_err(|error| error.to_string())?;
+        fold.apply(seq, record.kind, record.version, opened).map_err(|error| error.to_string())
     }
 }
 

@@ -21,6 +21,7 @@ pub mod fold;
 mod keep;
 mod lost;
 mod packed;
+pub mod recall;
 pub mod row;
 pub mod seal;
 mod ship;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::super::Settings;
-use super::super::cursor::{Read, segment_name};
+use super::super::cursor::{Block, Lent, Read, segment_name};
 use super::super::house::House;
 use super::super::log::{Batch, Log, Next, SyncJob, WriteJob};
 use super::super::open::Found;
@@ -311,11 +311,24 @@ pub fn everything(found: &Found) -> Vec<Read> {
         read.extend(records.map(Result::unwrap));
         after = covers;
     }
+    let (mut blocks, mut block) = (found.records_after(after), Block::default());
+    let mut lent = Vec::new();
+    while blocks.read_into(&mut block).unwrap() {
+        let own = |one: Lent<'_>| Read {
+            seq: one.seq,
+            kind: one.kind,
+            version: one.version,
+            body: one.body.to_vec(),
+        };
+        lent.extend(block.records().map(own));
+    }
     for record in found.records_after(after) {
         let record = record.unwrap();
         assert_eq!(record.seq, read.len() as u64 + 1, "in their order");
         read.push(record);
     }
+    assert!(read.ends_with(&lent), "in blocks and one by one");
+    assert_eq!(lent.len() as u64, found.last_seq() - after);
     read
 }
 

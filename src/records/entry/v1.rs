@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DecodeError, Held, Put, Used};
 use crate::capacity::CapKey;
+use crate::capacity::hold::HoldImage;
 use crate::domain::{CallId, HoldId};
 use crate::records::row::Row;
 use crate::state::image::{AnswerImage, LiveImage};
@@ -267,6 +268,12 @@ pub(super) fn close(word: &str) -> Result<&'static str, DecodeError> {
 pub(super) fn image(bytes: &[u8]) -> Result<LiveImage, DecodeError> {
     let (head, rest): (CallHeadV1, _) = read("the head of a call", bytes)?;
     read_all::<CallV1<'_>>("a call", rest)?.read(call_id(head.call))
+}
+
+/// The holds of a call that was seen. Of the rest no value is looked at.
+pub(super) fn holds(bytes: &[u8]) -> Result<Vec<HoldImage>, DecodeError> {
+    let (_, rest): (CallHeadV1, _) = read("the head of a call", bytes)?;
+    read_all::<CallV1<'_>>("a call", rest)?.holds()
 }
 
 /// The answer of a put that was seen.

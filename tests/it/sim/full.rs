@@ -107,8 +107,9 @@ impl Bench {
         while let Some(Some(handed)) = self.hands.next().now_or_never() {
             let mut bytes = Vec::new();
             handed.payload.write(&mut bytes);
-            let opened = Seal::of(&Secret(Vec::new())).open(bytes[0], &bytes[2..]).expect("its key");
-            self.fold.apply(self.fold.seq() + 1, bytes[0], bytes[1], &opened).expect("it can be read");
+            let (kind, version) = (bytes[0], bytes[1]);
+            let opened = Seal::of(&Secret(Vec::new())).open(kind, &mut bytes[2..]).expect("its key");
+            self.fold.apply(self.fold.seq() + 1, kind, version, opened).expect("it can be read");
             let Record::Entry(entry) = &handed.payload.record else { continue };
             kinds.extend(entry.rows.iter().map(|row| match row {
                 Row::Decided(_) => "decided",

@@ -380,13 +380,14 @@ impl Disk {
     fn read(&self, sealed: &Sealed) {
         let mut bytes = Vec::new();
         sealed.write(&mut bytes);
-        let (kind, version, body) = (bytes[0], bytes[1], &bytes[2..]);
+        let ([kind, version], body) = bytes.split_first_chunk_mut().expect("kind and version come first");
+        let (kind, version) = (*kind, *version);
         let mut fold = self.fold.lock().unwrap();
         let seq = fold.seq() + 1;
         let again = entry::rows(kind, version, unsealed(kind, body)).expect("its rows can be read");
         assert_eq!(again, rows(&sealed.record));
         let opened = self.seal.open(kind, body).expect("the key of all that is handed in by hand");
-        fold.apply(seq, kind, version, &opened).expect("what was written can be read");
+        fold.apply(seq, kind, version, opened).expect("what was written can be read");
     }
 
     fn turn(&self, pace: Pace, for_ms: u64) {

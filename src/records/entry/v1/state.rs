@@ -211,6 +211,11 @@ impl<'a> CallV1<'a> {
             counted: self.counted.map(EndCountsV1::read),
         })
     }
+
+    /// Its holds, and nothing else of it.
+    pub(super) fn holds(self) -> Result<Vec<HoldImage>, DecodeError> {
+        self.offered.into_iter().filter_map(|offered| Some(offered.taker?.hold.read())).collect()
+    }
 }
 
 pub(super) fn tail(digits: [u8; 7]) -> Result<Tail, DecodeError> {
