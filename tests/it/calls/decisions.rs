@@ -224,6 +224,35 @@ fn callers_a_target_does_not_take_are_not_offered_to_it() {
     exchange.finish();
 }
 
+/// Every target of the plan has an outcome, those of branches that were not taken too; one that stands in both has one.
+#[test]
+fn a_plan_chooses_by_what_is_known_of_the_call() {
+    let root = r#"{ first_match = [
+        { when = [{ state = ["TX"] }, { not = { tag = "case", op = "=", value = "slip" } }], node = { sequential = ["texan", "both"] } },
+        { when = [{ anonymous = true }], node = "unknown" },
+        { node = { sequential = ["both", "other"] } },
+    ] }"#;
+    let names = ["texan", "both", "unknown", "other"];
+    let market = names.into_iter().fold(Market::new(root).buyer("acme", ""), |market, name| {
+        market.target(name, "acme", "price = \"20.00\"")
+    });
+    let exchange = Exchange::start(&market);
+    let table = [
+        (json!({}), ["won", "not_reached", "branch", "branch"]),
+        (json!({"tags": {"case": "slip"}}), ["branch", "won", "branch", "not_reached"]),
+        (json!({"geo": {"zip": "10001"}}), ["branch", "won", "branch", "not_reached"]),
+        (json!({"withheld": true}), ["branch", "branch", "won", "branch"]),
+    ];
+    for (n, (more, expected)) in table.into_iter().enumerate() {
+        let mut asked = ask(&format!("CA{n}"));
+        asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = exchange.decide(&asked);
+        assert_eq!(reasons(&exchange, &answer, names), expected, "{more}");
+        exchange.give_up(&answer);
+    }
+    exchange.finish();
+}
+
 #[test]
 fn closed_and_paused_targets_are_not_offered_calls() {
     // Two targets whose hours are each other's complement: at any moment one of them is open.
