@@ -4,6 +4,7 @@
 //! cargo bench                     all of them
 //! cargo bench -- reply            those whose name contains `reply`
 //! cargo bench -- tail             how long a start takes that reads a gigabyte of the journal; only if asked for
+//! cargo bench -- store           how fast SQLite takes rows, beside a bare loop; only if asked for
 //! cargo bench -- --quick          each a few times: whether they still run, not how fast
 //! benches/count.sh                their instructions, against the baseline in benches/instructions.txt
 //! ```
@@ -33,6 +34,7 @@ mod rank;
 mod reply;
 mod screen;
 mod settle;
+mod store;
 mod tail;
 
 use std::hint::black_box;
@@ -217,7 +219,14 @@ fn main() -> ExitCode {
             tail::run(is_quick);
             return ExitCode::SUCCESS;
         }
-        None if is_quick => tail::run(true),
+        Some("store") => {
+            store::run(is_quick);
+            return ExitCode::SUCCESS;
+        }
+        None if is_quick => {
+            tail::run(true);
+            store::run(true);
+        }
         Some(_) | None => {}
     }
     if watch.way != Way::Counted {

@@ -62,13 +62,13 @@ impl Payload for Raw {
 }
 
 /// A pinned entry, and where the ids of its call and hold stand in it.
-struct Pattern {
+pub struct Pattern {
     body: Vec<u8>,
     places: Vec<(usize, u8)>,
 }
 
 impl Pattern {
-    fn of(name: &str) -> Pattern {
+    pub fn of(name: &str) -> Pattern {
         let body = body(name);
         let id = |last: u16| ((0x0190_0000_0000_7000_8000_u128 << 48) | u128::from(last)).to_be_bytes();
         // Its call's, and its hold's.
@@ -82,7 +82,7 @@ impl Pattern {
         Pattern { body, places }
     }
 
-    fn with(&self, call: u128) -> Vec<u8> {
+    pub fn with(&self, call: u128) -> Vec<u8> {
         let mut body = self.body.clone();
         for (at, which) in &self.places {
             let id = call << 1 | u128::from(*which);
