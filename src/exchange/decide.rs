@@ -254,9 +254,10 @@ impl Worker {
             let static_answer = Vec::new();
             return Prepared { subject, way, trail, bars, static_answer, barred, laps };
         }
-        let walked: BTreeSet<TargetIx> =
-            way.walk.iter().flat_map(|(_, step)| step.targets()).copied().collect();
-        if ctx.step == 1 {
+        // Later steps walk what the first one left. Most plans have no branches.
+        if ctx.step == 1 && !snapshot.branches[subject.plan_ix.at()].is_empty() {
+            let walked: BTreeSet<TargetIx> =
+                way.walk.iter().flat_map(|(_, step)| step.targets()).copied().collect();
             for target in trail.targets().into_iter().filter(|target| !walked.contains(target)) {
                 trail.close(target, Reason::Branch, None, None);
             }

@@ -8,7 +8,6 @@ use crate::carrier::CarrierRequest;
 use crate::domain::area_codes::area_code;
 use crate::domain::catalog::{PlanIx, Secret};
 use crate::domain::country::country;
-use crate::domain::zip::Zip;
 use crate::domain::{
     Address, Campaign, CampaignId, CampaignIx, Catalog, E164, Plan, PublisherId, PublisherIx, SetBy, Tags,
     Tail, Timestamp, TrackingNumber,
@@ -42,6 +41,8 @@ pub(super) struct Subject<'a> {
     pub(super) state: Option<String>,
     /// Where state and ZIP come from: `carrier area_code none`.
     pub(super) geo_source: &'static str,
+    /// Where the caller's ZIP is.
+    zip: Located,
     /// The call's own tags and those of the number.
     pub(super) tags: Tags,
 }
@@ -58,7 +59,8 @@ impl<'a> Subject<'a> {
         let plan = line.map_or(catalog.default_plan, |line| catalog.campaign(line.campaign).plan);
         let area = request.from.and_then(E164::nanp).map(|(area, _)| area);
         let by_area = area.and_then(|area| area_code(area).state);
-        let by_zip = request.zip.as_deref().and_then(Zip::parse).map(Zip::state);
+        let zip = Located::of(request.zip.as_deref());
+        let by_zip = if let Located::At(zip, _) = zip { Some(zip.state()) } else { None };
         let (state, geo_source) = match (by_zip, &request.state, by_area) {
             (Some(state), _, _) => (Some(state.to_owned()), "carrier"),
             (None, Some(state), _) => (Some(state.clone()), "carrier"),
@@ -71,7 +73,16 @@ impl<'a> Subject<'a> {
             // The catalog's tags were checked when it was loaded; a full set keeps the carrier's.
             let _ = tags.add(key, value.clone(), SetBy::Number);
         }
-        Subject { line, plan: catalog.plan(plan), plan_ix: plan, area_code: area, state, geo_source, tags }
+        Subject {
+            line,
+            plan: catalog.plan(plan),
+            plan_ix: plan,
+            area_code: area,
+            state,
+            geo_source,
+            zip,
+            tags,
+        }
     }
 
     /// The same if the number still belongs to this campaign and publisher; else a call to a number that nobody configured.
@@ -99,7 +110,7 @@ impl<'a> Subject<'a> {
             state: self.state.as_deref(),
             country: request.from.and_then(country),
             area_code: self.area_code,
-            zip: Located::of(request.zip.as_deref()),
+            zip: self.zip,
             publisher: line.map(|line| catalog.publisher(line.publisher).id.as_str()),
             campaign: line.map(|line| catalog.campaign(line.campaign).id.as_str()),
             sub_id: request.sub_id.as_deref().or(line.and_then(|line| line.number.sub_id.as_deref())),
