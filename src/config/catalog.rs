@@ -62,6 +62,7 @@ pub(super) fn read(settings: &Settings, env: Env<'_>, sink: &Sink) -> Option<Rea
         return None;
     }
     refuse_long_recovery(catalog.as_ref()?, &entries);
+    refuse_never_open(catalog.as_ref()?, &entries);
     if !sink.is_empty() {
         return None;
     }
@@ -294,6 +295,19 @@ fn refuse_long_recovery(catalog: &Catalog, entries: &Entries<'_>) {
             );
             field
                 .wrong(what, &format!("a `recovery_s` below {least}, or 0: no recovery from early hang-ups"));
+        }
+    }
+}
+
+/// A target is open when its buyer is too: where their hours never meet, nobody meant that.
+fn refuse_never_open(catalog: &Catalog, entries: &Entries<'_>) {
+    for (target, (_, field)) in catalog.targets.iter().zip(entries.targets.iter()) {
+        let buyer = catalog.buyer(target.buyer);
+        let (Some(own), Some(buyers)) = (&target.hours, &buyer.hours) else { continue };
+        if !own.meets(buyers) {
+            let what =
+                format!("is never open: its hours are {own}, and those of buyer {} are {buyers}", buyer.id);
+            field.wrong(what, "hours that lie within the buyer's for some time, or `paused = true`");
         }
     }
 }

@@ -464,6 +464,28 @@ fn what_is_probably_not_meant_is_warned_about() {
 }
 
 #[test]
+fn a_target_that_is_never_open_is_refused() {
+    for (buyers, own, expected) in [
+        ("mon-fri 09:00-17:00", "fri 16:00-20:00", None),
+        ("mon-fri 09:00-17:00", "sat 09:00-17:00\", \"2026-11-27 09:00-10:00", None),
+        (
+            "mon-fri 09:00-17:00",
+            "sat 09:00-17:00",
+            Some(
+                "target.acme-phone: is never open: its hours are sat 09:00-17:00, and those of buyer acme are \
+                 mon-fri 09:00-17:00",
+            ),
+        ),
+    ] {
+        let text = with("name = \"Acme\"", &format!("name = \"Acme\"\nhours = [\"{buyers}\"]"));
+        let text = text.replace("price = \"25.00\"", &format!("price = \"25.00\"\nhours = [\"{own}\"]"));
+        let said =
+            market(&text).map(|_| ()).map_err(|problems| problems.iter().map(brief).collect::<Vec<_>>());
+        assert_eq!(said.err().unwrap_or_default(), Vec::from_iter(expected), "{own}");
+    }
+}
+
+#[test]
 fn a_difference_reads_like_a_log_and_shows_no_whole_number() {
     let rows = [
         ("price = \"25.00\"", "price = \"27.50\"", "target acme-phone: price 25.00 → 27.50"),

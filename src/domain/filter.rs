@@ -139,18 +139,6 @@ impl fmt::Display for Text {
     }
 }
 
-impl Filter {
-    /// How deep it nests.
-    pub fn depth(&self) -> usize {
-        let deepest = |parts: &[Filter]| parts.iter().map(Filter::depth).max().unwrap_or(0);
-        match self {
-            Filter::All(parts) | Filter::Any(parts) => 1 + deepest(parts),
-            Filter::Not(part) => 1 + part.depth(),
-            _ => 1,
-        }
-    }
-}
-
 /// As a person would say it: `state in TX OK`, `not(area_code in 512)`, `tag age > 64`.
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

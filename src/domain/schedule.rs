@@ -182,7 +182,7 @@ impl Hours {
     pub fn overlap(&self) -> Option<(HoursItem, HoursItem)> {
         let pairs = |count: usize| (1..count).flat_map(|b| (0..b).map(move |a| (a, b)));
         let weekly = pairs(self.weekly.len()).map(|(a, b)| (self.weekly[a], self.weekly[b]));
-        let weekly = weekly.filter(|(a, b)| a.minutes().any(|minute| b.has(minute)));
+        let weekly = weekly.filter(|(a, b)| a.meets(*b));
         let dated = pairs(self.dated.len()).map(|(a, b)| (self.dated[a], self.dated[b]));
         let dated = dated.filter(|(a, b)| a.collides(b));
         (weekly.map(|(a, b)| (HoursItem::Weekly(a), HoursItem::Weekly(b))))
@@ -190,15 +190,17 @@ impl Hours {
             .next()
     }
 
-    /// Whether there is a minute of the week at which both are open, dates set aside; so it is if either is said by dates
-    /// alone.
+    /// Whether there may be a time at which both are open in one zone. Of hours with dates that are open it says yes
+    /// without looking further.
     #[must_use]
     pub fn meets(&self, other: &Hours) -> bool {
-        let by_dates = |hours: &Hours| hours.weekly.is_empty() && !hours.dated.is_empty();
-        let has = |hours: &Hours, minute| hours.weekly.iter().any(|range| range.has(minute));
+        let by_dates = |hours: &Hours| {
+            !hours.dated.is_empty() && hours.weekly.is_empty()
+                || hours.dated.iter().any(|range| range.span.is_some())
+        };
         by_dates(self)
             || by_dates(other)
-            || self.weekly.iter().any(|range| range.minutes().any(|minute| has(other, minute)))
+            || self.weekly.iter().any(|range| other.weekly.iter().any(|other| range.meets(*other)))
     }
 }
 
@@ -265,13 +267,12 @@ impl WeeklyRange {
         self.end <= self.start && self.days.contains(weekday) && minute < self.end
     }
 
-    /// The minutes of the week it holds, Monday's first being 0.
-    fn minutes(self) -> impl Iterator<Item = u16> {
-        (0..7 * DAY_MINUTES).filter(move |minute| self.has(*minute))
-    }
-
-    fn has(self, minute: u16) -> bool {
-        self.covers(Weekday((minute / DAY_MINUTES) as u8), minute % DAY_MINUTES)
+    /// Whether there is a minute of the week in both: then one begins within the other.
+    fn meets(self, other: WeeklyRange) -> bool {
+        let begins_in = |a: WeeklyRange, b: WeeklyRange| {
+            (0..7).map(Weekday).any(|day| a.days.contains(day) && b.covers(day, a.start))
+        };
+        begins_in(self, other) || begins_in(other, self)
     }
 }
 

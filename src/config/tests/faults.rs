@@ -79,6 +79,11 @@ fn one_line_changed_gives_one_problem() {
         ),
         (
             "price = \"25.00\"",
+            "price = \"25.00\"\nhours = [\"mon 09:00-12:00\", \"mon 11:00-13:00\"]",
+            "target.acme-phone.hours: says something of the same time twice: mon 09:00-12:00, and mon 11:00-13:00",
+        ),
+        (
+            "price = \"25.00\"",
             "price = \"25.00\"\nmax_talk_s = 60",
             "target.acme-phone.max_talk_s: ends calls before their 90 s minimum",
         ),

@@ -188,6 +188,9 @@ fn hours_of_two_meet_or_not() {
         mon-fri 09:00-17:00 | sat 09:00-17:00    | false
         sun 22:00-02:00     | mon 01:00-01:01    | true
         2026-11-26 closed   | sat 09:00-17:00    | true
+        mon-fri 09:00-17:00; 2026-11-28 09:00-10:00 | sat 09:00-17:00 | true
+        mon-fri 09:00-17:00; 2026-11-28 closed      | sat 09:00-17:00 | false
+        mon-fri 22:00-02:00 | sat 01:00-03:00    | true
     ";
     for row in rows(table) {
         assert_eq!(hours(row[0]).meets(&hours(row[1])).to_string(), row[2], "{row:?}");
