@@ -49,6 +49,8 @@ pub fn buyer(id: &str) -> Buyer {
         disclosure: Disclosure::Token,
         personal_tags: Vec::new(),
         show_floor: true,
+        key_digest: None,
+        hand_back: Duration::ZERO,
     }
 }
 
@@ -87,6 +89,7 @@ pub fn target(id: &str, buyer: u32) -> Target {
         min_duration: Duration::from_secs(90),
         ring: Duration::from_secs(20),
         max_talk: Duration::from_secs(14_400),
+        earlier_attempts: None,
     }
 }
 

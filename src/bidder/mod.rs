@@ -6,6 +6,7 @@
 
 mod decimal;
 mod document;
+pub mod hand_back;
 pub mod pseudonym;
 pub mod reply;
 pub mod request;

@@ -41,6 +41,7 @@ pub(super) fn target(endpoint: &Endpoint) -> Target {
         min_duration: Duration::from_secs(90),
         ring: Duration::from_secs(20),
         max_talk: Duration::from_secs(14_400),
+        earlier_attempts: None,
     }
 }
 
@@ -55,6 +56,8 @@ fn buyer(disclosure: Disclosure) -> Buyer {
         disclosure,
         personal_tags: Vec::new(),
         show_floor: false,
+        key_digest: None,
+        hand_back: Duration::ZERO,
     }
 }
 

@@ -93,6 +93,9 @@ pub fn min_price(payout: &Payout, min_margin: Option<Money>) -> Money {
 }
 
 fn not_billable(terms: &Terms, end: &AttemptEnd) -> Option<Reason> {
+    if end.handed_back {
+        return Some(Reason::HandedBack);
+    }
     if !end.connected {
         return Some(undelivered(end));
     }

@@ -51,6 +51,7 @@ fn end(words: &[&str]) -> AttemptEnd {
         talk_ms: talk_ms.unwrap_or(0),
         talk_source: if talk_ms.is_some() { TalkSource::Carrier } else { TalkSource::None },
         at: Timestamp::from_micros(1_000_000),
+        handed_back: words.contains(&"handed_back"),
     }
 }
 

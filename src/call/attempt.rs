@@ -8,6 +8,9 @@ use super::event::{CallEvent, Effect, EventKind};
 use super::{Kind, Patience};
 use crate::domain::{AttemptEnd, Cause, EndedBy, TalkSource, Timestamp};
 
+/// How long a buyer that handed a call back may take to hang up: a talk that goes on is no call handed back.
+const LETTING_GO: Duration = Duration::from_secs(15);
+
 /// What is known of an attempt. Only its call changes it; the fields are open so that it can be written down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
@@ -39,6 +42,8 @@ pub struct Attempt {
     pub expires: Timestamp,
     /// When its end is judged by what is known of it.
     pub judge_at: Option<Timestamp>,
+    /// When its buyer last handed the call back, by our clock.
+    pub handed_back: Option<Timestamp>,
 }
 
 /// An end as reported; an inferred one gives way to a reported one.
@@ -83,6 +88,7 @@ impl Attempt {
             expires: now.after(patience.unanswered),
             patience,
             judge_at: None,
+            handed_back: None,
         }
     }
 
@@ -154,6 +160,7 @@ impl Attempt {
             | EventKind::Ended { .. }
             | EventKind::LegOver { .. }
             | EventKind::CallEnded { .. }
+            | EventKind::HandedBack
             | EventKind::Noted => false,
         };
         match event.kind {
@@ -174,9 +181,10 @@ impl Attempt {
             EventKind::CallEnded { cause, ended_by } => {
                 self.join_end(End { at: event.at, cause, ended_by, talk_ms: None, inferred: true }, now);
             }
+            EventKind::HandedBack => self.handed_back = self.handed_back.max(Some(event.at)),
             EventKind::Noted => {}
         }
-        if !matches!(event.kind, EventKind::Ringing | EventKind::Noted) {
+        if !matches!(event.kind, EventKind::Ringing | EventKind::HandedBack | EventKind::Noted) {
             let talked = match event.kind {
                 EventKind::Ended { talk_ms, .. } => Duration::from_millis(talk_ms.unwrap_or(0)),
                 _ => Duration::ZERO,
@@ -221,6 +229,20 @@ impl Attempt {
         }
     }
 
+    /// How long they had talked at `now`, by our clock; `None` while nobody said that it was answered.
+    pub(super) fn talked_at(&self, now: Timestamp) -> Option<Duration> {
+        let is_connected = self.answered.is_some() || self.bridged.is_some();
+        self.rang.filter(|_| is_connected).map(|rang| now.since(self.offered.after(rang)))
+    }
+
+    /// Whether its buyer handed the call back and, with a talk of this length, did not keep the caller all the same.
+    fn lets_go(&self, talk_ms: u64) -> bool {
+        self.handed_back.is_some_and(|at| {
+            let until = self.talked_at(at).unwrap_or_default() + LETTING_GO;
+            u128::from(talk_ms) <= until.as_millis()
+        })
+    }
+
     fn free(&mut self, effects: &mut Vec<Effect>) {
         if !self.slots_free {
             self.slots_free = true;
@@ -246,10 +268,12 @@ impl Attempt {
             talk_ms: 0,
             talk_source,
             at: end.at,
+            handed_back: self.lets_go(0),
         };
         let talked = |talk_ms: u64, talk_source| AttemptEnd {
             connected: talk_ms > 0,
             talk_ms,
+            handed_back: self.lets_go(talk_ms),
             ..never_connected(talk_source)
         };
         let if_waited = |end: AttemptEnd| if waited { Judged::End(end) } else { Judged::Waiting };

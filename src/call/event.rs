@@ -44,6 +44,8 @@ pub enum EventKind {
         /// Whose doing.
         ended_by: EndedBy,
     },
+    /// The buyer does not want the call it was given; `at` is our time. It still has to let go of the caller.
+    HandedBack,
     /// Something the machine has no use for: kept in the records only.
     Noted,
 }

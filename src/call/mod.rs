@@ -141,6 +141,12 @@ impl Call {
         self.attempts.iter().any(|attempt| attempt.has_end() && attempt.settled().is_none())
     }
 
+    /// The attempt with this number, while it may be going on: how long it has talked at `now`, if it was answered.
+    pub fn talked(&self, number: u32, now: Timestamp) -> Option<Option<Duration>> {
+        let attempt = self.attempts.iter().find(|a| a.number == number && !a.has_end() && !a.is_over())?;
+        Some(attempt.talked_at(now))
+    }
+
     /// Attempts that may be going on.
     pub fn open(&self) -> impl Iterator<Item = u32> {
         self.attempts.iter().filter(|a| !a.has_end() && !a.is_over()).map(|attempt| attempt.number)
@@ -248,8 +254,12 @@ impl Call {
 }
 
 /// Whether a call goes on after an attempt that ended so: busy, no answer, refusal and failure always, a talk only when
-/// the target ended it sooner than `early`. Never when the caller was the one who left, never when nobody knows.
+/// the target ended it sooner than `early`, or its buyer handed the call back. Never when the caller was the one who left,
+/// never when nobody knows.
 fn may_go_on(end: &AttemptEnd, early: Duration) -> bool {
+    if end.handed_back {
+        return end.ended_by != EndedBy::Caller;
+    }
     if end.connected {
         let talk = Duration::from_millis(end.talk_ms);
         return end.ended_by == EndedBy::Target && talk < early;

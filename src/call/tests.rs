@@ -10,7 +10,8 @@
 //!  100000 state                                    => over due never
 //! ```
 //!
-//! Events are `ringing N`, `answered N`, `bridged N`, `ended N CAUSE WHO [talk MS]`, `call_ended CAUSE WHO`, `noted N`;
+//! Events are `ringing N`, `answered N`, `bridged N`, `ended N CAUSE WHO [talk MS]`, `call_ended CAUSE WHO`, `noted N`,
+//! `handed_back N`;
 //! `leg_over N CAUSE`; `tick` lets time do what is due, `step_over` is the carrier asking for the next step, `close` an
 //! answer that dials nobody, `restart` the exchange started again, `onward` asks what may follow. A settlement says cause, who, talk (`-` for nobody connected) and its source.
 //!
@@ -67,6 +68,7 @@ fn event(words: &[&str], now: Timestamp) -> CallEvent {
             (Some(attempt(words[1])), EventKind::LegOver { cause: Cause::parse(words[2]).expect("a cause") })
         }
         "noted" => (Some(attempt(words[1])), EventKind::Noted),
+        "handed_back" => (Some(attempt(words[1])), EventKind::HandedBack),
         "ended" => {
             let (cause, ended_by) = why(2);
             let talk_ms = field("talk").map(|text| text.parse().expect("milliseconds"));
@@ -90,7 +92,8 @@ fn effect(effect: &Effect) -> String {
             assert_eq!(end.connected, end.talk_ms > 0, "connected is having talked");
             let talk = if end.connected { end.talk_ms.to_string() } else { "-".to_owned() };
             let (cause, by, source) = (end.cause.as_str(), end.ended_by.as_str(), end.talk_source.as_str());
-            format!("settle {attempt} {cause} {by} {talk} {source}")
+            let back = if end.handed_back { " handed_back" } else { "" };
+            format!("settle {attempt} {cause} {by} {talk} {source}{back}")
         }
     }
 }
@@ -899,4 +902,46 @@ fn a_call_that_is_rebuilt_goes_on_as_it_would_have() {
         }
     }
     assert!(settled > 300 && expired > 100, "the lives are worth it: {settled} settled, {expired} expired");
+}
+
+#[test]
+fn calls_handed_back() {
+    check(
+        "
+        # The buyer lets go within 15 s: the call goes on however long they talked.
+             0 offer 1
+          4000 bridged 1
+         64000 handed_back 1
+         70000 ended 1 normal target talk 66000          => free 1, settle 1 normal target 66000 carrier handed_back
+         70000 onward                                    => attempt 56000
+
+        # It keeps the caller: nothing was handed back.
+             0 offer 1
+          4000 bridged 1
+         64000 handed_back 1
+         90000 ended 1 normal target talk 86000          => free 1, settle 1 normal target 86000 carrier, over
+         90000 onward                                    => finished
+
+        # The caller hangs up: nobody is left to go on with.
+             0 offer 1
+          4000 bridged 1
+         20000 handed_back 1
+         22000 ended 1 normal caller talk 18000          => free 1, settle 1 normal caller 18000 carrier handed_back, over
+         22000 onward                                    => finished
+
+        # While it rings.
+             0 offer 1
+          3000 handed_back 1
+          4000 ended 1 rejected target                   => free 1, settle 1 rejected target - none handed_back
+          4000 onward                                    => attempt 56000
+
+        # The last word counts; after the end it is too late.
+             0 offer 1
+          4000 bridged 1
+         20000 handed_back 1
+         40000 handed_back 1
+         50000 ended 1 normal target talk 46000          => free 1, settle 1 normal target 46000 carrier handed_back
+         51000 handed_back 1
+        ",
+    );
 }

@@ -20,7 +20,8 @@ use crate::domain::caller::TAG_KEY_MAX;
 use crate::domain::catalog::{CarrierDialect, PlanIx, Secret};
 use crate::domain::id::SLUG_MAX;
 use crate::domain::{
-    Campaign, CampaignId, CampaignIx, Carrier, CarrierId, Catalog, Money, Payout, Publisher, PublisherId,
+    Buyer, Campaign, CampaignId, CampaignIx, Carrier, CarrierId, Catalog, Money, Payout, Publisher,
+    PublisherId,
 };
 use crate::journal;
 use crate::runtime::hex;
@@ -139,7 +140,8 @@ fn resolve(
     let campaigns =
         entries.campaigns.iter().filter_map(|(id, f)| campaign(id, f, entries, tightest)).collect();
     let publishers = entries.publishers.iter().filter_map(|(id, f)| publisher(id, f, entries)).collect();
-    let buyers = entries.buyers.iter().filter_map(|(id, f)| buyer(id, f)).collect();
+    let buyers: Vec<Buyer> = entries.buyers.iter().filter_map(|(id, f)| buyer(id, f)).collect();
+    refuse_shared_keys_of_buyers(&buyers, entries);
     let targets = entries.targets.iter().filter_map(|(id, f)| with.target(id, f)).collect();
     let plans = entries.plans.iter().filter_map(|(id, f)| plan::read(id, f, entries, &numbers)).collect();
     let default_plan = default_plan(entries, &settings.catalog_dir, sink);
@@ -221,6 +223,17 @@ fn refuse_shared_keys(carriers: &[Carrier], entries: &Entries<'_>) {
             if let Some(owner) = secrets.insert(&secret.0, &carrier.id) {
                 field.wrong(format!("has a secret of carrier {owner}"), "`secrets` of its own");
             }
+        }
+    }
+}
+
+/// The same of buyers.
+fn refuse_shared_keys_of_buyers(buyers: &[Buyer], entries: &Entries<'_>) {
+    let mut keys = BTreeMap::new();
+    for (id, field) in entries.buyers.iter() {
+        let Some(buyer) = buyers.iter().find(|buyer| buyer.id.as_str() == id) else { continue };
+        if let Some(owner) = buyer.key_digest.and_then(|key| keys.insert(key, &buyer.id)) {
+            field.wrong(format!("has the key of buyer {owner}"), "a `key_digest` of its own");
         }
     }
 }

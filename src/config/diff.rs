@@ -183,6 +183,8 @@ fn buyer(buyer: &Buyer) -> Vec<Fact> {
         fact("disclosure", &disclosure),
         fact("personal_tags", &list(&buyer.personal_tags)),
         fact("show_floor", &buyer.show_floor),
+        masked("key_digest", set(buyer.key_digest.is_some()), format!("{:?}", buyer.key_digest)),
+        fact("hand_back_s", &buyer.hand_back.as_secs()),
     ]
 }
 
@@ -213,6 +215,7 @@ fn target(catalog: &Catalog, target: &Target) -> Vec<Fact> {
         fact("min_duration_s", &target.min_duration.as_secs()),
         fact("ring_s", &target.ring.as_secs()),
         fact("max_talk_s", &target.max_talk.as_secs()),
+        fact("earlier_attempts", &target.earlier_attempts.map_or("any".to_owned(), |most| most.to_string())),
     ];
     facts.extend(pricing(&target.pricing));
     facts

@@ -11,7 +11,7 @@ use super::filter::filters;
 use super::numbers::Numbers;
 use super::plan::WEIGHT_MAX;
 use super::settings::{Env, Settings, certificates, refuses_host};
-use super::values::{address, destination, hours, percent, secret, url, zone};
+use super::values::{address, destination, digest, hours, percent, secret, url, zone};
 use crate::domain::caller::{Address, E164, PERSONAL_TAGS};
 use crate::domain::catalog::{
     CONCURRENCY_MAX, DAILY_BILLABLE_MAX, DestinationRule, Disclosure, Endpoint, Limits, Pricing,
@@ -20,6 +20,9 @@ use crate::domain::{Bps, Buyer, BuyerId, BuyerIx, Money, Target, TargetId};
 
 /// Longest display name, in bytes.
 pub(super) const NAME_MAX: usize = 80;
+/// How long after it was answered a call may be handed back, unless the buyer's entry says less.
+const HAND_BACK: Duration = Duration::from_secs(90);
+const HAND_BACK_S_MAX: u64 = 90;
 const MAX_BID_DEFAULT: Money = Money::from_micros(1_000_000_000);
 const MIN_DURATION_S_MAX: u64 = 3_600;
 
@@ -45,6 +48,11 @@ pub(super) fn buyer(id: &str, field: &Field<'_>) -> Option<Buyer> {
         let disclosure = r.field("disclosure").choice(&disclosures).unwrap_or(Disclosure::Token);
         let personal_tags = personal_tags(&r.field("personal_tags"));
         let show_floor = r.field("show_floor").flag().unwrap_or(false);
+        let key_digest = digest(&r.field("key_digest"));
+        let hand_back = r.field("hand_back_s");
+        if hand_back.is_set() && key_digest.is_none() {
+            hand_back.wrong("is of no use without a key", "with `key_digest`");
+        }
         Some(Buyer {
             id: BuyerId::parse(id).ok()?,
             name: name?,
@@ -55,6 +63,8 @@ pub(super) fn buyer(id: &str, field: &Field<'_>) -> Option<Buyer> {
             disclosure,
             personal_tags,
             show_floor,
+            key_digest,
+            hand_back: hand_back.seconds(0..=HAND_BACK_S_MAX).unwrap_or(HAND_BACK),
         })
     })?
 }
@@ -113,6 +123,7 @@ impl Surroundings<'_, '_> {
             min_duration,
             ring: seconds("ring_s", 5..=120, 20),
             max_talk,
+            earlier_attempts: r.field("earlier_attempts").whole(0..=16),
             // What may be missing comes last: by then every field was read, and every fault said.
             id: TargetId::parse(id).ok()?,
             buyer: BuyerIx(buyer?),

@@ -266,6 +266,10 @@ pub struct Buyer {
     pub personal_tags: Vec<String>,
     /// Whether its pings name the floor.
     pub show_floor: bool,
+    /// SHA-256 of the key it hands calls back with; `None` hands none back.
+    pub key_digest: Option<[u8; 32]>,
+    /// How long after a call was answered it may be handed back; zero turns that off.
+    pub hand_back: Duration,
 }
 
 /// How a target is priced.
@@ -348,6 +352,8 @@ pub struct Target {
     pub ring: Duration,
     /// Longest talk.
     pub max_talk: Duration,
+    /// Most attempts of a call that came to nothing before it; `None` takes over from any number.
+    pub earlier_attempts: Option<u32>,
 }
 
 impl Target {

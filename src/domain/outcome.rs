@@ -88,6 +88,8 @@ pub struct AttemptEnd {
     pub talk_source: TalkSource,
     /// The carrier's time of the end.
     pub at: Timestamp,
+    /// The buyer had handed the call back, and let go of it.
+    pub handed_back: bool,
 }
 
 /// What an end adds to the hourly roll-up.

@@ -25,7 +25,7 @@ use crate::domain::{
 };
 use crate::records::row::CallKeys;
 use crate::routing::ring_tree::{Step, walk};
-use crate::routing::{Verdict, screen};
+use crate::routing::{Facts, Verdict, screen};
 use crate::state::calls::{Answer, Begin, CallKey, Ticket, wait};
 use crate::telemetry::event;
 use crate::telemetry::stage::{Laps, Stage};
@@ -271,7 +271,10 @@ impl Worker {
     /// Refuses every target that may not take the call: first by what the catalog says, then by capacity.
     fn screen(&self, ctx: &Ctx, subject: &Subject<'_>, trail: &mut Trail) {
         let snapshot = &ctx.in_force.snapshot;
-        let facts = subject.facts(&snapshot.catalog, &ctx.request, ctx.arrived);
+        let facts = Facts {
+            earlier_attempts: ctx.attempt.saturating_sub(1),
+            ..subject.facts(&snapshot.catalog, &ctx.request, ctx.arrived)
+        };
         for ix in trail.targets() {
             match screen(&snapshot.catalog, &snapshot.filters, ix, &facts) {
                 // The note shows a tag's value, which is foreign text.

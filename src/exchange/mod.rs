@@ -7,6 +7,7 @@ pub mod admission;
 mod answer;
 mod ask;
 pub mod decide;
+pub mod hand_back;
 mod held;
 mod linger;
 pub mod next;
@@ -110,6 +111,8 @@ pub struct Exchange {
     owed: Owed,
     shutdown: Shutdown,
     slots: Arc<Semaphore>,
+    /// Whoever looks at every call for one of them.
+    searching: Arc<Semaphore>,
 }
 
 impl Exchange {
@@ -140,9 +143,22 @@ impl Exchange {
     ) -> Exchange {
         let slots = Arc::new(Semaphore::new(rules.decisions));
         let in_force = ArcSwap::from_pointee(in_force);
+        let searching = Arc::new(Semaphore::new(1));
         let unknown = UnknownReports::default();
         let owed = Owed::default();
-        Exchange { in_force, state, recorder, clock, entropy, rules, unknown, owed, shutdown, slots }
+        Exchange {
+            in_force,
+            state,
+            recorder,
+            clock,
+            entropy,
+            rules,
+            unknown,
+            owed,
+            shutdown,
+            slots,
+            searching,
+        }
     }
 }
 

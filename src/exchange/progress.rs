@@ -282,6 +282,7 @@ fn lost_end(now: Timestamp) -> AttemptEnd {
         talk_ms: 0,
         talk_source: TalkSource::None,
         at: now,
+        handed_back: false,
     }
 }
 

@@ -119,6 +119,7 @@ impl<'a> Subject<'a> {
             has_number: request.from.is_some(),
             tags: &self.tags,
             now,
+            earlier_attempts: 0,
         }
     }
 

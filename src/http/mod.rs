@@ -1,6 +1,7 @@
 //! Call traffic: one worker's connections, and the route table on one page. Raw hyper, nothing else on it.
 
 mod api;
+mod buyers;
 mod reply;
 mod twilio;
 
@@ -149,13 +150,14 @@ async fn answer(served: &Served, request: Request<Incoming>) -> Answer {
             api::next(served, request, call, token).await
         }
         (&Method::POST, ["v1", "events"]) => api::record(served, request).await,
+        (&Method::POST, ["v1", "hand-back"]) => buyers::hand_back(served, request).await,
         (_, ["twilio", route @ ..]) => twilio::answer(served, request, route).await,
-        (_, ["v1", "route" | "events"] | ["v1", "calls", _, "events" | "next", _]) => {
+        (_, ["v1", "route" | "events" | "hand-back"] | ["v1", "calls", _, "events" | "next", _]) => {
             Err(Problem::new(Code::MethodNotAllowed, "Use POST."))
         }
         _ => Err(Problem::new(
             Code::NotFound,
-            "Call traffic is POST /v1/route, the events and next URLs of its answers, POST /v1/events, and /twilio/voice.",
+            "Call traffic is POST /v1/route, the events and next URLs of its answers, POST /v1/events, POST /v1/hand-back of buyers, and /twilio/voice.",
         )),
     };
     let methods = if segments.first() == Some(&"twilio") { twilio::METHODS } else { "POST" };

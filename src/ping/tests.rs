@@ -29,6 +29,8 @@ fn catalog() -> Catalog {
         disclosure: Disclosure::None,
         personal_tags: Vec::new(),
         show_floor: false,
+        key_digest: None,
+        hand_back: Duration::ZERO,
     };
     let price = Money::parse("1.00").expect("an amount");
     let target = Target {
@@ -48,6 +50,7 @@ fn catalog() -> Catalog {
         min_duration: Duration::ZERO,
         ring: Duration::from_secs(20),
         max_talk: Duration::from_secs(3_600),
+        earlier_attempts: None,
     };
     let (root, terminal) = (Node::Target(TargetIx(0)), Terminal::Hangup(HangupCause::Busy));
     Catalog {

@@ -38,6 +38,8 @@ pub struct Facts<'a> {
     pub tags: &'a Tags,
     /// The time of the decision.
     pub now: Timestamp,
+    /// Attempts of the call that came to nothing so far.
+    pub earlier_attempts: u32,
 }
 
 impl<'a> Facts<'a> {
@@ -56,6 +58,7 @@ impl<'a> Facts<'a> {
             has_number: false,
             tags,
             now,
+            earlier_attempts: 0,
         }
     }
 }

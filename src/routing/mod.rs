@@ -41,7 +41,7 @@ pub fn compiled_branches(catalog: &Catalog) -> Vec<Vec<Compiled>> {
 }
 
 /// Judges one target. The order of the rules is published and decides which reason a target refused by several gets:
-/// paused, buyer paused, closed, then its filters in the order written.
+/// paused, buyer paused, closed, earlier attempts, then its filters in the order written.
 pub fn screen(catalog: &Catalog, filters: &[Compiled], target: TargetIx, facts: &Facts<'_>) -> Verdict {
     let the_target = catalog.target(target);
     let buyer = catalog.buyer(the_target.buyer);
@@ -57,6 +57,9 @@ pub fn screen(catalog: &Catalog, filters: &[Compiled], target: TargetIx, facts: 
         .all(|hours| hours.is_open(&buyer.zone, facts.now));
     if !open {
         return Verdict::Refused(Reason::Closed, Some(format!("in {}", buyer.zone)));
+    }
+    if the_target.earlier_attempts.is_some_and(|most| facts.earlier_attempts > most) {
+        return Verdict::Refused(Reason::EarlierAttempts, Some(facts.earlier_attempts.to_string()));
     }
     match filters[target.at()].judge(facts) {
         Ok(()) => Verdict::Candidate,
@@ -91,6 +94,13 @@ pub fn judge(catalog: &Catalog, filters: &[Compiled], target: TargetIx, facts: &
             rule: format!("{whose} is open {hours} in {}", buyer.zone),
             truth: Truth::from(hours.is_open(&buyer.zone, facts.now)),
             saw: buyer.zone.wall_clock(facts.now),
+        });
+    }
+    if let Some(most) = the_target.earlier_attempts {
+        rules.push(Judged {
+            rule: format!("at most {most} attempts came to nothing before"),
+            truth: Truth::from(facts.earlier_attempts <= most),
+            saw: facts.earlier_attempts.to_string(),
         });
     }
     let verdicts = filters[target.at()].verdicts(facts);

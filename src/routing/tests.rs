@@ -52,6 +52,8 @@ fn buyer(row: &str) -> Buyer {
         disclosure: Disclosure::Token,
         personal_tags: Vec::new(),
         show_floor: false,
+        key_digest: None,
+        hand_back: Duration::ZERO,
     };
     for clause in clauses {
         match clause.split_once(' ') {
@@ -85,6 +87,7 @@ fn target(row: &str, buyers: &[Buyer]) -> Target {
         min_duration: Duration::from_secs(90),
         ring: Duration::from_secs(20),
         max_talk: Duration::from_secs(14_400),
+        earlier_attempts: None,
     };
     for clause in clauses {
         let (key, rest) = clause.split_once(' ').unwrap_or((clause, ""));

@@ -232,6 +232,11 @@ impl Calls {
         Some(result)
     }
 
+    /// Calls of which this is true, `most` of them. Looks at every call, and so is not for a thread that decides.
+    pub fn found(&self, most: usize, is: impl Fn(&Live) -> bool) -> Vec<CallId> {
+        self.live.iter().filter(|live| is(live.value())).map(|live| *live.key()).take(most).collect()
+    }
+
     /// Removes a call and its answer.
     pub fn forget(&self, id: CallId) {
         self.remove(id);

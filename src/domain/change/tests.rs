@@ -30,6 +30,8 @@ fn buyer(id: &BuyerId) -> Buyer {
         disclosure: Disclosure::Token,
         personal_tags: Vec::new(),
         show_floor: false,
+        key_digest: None,
+        hand_back: Duration::ZERO,
     }
 }
 
@@ -51,6 +53,7 @@ fn target(id: &TargetId) -> Target {
         min_duration: Duration::ZERO,
         ring: Duration::ZERO,
         max_talk: Duration::ZERO,
+        earlier_attempts: None,
     }
 }
 

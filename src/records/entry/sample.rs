@@ -367,6 +367,7 @@ impl Sampler {
             talk_ms: self.number(),
             talk_source: self.one(TalkSource::ALL),
             at: self.at(),
+            handed_back: self.yes(),
         }
     }
 
@@ -396,6 +397,7 @@ impl Sampler {
             offered: self.at(),
             expires: self.at(),
             judge_at: self.maybe(Sampler::at),
+            handed_back: self.maybe(Sampler::at),
         }
     }
 

@@ -3,6 +3,7 @@
 mod capacity;
 mod decisions;
 mod events;
+mod hand_back;
 mod money;
 mod privacy;
 mod reroutes;

@@ -76,6 +76,7 @@ struct LegV1 {
     offered: i64,
     expires: i64,
     judge_at: Option<i64>,
+    handed_back: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,6 +96,7 @@ struct EndV1 {
     talk_ms: u64,
     talk_source: u8,
     at: i64,
+    handed_back: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -275,6 +277,7 @@ impl LegV1 {
             offered: attempt.offered.micros(),
             expires: attempt.expires.micros(),
             judge_at: micros(attempt.judge_at),
+            handed_back: micros(attempt.handed_back),
         }
     }
 
@@ -298,6 +301,7 @@ impl LegV1 {
             offered: at(self.offered),
             expires: at(self.expires),
             judge_at: self.judge_at.map(at),
+            handed_back: self.handed_back.map(at),
         })
     }
 }
@@ -333,6 +337,7 @@ impl EndV1 {
             talk_ms: end.talk_ms,
             talk_source: end.talk_source.code(),
             at: end.at.micros(),
+            handed_back: end.handed_back,
         }
     }
 
@@ -344,6 +349,7 @@ impl EndV1 {
             talk_ms: self.talk_ms,
             talk_source: TalkSource::read(self.talk_source)?,
             at: at(self.at),
+            handed_back: self.handed_back,
         })
     }
 }

@@ -40,6 +40,7 @@ pub(super) const EVENT: Words = Words {
         "call_ended",
         "leg_over",
         "noted",
+        "handed_back",
     ],
 };
 pub(super) const TALK_SOURCE: Words =
