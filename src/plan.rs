@@ -11,10 +11,12 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::carrier::{CallerLeg, CarrierRequest};
 use crate::domain::caller::{TagValue, Tail};
-use crate::domain::catalog::Pricing;
+use crate::domain::catalog::{PlanIx, Pricing};
 use crate::domain::plan::AuctionNode;
-use crate::domain::{Address, Catalog, E164, Node, Plan, SetBy, Tags, TargetIx, Terminal, Timestamp};
-use crate::exchange::preview::{Preview, Tried, preview};
+use crate::domain::{
+    Address, Campaign, Catalog, E164, Node, Plan, SetBy, Tags, TargetIx, Terminal, Timestamp,
+};
+use crate::exchange::preview::{Preview, Ruled, Tried, preview};
 
 /// What is done with plans.
 #[derive(Subcommand, Clone, Debug)]
@@ -193,10 +195,26 @@ impl TryArgs {
 /// ```
 pub fn drawn(catalog: &Catalog, plan: &Plan) -> String {
     let mut text = format!("{}\n", plan.id);
+    for campaign in &catalog.campaigns {
+        text.push_str(&when(catalog, campaign, plan).unwrap_or_default());
+    }
     let drawing = Drawing { catalog, text: &mut text };
     // Writing to a string cannot fail.
     let _ = drawing.plan(plan);
     text
+}
+
+/// The times at which a campaign of several plans has this one, a line.
+fn when(catalog: &Catalog, campaign: &Campaign, plan: &Plan) -> Option<String> {
+    let is_this = |ix: PlanIx| catalog.plan(ix).id == plan.id;
+    let mut times: Vec<String> = (campaign.scheduled.iter().filter(|(_, ix)| is_this(*ix)))
+        .map(|(hours, _)| format!("{hours} in {}", campaign.zone))
+        .collect();
+    if is_this(campaign.plan) {
+        times.push("at all other times".to_owned());
+    }
+    let has_several = !campaign.scheduled.is_empty() && !times.is_empty();
+    has_several.then(|| format!("│  campaign {}: {}\n", campaign.id, times.join(", and ")))
 }
 
 struct Drawing<'a> {
@@ -305,7 +323,10 @@ fn tell(text: &mut String, preview: &Preview, all_rules: bool) -> fmt::Result {
     writeln!(text, "at         {}", preview.at)?;
     writeln!(text, "campaign   {}", or(&preview.campaign, "none: nobody configured this number"))?;
     writeln!(text, "publisher  {}", or(&preview.publisher, "none"))?;
-    writeln!(text, "plan       {}", preview.plan)?;
+    match &preview.plan_hours {
+        Some(hours) => writeln!(text, "plan       {}, that of {hours}", preview.plan)?,
+        None => writeln!(text, "plan       {}", preview.plan)?,
+    }
     writeln!(
         text,
         "caller     state {} (by {}), country {}, area code {}, ZIP {}",
@@ -315,9 +336,10 @@ fn tell(text: &mut String, preview: &Preview, all_rules: bool) -> fmt::Result {
         preview.area_code.map_or("unknown".to_owned(), |code| format!("{code:03}")),
         preview.zip,
     )?;
-    if preview.is_campaign_paused {
-        writeln!(text, "The campaign is paused: only the plan's terminal action is left.")?;
+    if let Some(barred) = &preview.barred {
+        writeln!(text, "barred     {barred}: only the plan's terminal action is left")?;
     }
+    tell_rules(text, &preview.rules, all_rules)?;
     writeln!(text)?;
     for tried in &preview.targets {
         tell_one(text, tried, all_rules)?;
@@ -335,7 +357,11 @@ fn tell_one(text: &mut String, tried: &Tried, all_rules: bool) -> fmt::Result {
     let note = tried.note.as_deref().unwrap_or("");
     let line = format!("{:24} {:20} {price:>8}  {:12} {note}", tried.target, tried.buyer, tried.verdict);
     writeln!(text, "{}", line.trim_end())?;
-    for ruled in tried.rules.iter().filter(|ruled| all_rules || ruled.says != "yes") {
+    tell_rules(text, &tried.rules, all_rules)
+}
+
+fn tell_rules(text: &mut String, rules: &[Ruled], all_rules: bool) -> fmt::Result {
+    for ruled in rules.iter().filter(|ruled| all_rules || ruled.says != "yes") {
         writeln!(text, "    {:8} {}  (saw {})", ruled.says, ruled.rule, ruled.saw)?;
     }
     Ok(())

@@ -12,9 +12,10 @@ use super::entries::{Entries, Parsed, files};
 use super::file::{Field, File, Reader, Source};
 use super::numbers::Numbers;
 use super::problem::{Problem, Sink};
+use super::schedules::{Schedules, schedules};
 use super::settings::{Env, SEGMENT_MB, Settings, base_url, is_local};
 use super::target::{NAME_MAX, Surroundings, buyer};
-use super::values::{digest, labels, percent, secrets, zone};
+use super::values::{digest, hours, labels, percent, secrets, zone};
 use super::{plan, warnings};
 use crate::domain::caller::TAG_KEY_MAX;
 use crate::domain::catalog::{CarrierDialect, PlanIx, Secret};
@@ -246,7 +247,7 @@ fn campaign(
 ) -> Option<Campaign> {
     field.table("a table", |r| {
         let vertical = r.field("vertical").required().label(TAG_KEY_MAX);
-        let plan = entries.plans.named_by(&r.field("plan").required());
+        let schedules = schedules(r, entries);
         let paused = r.field("paused").flag().unwrap_or(false);
         let deadline = r.field("deadline_ms").millis(50..=1_500).unwrap_or(Duration::from_millis(500));
         if let Some(carrier) = tightest
@@ -270,10 +271,11 @@ fn campaign(
         let recovery = r.field("recovery_s").seconds(0..=300).unwrap_or(RECOVERY);
         let attempts = r.field("attempts").whole(1..=16).unwrap_or(5);
         let ring_budget = r.field("ring_budget_s").seconds(8..=600).unwrap_or(Duration::from_secs(60));
+        let Schedules { plan, scheduled, zone, hours } = schedules?;
         Some(Campaign {
             id: CampaignId::parse(id).ok()?,
             vertical: vertical?,
-            plan: PlanIx(plan?),
+            plan,
             paused,
             deadline,
             early_close,
@@ -284,6 +286,9 @@ fn campaign(
             recovery,
             attempts,
             ring_budget,
+            zone,
+            hours,
+            scheduled,
         })
     })?
 }
@@ -292,7 +297,7 @@ fn campaign(
 fn refuse_long_recovery(catalog: &Catalog, entries: &Entries<'_>) {
     for campaign in &catalog.campaigns {
         let mut targets = Vec::new();
-        catalog.plan(campaign.plan).root.targets(&mut targets);
+        campaign.plans().for_each(|plan| catalog.plan(plan).root.targets(&mut targets));
         let quickest = targets.iter().map(|ix| catalog.target(*ix)).min_by_key(|target| target.min_duration);
         let Some(quickest) =
             quickest.filter(|t| !campaign.recovery.is_zero() && t.min_duration <= campaign.recovery)
@@ -365,7 +370,8 @@ fn publisher(id: &str, field: &Field<'_>, entries: &Entries<'_>) -> Option<Publi
         };
         let mut payouts: Vec<_> = own.iter().filter_map(read).collect();
         payouts.sort_by_key(|(campaign, _)| *campaign);
-        Some(Publisher { id: PublisherId::parse(id).ok()?, name: name?, zone: zone?, payouts })
+        let hours = hours(&r.field("hours"));
+        Some(Publisher { id: PublisherId::parse(id).ok()?, name: name?, zone: zone?, payouts, hours })
     })?
 }
 

@@ -134,7 +134,7 @@ fn campaign(catalog: &Catalog, campaign: &Campaign) -> Vec<Fact> {
     let margin = if campaign.min_margin.is_some() { "refuse" } else { "allow_and_flag" };
     vec![
         fact("vertical", &campaign.vertical),
-        fact("plan", &catalog.plan(campaign.plan).id),
+        fact("plan", &plans(catalog, campaign)),
         fact("paused", &campaign.paused),
         fact("deadline_ms", &campaign.deadline.as_millis()),
         fact("early_close", &campaign.early_close),
@@ -146,7 +146,16 @@ fn campaign(catalog: &Catalog, campaign: &Campaign) -> Vec<Fact> {
         fact("recovery_s", &campaign.recovery.as_secs()),
         fact("attempts", &campaign.attempts),
         fact("ring_budget_s", &campaign.ring_budget.as_secs()),
+        fact("zone", &campaign.zone),
+        hours(campaign.hours.as_ref()),
     ]
+}
+
+/// `day mon-fri 09:00-17:00, else night`.
+fn plans(catalog: &Catalog, campaign: &Campaign) -> String {
+    let id = |ix| &catalog.plan(ix).id;
+    let scheduled = campaign.scheduled.iter().map(|(hours, plan)| format!("{} {hours}, else ", id(*plan)));
+    format!("{}{}", scheduled.collect::<String>(), id(campaign.plan))
 }
 
 fn payout(payout: &Payout) -> String {
@@ -162,6 +171,7 @@ fn publisher(catalog: &Catalog, publisher: &Publisher) -> Vec<Fact> {
     vec![
         fact("name", &publisher.name),
         fact("zone", &publisher.zone),
+        hours(publisher.hours.as_ref()),
         fact("payouts", &list(&own.collect::<Vec<_>>())),
     ]
 }

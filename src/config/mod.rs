@@ -17,6 +17,7 @@ mod filter;
 mod numbers;
 mod plan;
 mod problem;
+mod schedules;
 mod settings;
 mod target;
 mod values;

@@ -5,6 +5,7 @@
 mod faults;
 mod filters;
 mod plans;
+mod schedules;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

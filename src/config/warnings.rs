@@ -78,8 +78,7 @@ impl View<'_, '_> {
     }
 
     fn plans(&self, settings: &Settings, into: &mut Vec<Problem>) {
-        let mut used: BTreeSet<PlanIx> =
-            self.catalog.campaigns.iter().map(|campaign| campaign.plan).collect();
+        let mut used: BTreeSet<PlanIx> = self.catalog.campaigns.iter().flat_map(Campaign::plans).collect();
         used.insert(self.catalog.default_plan);
         for (ix, plan) in (0..).map(PlanIx).zip(&self.catalog.plans) {
             let field = self.entries.plans.field(ix.0);
@@ -105,7 +104,8 @@ impl View<'_, '_> {
         let mut refused: Vec<(TargetIx, Money, &Campaign)> = Vec::new();
         for (campaign, margin_floor) in self.catalog.campaigns.iter().zip(self.margin_floors()) {
             let least = campaign.floor.max(margin_floor);
-            for (target, floor) in offers(&self.catalog.plan(campaign.plan).root) {
+            let roots = campaign.plans().map(|plan| &self.catalog.plan(plan).root);
+            for (target, floor) in roots.flat_map(offers) {
                 let floor = floor.max(least).max(self.catalog.target(target).floor);
                 if highest(&self.catalog.target(target).pricing) >= floor {
                     taken.insert(target);

@@ -13,6 +13,7 @@ use super::id::{BuyerId, CampaignId, CarrierId, PublisherId, TargetId};
 use super::money::{Bps, Money};
 use super::plan::Plan;
 use super::schedule::{Hours, Zone};
+use super::time::Timestamp;
 
 macro_rules! positions {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
@@ -158,7 +159,7 @@ pub struct Campaign {
     pub id: CampaignId,
     /// Its vertical.
     pub vertical: String,
-    /// Where its calls go.
+    /// Where its calls go at all times that are not scheduled.
     pub plan: PlanIx,
     /// Calls get the plan's terminal action.
     pub paused: bool,
@@ -181,6 +182,30 @@ pub struct Campaign {
     pub attempts: u32,
     /// Longest a caller hears ringing, over all attempts.
     pub ring_budget: Duration,
+    /// Zone of its hours and of those of its plans; UTC where it has none.
+    pub zone: Zone,
+    /// When it takes calls; at other times they get the plan's terminal action.
+    pub hours: Option<Hours>,
+    /// Plans of their own hours: of those that are open the first, else `plan`.
+    pub scheduled: Vec<(Hours, PlanIx)>,
+}
+
+impl Campaign {
+    /// Every plan its calls may walk, in the order in which they are looked at.
+    pub fn plans(&self) -> impl Iterator<Item = PlanIx> {
+        self.scheduled.iter().map(|(_, plan)| *plan).chain([self.plan])
+    }
+
+    /// The plan of a call that comes at `at`.
+    pub fn plan_at(&self, at: Timestamp) -> PlanIx {
+        let open = self.scheduled.iter().find(|(hours, _)| hours.is_open(&self.zone, at));
+        open.map_or(self.plan, |(_, plan)| *plan)
+    }
+
+    /// Whether it takes a call that comes at `at`.
+    pub fn is_open(&self, at: Timestamp) -> bool {
+        self.hours.as_ref().is_none_or(|hours| hours.is_open(&self.zone, at))
+    }
 }
 
 /// What a publisher earns for a billable call.
@@ -199,10 +224,19 @@ pub struct Publisher {
     pub id: PublisherId,
     /// Display name.
     pub name: String,
-    /// Zone of its statements.
+    /// Zone of its statements and hours.
     pub zone: Zone,
     /// Its own terms by campaign.
     pub payouts: Vec<(CampaignIx, Payout)>,
+    /// When its calls are taken; at other times they get the plan's terminal action.
+    pub hours: Option<Hours>,
+}
+
+impl Publisher {
+    /// Whether its calls are taken that come at `at`.
+    pub fn is_open(&self, at: Timestamp) -> bool {
+        self.hours.as_ref().is_none_or(|hours| hours.is_open(&self.zone, at))
+    }
 }
 
 /// A tracking number: exactly one campaign and publisher.

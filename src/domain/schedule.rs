@@ -190,6 +190,31 @@ impl Hours {
             .next()
     }
 
+    /// Whether there may be a time at which all of `open` are open and none of `closed` is, in one zone. Of dates it
+    /// knows only that they make exceptions: where those could be such a time it says yes without looking further.
+    #[must_use]
+    pub fn may_hold(open: &[&Hours], closed: &[&Hours]) -> bool {
+        let opens_by_date = |hours: &&Hours| hours.dated.iter().any(|range| range.span.is_some());
+        if open.iter().any(opens_by_date) || closed.iter().any(|hours| !hours.dated.is_empty()) {
+            return true;
+        }
+        // What is open changes where a range begins or ends.
+        let ranges = open.iter().chain(closed).flat_map(|hours| &hours.weekly);
+        let edges: Vec<u16> =
+            ranges.flat_map(|range| [range.start, range.end % DAY_MINUTES]).chain([0]).collect();
+        let holds = |day: Weekday, minute: u16| {
+            open.iter().all(|hours| hours.weekly_holds(day, minute))
+                && !closed.iter().any(|hours| hours.weekly_holds(day, minute))
+        };
+        (0..7).map(Weekday).any(|day| edges.iter().any(|minute| holds(day, *minute)))
+    }
+
+    /// Whether the ranges by weekday hold this minute; dates alone are exceptions of always.
+    fn weekly_holds(&self, weekday: Weekday, minute: u16) -> bool {
+        let is_always = self.weekly.is_empty() && !self.dated.is_empty();
+        is_always || self.weekly.iter().any(|range| range.covers(weekday, minute))
+    }
+
     /// Whether there may be a time at which both are open in one zone. Of hours with dates that are open it says yes
     /// without looking further.
     #[must_use]

@@ -187,7 +187,7 @@ impl Worker {
     /// Decides behind a fence, and tells everybody who waits.
     async fn take(self: Arc<Self>, ctx: Ctx, ticket: Ticket) {
         let prepared = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            let subject = Subject::of(&ctx.in_force.snapshot.catalog, &ctx.request);
+            let subject = Subject::of(&ctx.in_force.snapshot.catalog, &ctx.request, ctx.call_at);
             let mut targets = Vec::new();
             subject.plan.root.targets(&mut targets);
             let walk: Vec<_> = self.walk(&ctx, &subject).into_iter().enumerate().collect();
@@ -245,7 +245,9 @@ impl Worker {
         let barred = match campaign {
             None => Some(Reason::UnknownNumber),
             Some(campaign) if campaign.paused => Some(Reason::CampaignPaused),
-            Some(_) => None,
+            // A call that was taken goes on after closing time.
+            Some(_) if ctx.step > 1 => None,
+            Some(_) => subject.closed(catalog, ctx.call_at),
         };
         if let Some(reason) = barred {
             for target in trail.targets() {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::subject::Subject;
 use crate::carrier::CarrierRequest;
 use crate::domain::catalog::Pricing;
-use crate::domain::{Catalog, Reason, TargetIx, Timestamp};
+use crate::domain::{Campaign, Catalog, Hours, Reason, TargetIx, Timestamp, Zone};
 use crate::routing::ring_tree::walk;
 use crate::routing::{Located, Truth, Verdict, compiled, compiled_branches, judge, screen};
 
@@ -25,8 +25,14 @@ pub struct Preview {
     pub publisher: Option<String>,
     /// The plan it would walk.
     pub plan: String,
+    /// The hours that the campaign has it for; absent where it is the plan of all other times.
+    pub plan_hours: Option<String>,
     /// Whether the campaign is paused, so that only the plan's terminal action is left.
     pub is_campaign_paused: bool,
+    /// Why nobody may take the call, so that only the plan's terminal action is left.
+    pub barred: Option<String>,
+    /// Every rule about the whole call in the order in which they are held against it.
+    pub rules: Vec<Ruled>,
     /// Two-letter state of the caller.
     pub state: Option<String>,
     /// Where the state comes from: `carrier area_code none`.
@@ -72,7 +78,7 @@ pub struct Ruled {
 /// What this call would meet at `now`.
 pub fn preview(catalog: &Catalog, request: &CarrierRequest, now: Timestamp) -> Preview {
     let filters = compiled(catalog);
-    let subject = Subject::of(catalog, request);
+    let subject = Subject::of(catalog, request, now);
     let facts = subject.facts(catalog, request, now);
     let mut targets = Vec::new();
     subject.plan.root.targets(&mut targets);
@@ -82,8 +88,10 @@ pub fn preview(catalog: &Catalog, request: &CarrierRequest, now: Timestamp) -> P
             .iter()
             .flat_map(|step| step.targets().to_vec())
             .collect();
+    let (barred, rules) = whole(catalog, &subject, now);
     let tried = |ix: TargetIx| {
         let (verdict, note) = match screen(catalog, &filters, ix, &facts) {
+            _ if barred.is_some() => (barred.map_or(String::new(), |reason| reason.to_string()), None),
             _ if !walked.contains(&ix) => (Reason::Branch.to_string(), None),
             Verdict::Candidate => ("candidate".to_owned(), None),
             Verdict::Refused(reason, note) => (reason.to_string(), note),
@@ -101,7 +109,9 @@ pub fn preview(catalog: &Catalog, request: &CarrierRequest, now: Timestamp) -> P
         campaign: facts.campaign.map(str::to_owned),
         publisher: facts.publisher.map(str::to_owned),
         plan: subject.plan.id.to_string(),
+        plan_hours: subject.campaign(catalog).and_then(|campaign| hours_of_plan(campaign, now)),
         is_campaign_paused: subject.campaign(catalog).is_some_and(|campaign| campaign.paused),
+        barred: barred.map(|reason| reason.to_string()),
         state: subject.state.clone(),
         geo_source: subject.geo_source,
         country: facts.country.map(str::to_owned),
@@ -113,7 +123,34 @@ pub fn preview(catalog: &Catalog, request: &CarrierRequest, now: Timestamp) -> P
             Located::At(_, Some(_)) => "known",
         },
         targets: targets.into_iter().map(tried).collect(),
+        rules,
     }
+}
+
+/// What bars the whole call, and every rule that might have.
+fn whole(catalog: &Catalog, subject: &Subject<'_>, now: Timestamp) -> (Option<Reason>, Vec<Ruled>) {
+    let Some(line) = subject.line else { return (Some(Reason::UnknownNumber), Vec::new()) };
+    let (campaign, publisher) = (catalog.campaign(line.campaign), catalog.publisher(line.publisher));
+    let is_paused = campaign.paused;
+    let mut rules = vec![Ruled {
+        rule: "campaign is not paused".to_owned(),
+        says: said(Truth::from(!is_paused)),
+        saw: if is_paused { "paused" } else { "not paused" }.to_owned(),
+    }];
+    let open = |whose: &str, hours: &Hours, zone: &Zone| Ruled {
+        rule: format!("{whose} is open {hours} in {zone}"),
+        says: said(Truth::from(hours.is_open(zone, now))),
+        saw: zone.wall_clock(now),
+    };
+    rules.extend(campaign.hours.iter().map(|hours| open("campaign", hours, &campaign.zone)));
+    rules.extend(publisher.hours.iter().map(|hours| open("publisher", hours, &publisher.zone)));
+    let paused = is_paused.then_some(Reason::CampaignPaused);
+    (paused.or_else(|| subject.closed(catalog, now)), rules)
+}
+
+fn hours_of_plan(campaign: &Campaign, now: Timestamp) -> Option<String> {
+    let (hours, _) = campaign.scheduled.iter().find(|(hours, _)| hours.is_open(&campaign.zone, now))?;
+    Some(format!("{hours} in {}", campaign.zone))
 }
 
 fn named(catalog: &Catalog, ix: TargetIx) -> Tried {

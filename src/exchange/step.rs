@@ -119,7 +119,7 @@ impl Worker {
             ring,
         };
         let catalog = &in_force.snapshot.catalog;
-        let subject = Subject::of(catalog, &ctx.request).still(catalog, &whose);
+        let subject = Subject::of(catalog, &ctx.request, call_at).still(catalog, &whose);
         let mut left = Left::of(catalog, &rest, &tried, onward);
         if asking == Asking::Fallback {
             left.standing.retain(|(.., basis)| *basis == "static");

@@ -9,8 +9,8 @@ use crate::domain::area_codes::area_code;
 use crate::domain::catalog::{PlanIx, Secret};
 use crate::domain::country::country;
 use crate::domain::{
-    Address, Campaign, CampaignId, CampaignIx, Catalog, E164, Plan, PublisherId, PublisherIx, SetBy, Tags,
-    Tail, Timestamp, TrackingNumber,
+    Address, Campaign, CampaignId, CampaignIx, Catalog, E164, Plan, PublisherId, PublisherIx, Reason, SetBy,
+    Tags, Tail, Timestamp, TrackingNumber,
 };
 use crate::routing::{Facts, Located};
 use crate::runtime::hex;
@@ -48,15 +48,15 @@ pub(super) struct Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
-    /// Looks the call up in the catalog.
-    pub(super) fn of(catalog: &'a Catalog, request: &CarrierRequest) -> Subject<'a> {
+    /// Looks a call that came at `call_at` up in the catalog.
+    pub(super) fn of(catalog: &'a Catalog, request: &CarrierRequest, call_at: Timestamp) -> Subject<'a> {
         let number = match &request.to {
             Address::Number(number) => catalog.number(*number),
             Address::Sip(_) => None,
         };
         let line =
             number.map(|number| Line { campaign: number.campaign, publisher: number.publisher, number });
-        let plan = line.map_or(catalog.default_plan, |line| catalog.campaign(line.campaign).plan);
+        let plan = line.map_or(catalog.default_plan, |line| catalog.campaign(line.campaign).plan_at(call_at));
         let area = request.from.and_then(E164::nanp).map(|(area, _)| area);
         let by_area = area.and_then(|area| area_code(area).state);
         let zip = Located::of(request.zip.as_deref());
@@ -121,6 +121,15 @@ impl<'a> Subject<'a> {
             now,
             earlier_attempts: 0,
         }
+    }
+
+    /// Whether campaign or publisher take no calls at this time, the campaign first.
+    pub(super) fn closed(&self, catalog: &Catalog, at: Timestamp) -> Option<Reason> {
+        let line = self.line?;
+        if !catalog.campaign(line.campaign).is_open(at) {
+            return Some(Reason::CampaignClosed);
+        }
+        (!catalog.publisher(line.publisher).is_open(at)).then_some(Reason::PublisherClosed)
     }
 
     /// The campaign, unless the number is unknown.

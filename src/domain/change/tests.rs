@@ -72,6 +72,9 @@ fn campaign(id: &CampaignId) -> Campaign {
         recovery: Duration::ZERO,
         attempts: 1,
         ring_budget: Duration::ZERO,
+        zone: Zone::utc(),
+        hours: None,
+        scheduled: Vec::new(),
     }
 }
 

@@ -199,6 +199,37 @@ fn hours_of_two_meet_or_not() {
 }
 
 #[test]
+fn whether_a_time_is_left_that_others_do_not_take() {
+    let table = "
+        # open, all of them, separated by & | closed, each of them | whether there may be such a time
+        mon-fri 09:00-17:00                      |                                            | true
+        mon-fri 09:00-17:00                      | tue 10:00-11:00                            | true
+        tue 10:00-11:00                          | mon-fri 09:00-17:00                        | false
+        tue 10:00-11:00                          | tue 10:00-10:30 & tue 10:30-11:00          | false
+        tue 10:00-11:00                          | tue 10:00-10:30 & tue 10:31-11:00          | true
+        sat 00:00-02:00                          | fri 22:00-02:00                            | false
+        mon-fri 09:00-17:00 & sat 09:00-17:00    |                                            | false
+        mon-fri 09:00-17:00 & fri 16:00-18:00    | daily 00:00-16:59                          | true
+        mon-fri 09:00-17:00 & fri 16:00-18:00    | daily 00:00-17:00                          | false
+                                                 | daily 00:00-24:00                          | false
+                                                 | mon-sat 00:00-24:00; sun 00:00-23:59       | true
+        # Dates: an earlier one may leave its closed days, and hours of their own may be such a time.
+                                                 | daily 00:00-24:00; 2026-12-25 closed       | true
+        2026-12-25 closed                        | daily 00:00-24:00                          | false
+        sat 09:00-10:00; 2026-12-25 closed       | mon-fri 09:00-17:00                        | true
+        sat 09:00-10:00; 2026-12-25 09:00-10:00  | daily 00:00-24:00                          | true
+    ";
+    for row in rows(table) {
+        let read = |text: &str| -> Vec<Hours> {
+            text.split('&').map(str::trim).filter(|one| !one.is_empty()).map(hours).collect()
+        };
+        let (open, closed) = (read(row[0]), read(row[1]));
+        let may = Hours::may_hold(&open.iter().collect::<Vec<_>>(), &closed.iter().collect::<Vec<_>>());
+        assert_eq!(may.to_string(), row[2], "{row:?}");
+    }
+}
+
+#[test]
 fn no_ranges_are_never_open_and_always_is_always() {
     let zone = zone("America/New_York");
     for us in (0..8 * 24).map(|hour| instant("2026-03-05T00:00Z").micros() + hour * HOUR_US) {

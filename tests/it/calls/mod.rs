@@ -7,3 +7,4 @@ mod hand_back;
 mod money;
 mod privacy;
 mod reroutes;
+mod schedules;

@@ -25,6 +25,7 @@ pub const SETTINGS: &str = "[call_traffic]\nlisten = \"127.0.0.1:0\"\nworkers = 
 #[derive(Clone)]
 pub struct Market {
     campaign: String,
+    publisher: String,
     plan: String,
     rest: String,
     is_patient: bool,
@@ -35,15 +36,22 @@ impl Market {
     pub fn new(root: &str) -> Market {
         Market {
             campaign: "deadline_ms = 300\npayout = { fixed = \"5.00\" }\n".to_owned(),
+            publisher: String::new(),
             plan: format!("root = {root}\nterminal = {{ hangup = \"busy\" }}\n"),
             rest: String::new(),
             is_patient: false,
         }
     }
 
-    /// Replaces the campaign's lines beside `vertical`, `plan` and `ping_tags`.
+    /// Replaces the campaign's lines beside `vertical`, `ping_tags` and `plan`, unless they name `plans`.
     pub fn campaign(mut self, lines: &str) -> Market {
         self.campaign = format!("{lines}\n");
+        self
+    }
+
+    /// Gives the publisher further lines.
+    pub fn publisher(mut self, lines: &str) -> Market {
+        self.publisher = format!("{lines}\n");
         self
     }
 
@@ -96,18 +104,20 @@ impl Market {
             let others = self.campaign.lines().filter(|line| !is_deadline(line));
             campaign = others.chain(["deadline_ms = 900"]).map(|line| format!("{line}\n")).collect();
         }
+        let plan = if campaign.contains("plans =") { "" } else { "plan = \"main\"\n" };
         format!(
             "default_plan = \"nobody\"\n\
              [carrier.sw]\nkey_digest = \"sha256:{}\"\n\
              [carrier.other]\nkey_digest = \"sha256:{}\"\n\
-             [campaign.auto]\nvertical = \"auto\"\nplan = \"main\"\nping_tags = [\"load_call\", \"case\"]\n{}\
-             [publisher.pub]\nname = \"Pub\"\nzone = \"UTC\"\n\
+             [campaign.auto]\nvertical = \"auto\"\n{plan}ping_tags = [\"load_call\", \"case\"]\n{}\
+             [publisher.pub]\nname = \"Pub\"\nzone = \"UTC\"\n{}\
              [[number]]\nnumber = \"{NUMBER}\"\ncampaign = \"auto\"\npublisher = \"pub\"\n\
              [plan.main]\n{}\
              [plan.nobody]\nterminal = {{ message = \"Nobody is here.\" }}\n{}",
             digest(KEY),
             digest(OTHER_KEY),
             campaign,
+            self.publisher,
             self.plan,
             self.rest
         )
