@@ -3,9 +3,10 @@
 #
 #   tests/run.sh          the gate
 #   tests/run.sh --deep   also what is slow: the tests in release and again and again, a hundred thousand further simulated
-#                         calls, 200 kills, 20,000 power cuts and 100,000 corruptions of the journal, file systems that are
-#                         filled up, starved and shut down in mid-write, bugs planted on purpose, a demo that is audited,
-#                         four load scenarios, full benches, instruction counts
+#                         calls, a million calls to generated catalogs judged twice, 200 kills, 20,000 power cuts and
+#                         100,000 corruptions of the journal, file systems that are filled up, starved and shut down in
+#                         mid-write, bugs planted on purpose, a demo that is audited, four load scenarios, full benches,
+#                         instruction counts
 #
 # Needs Rust and a C compiler, and root for --deep: it mounts file systems. What else it needs it installs, saying so (Python
 # 3 and strace by the system's packages, and Python's packages into target/; valgrind and e2fsprogs for --deep); what it
@@ -141,6 +142,10 @@ if [ "$deep" = yes ]; then
   # A hundred thousand calls of worlds that the gate does not go through, in the build that carriers meet.
   step "deep: simulation, other worlds"  env SIM_FIRST=1001 SIM_SEEDS=50 \
     cargo test --release --locked --test it sim::every_promise -- --nocapture
+  cat "$log"
+  # A million pairs of a catalog and a call, judged by two implementations.
+  step "deep: rules, a million pairs"    env RULES_SEED=2 RULES_MARKETS=10000 \
+    cargo test --release --locked --test it rules::two -- --nocapture
   cat "$log"
   step "deep: 200 kills under load"      env OUTCRY_KILLS=200 \
     cargo test --release --locked --test it lifecycle::kills -- --nocapture

@@ -54,7 +54,15 @@ pub fn area_code(npa: u16) -> AreaCode {
     }
 }
 
+/// Territories of the United States: countries of their own here, and states to whoever takes or refuses callers by state.
+pub const TERRITORIES: [&str; 5] = ["PR", "VI", "GU", "AS", "MP"];
+
 impl AreaCode {
+    /// The state, province or territory.
+    pub fn state_or_territory(&self) -> Option<&'static str> {
+        self.state.or(self.country.filter(|country| TERRITORIES.contains(country)))
+    }
+
     const fn placeless(kind: Kind) -> AreaCode {
         AreaCode { kind, state: None, country: None, zone: None, spans_zones: false, spans_states: false }
     }

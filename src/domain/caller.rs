@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::area_codes::{Kind, area_code};
+use super::area_codes::{Kind, TERRITORIES, area_code};
 
 /// A number in E.164: a plus and 7 to 15 digits, the first not zero.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,7 +47,6 @@ impl E164 {
     /// Whether calling it costs extra or leaves the United States and Canada: premium numbers, everything outside +1,
     /// and the Caribbean area codes inside it, where toll fraud lives. The territories of the United States are home.
     pub fn is_premium_or_international(self) -> bool {
-        const TERRITORIES: [&str; 5] = ["PR", "VI", "GU", "AS", "MP"];
         let Some((area, exchange)) = self.nanp() else { return true };
         let facts = area_code(area);
         let abroad = facts.kind == Kind::Country && !facts.country.is_some_and(|c| TERRITORIES.contains(&c));

@@ -10,7 +10,12 @@ use serde::Serialize;
 use super::subject::Subject;
 use crate::carrier::CarrierRequest;
 use crate::domain::catalog::Pricing;
+<<<<<<< HEAD
 use crate::domain::{Campaign, Catalog, Hours, Reason, TargetIx, Timestamp, Zone};
+=======
+use crate::domain::{Catalog, Reason, TargetIx, Timestamp};
+use crate::routing::filter::Compiled;
+>>>>>>> fbf3cac (tests: judge generated catalogs and calls by a second implementation)
 use crate::routing::ring_tree::walk;
 use crate::routing::{Located, Truth, Verdict, compiled, compiled_branches, judge, screen};
 
@@ -77,12 +82,22 @@ pub struct Ruled {
 
 /// What this call would meet at `now`.
 pub fn preview(catalog: &Catalog, request: &CarrierRequest, now: Timestamp) -> Preview {
-    let filters = compiled(catalog);
+    preview_by(catalog, &compiled(catalog), &compiled_branches(catalog), request, now)
+}
+
+/// The same for one of many calls to a catalog whose filters and branches were compiled before.
+pub fn preview_by(
+    catalog: &Catalog,
+    filters: &[Compiled],
+    branches: &[Vec<Compiled>],
+    request: &CarrierRequest,
+    now: Timestamp,
+) -> Preview {
     let subject = Subject::of(catalog, request, now);
     let facts = subject.facts(catalog, request, now);
     let mut targets = Vec::new();
     subject.plan.root.targets(&mut targets);
-    let branches = &compiled_branches(catalog)[subject.plan_ix.at()];
+    let branches = &branches[subject.plan_ix.at()];
     let walked: BTreeSet<TargetIx> =
         walk(subject.plan, 0, &|branch| branches[branch.number].judge(&facts).is_ok())
             .iter()
@@ -90,13 +105,13 @@ pub fn preview(catalog: &Catalog, request: &CarrierRequest, now: Timestamp) -> P
             .collect();
     let (barred, rules) = whole(catalog, &subject, now);
     let tried = |ix: TargetIx| {
-        let (verdict, note) = match screen(catalog, &filters, ix, &facts) {
+        let (verdict, note) = match screen(catalog, filters, ix, &facts) {
             _ if barred.is_some() => (barred.map_or(String::new(), |reason| reason.to_string()), None),
             _ if !walked.contains(&ix) => (Reason::Branch.to_string(), None),
             Verdict::Candidate => ("candidate".to_owned(), None),
             Verdict::Refused(reason, note) => (reason.to_string(), note),
         };
-        let rules = judge(catalog, &filters, ix, &facts);
+        let rules = judge(catalog, filters, ix, &facts);
         let rules = rules.into_iter().map(|judged| Ruled {
             rule: judged.rule,
             says: said(judged.truth),

@@ -58,7 +58,7 @@ impl<'a> Subject<'a> {
             number.map(|number| Line { campaign: number.campaign, publisher: number.publisher, number });
         let plan = line.map_or(catalog.default_plan, |line| catalog.campaign(line.campaign).plan_at(call_at));
         let area = request.from.and_then(E164::nanp).map(|(area, _)| area);
-        let by_area = area.and_then(|area| area_code(area).state);
+        let by_area = area.and_then(|area| area_code(area).state_or_territory());
         let zip = Located::of(request.zip.as_deref());
         let by_zip = if let Located::At(zip, _) = zip { Some(zip.state()) } else { None };
         let (state, geo_source) = match (by_zip, &request.state, by_area) {

@@ -145,3 +145,12 @@ fn every_zone_is_in_the_bundled_database() {
         assert_eq!(loaded.iana_name(), Some(zone));
     }
 }
+
+#[test]
+fn a_territory_is_a_state_to_whoever_asks_for_one() {
+    for (area, state) in
+        [(512, Some("TX")), (416, Some("ON")), (787, Some("PR")), (340, Some("VI")), (876, None), (800, None)]
+    {
+        assert_eq!(area_code(area).state_or_territory(), state, "{area}");
+    }
+}

@@ -1,0 +1,347 @@
+//! The second implementation of screening: what docs/operators.md says, read once more, slowly.
+//!
+//! It looks things up by their names in the market's model and knows no type of the exchange. Of other people's work it
+//! uses one thing: how far a zone is from UTC at a time.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+
+use super::model::*;
+use super::places::{ABROAD, AREAS, miles, zip};
+
+/// What a test says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Says {
+    Yes,
+    No,
+    /// What came cannot be compared.
+    Strange,
+}
+
+impl Says {
+    pub fn word(self) -> &'static str {
+        match self {
+            Says::Yes => "yes",
+            Says::No => "no",
+            Says::Strange => "strange",
+        }
+    }
+}
+
+fn says(holds: bool) -> Says {
+    if holds { Says::Yes } else { Says::No }
+}
+
+/// The ZIP of a call.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Zip {
+    None,
+    Impossible,
+    At(&'static str, Option<(f64, f64)>),
+}
+
+/// What is known of a call.
+pub struct Known<'a> {
+    pub market: &'a Market,
+    pub call: &'a Call,
+    /// The tracking number, where somebody configured it.
+    pub number: Option<&'a Number>,
+    pub state: Option<String>,
+    pub country: Option<&'static str>,
+    pub area_code: Option<u16>,
+    pub zip: Zip,
+    has_number: bool,
+}
+
+impl<'a> Known<'a> {
+    pub fn of(market: &'a Market, call: &'a Call) -> Known<'a> {
+        let number = market.numbers.iter().find(|number| number.number == call.to);
+        let shown = call.from.as_deref().filter(|text| is_e164(text));
+        let area_code = shown.and_then(area_of);
+        let area = area_code.and_then(|code| AREAS.into_iter().find(|area| area.0 == code));
+        let country = match area_code {
+            Some(_) => area.and_then(|area| area.2),
+            None => shown
+                .and_then(|text| ABROAD.into_iter().find(|abroad| abroad.0 == text))
+                .and_then(|abroad| abroad.1),
+        };
+        let known_zip = call.zip.as_deref().and_then(zip);
+        let is_two_letters = |text: &&str| text.len() == 2 && text.chars().all(|c| c.is_ascii_alphabetic());
+        let named = call.state.as_deref().filter(is_two_letters).map(str::to_uppercase);
+        let state = known_zip
+            .map(|zip| zip.1.to_owned())
+            .or(named)
+            .or(area.and_then(|area| area.1).map(str::to_owned));
+        let zip = match (&call.zip, known_zip) {
+            (None, _) => Zip::None,
+            (Some(_), None) => Zip::Impossible,
+            (Some(_), Some(zip)) => Zip::At(zip.0, zip.2),
+        };
+        Known { market, call, number, state, country, area_code, zip, has_number: shown.is_some() }
+    }
+
+    pub fn campaign(&self) -> Option<&'a Campaign> {
+        let number = self.number?;
+        self.market.campaigns.iter().find(|campaign| campaign.id == number.campaign)
+    }
+
+    pub fn plan(&self) -> &'a Plan {
+        let id = self.campaign().map_or(&self.market.default_plan, |campaign| &campaign.plan);
+        self.market.plans.iter().find(|plan| plan.id == *id).expect("a plan")
+    }
+
+    /// A tag as text: the carrier's, else the number's.
+    fn tag(&self, key: &str) -> Option<String> {
+        let of = |tags: &[(String, Value)]| tags.iter().find(|tag| tag.0 == key).map(|tag| tag.1.clone());
+        let value = of(&self.call.tags).or_else(|| of(&self.number?.tags))?;
+        Some(match value {
+            Value::Text(text) | Value::Number(text) => text,
+            Value::Flag(flag) => flag.to_string(),
+        })
+    }
+
+    /// What a filter says, for a buyer in this zone.
+    pub fn says(&self, filter: &Filter, zone: &str) -> Says {
+        match filter {
+            Filter::All(parts) => {
+                let said: Vec<Says> = parts.iter().map(|part| self.says(part, zone)).collect();
+                if said.contains(&Says::No) {
+                    Says::No
+                } else if said.contains(&Says::Strange) {
+                    Says::Strange
+                } else {
+                    Says::Yes
+                }
+            }
+            Filter::Any(parts) => {
+                let said: Vec<Says> = parts.iter().map(|part| self.says(part, zone)).collect();
+                if said.contains(&Says::Yes) {
+                    Says::Yes
+                } else if said.contains(&Says::Strange) {
+                    Says::Strange
+                } else {
+                    Says::No
+                }
+            }
+            Filter::Not(part) => match self.says(part, zone) {
+                Says::Yes => Says::No,
+                Says::No => Says::Yes,
+                Says::Strange => Says::Strange,
+            },
+            Filter::State(states) => says(self.state.as_deref().is_some_and(|state| states.contains(&state))),
+            Filter::Country(countries) => {
+                says(self.country.is_some_and(|country| countries.contains(&country)))
+            }
+            Filter::AreaCode(codes) => says(self.area_code.is_some_and(|code| codes.contains(&code))),
+            Filter::Zip(zips) => match self.zip {
+                Zip::None => Says::No,
+                Zip::Impossible => Says::Strange,
+                Zip::At(own, _) => says(zips.iter().any(|text| fits(text, own))),
+            },
+            Filter::Near(center, radius) => match (self.zip, zip(center).and_then(|zip| zip.2)) {
+                (Zip::None, _) => Says::No,
+                (Zip::At(_, Some(there)), Some(here)) => says(miles(here, there) <= f64::from(*radius)),
+                _ => Says::Strange,
+            },
+            Filter::Publisher(ids) => says(self.number.is_some_and(|number| ids.contains(&number.publisher))),
+            Filter::Campaign(ids) => says(self.number.is_some_and(|number| ids.contains(&number.campaign))),
+            Filter::SubId(texts) => {
+                let own = self.call.sub_id.as_ref().or_else(|| self.number?.sub_id.as_ref());
+                says(own.is_some_and(|own| texts.iter().any(|text| fits(text, own))))
+            }
+            Filter::Number(texts) => {
+                says(self.number.is_some_and(|number| texts.iter().any(|text| fits(text, &number.number))))
+            }
+            Filter::Hours(hours, own) => says(is_open(hours, own.unwrap_or(zone), self.call.at)),
+            Filter::Stir(levels) => {
+                let level = self.call.stir.as_deref().filter(|level| ["A", "B", "C"].contains(level));
+                says(levels.contains(&level.unwrap_or("none")))
+            }
+            Filter::Anonymous(wanted) => says(*wanted != self.has_number),
+            Filter::Tag(key, test) => tag_says(test, self.tag(key).as_deref()),
+        }
+    }
+
+    /// The reason that a filter which does not hold gives: that of the part on which what it says rests, the first one that
+    /// says the same.
+    fn reason(&self, filter: &Filter, zone: &str) -> &'static str {
+        match filter {
+            Filter::All(parts) | Filter::Any(parts) => {
+                let whole = self.says(filter, zone);
+                let same = parts.iter().find(|part| self.says(part, zone) == whole);
+                self.reason(same.expect("one of them decides"), zone)
+            }
+            Filter::Not(part) => self.reason(part, zone),
+            Filter::State(_)
+            | Filter::Country(_)
+            | Filter::AreaCode(_)
+            | Filter::Zip(_)
+            | Filter::Near(..) => "geo",
+            Filter::Publisher(_) | Filter::Campaign(_) | Filter::SubId(_) | Filter::Number(_) => "source",
+            Filter::Hours(..) => "closed",
+            Filter::Stir(_) => "attestation",
+            Filter::Anonymous(_) => "anonymous",
+            Filter::Tag(..) => "tag",
+        }
+    }
+
+    /// `candidate`, or why the target is not one.
+    pub fn verdict(&self, target: &Target) -> &'static str {
+        let buyer = self.buyer(target);
+        let is_open = |hours: &Option<Hours>| {
+            hours.as_ref().is_none_or(|hours| is_open(hours, buyer.zone, self.call.at))
+        };
+        if target.paused {
+            return "paused";
+        }
+        if buyer.paused {
+            return "buyer_paused";
+        }
+        if !is_open(&buyer.hours) || !is_open(&target.hours) {
+            return "closed";
+        }
+        for filter in &target.filters {
+            if self.says(filter, buyer.zone) != Says::Yes {
+                return self.reason(filter, buyer.zone);
+            }
+        }
+        "candidate"
+    }
+
+    /// What every rule of a target says: whether it and its buyer are paused, their hours, its filters.
+    pub fn rules(&self, target: &Target) -> Vec<Says> {
+        let buyer = self.buyer(target);
+        let mut all = vec![says(!target.paused), says(!buyer.paused)];
+        for hours in [&buyer.hours, &target.hours].into_iter().flatten() {
+            all.push(says(is_open(hours, buyer.zone, self.call.at)));
+        }
+        all.extend(target.filters.iter().map(|filter| self.says(filter, buyer.zone)));
+        all
+    }
+
+    /// Whether a branch of a plan may be taken. Its hours name their zone.
+    pub fn may_take(&self, branch: &Branch) -> bool {
+        branch.when.iter().all(|filter| self.says(filter, "UTC") == Says::Yes)
+    }
+
+    fn buyer(&self, target: &Target) -> &'a Buyer {
+        self.market.buyers.iter().find(|buyer| buyer.id == target.buyer).expect("a buyer")
+    }
+}
+
+fn is_e164(text: &str) -> bool {
+    let Some(digits) = text.strip_prefix('+') else { return false };
+    (7..=15).contains(&digits.len()) && digits.chars().all(|c| c.is_ascii_digit()) && !digits.starts_with('0')
+}
+
+/// The area code of a number of ten digits after +1, where area and exchange begin with 2 to 9.
+fn area_of(text: &str) -> Option<u16> {
+    let digits = text.strip_prefix("+1").filter(|digits| digits.len() == 10)?;
+    let is_plan = ['0', '1'].iter().all(|low| !digits.starts_with(*low) && !digits[3..].starts_with(*low));
+    if is_plan { digits[..3].parse().ok() } else { None }
+}
+
+/// A text, or a beginning with a star.
+fn fits(pattern: &str, text: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => text.starts_with(beginning),
+        None => text == pattern,
+    }
+}
+
+fn tag_says(test: &Test, value: Option<&str>) -> Says {
+    let as_number = |holds: &dyn Fn(i128) -> bool| match value {
+        None => Says::No,
+        Some(text) => number(text).map_or(Says::Strange, |number| says(holds(number))),
+    };
+    let limit = |text: &str| number(text).expect("a limit is a number");
+    let is_in = |values: &[String]| value.is_some_and(|value| values.iter().any(|one| one == value));
+    match test {
+        Test::Is(one) => says(value == Some(one)),
+        Test::IsNot(one) => says(value != Some(one)),
+        Test::In(values) => says(is_in(values)),
+        Test::NotIn(values) => says(!is_in(values)),
+        Test::Below(most) => as_number(&|number| number < limit(most)),
+        Test::Above(least) => as_number(&|number| number > limit(least)),
+        Test::Between(low, high) => as_number(&|number| limit(low) <= number && number <= limit(high)),
+        Test::Exists(wanted) => says(value.is_some() == *wanted),
+        Test::Prefix(beginning) => says(value.is_some_and(|value| value.starts_with(beginning))),
+        Test::Matches(pattern) => says(value.is_some_and(|value| match pattern {
+            Pattern::Contains(part) => value.contains(part),
+            Pattern::Begins(part) => value.starts_with(part),
+            Pattern::Ends(part) => value.ends_with(part),
+            Pattern::Whole(whole) => whole.iter().any(|one| one == value),
+            Pattern::Digit => value.chars().any(|c| c.is_ascii_digit()),
+        })),
+    }
+}
+
+/// Millionths of a number as tags may write it: digits, a sign if it is below zero, at most six decimals.
+fn number(text: &str) -> Option<i128> {
+    let (sign, size) = text.strip_prefix('-').map_or((1, text), |size| (-1, size));
+    let (whole, part) = size.split_once('.').unwrap_or((size, "0"));
+    let is_digits = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    if !is_digits(whole) || !is_digits(part) || part.len() > 6 || whole.len() > 12 {
+        return None;
+    }
+    Some(sign * format!("{whole}{part:0<6}").parse::<i128>().expect("digits"))
+}
+
+/// Whether the clock on the wall of a zone shows opening hours.
+pub fn is_open(hours: &Hours, zone: &str, at: i64) -> bool {
+    let local = at + offset_of(zone, at);
+    let (today, minute) = (local.div_euclid(86_400), local.rem_euclid(86_400) / 60);
+    let is_dated = |day: i64| {
+        hours
+            .iter()
+            .any(|line| matches!(line, Line::Dated(first, last, _) if (*first..=*last).contains(&day)))
+    };
+    let weekly = || hours.iter().filter(|line| matches!(line, Line::Weekly(..)));
+    // The spans that begin on a day: its own where it has a date, else those of its weekday. Only dates at all: every other
+    // day is open.
+    let spans = |day: i64| -> Vec<Span> {
+        // 1970-01-01 was a Thursday.
+        let weekday = (day + 3).rem_euclid(7) as usize;
+        if is_dated(day) {
+            let of = |line: &Line| match line {
+                Line::Dated(first, last, span) if (*first..=*last).contains(&day) => *span,
+                _ => None,
+            };
+            return hours.iter().filter_map(of).collect();
+        }
+        if weekly().next().is_none() {
+            return vec![Span { start: 0, end: 1_440 }];
+        }
+        let of = |line: &Line| match line {
+            Line::Weekly(days, span) if days[weekday] => Some(*span),
+            _ => None,
+        };
+        hours.iter().filter_map(of).collect()
+    };
+    let runs_past_midnight = |span: &Span| span.end <= span.start;
+    let (from, to) = (|span: &Span| i64::from(span.start), |span: &Span| i64::from(span.end));
+    let begun_today = spans(today)
+        .iter()
+        .any(|span| minute >= from(span) && (minute < to(span) || runs_past_midnight(span)));
+    // Nothing of the night before reaches into a date of its own.
+    let from_yesterday =
+        !is_dated(today) && spans(today - 1).iter().any(|span| runs_past_midnight(span) && minute < to(span));
+    begun_today || from_yesterday
+}
+
+/// Seconds that the clocks of a zone are ahead of UTC. Looking a zone up takes longer than all the rest of this file, so each
+/// thread keeps those that it has met.
+fn offset_of(zone: &str, at: i64) -> i64 {
+    thread_local! {
+        static MET: RefCell<BTreeMap<String, TimeZone>> = const { RefCell::new(BTreeMap::new()) };
+    }
+    MET.with_borrow_mut(|met| {
+        if !met.contains_key(zone) {
+            met.insert(zone.to_owned(), TimeZoneDatabase::bundled().get(zone).expect("a zone"));
+        }
+        let time = jiff::Timestamp::from_second(at).expect("a time");
+        i64::from(met[zone].to_offset(time).seconds())
+    })
+}

@@ -1,0 +1,610 @@
+//! Markets and calls drawn from a seed: small, of every kind of rule, and valid.
+//!
+//! What `outcry check` refuses (hours that overlap, lists that exclude each other, a target twice) is not drawn: each
+//! market must load. Values come from small sets, so that rules and calls meet.
+
+use load::chance::Chance;
+
+use super::model::*;
+use super::places::{ABROAD, AREAS, NO_ZIPS, ZIPS, miles, zip};
+
+const ZONES: [&str; 10] = [
+    "America/New_York",
+    "America/Chicago",
+    "America/Denver",
+    "America/Phoenix",
+    "America/Los_Angeles",
+    "America/St_Johns",
+    "Pacific/Honolulu",
+    "Europe/London",
+    "Australia/Lord_Howe",
+    "UTC",
+];
+const STATES: [&str; 12] = ["TX", "NY", "CA", "FL", "IL", "GA", "AZ", "ON", "PR", "GU", "NJ", "DC"];
+const COUNTRIES: [&str; 7] = ["US", "CA", "GB", "JM", "PR", "MX", "DE"];
+const LABELS: [&str; 6] = ["tv-auto", "tv-home", "fb-1", "fb-22", "x", "search"];
+const SUB_IDS: [&str; 6] = ["tv-auto", "tv-*", "fb-*", "search", "x", "*"];
+const KEYS: [&str; 5] = ["case", "age", "score", "vip", "zip"];
+const WORDS: [&str; 8] = ["collision", "slip", "Slip", "truck 2", "true", "65", "7", "78701"];
+const NUMBERS: [&str; 12] =
+    ["18", "64", "65", "7", "-3", "2.5", "2.50", "0.000001", "10", "100", "-0", "64.000001"];
+/// What comes as a number and is none that can be compared.
+const STRANGE: [&str; 7] = ["old", "6 5", "1e3", "+5", ".5", "65.", "99999999999999999999"];
+/// Days around which calls come and hours have dates: changes of clocks, holidays, turns of years.
+const AROUND: [i64; 9] = [20_520, 20_541, 20_547, 20_638, 20_758, 20_783, 20_811, 20_812, 20_819];
+
+pub struct Maker {
+    chance: Chance,
+}
+
+/// The market with this number.
+pub fn market(seed: u64, number: u64) -> Market {
+    let mut maker = Maker { chance: Chance::new(seed, &["market", &number.to_string()]) };
+    maker.market()
+}
+
+/// The call with this number to a market.
+pub fn call(seed: u64, number: u64, call: u64, market: &Market) -> Call {
+    let parts = ["call", &number.to_string(), &call.to_string()];
+    let mut maker = Maker { chance: Chance::new(seed, &parts) };
+    maker.call(market)
+}
+
+impl Maker {
+    fn up_to(&mut self, most: u64) -> usize {
+        self.chance.between(0, most) as usize
+    }
+
+    fn percent(&mut self, percent: u32) -> bool {
+        self.chance.hits(percent * 100)
+    }
+
+    fn one<T: Clone>(&mut self, items: &[T]) -> T {
+        self.chance.pick(items).expect("there are some").clone()
+    }
+
+    /// One or more of these, each once, in a drawn order.
+    fn some<T: Clone>(&mut self, items: &[T], most: usize) -> Vec<T> {
+        let mut left = items.to_vec();
+        let many = 1 + self.up_to(most.min(items.len()) as u64 - 1);
+        (0..many).map(|_| left.remove(self.chance.between(0, left.len() as u64 - 1) as usize)).collect()
+    }
+
+    /// Whole and half amounts, so that many are equal.
+    fn amount(&mut self, low: u64, high: u64) -> i64 {
+        self.chance.between(low * 2, high * 2) as i64 * 50 * CENT
+    }
+
+    /// More than half are of three amounts, so that many are level. 24.00 at 75 % is level with 18.00 in score only.
+    fn price(&mut self) -> i64 {
+        if self.percent(60) { self.one(&[1_800, 2_400, 3_000]) * CENT } else { self.amount(8, 40) }
+    }
+
+    fn market(&mut self) -> Market {
+        let id = |maker: &mut Maker, kind: &str, at: usize| {
+            // Ids sort otherwise than they are made.
+            format!("{}{kind}{at}", maker.one(&["a", "m", "z"]))
+        };
+        let mut market = Market {
+            buyers: Vec::new(),
+            targets: Vec::new(),
+            plans: Vec::new(),
+            campaigns: Vec::new(),
+            publishers: Vec::new(),
+            numbers: Vec::new(),
+            default_plan: String::new(),
+        };
+        for at in 0..1 + self.up_to(3) {
+            let id = id(self, "-buyer", at);
+            let hours = self.percent(20).then(|| self.hours());
+            market.buyers.push(Buyer { id, zone: self.one(&ZONES), paused: self.percent(3), hours });
+        }
+        let publishers: Vec<String> = (0..2).map(|at| id(self, "-pub", at)).collect();
+        let campaigns: Vec<String> = (0..2).map(|at| id(self, "-camp", at)).collect();
+        let numbers = ["+18005550100", "+18005550101", "+18885550100"];
+        let names = Names { publishers: &publishers, campaigns: &campaigns, numbers: &numbers };
+        for at in 0..3 + self.up_to(9) {
+            let id = id(self, "-target", at);
+            let target = self.target(id, &market.buyers, &names);
+            market.targets.push(target);
+        }
+        for at in 0..1 + self.up_to(1) {
+            let mut left: Vec<&Target> = market.targets.iter().collect();
+            let root = (!self.percent(2)).then(|| self.root(&mut left, &names));
+            market.plans.push(Plan { id: format!("plan-{at}"), root });
+        }
+        market.default_plan = self.one(&market.plans).id;
+        for id in &campaigns {
+            let payout = self.payout();
+            let campaign = Campaign {
+                id: id.clone(),
+                plan: self.one(&market.plans).id,
+                paused: self.percent(2),
+                deadline_ms: self.one(&[100, 300]),
+                early_close: self.percent(60),
+                floor: if self.percent(50) { self.amount(8, 14) } else { 0 },
+                payout,
+                min_margin: if self.percent(30) {
+                    None
+                } else if self.percent(50) {
+                    Some(0)
+                } else {
+                    Some(self.amount(1, 5))
+                },
+            };
+            market.campaigns.push(campaign);
+        }
+        for id in &publishers {
+            let own: Vec<String> = campaigns.iter().filter(|_| self.percent(30)).cloned().collect();
+            let payouts = own.into_iter().map(|campaign| (campaign, self.payout())).collect();
+            market.publishers.push(Publisher { id: id.clone(), payouts });
+        }
+        for number in numbers {
+            let sub_id = self.percent(50).then(|| self.one(&LABELS).to_owned());
+            let tags = if self.percent(50) { self.tags(2) } else { Vec::new() };
+            let (campaign, publisher) = (self.one(&campaigns), self.one(&publishers));
+            market.numbers.push(Number { number: number.to_owned(), campaign, publisher, sub_id, tags });
+        }
+        market
+    }
+
+    fn payout(&mut self) -> Payout {
+        match self.up_to(9) {
+            0 => Payout::Share(10_000),
+            1..=4 => Payout::Share(self.one(&[5_000, 6_000, 6_250, 9_000])),
+            _ => Payout::Fixed(self.amount(0, 18)),
+        }
+    }
+
+    fn target(&mut self, id: String, buyers: &[Buyer], names: &Names<'_>) -> Target {
+        let buyer = self.one(buyers);
+        let most = self.amount(18, 60);
+        let price = if self.percent(55) {
+            Price::Bids(most, self.one(&[5, 20, 60]))
+        } else {
+            Price::Fixed(self.price())
+        };
+        let mut hours = self.percent(15).then(|| self.hours());
+        if let (Some(own), Some(theirs)) = (&hours, &buyer.hours)
+            && !may_meet(own, theirs)
+        {
+            hours = None;
+        }
+        let filters = if self.percent(45) { self.top_filters(names, true) } else { Vec::new() };
+        Target {
+            id,
+            buyer: buyer.id,
+            paused: self.percent(3),
+            filters,
+            hours,
+            floor: if self.percent(25) { self.amount(5, 30) } else { 0 },
+            tier: self.one(&[1, 1, 1, 1, 2, 3]),
+            priority: self.one(&[100, 100, 100, 50]),
+            weight: self.one(&[1, 1, 3, 0, 7]),
+            multiplier: if self.percent(70) { 10_000 } else { self.one(&[9_000, 11_000, 10_250, 7_500]) },
+            price,
+        }
+    }
+
+    /// Filters that stand side by side; those whose lists could exclude each other come once.
+    fn top_filters(&mut self, names: &Names<'_>, has_zone: bool) -> Vec<Filter> {
+        let mut filters: Vec<Filter> = Vec::new();
+        for _ in 0..1 + self.up_to(2) {
+            let depth = self.one(&[1, 1, 2, 3, 8]);
+            let filter = self.filter(depth, names, has_zone);
+            let kind = kind_of(&filter);
+            if kind.is_none() || filters.iter().all(|other| kind_of(other) != kind) {
+                filters.push(filter);
+            }
+        }
+        filters
+    }
+
+    /// A filter of at most this depth; at 8 it goes down to the last.
+    fn filter(&mut self, depth: usize, names: &Names<'_>, has_zone: bool) -> Filter {
+        if depth > 1 {
+            let parts = |maker: &mut Maker| -> Vec<Filter> {
+                let many = 1 + maker.up_to(2);
+                let first = depth - 1;
+                (0..many)
+                    .map(|at| maker.filter(if at == 0 { first } else { first.min(2) }, names, has_zone))
+                    .collect()
+            };
+            return match self.up_to(2) {
+                0 => Filter::All(parts(self)),
+                1 => Filter::Any(parts(self)),
+                _ => Filter::Not(Box::new(self.filter(depth - 1, names, has_zone))),
+            };
+        }
+        match self.up_to(17) {
+            0 | 1 => Filter::State(self.some(&STATES, 8)),
+            2 => Filter::Country(self.some(&COUNTRIES, 4)),
+            3 => Filter::AreaCode(self.some(&AREAS.map(|area| area.0), 12)),
+            4 => {
+                let mut all: Vec<String> = ZIPS.iter().map(|zip| zip.0.to_owned()).collect();
+                all.extend(["787*", "78*", "7*", "1*", "90*", "9000*", "0*", "1000*"].map(str::to_owned));
+                Filter::Zip(self.some(&all, 8))
+            }
+            5 | 6 => self.near(),
+            7 => Filter::Publisher(self.some(names.publishers, 2)),
+            8 => Filter::Campaign(self.some(names.campaigns, 2)),
+            9 => Filter::SubId(self.some(&SUB_IDS.map(str::to_owned), 3)),
+            10 => {
+                let mut all: Vec<String> = names.numbers.iter().map(|number| (*number).to_owned()).collect();
+                all.extend(["+1800*", "+1888*", "+18005550100*", "+44*"].map(str::to_owned));
+                Filter::Number(self.some(&all, 3))
+            }
+            11 => {
+                let zone = (!has_zone || self.percent(30)).then(|| self.one(&ZONES));
+                Filter::Hours(self.hours(), zone)
+            }
+            12 => Filter::Stir(self.some(&["A", "B", "C", "none"], 3)),
+            13 => Filter::Anonymous(self.percent(25)),
+            _ => self.tag(),
+        }
+    }
+
+    fn near(&mut self) -> Filter {
+        let placed: Vec<_> = ZIPS.iter().filter(|zip| zip.2.is_some()).collect();
+        let center = *self.chance.pick(&placed).expect("there are some");
+        let mut radius = self.one(&[2, 5, 20, 25, 60, 150, 190, 250, 1_000, 3_000]);
+        // No ZIP lies on the line: there two ways to compute a distance may differ.
+        let is_close = |radius: u32| {
+            placed.iter().any(|zip| {
+                let between = miles(center.2.expect("placed"), zip.2.expect("placed"));
+                (between - f64::from(radius)).abs() < 0.01
+            })
+        };
+        while is_close(radius) {
+            radius -= 1;
+        }
+        Filter::Near(center.0.to_owned(), radius)
+    }
+
+    fn tag(&mut self) -> Filter {
+        let key = self.one(&KEYS).to_owned();
+        let word = |maker: &mut Maker| maker.one(&WORDS).to_owned();
+        let words = |maker: &mut Maker| maker.some(&WORDS, 4).into_iter().map(str::to_owned).collect();
+        let number = |maker: &mut Maker| maker.one(&NUMBERS).to_owned();
+        let test = match self.up_to(10) {
+            0 => Test::Is(word(self)),
+            1 => Test::IsNot(word(self)),
+            2 => Test::In(words(self)),
+            3 => Test::NotIn(words(self)),
+            4 => Test::Below(number(self)),
+            5 => Test::Above(number(self)),
+            6 => {
+                let (low, high) = self.one(&[("18", "64"), ("-3", "2.5"), ("65", "65"), ("0.000001", "100")]);
+                Test::Between(low.to_owned(), high.to_owned())
+            }
+            7 => Test::Exists(self.percent(60)),
+            8 => Test::Prefix(self.one(&["s", "S", "coll", "6", "truck", "7", "t"]).to_owned()),
+            _ => Test::Matches(match self.up_to(4) {
+                0 => Pattern::Contains(self.one(&["li", "6", "ck"]).to_owned()),
+                1 => Pattern::Begins(self.one(&["s", "7"]).to_owned()),
+                2 => Pattern::Ends(self.one(&["p", "5", "on"]).to_owned()),
+                3 => Pattern::Whole(
+                    self.some(&["slip", "65", "true", "old"], 3).into_iter().map(str::to_owned).collect(),
+                ),
+                _ => Pattern::Digit,
+            }),
+        };
+        Filter::Tag(key, test)
+    }
+
+    /// Lines that say nothing of one minute twice.
+    fn hours(&mut self) -> Hours {
+        let mut lines = Vec::new();
+        let mut week = [false; 7 * 1_440];
+        let has_dates = self.percent(40);
+        let most = if has_dates { self.up_to(3) } else { 1 + self.up_to(2) };
+        for _ in 0..most {
+            let sets = [0b111_1111, 0b1_1111, 0b110_0000, 0b100_0000, 0b1_0101, 0b1000, 0b111_1100];
+            let set: u8 = self.one(&sets);
+            let days: [bool; 7] = std::array::from_fn(|day| set >> day & 1 == 1);
+            let span = self.span();
+            let minutes = minutes_of(&days, span);
+            let is_alone = !minutes.iter().any(|minute| week[*minute]) && {
+                let mut once = minutes.clone();
+                once.sort_unstable();
+                once.dedup();
+                once.len() == minutes.len()
+            };
+            if is_alone {
+                minutes.iter().for_each(|minute| week[*minute] = true);
+                lines.push(Line::Weekly(days, span));
+            }
+        }
+        if has_dates || lines.is_empty() {
+            let mut dates = self.some(&AROUND, 4);
+            dates.sort_unstable();
+            let mut free = 0;
+            for date in dates {
+                let last = date + i64::from(self.percent(20));
+                if date < free {
+                    continue;
+                }
+                free = last + 1;
+                match self.up_to(3) {
+                    0 => lines.push(Line::Dated(date, last, None)),
+                    1 => {
+                        lines.push(Line::Dated(date, last, Some(Span { start: 540, end: 720 })));
+                        lines.push(Line::Dated(date, last, Some(Span { start: 780, end: 1_440 })));
+                    }
+                    _ => lines.push(Line::Dated(date, last, Some(self.span()))),
+                }
+            }
+        }
+        lines
+    }
+
+    fn span(&mut self) -> Span {
+        let spans = [
+            (480, 1_200),
+            (540, 1_020),
+            (0, 1_440),
+            (0, 120),
+            (60, 180),
+            (120, 121),
+            (1_320, 120),
+            (1_200, 480),
+            (1_080, 1_079),
+            (150, 1_440),
+            (720, 60),
+        ];
+        let (start, end) = self.one(&spans);
+        Span { start, end }
+    }
+
+    fn root(&mut self, left: &mut Vec<&Target>, names: &Names<'_>) -> Node {
+        let many = 1 + self.up_to(3);
+        let nodes: Vec<Node> = (0..many).filter_map(|_| self.node(left, names, 2)).collect();
+        if nodes.is_empty() { Node::Auction(self.auction(left)) } else { Node::Sequential(nodes) }
+    }
+
+    /// A node of targets that are left; none where none are.
+    fn node(&mut self, left: &mut Vec<&Target>, names: &Names<'_>, depth: usize) -> Option<Node> {
+        if left.is_empty() {
+            return None;
+        }
+        let kind = if depth >= 7 { self.up_to(5) } else { self.up_to(11) };
+        Some(match kind {
+            0..=3 => Node::Auction(self.auction(left)),
+            4 | 5 => {
+                let fixed = left.iter().position(|target| matches!(target.price, Price::Fixed(_)))?;
+                Node::Target(left.remove(fixed).id.clone())
+            }
+            6 | 7 => {
+                let nodes: Vec<Node> =
+                    (0..1 + self.up_to(2)).filter_map(|_| self.node(left, names, depth + 1)).collect();
+                if nodes.is_empty() {
+                    return None;
+                }
+                Node::Sequential(nodes)
+            }
+            8 | 9 => {
+                let mut nodes = Vec::new();
+                for _ in 0..1 + self.up_to(3) {
+                    if let Some(node) = self.node(left, names, depth + 1) {
+                        nodes.push((self.one(&[0, 1, 1, 3, 10, 1_000_000]), node));
+                    }
+                }
+                if nodes.is_empty() {
+                    return None;
+                }
+                Node::Weighted(nodes)
+            }
+            _ => {
+                let (before, many) = (left.clone(), 1 + self.up_to(2));
+                let mut branches = Vec::new();
+                for at in 0..many {
+                    let mut own = before.clone();
+                    let is_open = at + 1 == many && self.percent(50);
+                    let Some(node) = self.node(&mut own, names, depth + 1) else { continue };
+                    // Only one branch is taken, so the next may have the same targets; what follows may not.
+                    left.retain(|target| own.iter().any(|other| other.id == target.id));
+                    let when = if is_open { Vec::new() } else { self.top_filters(names, false) };
+                    branches.push(Branch { when, node });
+                }
+                if branches.is_empty() {
+                    return None;
+                }
+                Node::FirstMatch(branches)
+            }
+        })
+    }
+
+    fn auction(&mut self, left: &mut Vec<&Target>) -> Auction {
+        let many = (1 + self.up_to(5)).min(left.len());
+        let members = (0..many)
+            .map(|_| left.remove(self.chance.between(0, left.len() as u64 - 1) as usize).id.clone())
+            .collect();
+        Auction {
+            members,
+            floor: if self.percent(30) { self.amount(8, 20) } else { 0 },
+            takeover: self.percent(35).then(|| self.amount(15, 30)),
+        }
+    }
+
+    fn tags(&mut self, most: u64) -> Vec<(String, Value)> {
+        let mut tags = Vec::new();
+        for key in self.some(&KEYS, most as usize) {
+            let value = match (key, self.up_to(9)) {
+                ("age" | "score", 0..=3) => {
+                    Value::Number(self.one(&["18", "64", "65", "7", "-3", "2.5", "10", "100"]).to_owned())
+                }
+                ("age" | "score", 4..=6) => Value::Text(self.one(&NUMBERS).to_owned()),
+                ("age" | "score", _) => Value::Text(self.one(&STRANGE).to_owned()),
+                ("vip", 0..=5) => Value::Flag(self.percent(50)),
+                (_, 0) => Value::Text(String::new()),
+                (_, 1) => Value::Number("65".to_owned()),
+                _ => Value::Text(self.one(&WORDS).to_owned()),
+            };
+            tags.push((key.to_owned(), value));
+        }
+        tags
+    }
+
+    fn from(&mut self) -> Option<String> {
+        match self.up_to(19) {
+            0 | 1 => None,
+            2 => Some(self.one(&["anonymous", "5125550123", "+15125", "sip:x@y.example", ""]).to_owned()),
+            3 | 4 => Some(self.one(&ABROAD).0.to_owned()),
+            // No area code begins with 0 or 1, and no exchange either.
+            5 => Some(self.one(&["+11125550123", "+15121550123", "+1512555012"]).to_owned()),
+            _ => Some(format!("+1{}555{:04}", self.one(&AREAS).0, self.up_to(9_999))),
+        }
+    }
+
+    fn call(&mut self, market: &Market) -> Call {
+        let day = if self.percent(60) {
+            self.one(&AROUND) + self.up_to(2) as i64
+        } else {
+            20_454 + self.up_to(364) as i64
+        };
+        // On full minutes and just before them: both ends of every range.
+        let at = (day * 86_400) + self.up_to(1_440) as i64 * 60 - i64::from(self.percent(20));
+        let zip = match self.up_to(9) {
+            0..=3 => None,
+            4 => Some(self.one(&NO_ZIPS).to_owned()),
+            5 => Some(format!("{}-1234", self.one(&ZIPS).0)),
+            6 => Some(format!("{}1234", self.one(&ZIPS).0)),
+            _ => Some(self.one(&ZIPS).0.to_owned()),
+        };
+        let state =
+            self.percent(25).then(|| self.one(&["TX", "ny", "Ca", "XX", "ON", "Texas", "T1", ""]).to_owned());
+        let stir = self.percent(60).then(|| self.one(&["A", "B", "C", "D", "a"]).to_owned());
+        let sub_id = self.percent(40).then(|| self.one(&LABELS).to_owned());
+        let tags = if self.percent(80) { self.tags(4) } else { Vec::new() };
+        let to = match self.up_to(29) {
+            0 => "+18005550199".to_owned(),
+            1 => "sip:100@sw.example".to_owned(),
+            _ => self.one(&market.numbers).number,
+        };
+        let mut call = Call {
+            at,
+            to,
+            from: self.from(),
+            zip,
+            state,
+            stir,
+            sub_id,
+            tags,
+            seed: self.chance.bits(),
+            replies: Default::default(),
+            full: Default::default(),
+        };
+        for target in &market.targets {
+            if self.percent(8) {
+                call.full.insert(target.id.clone());
+            }
+            if let Price::Bids(..) = target.price
+                && !self.percent(12)
+            {
+                // Some at the same moment, some at the close or after it.
+                let ms = self.one(&[10, 20, 20, 40, 40, 60, 80, 99, 100, 299, 300]);
+                call.replies.insert(target.id.clone(), Reply { ms, bid: self.bid() });
+            }
+        }
+        call
+    }
+
+    fn bid(&mut self) -> Option<(String, Option<u64>)> {
+        let life = self.percent(40).then(|| self.one(&[1, 5, 6, 30, 500]));
+        match self.up_to(11) {
+            0 => None,
+            1 => Some((
+                self.one(&["0", "0.00", "25.509", "25.5000009", "1000000", "0.001", "-5", "1e1", "x"])
+                    .to_owned(),
+                life,
+            )),
+            _ => {
+                let cents = if self.percent(50) {
+                    self.one(&[1_800, 2_400, 3_000])
+                } else {
+                    self.amount(8, 40) / CENT
+                };
+                Some((format!("{}.{:02}", cents / 100, cents % 100), life))
+            }
+        }
+    }
+}
+
+/// Ids that filters may name.
+struct Names<'a> {
+    publishers: &'a [String],
+    campaigns: &'a [String],
+    numbers: &'a [&'static str],
+}
+
+/// What two filters must not both be in one list, as their values might exclude each other.
+fn kind_of(filter: &Filter) -> Option<String> {
+    match filter {
+        Filter::Not(part) => kind_of(part),
+        Filter::Tag(key, _) => Some(format!("tag {key}")),
+        Filter::State(_) => Some("state".to_owned()),
+        Filter::Country(_) => Some("country".to_owned()),
+        Filter::AreaCode(_) => Some("area_code".to_owned()),
+        Filter::Zip(_) => Some("zip".to_owned()),
+        Filter::Publisher(_) => Some("publisher".to_owned()),
+        Filter::Campaign(_) => Some("campaign".to_owned()),
+        Filter::Stir(_) => Some("stir".to_owned()),
+        Filter::Anonymous(_) => Some("anonymous".to_owned()),
+        Filter::All(_)
+        | Filter::Any(_)
+        | Filter::Near(..)
+        | Filter::SubId(_)
+        | Filter::Number(_)
+        | Filter::Hours(..) => None,
+    }
+}
+
+/// Minutes of the week that a line covers.
+fn minutes_of(days: &[bool; 7], span: Span) -> Vec<usize> {
+    let length = if span.end > span.start { span.end - span.start } else { 1_440 - span.start + span.end };
+    let of_day = |day: usize| {
+        let start = day * 1_440 + usize::from(span.start);
+        (start..start + usize::from(length)).map(|minute| minute % (7 * 1_440))
+    };
+    (0..7).filter(|day| days[*day]).flat_map(of_day).collect()
+}
+
+/// Whether a buyer and its target are ever open together, as far as `outcry check` asks.
+fn may_meet(one: &Hours, other: &Hours) -> bool {
+    let by_dates = |hours: &Hours| {
+        let opens = hours.iter().any(|line| matches!(line, Line::Dated(_, _, Some(_))));
+        opens || hours.iter().all(|line| matches!(line, Line::Dated(..)))
+    };
+    let week = |hours: &Hours| {
+        let mut week = vec![false; 7 * 1_440];
+        for line in hours {
+            if let Line::Weekly(days, span) = line {
+                minutes_of(days, *span).into_iter().for_each(|minute| week[minute] = true);
+            }
+        }
+        week
+    };
+    by_dates(one) || by_dates(other) || week(one).iter().zip(week(other)).any(|(a, b)| *a && b)
+}
+
+/// The generator's own sets are what they are taken for.
+#[test]
+fn what_is_drawn_from_is_what_it_says() {
+    for (text, _, _) in ZIPS {
+        assert!(zip(text).is_some() && zip(&format!("{text}-0001")).is_some());
+    }
+    assert!(NO_ZIPS.iter().all(|text| zip(text).is_none()));
+    let around: Vec<String> = AROUND.iter().map(|day| iso(*day)).collect();
+    let expected = [
+        "2026-03-08",
+        "2026-03-29",
+        "2026-04-04",
+        "2026-07-04",
+        "2026-11-01",
+        "2026-11-26",
+        "2026-12-24",
+        "2026-12-25",
+        "2027-01-01",
+    ];
+    assert_eq!(around, expected);
+}

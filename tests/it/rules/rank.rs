@@ -1,0 +1,421 @@
+//! The second implementation of order: the walk of a plan, auctions, and who takes the call, as docs/operators.md says it.
+
+use std::cmp::Ordering;
+
+use super::judge::Known;
+use super::model::*;
+
+/// A bid needs as much of its life when it is handed out, in milliseconds.
+const GUARD_MS: u64 = 5_000;
+
+/// Draws as docs/operators.md says them, "How draws are made".
+pub struct Draws(u64);
+
+impl Draws {
+    pub fn new(seed: u64) -> Draws {
+        Draws(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        stirred(self.0)
+    }
+
+    /// The order of these weights.
+    fn order(&mut self, weights: &[u32]) -> Vec<usize> {
+        let mut left: Vec<usize> = (0..weights.len()).collect();
+        let mut order = Vec::new();
+        while !left.is_empty() {
+            let sum: u128 = left.iter().map(|at| u128::from(weights[*at])).sum();
+            let ticket = (u128::from(self.next()) * sum) >> 64;
+            let mut passed = 0;
+            let mut drawn = 0;
+            for (place, at) in left.iter().enumerate() {
+                passed += u128::from(weights[*at]);
+                if ticket < passed {
+                    drawn = place;
+                    break;
+                }
+            }
+            order.push(left.remove(drawn));
+        }
+        order
+    }
+}
+
+fn stirred(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// One step of a walk.
+pub enum Step<'a> {
+    Dial(&'a str),
+    Auction(&'a Auction),
+}
+
+/// The steps of a call's plan.
+pub fn walk<'a>(known: &Known<'a>) -> Vec<Step<'a>> {
+    let mut steps = Vec::new();
+    let mut draws = Draws::new(known.call.seed);
+    if let Some(root) = &known.plan().root {
+        down(root, known, &mut draws, &mut steps);
+    }
+    steps
+}
+
+fn down<'a>(node: &'a Node, known: &Known<'a>, draws: &mut Draws, steps: &mut Vec<Step<'a>>) {
+    match node {
+        Node::Target(id) => steps.push(Step::Dial(id)),
+        Node::Auction(auction) => steps.push(Step::Auction(auction)),
+        Node::Sequential(nodes) => nodes.iter().for_each(|node| down(node, known, draws, steps)),
+        Node::Weighted(nodes) => {
+            let weights: Vec<u32> = nodes.iter().map(|node| node.0).collect();
+            for at in draws.order(&weights) {
+                down(&nodes[at].1, known, draws, steps);
+            }
+        }
+        Node::FirstMatch(branches) => {
+            for branch in branches {
+                if known.may_take(branch) {
+                    down(&branch.node, known, draws, steps);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Every target of a plan in the order written; what stands in several branches comes once.
+pub fn targets(plan: &Plan) -> Vec<&str> {
+    fn of<'a>(node: &'a Node, all: &mut Vec<&'a str>) {
+        let mut add = |id: &'a str| {
+            if !all.contains(&id) {
+                all.push(id);
+            }
+        };
+        match node {
+            Node::Target(id) => add(id),
+            Node::Auction(auction) => auction.members.iter().for_each(|id| add(id)),
+            Node::Sequential(nodes) => nodes.iter().for_each(|node| of(node, all)),
+            Node::Weighted(nodes) => nodes.iter().for_each(|node| of(&node.1, all)),
+            Node::FirstMatch(branches) => branches.iter().for_each(|branch| of(&branch.node, all)),
+        }
+    }
+    let mut all = Vec::new();
+    if let Some(root) = &plan.root {
+        of(root, &mut all);
+    }
+    all
+}
+
+/// What becomes of one target.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fate {
+    pub target: String,
+    pub reason: String,
+    /// Its price, where one was named.
+    pub price: Option<i64>,
+}
+
+/// What becomes of everybody whom a walk comes to, step by step, until somebody takes the call.
+pub fn story(known: &Known<'_>) -> Vec<Vec<Fate>> {
+    let Some(campaign) = known.campaign().filter(|campaign| !campaign.paused) else { return Vec::new() };
+    let mut told = Vec::new();
+    for (place, step) in walk(known).iter().enumerate() {
+        let fates = match step {
+            Step::Dial(id) => dial(known, campaign, id).into_iter().collect(),
+            Step::Auction(auction) => {
+                let seed = stirred(known.call.seed ^ (place as u64 + 1));
+                Open::of(known, campaign, auction, seed).run()
+            }
+        };
+        let is_over = fates.iter().any(|fate| fate.reason == "won");
+        told.push(fates);
+        if is_over {
+            break;
+        }
+    }
+    told
+}
+
+fn target<'a>(known: &Known<'a>, id: &str) -> &'a Target {
+    known.market.targets.iter().find(|target| target.id == id).expect("a target")
+}
+
+fn dial(known: &Known<'_>, campaign: &Campaign, id: &str) -> Option<Fate> {
+    let target = target(known, id);
+    let Price::Fixed(price) = target.price else { panic!("{id} bids") };
+    if known.verdict(target) != "candidate" {
+        return None;
+    }
+    let reason = match too_low(known, campaign, campaign.floor.max(target.floor), price) {
+        Some(reason) => reason,
+        None if known.call.full.contains(id) => "hold_lost",
+        None => "won",
+    };
+    Some(Fate { target: id.to_owned(), reason: reason.to_owned(), price: Some(price) })
+}
+
+/// Below the floor, or without the margin.
+fn too_low(known: &Known<'_>, campaign: &Campaign, floor: i64, price: i64) -> Option<&'static str> {
+    if price < floor {
+        return Some("below_floor");
+    }
+    let margin = campaign.min_margin?;
+    let publisher = known.number.map(|number| &number.publisher).expect("a call of a campaign");
+    let publisher = known.market.publishers.iter().find(|one| one.id == *publisher).expect("a publisher");
+    let own = publisher.payouts.iter().find(|(id, _)| *id == campaign.id).map(|(_, payout)| payout);
+    let leaves_it = match own.unwrap_or(&campaign.payout) {
+        Payout::Fixed(payout) => price - payout >= margin,
+        // What is left is price × (1 − share).
+        Payout::Share(_) if margin == 0 => true,
+        Payout::Share(share) => i128::from(price) * i128::from(10_000 - share) >= i128::from(margin) * 10_000,
+    };
+    if leaves_it { None } else { Some("margin") }
+}
+
+/// One member of an auction with what is known of it so far.
+#[derive(Clone)]
+struct Entrant<'a> {
+    target: &'a Target,
+    /// Its price, and until when it may be handed out: milliseconds after the call came.
+    price: Option<(i64, Option<u64>)>,
+    /// Why it has none; nothing while it is outstanding.
+    refused: Option<(&'static str, Option<i64>)>,
+    is_struck: bool,
+}
+
+struct Open<'k, 'a> {
+    known: &'k Known<'a>,
+    campaign: &'a Campaign,
+    node: &'a Auction,
+    seed: u64,
+    /// In the order of their ids.
+    entrants: Vec<Entrant<'a>>,
+}
+
+/// One that may be handed out, with the tier it competes at.
+struct Standing {
+    entrant: usize,
+    tier: u8,
+    score: i128,
+    price: i64,
+    priority: u16,
+}
+
+impl<'k, 'a> Open<'k, 'a> {
+    fn of(known: &'k Known<'a>, campaign: &'a Campaign, node: &'a Auction, seed: u64) -> Open<'k, 'a> {
+        let mut members: Vec<&Target> = node.members.iter().map(|id| target(known, id)).collect();
+        members.retain(|target| known.verdict(target) == "candidate");
+        members.sort_by(|a, b| a.id.cmp(&b.id));
+        let entrant = |target: &'a Target| {
+            let price = match target.price {
+                Price::Fixed(price) => Some((price, None)),
+                Price::Bids(..) => None,
+            };
+            Entrant { target, price, refused: None, is_struck: false }
+        };
+        Open { known, campaign, node, seed, entrants: members.into_iter().map(entrant).collect() }
+    }
+
+    /// Replies are taken in the order in which they come until none could change the winner; then who is first is held, and
+    /// who cannot be is out.
+    fn run(mut self) -> Vec<Fate> {
+        let closes = self.campaign.deadline_ms;
+        let replies = &self.known.call.replies;
+        let mut coming: Vec<(u64, usize)> = Vec::new();
+        for (at, entrant) in self.entrants.iter().enumerate() {
+            if let (Price::Bids(..), Some(reply)) = (&entrant.target.price, replies.get(&entrant.target.id))
+                && reply.ms < closes
+            {
+                coming.push((reply.ms, at));
+            }
+        }
+        coming.sort();
+        coming.reverse();
+        let mut now = 0;
+        let mut fates = Vec::new();
+        loop {
+            while now < closes && self.is_waiting(now) {
+                match coming.pop() {
+                    Some((ms, at)) => {
+                        now = ms;
+                        self.take(at, &replies[&self.entrants[at].target.id]);
+                    }
+                    None => now = closes,
+                }
+            }
+            let standing = self.standing(now);
+            let Some(first) = standing.iter().find(|one| !self.entrants[one.entrant].is_struck) else {
+                break;
+            };
+            let id = &self.entrants[first.entrant].target.id;
+            let fate = |target: &str, reason: &str, price: i64| Fate {
+                target: target.to_owned(),
+                reason: reason.to_owned(),
+                price: Some(price),
+            };
+            if self.known.call.full.contains(id) {
+                fates.push(fate(id, "hold_lost", first.price));
+                let struck = first.entrant;
+                self.entrants[struck].is_struck = true;
+                continue;
+            }
+            for one in &standing {
+                let entrant = &self.entrants[one.entrant];
+                if entrant.is_struck {
+                    continue;
+                }
+                let reason = if one.entrant == first.entrant {
+                    "won"
+                } else if one.tier > first.tier {
+                    "lower_tier"
+                } else if one.score == first.score {
+                    "tie_lost"
+                } else {
+                    "outbid"
+                };
+                fates.push(fate(&entrant.target.id, reason, one.price));
+            }
+            break;
+        }
+        for entrant in self.entrants.iter().filter(|entrant| !entrant.is_struck) {
+            if !fates.iter().any(|fate| fate.target == entrant.target.id) {
+                let (reason, price) = self.unplaced(entrant, now);
+                fates.push(Fate { target: entrant.target.id.clone(), reason: reason.to_owned(), price });
+            }
+        }
+        fates.sort();
+        fates
+    }
+
+    /// Takes a reply as docs/buyers.md says.
+    fn take(&mut self, at: usize, reply: &Reply) {
+        let entrant = &mut self.entrants[at];
+        let Price::Bids(most, usual_life) = entrant.target.price else { panic!("a bidder") };
+        let Some((text, life)) = &reply.bid else {
+            entrant.refused = Some(("no_bid", None));
+            return;
+        };
+        let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+        let is_plain = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+        if !is_plain(whole) || !is_plain(part) {
+            entrant.refused = Some(("malformed", None));
+            return;
+        }
+        let micros = format!("{whole}{:0<6}", part.chars().take(6).collect::<String>());
+        let micros: i64 = micros.parse().expect("digits");
+        let amount = micros / CENT * CENT;
+        entrant.refused = if text.chars().all(|c| c == '0' || c == '.') {
+            Some(("no_bid", None))
+        } else if micros > most {
+            Some(("above_max", Some(micros)))
+        } else if amount == 0 {
+            Some(("malformed", Some(micros)))
+        } else {
+            let life = life.unwrap_or(usual_life).clamp(5, 300) * 1_000;
+            entrant.price = Some((amount, Some(reply.ms + life)));
+            None
+        };
+    }
+
+    fn floor(&self, target: &Target) -> i64 {
+        self.campaign.floor.max(self.node.floor).max(target.floor)
+    }
+
+    fn is_alive(until: Option<u64>, now: u64) -> bool {
+        until.is_none_or(|until| until >= now + GUARD_MS)
+    }
+
+    /// The price of one that may be handed out now.
+    fn acceptable(&self, entrant: &Entrant<'_>, now: u64) -> Option<i64> {
+        let (price, until) = entrant.price?;
+        let refused = too_low(self.known, self.campaign, self.floor(entrant.target), price);
+        if refused.is_none() && Self::is_alive(until, now) { Some(price) } else { None }
+    }
+
+    fn unplaced(&self, entrant: &Entrant<'_>, now: u64) -> (&'static str, Option<i64>) {
+        match (entrant.price, entrant.refused) {
+            (Some((price, until)), _) => {
+                let low = too_low(self.known, self.campaign, self.floor(entrant.target), price);
+                let dying = (!Self::is_alive(until, now)).then_some("expired");
+                (low.or(dying).expect("it was not placed"), Some(price))
+            }
+            (None, Some(refused)) => refused,
+            (None, None) => ("pending", None),
+        }
+    }
+
+    /// Everybody who may be handed out, best first, those who were struck in their places: they keep their tickets.
+    fn standing(&self, now: u64) -> Vec<Standing> {
+        let mut all: Vec<Standing> = Vec::new();
+        for (at, entrant) in self.entrants.iter().enumerate() {
+            if let Some(price) = self.acceptable(entrant, now) {
+                all.push(Standing {
+                    entrant: at,
+                    tier: entrant.target.tier,
+                    score: i128::from(price) * i128::from(entrant.target.multiplier),
+                    price,
+                    priority: entrant.target.priority,
+                });
+            }
+        }
+        let is_left = |one: &&Standing| !self.entrants[one.entrant].is_struck;
+        let Some(top) = all.iter().filter(is_left).map(|one| one.tier).min() else { return Vec::new() };
+        for one in &mut all {
+            if self.node.takeover.is_some_and(|takeover| one.price >= takeover) {
+                one.tier = top;
+            }
+        }
+        // A stable sort keeps equals in the order of their ids.
+        all.sort_by(compared);
+        let mut draws = Draws::new(self.seed);
+        let mut drawn = Vec::new();
+        while !all.is_empty() {
+            let many = all.iter().take_while(|one| compared(one, &all[0]) == Ordering::Equal).count();
+            let mut equals: Vec<Option<Standing>> = all.drain(..many).map(Some).collect();
+            if many == 1 {
+                drawn.extend(equals.pop().flatten());
+                continue;
+            }
+            let weight =
+                |one: &Option<Standing>| self.entrants[one.as_ref().expect("there").entrant].target.weight;
+            let weights: Vec<u32> = equals.iter().map(weight).collect();
+            drawn.extend(draws.order(&weights).into_iter().filter_map(|at| equals[at].take()));
+        }
+        drawn
+    }
+
+    /// Whether somebody who has not answered could still be first: each is tried with the most it may bid. A tie at the top
+    /// counts, as a draw would decide it.
+    fn is_waiting(&self, now: u64) -> bool {
+        let outstanding: Vec<usize> = (0..self.entrants.len())
+            .filter(|at| self.entrants[*at].price.is_none() && self.entrants[*at].refused.is_none())
+            .collect();
+        if !self.campaign.early_close {
+            return !outstanding.is_empty();
+        }
+        outstanding.into_iter().any(|at| {
+            let mut tried = Open { entrants: self.entrants.clone(), ..*self };
+            let Price::Bids(most, _) = self.entrants[at].target.price else { panic!("a bidder") };
+            tried.entrants[at].price = Some((most, None));
+            let standing = tried.standing(now);
+            let mut left = standing.iter().filter(|one| !self.entrants[one.entrant].is_struck);
+            let first = left.next();
+            let own = standing.iter().find(|one| one.entrant == at);
+            matches!((first, own), (Some(first), Some(own)) if compared(first, own) == Ordering::Equal)
+        })
+    }
+}
+
+/// Tier, effective score, price, priority.
+fn compared(one: &Standing, other: &Standing) -> Ordering {
+    (one.tier, -one.score, -one.price, one.priority).cmp(&(
+        other.tier,
+        -other.score,
+        -other.price,
+        other.priority,
+    ))
+}
