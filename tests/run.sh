@@ -3,10 +3,10 @@
 #
 #   tests/run.sh          the gate
 #   tests/run.sh --deep   also what is slow: the tests in release and again and again, a hundred thousand further simulated
-#                         calls, a million calls to generated catalogs judged twice, 200 kills, 20,000 power cuts and
-#                         100,000 corruptions of the journal, file systems that are filled up, starved and shut down in
-#                         mid-write, bugs planted on purpose, a demo that is audited, four load scenarios, full benches,
-#                         instruction counts
+#                         calls, a million calls to generated catalogs judged twice, every day of every time zone, 200
+#                         kills, 20,000 power cuts and 100,000 corruptions of the journal, file systems that are filled up,
+#                         starved and shut down in mid-write, bugs planted on purpose, a demo that is audited, four load
+#                         scenarios, full benches, instruction counts
 #
 # Needs Rust and a C compiler, and root for --deep: it mounts file systems. What else it needs it installs, saying so (Python
 # 3 and strace by the system's packages, and Python's packages into target/; valgrind and e2fsprogs for --deep); what it
@@ -162,6 +162,10 @@ if [ "$deep" = yes ]; then
     cargo test --release --locked --lib journal::tests::corrupt -- --nocapture
   cat "$log"
   step "deep: planted bugs are found"    tests/planted.sh
+  cat "$log"
+  # Every day of every zone from 1990 to 2040, and each half hour around every change of its clocks.
+  step "deep: all zones, all days"       env OUTCRY_ZONES=all \
+    cargo test --release --locked --test it zones:: -- --nocapture
   cat "$log"
   demo=$(mktemp -d)
   trap 'rm -rf "$log" "$demo"' EXIT

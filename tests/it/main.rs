@@ -19,3 +19,4 @@ mod rules;
 mod sim;
 mod tidy;
 mod twilio;
+mod zones;

@@ -1,7 +1,8 @@
 //! Tables of schedules: which plan a call takes at a time, who is closed then, and what could never come true.
 
 use super::*;
-use crate::domain::Timestamp;
+use crate::domain::schedule::day_window;
+use crate::domain::{Hours, Timestamp};
 
 /// The market with two plans more; `campaign` stands in place of the campaign's plan.
 fn scheduled(campaign: &str) -> String {
@@ -49,6 +50,54 @@ fn the_first_plan_whose_hours_hold_takes_the_call() {
         let plan = &loaded.catalog.plan(campaign.plan_at(at)).id;
         let open = if campaign.is_open(at) { "open" } else { "closed" };
         assert_eq!(format!("{plan} {open}"), expected, "{row}");
+    }
+}
+
+/// Scenario 17: a campaign of New York, open 09:00 to 17:00 and with a plan of its own from 01:00 to 03:00, and the day
+/// that caps count by, where the clocks go on (2026-03-08, at 07:00Z) and back (2026-11-01, at 06:00Z).
+#[test]
+fn scenario_17_the_days_the_clocks_change() {
+    let table = "
+        # at | the clock | plan, campaign, hours of the day
+        2026-03-07T06:30:00Z | Sat 2026-03-07 01:30 | night closed 24
+        2026-03-08T05:59:59Z | Sun 2026-03-08 00:59 | auto closed 23
+        2026-03-08T06:00:00Z | Sun 2026-03-08 01:00 | night closed 23
+        2026-03-08T06:59:59Z | Sun 2026-03-08 01:59 | night closed 23
+        # 02:30 is missing: nothing waits for it, and nothing sticks.
+        2026-03-08T07:00:00Z | Sun 2026-03-08 03:00 | auto closed 23
+        2026-03-08T12:59:59Z | Sun 2026-03-08 08:59 | auto closed 23
+        2026-03-08T13:00:00Z | Sun 2026-03-08 09:00 | auto open 23
+        2026-03-08T20:59:59Z | Sun 2026-03-08 16:59 | auto open 23
+        2026-03-08T21:00:00Z | Sun 2026-03-08 17:00 | auto closed 23
+        2026-03-09T04:00:00Z | Mon 2026-03-09 00:00 | auto closed 24
+        2026-11-01T04:59:59Z | Sun 2026-11-01 00:59 | auto closed 25
+        2026-11-01T05:30:00Z | Sun 2026-11-01 01:30 | night closed 25
+        # 01:30 comes twice, and is open both times.
+        2026-11-01T06:30:00Z | Sun 2026-11-01 01:30 | night closed 25
+        2026-11-01T07:59:59Z | Sun 2026-11-01 02:59 | night closed 25
+        2026-11-01T08:00:00Z | Sun 2026-11-01 03:00 | auto closed 25
+        2026-11-01T13:59:59Z | Sun 2026-11-01 08:59 | auto closed 25
+        2026-11-01T14:00:00Z | Sun 2026-11-01 09:00 | auto open 25
+        2026-11-01T21:59:59Z | Sun 2026-11-01 16:59 | auto open 25
+        2026-11-02T05:00:00Z | Mon 2026-11-02 00:00 | auto closed 24
+    ";
+    let mut catalog = loaded(&scheduled(
+        "zone = \"America/New_York\"\n\
+         plans = [{ plan = \"night\", hours = [\"daily 01:00-03:00\"] }, { plan = \"auto\" }]",
+    ))
+    .catalog;
+    // A file that says both is refused, since the campaign is closed at night: what is asked here is each by itself.
+    let mut campaign = catalog.campaigns.remove(0);
+    campaign.hours = Some([Hours::parse_item("daily 09:00-17:00").expect("hours")].into_iter().collect());
+    for row in table.lines().map(str::trim).filter(|row| !row.is_empty() && !row.starts_with('#')) {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let at = Timestamp::parse(cells[0]).expect("a time");
+        let plan = &catalog.plan(campaign.plan_at(at)).id;
+        let open = if campaign.is_open(at) { "open" } else { "closed" };
+        let day = day_window(&campaign.zone, at);
+        let hours = (day.end.micros() - day.start.micros()) / 3_600_000_000;
+        assert_eq!(campaign.zone.wall_clock(at), cells[1], "{row}");
+        assert_eq!(format!("{plan} {open} {hours}"), cells[2], "{row}");
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::fmt::Write;
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -75,6 +76,13 @@ const FIXED: [(&str, &str, &str, &str); 6] = [
     ("fox-late", "fox", "16.00", "daily_billable = 150\n"),
 ];
 
+/// Minutes of the day, in Chicago, at which the campaign `auto` takes no calls.
+pub const AUTO_CLOSED: Range<i64> = 110..130;
+/// Minutes of the day, in Denver, at which those of the publisher `pub-b` are not taken.
+pub const PUB_B_CLOSED: Range<i64> = 40..60;
+/// The plan of the campaign `legal` from 20:00 to 01:00 in New York.
+pub const LATE_PLAN: &str = "legal-late";
+
 const CAMPAIGNS: &str = r#"
 [campaign.auto]
 vertical = "auto"
@@ -84,6 +92,8 @@ floor = "12.00"
 payout = { fixed = "9.00" }
 min_margin = "1.00"
 ping_tags = ["n", "zip"]
+zone = "America/Chicago"
+hours = ["daily 02:10-01:50"]
 
 [campaign.home]
 vertical = "home"
@@ -94,7 +104,8 @@ ping_tags = ["n"]
 
 [campaign.legal]
 vertical = "legal"
-plan = "legal"
+plans = [{ plan = "legal-late", hours = ["daily 20:00-01:00"] }, { plan = "legal" }]
+zone = "America/New_York"
 deadline_ms = 700
 floor = "15.00"
 payout = { fixed = "17.00" }
@@ -111,6 +122,7 @@ payouts = { auto = { fixed = "11.50" } }
 name = "Pub B"
 zone = "America/Denver"
 payouts = { home = { share = "62.5%" } }
+hours = ["daily 01:00-00:40"]
 
 [plan.auto]
 root = { sequential = [
@@ -130,6 +142,10 @@ terminal = { dial = "+16025550160" }
 [plan.legal]
 root = { sequential = ["dog-phone", { auction = ["bee-legal", "dog-legal", "eel-legal", "fox-legal"] }] }
 terminal = { hangup = "busy" }
+
+[plan.legal-late]
+root = { sequential = [{ auction = ["eel-legal", "bee-legal"], floor = "16.00" }, "dog-phone"] }
+terminal = { voicemail = "We open at one." }
 
 [plan.nobody]
 terminal = { message = "Nobody is here." }

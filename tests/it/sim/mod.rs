@@ -32,7 +32,7 @@ const SEEDS: u64 = 50;
 const MET: &str = "won paused buyer_paused geo cap concurrency not_reached no_time overload fan_out timeout late connect \
     disconnected http_status redirect malformed ping_mismatch above_max bad_terms bad_destination bad_currency \
     throttled protocol no_bid below_floor margin outbid tie_lost lower_tier hold_lost busy no_answer rejected \
-    failed caller_abandon unknown_number campaign_paused no_taker not_needed unresponsive test billable too_short not_answered \
+    failed caller_abandon unknown_number campaign_paused campaign_closed publisher_closed no_taker not_needed unresponsive test billable too_short not_answered \
     unresolved fallback";
 
 /// A number from the environment.

@@ -7,6 +7,7 @@ pub mod bids;
 pub mod http;
 pub mod market;
 pub mod mounts;
+pub mod python;
 pub mod strace;
 pub mod together;
 pub mod twilio;

@@ -10,6 +10,7 @@ mod legs;
 mod money;
 mod rest;
 mod rows;
+mod schedules;
 mod trails;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -13,6 +13,7 @@ impl Check {
             return self
                 .broke(Promise::OneOutcome, format!("a trail of {} before its decision", row.keys.call_id));
         };
+        self.schedule(n, row);
         let (linger, known) = (self.linger, self.calls.entry(n).or_default());
         let decided = known.decided.as_ref().expect("decided, since its id is known");
         let catalog = &self.catalogs[&decided.catalog];
