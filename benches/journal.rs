@@ -44,6 +44,7 @@ pub fn run(watch: &mut Stopwatch) {
         watch.measure(&format!("journal: fold, {name}"), || {
             assert_eq!(fold.apply(1, ENTRY, VERSION, &body), Ok(()));
         });
-        assert_eq!(fold.remembers(), 1);
+        // None where somebody measures something else.
+        assert!(fold.remembers() <= 1);
     }
 }

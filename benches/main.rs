@@ -5,6 +5,7 @@
 //! cargo bench -- reply            those whose name contains `reply`
 //! cargo bench -- tail             how long a start takes that reads a gigabyte of the journal; only if asked for
 //! cargo bench -- store           how fast SQLite takes rows, beside a bare loop; only if asked for
+//! cargo bench -- load            how long reading a large catalog takes; only if asked for
 //! cargo bench -- --quick          each a few times: whether they still run, not how fast
 //! benches/count.sh                their instructions, against the baseline in benches/instructions.txt
 //! ```
@@ -32,6 +33,7 @@ mod market;
 mod ping;
 mod rank;
 mod reply;
+mod rules;
 mod screen;
 mod settle;
 mod store;
@@ -223,9 +225,14 @@ fn main() -> ExitCode {
             store::run(is_quick);
             return ExitCode::SUCCESS;
         }
+        Some("load") => {
+            rules::run_load(is_quick);
+            return ExitCode::SUCCESS;
+        }
         None if is_quick => {
             tail::run(true);
             store::run(true);
+            rules::run_load(true);
         }
         Some(_) | None => {}
     }
@@ -234,6 +241,7 @@ fn main() -> ExitCode {
     }
     carrier::run(&mut watch);
     screen::run(&mut watch);
+    rules::run(&mut watch);
     rank::run(&mut watch);
     ping::run(&mut watch);
     reply::run(&mut watch);

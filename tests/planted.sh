@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Plants one bug at a time and demands that the tests find it and name the promise it breaks: the simulation of whole
-# exchanges, the campaign of the journal, or a kill at the place that matters.
+# exchanges, the second implementation of the rules, the campaign of the journal, or a kill at the place that matters.
 #
 #   tests/planted.sh            every bug of tests/planted
 #   tests/planted.sh late-bid   those whose name contains this
@@ -33,6 +33,8 @@ promise_of() {
     journal-*)               echo Durable Start Content Honest ;;
     dedupe-dropped-*)        echo Once ;;
     place-*)                 echo Together ;;
+    rules-takeover-*)        echo Order ;;
+    rules-*)                 echo Verdict ;;
     *) return 1 ;;
   esac
 }
@@ -44,6 +46,7 @@ tests_of() {
     dedupe-dropped-at-restart) echo --test it lifecycle::restart::a_call_goes_on ;;
     dedupe-dropped-in-store)   echo --lib records::sqlite::tests::a_batch_applied_twice ;;
     place-*)                   echo --test it lifecycle::faults::a_kill_in_any_call_that_writes ;;
+    rules-*)                   echo --test it rules::two ;;
     *)                         echo --test it sim::every_promise ;;
   esac
 }

@@ -78,12 +78,12 @@ fn differs(market: &Market, real: &Real, call: &Call, counts: &mut Counts) -> Op
         let target = market.targets.iter().find(|target| target.id == tried.target).expect("a target");
         let verdict = if taken.contains(&tried.target.as_str()) { known.verdict(target) } else { "branch" };
         count(counts, &format!("verdict {verdict}"));
-        let rules: Vec<&str> = known.rules(target).into_iter().map(judge::Says::word).collect();
+        let expected: Vec<&str> = known.rules(target).into_iter().map(judge::Says::word).collect();
         let said: Vec<&str> = tried.rules.iter().map(|rule| rule.says).collect();
-        if (tried.verdict.as_str(), &said) != (verdict, &rules) {
+        if (tried.verdict.as_str(), &said) != (verdict, &expected) {
             let rules: Vec<&str> = tried.rules.iter().map(|rule| rule.rule.as_str()).collect();
             return Some(format!(
-                "verdict: of {} the exchange says {} {said:?}, expected {verdict} {rules:?}; its rules are {rules:?}",
+                "verdict: of {} the exchange says {} {said:?}, expected {verdict} {expected:?}; its rules are {rules:?}",
                 tried.target, tried.verdict
             ));
         }
@@ -116,7 +116,7 @@ fn differs(market: &Market, real: &Real, call: &Call, counts: &mut Counts) -> Op
     let said = asked.story(call, &steps);
     let expected = rank::story(&known);
     if said != expected {
-        return Some(format!("story: the exchange says {said:#?}, expected {expected:#?}"));
+        return Some(format!("story: the exchange says {said:?}, expected {expected:?}"));
     }
     note_story(&known, &walked, &expected, counts);
     None

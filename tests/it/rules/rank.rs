@@ -1,6 +1,7 @@
 //! The second implementation of order: the walk of a plan, auctions, and who takes the call, as docs/operators.md says it.
 
 use std::cmp::Ordering;
+use std::fmt;
 
 use super::judge::Known;
 use super::model::*;
@@ -111,12 +112,20 @@ pub fn targets(plan: &Plan) -> Vec<&str> {
 }
 
 /// What becomes of one target.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fate {
     pub target: String,
     pub reason: String,
     /// Its price, where one was named.
     pub price: Option<i64>,
+}
+
+/// `acme outbid 24.00`
+impl fmt::Debug for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.target, self.reason)?;
+        self.price.map_or(Ok(()), |price| write!(f, " {}", money(price)))
+    }
 }
 
 /// What becomes of everybody whom a walk comes to, step by step, until somebody takes the call.
