@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use outcry::auction::bid::{Bid, Reply};
 use outcry::auction::{Auction, Entrant, Progress, Rules};
-use outcry::domain::{Bps, Money, Timestamp};
+use outcry::domain::{Bps, Money, PriceRule, Timestamp};
 
 use crate::{Stopwatch, market};
 
@@ -36,6 +36,8 @@ fn open() -> Auction {
         guard: Duration::from_secs(2),
         seed: 7,
         early: true,
+        price: PriceRule::First,
+        money_step: Money::from_micros(10_000),
     };
     Auction::open(rules, (0..ENTRANTS).map(entrant).collect())
 }

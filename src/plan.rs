@@ -339,6 +339,11 @@ fn tell(text: &mut String, preview: &Preview, all_rules: bool) -> fmt::Result {
     if let Some(barred) = &preview.barred {
         writeln!(text, "barred     {barred}: only the plan's terminal action is left")?;
     }
+    if let (Some(floor), Some(pricing)) = (&preview.floor, preview.pricing) {
+        let margin =
+            preview.min_price.as_ref().map_or(String::new(), |least| format!(", margin from {least} on"));
+        writeln!(text, "prices     {pricing} price, floor {floor}{margin}")?;
+    }
     tell_rules(text, &preview.rules, all_rules)?;
     writeln!(text)?;
     for tried in &preview.targets {

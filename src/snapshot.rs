@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::bidder::Asking;
 use crate::domain::{Catalog, E164, Money, TargetIx};
 use crate::routing::filter::Compiled;
-use crate::routing::{compiled, compiled_branches};
+use crate::routing::{compiled, compiled_branches, compiled_floors};
 
 /// Everything a decision is taken by.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Snapshot {
     pub filters: Vec<Compiled>,
     /// What the branches of plans ask, by plan and number.
     pub branches: Vec<Vec<Compiled>>,
+    /// When the rows of floors count, by campaign.
+    pub floors: Vec<Vec<Compiled>>,
     /// How to ask each target, by target; `None` for fixed prices.
     pub asking: Vec<Option<Asking>>,
     /// Currency of every amount.
@@ -30,6 +32,7 @@ impl Snapshot {
     /// Compiles a checked catalog; cannot fail. Callers' and publishers' pseudonyms are made from `key`.
     pub fn compile(catalog: Arc<Catalog>, currency: String, money_step: Money, key: &[u8]) -> Snapshot {
         let (filters, branches) = (compiled(&catalog), compiled_branches(&catalog));
+        let floors = compiled_floors(&catalog);
         let asking = catalog
             .targets
             .iter()
@@ -39,7 +42,7 @@ impl Snapshot {
                     .map(|endpoint| Asking::compile(key, catalog.buyer(target.buyer), target, endpoint))
             })
             .collect();
-        Snapshot { catalog, filters, branches, asking, currency, money_step }
+        Snapshot { catalog, filters, branches, floors, asking, currency, money_step }
     }
 
     /// How to ask this target.

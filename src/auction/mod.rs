@@ -12,9 +12,9 @@ mod tests;
 
 use std::time::Duration;
 
-use crate::domain::{Address, Bps, Money, Reason, Timestamp};
+use crate::domain::{Address, Bps, Money, PriceRule, Reason, Timestamp};
 use bid::{NoBid, Reply};
-use rank::{Key, Ranked};
+use rank::{Key, Placed, Ranked};
 
 /// The rules of one auction.
 #[derive(Clone, Debug)]
@@ -31,8 +31,13 @@ pub struct Rules {
     pub guard: Duration,
     /// Seed of the draws.
     pub seed: u64,
-    /// Settled as soon as nobody outstanding could still come first, instead of when everybody has answered.
+    /// Settled as soon as nobody outstanding could still come first, instead of when everybody has answered. Under
+    /// second price nobody may be outstanding who could come second either: that would be another price.
     pub early: bool,
+    /// What the winner pays.
+    pub price: PriceRule,
+    /// Second prices are cut to multiples of this.
+    pub money_step: Money,
 }
 
 /// One member of an auction. Entrants stand in the order of their ids.
@@ -172,7 +177,7 @@ impl Auction {
         all.filter(move |(_, (who, reply))| is_out(who, reply)).map(|(at, _)| at)
     }
 
-    /// Whether a reply that is waited for could still come first.
+    /// Whether a reply that is waited for could still come first, or set the price of who does.
     ///
     /// The best acceptable offer in hand stays the winner when each outstanding bid alone, at its sender's ceiling,
     /// would rank strictly below it: score and price only grow with the bid, and whether it competes at the highest
@@ -186,7 +191,11 @@ impl Auction {
             return Progress::Waiting;
         }
         let best = self.best(now);
-        match awaited.any(|at| self.could_come_first(at, best.as_ref())) {
+        let top = best.map_or(0, |best| best.tier);
+        let second = self.runner_up(now);
+        let sets_price =
+            |at| self.rules.price == PriceRule::Second && self.could_come_before(at, second.as_ref(), top);
+        match awaited.any(|at| self.could_come_before(at, best.as_ref(), top) || sets_price(at)) {
             true => Progress::Waiting,
             false => Progress::Settled,
         }
@@ -202,6 +211,18 @@ impl Auction {
         Some(Key { tier: first.tier, ..best })
     }
 
+    /// The offer that comes after the best one, where that matters.
+    fn runner_up(&self, now: Timestamp) -> Option<Key> {
+        if self.rules.price == PriceRule::First {
+            return None;
+        }
+        let left = || self.alive(now).filter(|(at, _)| !self.struck[*at]).map(|(_, key)| key);
+        let top = left().map(|key| key.tier).min()?;
+        let mut keys: Vec<Key> = left().map(|key| key.competing(top)).collect();
+        keys.sort_unstable_by(Key::order);
+        keys.get(1).copied()
+    }
+
     /// The entrants whose offer may be handed out now, in the order of their keys.
     fn alive(&self, now: Timestamp) -> impl Iterator<Item = (usize, Key)> + '_ {
         let until = now.after(self.rules.guard);
@@ -209,19 +230,20 @@ impl Auction {
         self.in_hand.iter().filter(alive).map(|one| (one.entrant, one.key))
     }
 
-    /// Whether the highest bid of an outstanding entrant would come before the best offer in hand, or level with it.
-    fn could_come_first(&self, entrant: usize, best: Option<&Key>) -> bool {
+    /// Whether the highest bid of an outstanding entrant would come before this offer in hand, or level with it; `top` is
+    /// the highest tier of those in hand.
+    fn could_come_before(&self, entrant: usize, other: Option<&Key>, top: u8) -> bool {
         let who = &self.entrants[entrant];
         if too_low(who.ceiling, self.floors(who)).is_some() {
             return false;
         }
-        let Some(best) = best else { return true };
+        let Some(other) = other else { return true };
         let most = self.key(entrant, who.ceiling);
         // Any acceptable bid of a higher tier leaves behind what has only its own tier to stand on; what takes over
         // rises with it.
-        let outranks = most.tier < best.tier && !best.takes_over;
-        let competes = most.tier <= best.tier || most.takes_over;
-        outranks || competes && most.order_within_a_tier(best).is_le()
+        let outranks = most.tier < other.tier && !other.takes_over || most.takes_over && top < other.tier;
+        let competes = most.tier <= other.tier || most.takes_over;
+        outranks || competes && most.order_within_a_tier(other).is_le()
     }
 
     fn key(&self, entrant: usize, price: Money) -> Key {
@@ -246,13 +268,36 @@ impl Auction {
         let weight = |entrant: usize| self.entrants[entrant].weight;
         let placed = rank::rank(self.alive(now), weight, self.rules.seed, is_struck);
         let standing = placed.into_iter().filter(|one| !is_struck(one.entrant));
-        let ranked = standing.filter_map(|one| Some(one.with(self.offer(one.entrant)?))).collect();
+        let standing: Vec<Placed> = standing.collect();
+        let next = standing.iter().skip(1).map(Some).chain([None]);
+        let ranked = standing.iter().zip(next).filter_map(|(one, next)| {
+            let offer = self.offer(one.entrant)?;
+            let pays = self.pays(one.entrant, &offer, next);
+            Some(one.with(offer, pays))
+        });
+        let ranked = ranked.collect();
         let left = (0..self.entrants.len()).filter(|at| !is_struck(*at));
         let unplaced = left.filter_map(|entrant| {
             let NoBid { reason, amount, note } = self.no_bid(entrant, now)?;
             Some(Unplaced { entrant, reason, amount, note })
         });
         Ranking { ranked, unplaced: unplaced.collect() }
+    }
+
+    /// What an entrant pays who comes first with this offer, before `next`.
+    ///
+    /// Under second price a bid is reduced to what still reaches the score of who comes next, cut to the step of money,
+    /// but neither below the floor and the margin that it was held against nor below one step: a bidder without a
+    /// runner-up pays the floor.
+    fn pays(&self, entrant: usize, offer: &Offer, next: Option<&Placed>) -> Money {
+        let who = &self.entrants[entrant];
+        if self.rules.price == PriceRule::First || who.fixed.is_some() {
+            return offer.price;
+        }
+        let (floor, min_price) = self.floors(who);
+        let least = floor.max(min_price).max(self.rules.money_step);
+        let reached = next.map_or(Money::ZERO, |next| Money::of_score_floor(next.score(), who.multiplier));
+        reached.truncate_to(self.rules.money_step).max(least).min(offer.price)
     }
 
     /// What an entrant offers, acceptable or not.

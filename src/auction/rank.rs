@@ -1,7 +1,7 @@
 //! Who comes first: tier, effective score, value, priority, seeded weighted draw, id.
 //!
-//! Ranking is a pure function of the bids and the seed. The multiplier moves the order, never the price (first price:
-//! the buyer pays its own bid).
+//! Ranking is a pure function of the bids and the seed. The multiplier moves the order, never what is bid; what is paid of
+//! it is worked out in the auction.
 
 use std::cmp::Ordering;
 
@@ -14,16 +14,23 @@ use crate::domain::{Money, Reason};
 pub struct Ranked {
     /// Position among the auction's entrants.
     pub entrant: usize,
-    /// Its price and terms.
+    /// Its price, as it bid or as it is fixed, and its terms.
     pub offer: Offer,
+    /// What it pays if it takes the call.
+    pub pays: Money,
     tier: u8,
     score: i128,
 }
 
 impl Ranked {
     /// One that was written down: what [`Ranked::compared_by`] gave, with the rest.
-    pub fn restored(entrant: usize, offer: Offer, (tier, score): (u8, i128)) -> Ranked {
-        Ranked { entrant, offer, tier, score }
+    pub fn restored(entrant: usize, offer: Offer, (tier, score): (u8, i128), pays: Money) -> Ranked {
+        Ranked { entrant, offer, pays, tier, score }
+    }
+
+    /// What it pays where at least `bar` is asked by now; `None` where that is more than it offers.
+    pub fn pays_at_least(&self, bar: Money) -> Option<Money> {
+        (self.offer.price >= bar).then_some(self.pays.max(bar))
     }
 
     /// The tier it competes at and its effective score.
@@ -60,6 +67,11 @@ impl Key {
             .then_with(|| self.priority.cmp(&other.priority))
     }
 
+    /// The same where the highest tier on offer is `top`.
+    pub(super) fn competing(self, top: u8) -> Key {
+        if self.takes_over { Key { tier: top, ..self } } else { self }
+    }
+
     /// The order of two where nobody takes over.
     pub(super) fn order(&self, other: &Key) -> Ordering {
         self.tier.cmp(&other.tier).then_with(|| self.order_within_a_tier(other))
@@ -74,8 +86,12 @@ pub(super) struct Placed {
 }
 
 impl Placed {
-    pub(super) fn with(self, offer: Offer) -> Ranked {
-        Ranked { entrant: self.entrant, offer, tier: self.key.tier, score: self.key.score }
+    pub(super) fn with(self, offer: Offer, pays: Money) -> Ranked {
+        Ranked { entrant: self.entrant, offer, pays, tier: self.key.tier, score: self.key.score }
+    }
+
+    pub(super) fn score(&self) -> i128 {
+        self.key.score
     }
 }
 
@@ -92,7 +108,7 @@ pub(super) fn rank(
     let mut placed: Vec<Placed> = prices.map(|(entrant, key)| Placed { entrant, key }).collect();
     let left = placed.iter().filter(|one| !is_struck(one.entrant));
     let top = left.map(|one| one.key.tier).min().unwrap_or(0);
-    placed.iter_mut().filter(|one| one.key.takes_over).for_each(|one| one.key.tier = top);
+    placed.iter_mut().for_each(|one| one.key = one.key.competing(top));
     placed.sort_unstable_by(|a, b| a.key.order(&b.key).then(a.entrant.cmp(&b.entrant)));
     let mut draw = Draw::new(seed);
     for equals in placed.chunk_by_mut(|a, b| a.key.order(&b.key).is_eq()) {

@@ -2,7 +2,8 @@
 //!
 //! A case runs from its `deadline` row to its `=>` row, times in milliseconds after the opening, bids alive for 30 s
 //! unless they say `life`. The result names the winner, its price and the close, then the ranking with the reason each
-//! lost to the winner, then whoever has no place. The parser takes no default that a row could mean otherwise: auctions
+//! lost to the winner, then whoever has no place. What one pays is told where it is not what it bid: of the winner after
+//! `pays`, of the others in brackets, as if all before it had failed. The parser takes no default that a row could mean otherwise: auctions
 //! wait for everybody unless their first row says `early yes`. A winner that could not be held is a row `strike` at the
 //! time of the close: the auction goes on from there.
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use super::bid::{Bid, Reply, clean_note};
 use super::{Auction, Entrant, Offer, Progress, Rules};
-use crate::domain::{Address, Bps, Money, Reason, Timestamp};
+use crate::domain::{Address, Bps, Money, PriceRule, Reason, Timestamp};
 
 fn at(ms: &str) -> Timestamp {
     Timestamp::default().after(millis(ms))
@@ -43,6 +44,12 @@ fn rules(words: &[&str]) -> Rules {
         guard: field(words, "guard").map_or(Duration::ZERO, millis),
         seed: number(words, "seed", 0),
         early: field(words, "early") == Some("yes"),
+        price: match field(words, "price") {
+            None | Some("first") => PriceRule::First,
+            Some("second") => PriceRule::Second,
+            Some(other) => panic!("no price rule {other}"),
+        },
+        money_step: money(field(words, "step").unwrap_or("0.01")),
     }
 }
 
@@ -86,6 +93,9 @@ fn result(names: &[&str], auction: &Auction, closed: Timestamp) -> String {
         Some(best) => {
             let mut win =
                 format!("win {} {} at {}", names[best.entrant], short(best.offer.price), closed.millis());
+            if best.pays != best.offer.price {
+                win += &format!(" pays {}", short(best.pays));
+            }
             if best.offer.min_duration != Duration::from_secs(90) {
                 win += &format!(" min {}", best.offer.min_duration.as_secs());
             }
@@ -95,7 +105,9 @@ fn result(names: &[&str], auction: &Auction, closed: Timestamp) -> String {
     }
     for lost in ranking.ranked.iter().skip(1) {
         let reason = lost.lost_to(&ranking.ranked[0]);
-        said.push(format!("{} {reason} {}", names[lost.entrant], short(lost.offer.price)));
+        let pays =
+            if lost.pays == lost.offer.price { String::new() } else { format!("({})", short(lost.pays)) };
+        said.push(format!("{} {reason} {}{pays}", names[lost.entrant], short(lost.offer.price)));
     }
     for other in &ranking.unplaced {
         let amount = other.amount.map(|amount| format!(" {}", short(amount)));
@@ -273,6 +285,198 @@ fn floors_margin_and_life() {
          ask  acme
            10 acme  bid 9 life 1
          =>   nobody at 10   acme below_floor 9",
+    );
+}
+
+#[test]
+fn second_price_is_what_it_takes_to_come_before_the_runner_up() {
+    check(
+        "deadline 300 price second floor 10           # each pays what who comes after it bid; the last the floor
+         ask  acme
+         ask  bolt
+         ask  cord
+           10 acme  bid 40
+           20 bolt  bid 31
+           30 cord  bid 25
+         =>   win acme 40 at 30 pays 31   bolt outbid 31(25)   cord outbid 25(10)
+
+         deadline 300 floor 10                        # first price: its own bid, whoever comes after
+         ask  acme
+         ask  bolt
+           10 acme  bid 40
+           20 bolt  bid 31
+         =>   win acme 40 at 20   bolt outbid 31
+
+         deadline 300 price second floor 10           # nobody comes after: the highest of the floors, its own included
+         ask  acme  floor 22
+         ask  bolt
+           10 acme  bid 40
+           20 bolt  no_bid
+         =>   win acme 40 at 20 pays 22   bolt no_bid
+
+         deadline 300 price second floor 10 min_price 13.50   # nor below what leaves the margin
+         ask  acme
+         ask  bolt
+           10 acme  bid 40
+           20 bolt  bid 13
+         =>   win acme 40 at 20 pays 13.50   bolt margin 13
+
+         deadline 300 price second                    # no floor at all: one step of money
+         ask  acme
+           10 acme  bid 40
+         =>   win acme 40 at 10 pays 0.01
+
+         deadline 300 price second floor 40           # never above its own bid
+         ask  acme
+           10 acme  bid 40
+         =>   win acme 40 at 10
+
+         deadline 300 price second floor 10           # a level score is its own price; the draw decides who pays it
+         ask  acme  priority 1
+         ask  bolt  priority 2
+           10 acme  bid 30
+           20 bolt  bid 30
+         =>   win acme 30 at 20   bolt tie_lost 30(10)
+
+         deadline 300 price second floor 10           # who could not be held sets no price
+         ask  acme
+         ask  bolt
+         ask  cord
+           10 acme  bid 40
+           20 bolt  bid 31
+           30 cord  bid 25
+           30 strike bolt
+         =>   win acme 40 at 30 pays 25   cord outbid 25(10)
+
+         deadline 300 price second floor 10 guard 5000  # nor who dies too soon
+         ask  acme
+         ask  bolt
+           10 acme  bid 40
+           20 bolt  bid 31 life 1000
+         =>   win acme 40 at 20 pays 10   bolt expired 31",
+    );
+}
+
+#[test]
+fn second_price_goes_by_scores_and_is_cut_to_the_step() {
+    check(
+        "deadline 300 price second floor 10           # a score of 45 by its own multiplier of 150 %
+         ask  acme  multiplier 150
+         ask  bolt
+           10 acme  bid 40
+           20 bolt  bid 45
+         =>   win acme 40 at 20 pays 30   bolt outbid 45(10)
+
+         deadline 300 price second floor 10           # the runner-up's multiplier counts too
+         ask  acme
+         ask  bolt  multiplier 80
+           10 acme  bid 40
+           20 bolt  bid 45
+         =>   win acme 40 at 20 pays 36   bolt outbid 45(10)
+
+         deadline 300 price second floor 10           # 20 / 1.5 = 13.333…: down to the step
+         ask  acme  multiplier 150
+         ask  bolt
+           10 acme  bid 40
+           20 bolt  bid 20
+         =>   win acme 40 at 20 pays 13.33   bolt outbid 20(10)
+
+         deadline 300 price second floor 13.335 step 0.25   # the floor is no multiple of the step, and is not cut
+         ask  acme  multiplier 150
+         ask  bolt
+           10 acme  bid 40
+           20 bolt  bid 20
+         =>   win acme 40 at 20 pays 13.335   bolt outbid 20(13.335)
+
+         deadline 300 price second floor 10           # a fixed price is a runner-up like others
+         ask    acme
+         static bolt price 21
+           10 acme  bid 40
+         =>   win acme 40 at 10 pays 21   bolt outbid 21
+
+         deadline 300 price second floor 10           # and is paid as it is
+         ask    acme
+         static bolt price 41
+           10 acme  bid 40
+         =>   win bolt 41 at 10   acme outbid 40(10)",
+    );
+}
+
+/// Scenario 20: tier 1 A 30, tier 2 B 45, takeover 50.
+#[test]
+fn tiers_and_takeover_under_either_price() {
+    check(
+        "deadline 300 takeover 50
+         ask  acme  tier 1
+         ask  bolt  tier 2
+           10 acme  bid 30
+           20 bolt  bid 45
+         =>   win acme 30 at 20   bolt lower_tier 45
+
+         deadline 300 takeover 50
+         ask  acme  tier 1
+         ask  bolt  tier 2
+           10 acme  bid 30
+           20 bolt  bid 55
+         =>   win bolt 55 at 20   acme outbid 30
+
+         deadline 300 takeover 50 price second floor 10   # the runner-up of a lower tier offers more: its own bid
+         ask  acme  tier 1
+         ask  bolt  tier 2
+           10 acme  bid 30
+           20 bolt  bid 45
+         =>   win acme 30 at 20   bolt lower_tier 45(10)
+
+         deadline 300 takeover 50 price second floor 10   # who took over pays what it beat
+         ask  acme  tier 1
+         ask  bolt  tier 2
+           10 acme  bid 30
+           20 bolt  bid 55
+         =>   win bolt 55 at 20 pays 30   acme outbid 30(10)
+
+         deadline 300 takeover 50 price second floor 10   # who comes next sets it, not who bid most
+         ask  acme  tier 1
+         ask  bolt  tier 2
+         ask  cord  tier 1
+           10 acme  bid 30
+           20 bolt  bid 45
+           30 cord  bid 20
+         =>   win acme 30 at 30 pays 20   cord outbid 20   bolt lower_tier 45(10)",
+    );
+}
+
+#[test]
+fn second_price_waits_for_who_could_set_it() {
+    check(
+        "deadline 300 early yes                       # first price: bolt cannot win any more
+         ask  acme
+         ask  bolt  ceiling 35
+           10 acme  bid 40
+         =>   win acme 40 at 10   bolt pending
+
+         deadline 300 early yes price second floor 10     # second price: but it may be the runner-up
+         ask  acme
+         ask  bolt  ceiling 35
+           10 acme  bid 40
+           90 bolt  bid 32
+         =>   win acme 40 at 90 pays 32   bolt outbid 32(10)
+
+         deadline 300 early yes price second floor 10     # not behind one that offers more than it may
+         ask  acme
+         ask  bolt  ceiling 35
+         ask  cord
+           10 acme  bid 40
+           20 cord  bid 36
+         =>   win acme 40 at 20 pays 36   cord outbid 36(10)   bolt pending
+
+         deadline 300 early yes price second floor 10 takeover 30    # a lower tier that would take over comes before
+         ask  acme
+         ask  bolt  tier 3 ceiling 35
+         ask  cord  tier 2
+           10 acme  bid 40
+           20 cord  bid 29
+           90 bolt  bid 33
+         =>   win acme 40 at 90 pays 33   bolt outbid 33(29)   cord lower_tier 29(10)",
     );
 }
 
@@ -717,7 +921,7 @@ fn after_a_strike_the_draw_goes_on_where_it_was() {
 
 mod early_close_in_all_its_cases {
     //! Small auctions at random: whenever one says that it is settled, every way the outstanding bids could still come
-    //! is tried, and none has another winner; whenever it waits, there is one that would.
+    //! is tried, and none has another winner or another price; whenever it waits, there is one that would.
 
     use super::*;
     use crate::domain::draw::Draw;
@@ -748,6 +952,8 @@ mod early_close_in_all_its_cases {
                 guard: Duration::ZERO,
                 seed: 0,
                 early: true,
+                price: [PriceRule::First, PriceRule::Second][one_of(&[0, 1]) as usize],
+                money_step: Money::from_micros(10_000),
             };
             let mut entrants = Vec::new();
             let mut replies = Vec::new();
@@ -806,8 +1012,9 @@ mod early_close_in_all_its_cases {
         }
     }
 
-    fn winner(auction: &Auction) -> Option<usize> {
-        auction.ranking(at("2")).ranked.first().map(|first| first.entrant)
+    /// Who comes first, and what it pays.
+    fn winner(auction: &Auction) -> Option<(usize, Money)> {
+        auction.ranking(at("2")).ranked.first().map(|first| (first.entrant, first.pays))
     }
 
     #[test]
@@ -838,7 +1045,8 @@ mod early_close_in_all_its_cases {
                         assert_eq!(then, winner(&now), "{}", told(&format!("changes with {bids:?}")));
                     }
                 }
-                Progress::Waiting if winner(&now).is_some() => {
+                // Under second price one that could come second is waited for, though floor or bid may be the price anyway.
+                Progress::Waiting if winner(&now).is_some() && case.rules.price == PriceRule::First => {
                     waits += 1;
                     let could_change = (0..SEEDS).any(|seed| {
                         let first = winner(&case.auction(&case.replies, seed));

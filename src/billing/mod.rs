@@ -9,7 +9,7 @@ mod tests;
 
 use std::time::Duration;
 
-use crate::domain::{AttemptEnd, Bps, Cause, EndedBy, Money, Payout, Reason};
+use crate::domain::{AttemptEnd, Bps, Cause, EndedBy, Margin, Money, Payout, Reason};
 
 /// What was agreed when the call was handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,23 +73,36 @@ pub fn settle(terms: &Terms, end: &AttemptEnd, other_billed: bool) -> Settlement
     }
 }
 
-/// The lowest price that leaves `min_margin` after the payout; nothing is asked for with `None`. A publisher that gets
-/// everything leaves no margin at any price.
-pub fn min_price(payout: &Payout, min_margin: Option<Money>) -> Money {
-    const NEVER: Money = Money::from_micros(i64::MAX);
-    let Some(margin) = min_margin else { return Money::ZERO };
+/// What no price reaches.
+pub const NEVER: Money = Money::from_micros(i64::MAX);
+
+/// The lowest price that leaves `min_margin` after the payout, amount and part alike; nothing is asked for with `None`.
+/// [`NEVER`] where no price does: a share leaves the same part of every price.
+pub fn min_price(payout: &Payout, min_margin: Option<Margin>) -> Money {
+    let Some(Margin { amount, percent }) = min_margin else { return Money::ZERO };
     match payout {
-        Payout::Fixed(amount) => amount.checked_add(margin).unwrap_or(NEVER),
-        Payout::Share(_) if !margin.is_positive() => Money::ZERO,
+        Payout::Fixed(payout) => {
+            let for_amount = payout.checked_add(amount).unwrap_or(NEVER);
+            for_amount.max(least_leaving(*payout, Bps::WHOLE.0.saturating_sub(percent.0)))
+        }
         Payout::Share(part) => {
-            let (whole, ours) = (i128::from(Bps::WHOLE.0), i128::from(Bps::WHOLE.0.saturating_sub(part.0)));
-            if ours == 0 {
-                return NEVER;
-            }
-            let micros = (i128::from(margin.micros()) * whole + ours - 1) / ours;
-            Money::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+            let ours = Bps::WHOLE.0.saturating_sub(part.0);
+            if ours < percent.0 { NEVER } else { least_leaving(amount, ours) }
         }
     }
+}
+
+/// The lowest price of which this many basis points are at least `amount`, rounded up to the micro-unit.
+fn least_leaving(amount: Money, points: u32) -> Money {
+    if !amount.is_positive() {
+        return Money::ZERO;
+    }
+    if points == 0 {
+        return NEVER;
+    }
+    let (whole, points) = (i128::from(Bps::WHOLE.0), i128::from(points));
+    let micros = (i128::from(amount.micros()) * whole + points - 1) / points;
+    i64::try_from(micros).map_or(NEVER, Money::from_micros)
 }
 
 fn not_billable(terms: &Terms, end: &AttemptEnd) -> Option<Reason> {

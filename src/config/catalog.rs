@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::auctions::{
+    after_failure, floors, min_margin, price, publisher_floors, refuse_impossible_margins,
+};
 use super::entries::{Entries, Parsed, files};
 use super::file::{Field, File, Reader, Source};
 use super::numbers::Numbers;
@@ -65,6 +68,7 @@ pub(super) fn read(settings: &Settings, env: Env<'_>, sink: &Sink) -> Option<Rea
     }
     refuse_long_recovery(catalog.as_ref()?, &entries);
     refuse_never_open(catalog.as_ref()?, &entries);
+    refuse_impossible_margins(catalog.as_ref()?, &entries);
     if !sink.is_empty() {
         return None;
     }
@@ -266,6 +270,7 @@ fn campaign(
         let early_close = r.field("early_close").flag().unwrap_or(true);
         let floor = r.field("floor").money().unwrap_or(Money::ZERO);
         let min_margin = min_margin(r);
+        let (price, floors, after_failure) = (price(r), floors(r, entries), after_failure(r));
         let payout = payout(&r.field("payout").required());
         let ping_tags = labels(&r.field("ping_tags"), TAG_KEY_MAX, "a list of keys of tags");
         let recovery = r.field("recovery_s").seconds(0..=300).unwrap_or(RECOVERY);
@@ -289,6 +294,9 @@ fn campaign(
             zone,
             hours,
             scheduled,
+            price,
+            floors,
+            after_failure,
         })
     })?
 }
@@ -330,16 +338,6 @@ fn refuse_never_open(catalog: &Catalog, entries: &Entries<'_>) {
     }
 }
 
-fn min_margin(r: &Reader<'_>) -> Option<Money> {
-    let refuse = r.field("negative_margin").choice(&[("refuse", true), ("allow_and_flag", false)]);
-    let (field, refuse) = (r.field("min_margin"), refuse.unwrap_or(true));
-    if !refuse && field.is_set() {
-        field.wrong("stands beside `negative_margin = \"allow_and_flag\"`", "only with \"refuse\"");
-    }
-    let least = field.money().unwrap_or(Money::ZERO);
-    refuse.then_some(least)
-}
-
 fn payout(field: &Field<'_>) -> Option<Payout> {
     let allowed = "{fixed = \"12.00\"} or {share = \"60%\"}";
     field.table(allowed, |r| {
@@ -371,7 +369,10 @@ fn publisher(id: &str, field: &Field<'_>, entries: &Entries<'_>) -> Option<Publi
         let mut payouts: Vec<_> = own.iter().filter_map(read).collect();
         payouts.sort_by_key(|(campaign, _)| *campaign);
         let hours = hours(&r.field("hours"));
-        Some(Publisher { id: PublisherId::parse(id).ok()?, name: name?, zone: zone?, payouts, hours })
+        let floor = r.field("floor").money().unwrap_or(Money::ZERO);
+        let floors = publisher_floors(r, entries);
+        let (id, name, zone) = (PublisherId::parse(id).ok()?, name?, zone?);
+        Some(Publisher { id, name, zone, payouts, hours, floor, floors })
     })?
 }
 

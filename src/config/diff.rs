@@ -10,8 +10,8 @@ use crate::domain::caller::Address;
 use crate::domain::catalog::{DestinationRule, Disclosure, Limits, Pricing};
 use crate::domain::plan::Branch;
 use crate::domain::{
-    Buyer, Campaign, Carrier, Catalog, E164, Hours, Money, Node, Payout, Plan, Publisher, Target, Terminal,
-    TrackingNumber,
+    Buyer, Campaign, Carrier, Catalog, E164, FloorRow, Hours, Margin, Money, Node, Payout, Plan, Publisher,
+    Target, Terminal, TrackingNumber,
 };
 
 /// Most lines of a difference; the rest is counted.
@@ -140,7 +140,7 @@ fn campaign(catalog: &Catalog, campaign: &Campaign) -> Vec<Fact> {
         fact("early_close", &campaign.early_close),
         fact("floor", &campaign.floor),
         fact("negative_margin", &margin),
-        fact("min_margin", &campaign.min_margin.unwrap_or(Money::ZERO)),
+        fact("min_margin", &campaign.min_margin.unwrap_or(Margin::of(Money::ZERO))),
         fact("payout", &payout(&campaign.payout)),
         fact("ping_tags", &list(&campaign.ping_tags)),
         fact("recovery_s", &campaign.recovery.as_secs()),
@@ -148,6 +148,9 @@ fn campaign(catalog: &Catalog, campaign: &Campaign) -> Vec<Fact> {
         fact("ring_budget_s", &campaign.ring_budget.as_secs()),
         fact("zone", &campaign.zone),
         hours(campaign.hours.as_ref()),
+        fact("pricing", &campaign.price.as_str()),
+        fact("floors", &list(&campaign.floors.iter().map(FloorRow::to_string).collect::<Vec<_>>())),
+        fact("after_failure", &campaign.after_failure.as_str()),
     ]
 }
 
@@ -168,11 +171,14 @@ fn payout(payout: &Payout) -> String {
 fn publisher(catalog: &Catalog, publisher: &Publisher) -> Vec<Fact> {
     let own =
         publisher.payouts.iter().map(|(at, own)| format!("{} {}", catalog.campaign(*at).id, payout(own)));
+    let floors = publisher.floors.iter().map(|(at, floor)| format!("{} {floor}", catalog.campaign(*at).id));
     vec![
         fact("name", &publisher.name),
         fact("zone", &publisher.zone),
         hours(publisher.hours.as_ref()),
         fact("payouts", &list(&own.collect::<Vec<_>>())),
+        fact("floor", &publisher.floor),
+        fact("floors", &list(&floors.collect::<Vec<_>>())),
     ]
 }
 

@@ -9,6 +9,7 @@
 //! against that index. Nothing stops at the first fault. This module keeps nothing: the caller swaps the catalog in,
 //! and what operators change at run time is laid over it elsewhere.
 
+mod auctions;
 mod catalog;
 mod diff;
 mod entries;

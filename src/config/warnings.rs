@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use super::entries::Entries;
 use super::problem::Problem;
 use super::settings::{Settings, is_local};
+use crate::billing::min_price;
 use crate::domain::catalog::{PlanIx, Pricing};
 use crate::domain::plan::AuctionNode;
-use crate::domain::{Campaign, Catalog, Money, Node, Payout, TargetIx};
+use crate::domain::{Campaign, Catalog, Money, Node, PriceRule, TargetIx};
 
 /// Every warning, by kind of entry and id.
 pub(super) fn of(catalog: &Catalog, entries: &Entries<'_>, settings: &Settings) -> Vec<Problem> {
@@ -47,6 +48,19 @@ impl View<'_, '_> {
         let used: BTreeSet<_> = self.catalog.numbers.iter().map(|number| number.campaign.at()).collect();
         let unused = self.entries.campaigns.iter().enumerate().filter(|(at, _)| !used.contains(at));
         into.extend(unused.map(|(_, (_, field))| field.problem("has no number: it gets no calls", "", None)));
+        // The lowest price there may be: of a fixed payout the margin is a floor as well.
+        let has_no_floor = |campaign: &Campaign| {
+            campaign.price == PriceRule::Second
+                && !campaign.floor.max(min_price(&campaign.payout, campaign.min_margin)).is_positive()
+        };
+        let bare = self.catalog.campaigns.iter().zip(self.entries.campaigns.iter());
+        into.extend(bare.filter(|(campaign, _)| has_no_floor(campaign)).map(|(_, (_, field))| {
+            field.problem(
+                "has second price and no floor: a bidder without a runner-up pays next to nothing",
+                "a `floor`: it is what a bidder without a runner-up pays",
+                None,
+            )
+        }));
     }
 
     fn buyers_and_targets(&self, into: &mut Vec<Problem>) {
@@ -102,8 +116,7 @@ impl View<'_, '_> {
     fn floors(&self, into: &mut Vec<Problem>) {
         let mut taken = BTreeSet::new();
         let mut refused: Vec<(TargetIx, Money, &Campaign)> = Vec::new();
-        for (campaign, margin_floor) in self.catalog.campaigns.iter().zip(self.margin_floors()) {
-            let least = campaign.floor.max(margin_floor);
+        for (campaign, least) in self.catalog.campaigns.iter().zip(self.least_floors()) {
             let roots = campaign.plans().map(|plan| &self.catalog.plan(plan).root);
             for (target, floor) in roots.flat_map(offers) {
                 let floor = floor.max(least).max(self.catalog.target(target).floor);
@@ -128,21 +141,21 @@ impl View<'_, '_> {
         }));
     }
 
-    /// By campaign, the lowest floor its payouts make, whoever sends the call.
-    fn margin_floors(&self) -> Vec<Money> {
-        let floor = |campaign: &Campaign, payout: &Payout| match (payout, campaign.min_margin) {
-            (Payout::Fixed(payout), Some(margin)) => payout.checked_add(margin).unwrap_or(*payout),
-            (Payout::Fixed(_), None) | (Payout::Share(_), _) => Money::ZERO,
-        };
+    /// By campaign, the lowest floor that its publishers' floors and payouts make, whoever sends the call.
+    fn least_floors(&self) -> Vec<Money> {
         let mut least: Vec<Option<Money>> = vec![None; self.catalog.campaigns.len()];
         for number in &self.catalog.numbers {
+            let campaign = self.catalog.campaign(number.campaign);
             let payout = self.catalog.payout(number.publisher, number.campaign);
-            let floor = floor(self.catalog.campaign(number.campaign), payout);
+            let floor = self.catalog.floor(number.publisher, number.campaign).amount;
+            let floor = floor.max(min_price(payout, campaign.min_margin));
             let least = &mut least[number.campaign.at()];
             *least = Some(least.map_or(floor, |other| other.min(floor)));
         }
+        let alone =
+            |campaign: &Campaign| campaign.floor.max(min_price(&campaign.payout, campaign.min_margin));
         let campaigns = self.catalog.campaigns.iter();
-        campaigns.zip(least).map(|(c, least)| least.unwrap_or_else(|| floor(c, &c.payout))).collect()
+        campaigns.zip(least).map(|(campaign, least)| least.unwrap_or_else(|| alone(campaign))).collect()
     }
 }
 

@@ -12,6 +12,7 @@ use super::filter::Filter;
 use super::id::{BuyerId, CampaignId, CarrierId, PublisherId, TargetId};
 use super::money::{Bps, Money};
 use super::plan::Plan;
+use super::price::{AfterFailure, Floor, FloorOf, FloorRow, Margin, PriceRule};
 use super::schedule::{Hours, Zone};
 use super::time::Timestamp;
 
@@ -114,6 +115,14 @@ impl Catalog {
         let own = self.publisher(publisher).payouts.iter().find(|(at, _)| *at == campaign);
         own.map_or(&self.campaign(campaign).payout, |(_, payout)| payout)
     }
+
+    /// The floor of every call that the publisher sends to this campaign; rows of the campaign's `floors` come besides.
+    pub fn floor(&self, publisher: PublisherIx, campaign: CampaignIx) -> Floor {
+        let publisher = self.publisher(publisher);
+        let own = publisher.floors.iter().find(|(at, _)| *at == campaign).map(|(_, floor)| *floor);
+        let highest = own.unwrap_or_default().max(publisher.floor);
+        Floor::campaign(self.campaign(campaign).floor).or(FloorOf::Publisher, highest)
+    }
 }
 
 /// A secret: never shown.
@@ -169,8 +178,8 @@ pub struct Campaign {
     pub early_close: bool,
     /// Lowest price accepted.
     pub floor: Money,
-    /// What must be left of a price after a fixed payout; `None` allows a loss (and says so in the records).
-    pub min_margin: Option<Money>,
+    /// What must be left of a price after the payout; `None` allows a loss (and says so in the records).
+    pub min_margin: Option<Margin>,
     /// What publishers earn unless they have terms of their own.
     pub payout: Payout,
     /// Tags that leave in pings.
@@ -182,6 +191,12 @@ pub struct Campaign {
     pub attempts: u32,
     /// Longest a caller hears ringing, over all attempts.
     pub ring_budget: Duration,
+    /// What the winner of an auction pays.
+    pub price: PriceRule,
+    /// Floors for some calls, beside `floor`: the first row that holds counts.
+    pub floors: Vec<FloorRow>,
+    /// What follows an attempt that came to nothing.
+    pub after_failure: AfterFailure,
     /// Zone of its hours and of those of its plans; UTC where it has none.
     pub zone: Zone,
     /// When it takes calls; at other times they get the plan's terminal action.
@@ -228,6 +243,10 @@ pub struct Publisher {
     pub zone: Zone,
     /// Its own terms by campaign.
     pub payouts: Vec<(CampaignIx, Payout)>,
+    /// Lowest price accepted for its calls.
+    pub floor: Money,
+    /// Lowest prices by campaign, beside `floor`.
+    pub floors: Vec<(CampaignIx, Money)>,
     /// When its calls are taken; at other times they get the plan's terminal action.
     pub hours: Option<Hours>,
 }

@@ -25,6 +25,7 @@ pub mod id;
 pub mod money;
 pub mod outcome;
 pub mod plan;
+pub mod price;
 pub mod reason;
 pub mod schedule;
 pub mod time;
@@ -40,6 +41,7 @@ pub use id::{BuyerId, CallId, CampaignId, CarrierId, HoldId, PingId, PlanId, Pub
 pub use money::{Bps, Money};
 pub use outcome::{AttemptEnd, Cause, EndCounts, EndedBy, TalkSource};
 pub use plan::{HangupCause, Node, Plan, Terminal};
+pub use price::{AfterFailure, Floor, FloorOf, FloorRow, Margin, PriceRule};
 pub use reason::Reason;
 pub use schedule::{Hours, Window, Zone};
 pub use time::Timestamp;

@@ -113,6 +113,12 @@ impl Money {
     pub fn score(self, multiplier: Bps) -> i128 {
         i128::from(self.micros) * i128::from(multiplier.0)
     }
+
+    /// The highest amount, in whole micro-units, whose score by this multiplier is not above `score`.
+    pub fn of_score_floor(score: i128, multiplier: Bps) -> Money {
+        let micros = score.div_euclid(i128::from(multiplier.0.max(1)));
+        Money { micros: i64::try_from(micros).unwrap_or(i64::MAX) }
+    }
 }
 
 impl fmt::Display for Money {
@@ -143,6 +149,16 @@ pub struct Bps(pub u32);
 impl Bps {
     /// The whole: 100 %.
     pub const WHOLE: Bps = Bps(10_000);
+}
+
+impl fmt::Display for Bps {
+    /// A percentage, with decimals only where they are needed: `25%`, `12.50%`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 % 100 {
+            0 => write!(f, "{}%", self.0 / 100),
+            cents => write!(f, "{}.{cents:02}%", self.0 / 100),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -187,5 +203,9 @@ mod tests {
         assert_eq!(Money::parse("10").expect("ten").share_floor(Bps(3_333)).to_string(), "3.333");
         assert_eq!(Money::from_micros(1).share_floor(Bps(9_999)), Money::ZERO);
         assert_eq!(Money::from_micros(-3_100_000).to_string(), "-3.10");
+        let score = Money::from_micros(10_000_000).score(Bps::WHOLE);
+        assert_eq!(Money::of_score_floor(score, Bps(15_000)).to_string(), "6.666666");
+        assert_eq!(Money::of_score_floor(score, Bps::WHOLE).to_string(), "10.00");
+        assert_eq!(Money::of_score_floor(i128::MAX, Bps(1)), Money::from_micros(i64::MAX));
     }
 }

@@ -89,7 +89,7 @@ impl Worker {
         laps.end(Stage::Hold, now);
         let mut reply = self.reply(ctx, prepared, decided, now);
         let taken = decided.taken.take();
-        let sold = taken.as_ref().map(|taken| (taken.target, taken.offer.price));
+        let sold = taken.as_ref().map(|taken| (taken.target, taken.price));
         let mut open = self.open(ctx, Some(prepared));
         if is_dial(&reply.action) {
             let patience = self.patience(ctx, prepared, taken.as_ref().map(|taken| taken.target));
@@ -269,7 +269,7 @@ impl Worker {
                 target: target.id.clone(),
                 buyer: catalog.buyer(target.buyer).id.clone(),
                 terms: Terms {
-                    price: taken.offer.price,
+                    price: taken.price,
                     min_duration: taken.offer.min_duration,
                     payout,
                     money_step: ctx.in_force.snapshot.money_step,

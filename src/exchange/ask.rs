@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::Worker;
+use super::bars::Bars;
 use super::decide::Ctx;
 use super::linger::StillOut;
 use super::subject::Subject;
@@ -12,18 +13,9 @@ use crate::auction::{Auction, Entrant, Offer, Progress, Ranking, Rules, Unplaced
 use crate::bidder::Ping;
 use crate::domain::catalog::{Disclosure, Pricing};
 use crate::domain::plan::AuctionNode;
-use crate::domain::{Money, Reason, Target, TargetIx, Timestamp};
+use crate::domain::{Floor, FloorOf, Reason, Target, TargetIx, Timestamp};
 use crate::ping::{Ask, Asked, Close, LEAST_TIME, told_ms};
 use crate::runtime::Clock;
-
-/// The prices of one call's campaign that every offer is held against.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bars {
-    /// The campaign's floor.
-    pub(super) floor: Money,
-    /// Lowest price that leaves the margin asked for.
-    pub(super) min_price: Money,
-}
 
 /// Whether auctions ask, and why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +46,9 @@ pub(super) struct Run {
     /// `None` when nobody is asked.
     pings: Option<Asked>,
     closes: Timestamp,
+    /// What its offers were held against.
+    bars: Bars,
+    floor: Floor,
     close: Option<Close>,
     /// When it was last settled.
     pub(super) closed: Timestamp,
@@ -99,16 +94,20 @@ impl Run {
         self.pings.is_some()
     }
 
-    /// Ends it: who has no place gets its reason, a ping that is still out is `pending`. What is out is returned.
+    /// Ends it: who has no place gets its reason, a ping that is still out is `pending`. What is out is returned; with
+    /// `is_joined` its bids join those that stand for the call's next attempts.
     pub(super) fn end(
         self,
         ctx: &Ctx,
         trail: &mut Trail,
         unplaced: Vec<Unplaced>,
-        is_won: bool,
+        is_joined: bool,
     ) -> Option<StillOut> {
         for one in unplaced {
-            trail.close(self.members[one.entrant], one.reason, one.amount, one.note);
+            let member = self.members[one.entrant];
+            let own = ctx.in_force.snapshot.catalog.target(member).floor;
+            let note = one.note.or_else(|| self.bars.note(one.reason, self.floor.or(FloorOf::Target, own)));
+            trail.close(member, one.reason, one.amount, note);
         }
         let (pings, close) = (self.pings?, self.close?);
         for (entrant, latency) in pings.latencies() {
@@ -119,7 +118,7 @@ impl Run {
         }
         let asked = pings.last_written().map_or(Duration::ZERO, |written| written.since(ctx.arrived));
         trail.closed(close.as_str(), asked, self.closed.since(ctx.arrived));
-        let closes = is_won.then_some(self.closes);
+        let closes = is_joined.then_some(self.closes);
         Some(StillOut::of(pings.release(), self.members, self.auction, closes))
     }
 }
@@ -176,20 +175,23 @@ impl Worker {
             .iter()
             .map(|ix| Entrant { waited: !probes.contains(ix), ..entrant(catalog.target(*ix)) })
             .collect();
+        let floor = bars.floor.or(FloorOf::Node, node.floor);
         let asks: Vec<Ask> = members
             .iter()
             .enumerate()
-            .filter_map(|(at, ix)| self.question(ctx, subject, bars.floor.max(node.floor), at, *ix, closes))
+            .filter_map(|(at, ix)| self.question(ctx, subject, floor, at, *ix, closes))
             .collect();
         asks.iter().for_each(|ask| trail.asked(ask.target, ask.ping));
         let rules = Rules {
             closes,
-            floor: bars.floor.max(node.floor),
+            floor: floor.amount,
             min_price: bars.min_price,
             takeover: node.takeover,
             guard: self.exchange.rules.dial_guard,
             seed: ctx.seed_of(place),
             early: subject.campaign(catalog).is_some_and(|campaign| campaign.early_close),
+            price: bars.price,
+            money_step: ctx.in_force.snapshot.money_step,
         };
         let asks = Some(asks).filter(|asks| !asks.is_empty());
         Run {
@@ -197,6 +199,8 @@ impl Worker {
             members,
             pings: asks.map(|asks| self.pinger.ask(&ctx.in_force.snapshot, asks, closes)),
             closes,
+            bars,
+            floor,
             close: None,
             closed: ctx.arrived,
             has_bids: false,
@@ -255,7 +259,7 @@ impl Worker {
         &self,
         ctx: &Ctx,
         subject: &Subject<'_>,
-        floor: Money,
+        floor: Floor,
         entrant: usize,
         ix: TargetIx,
         closes: Timestamp,
@@ -295,7 +299,7 @@ impl Worker {
             tags: &subject.tags,
             ping_tags: &campaign.ping_tags,
             currency: &snapshot.currency,
-            floor: Some(floor.max(target.floor)),
+            floor: Some(floor.amount.max(target.floor)),
             at: ctx.arrived,
         };
         let secret = configured.secret.as_ref().map(|secret| secret.0.as_slice());

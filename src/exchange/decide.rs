@@ -10,18 +10,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::admission::Admitted;
-use super::ask::{Asking, Bars, entrant, fixed_offer};
+use super::ask::{Asking, entrant, fixed_offer};
+use super::bars::Bars;
 use super::story::{claims, is_limited};
 use super::subject::Subject;
 use super::trail::Trail;
 use super::{Deciding, InForce, Worker};
 use crate::auction::bid::clean_note;
 use crate::auction::{Auction, Offer, accept};
-use crate::billing::min_price;
 use crate::carrier::{CallerLeg, CarrierRequest};
 use crate::domain::draw::mix;
 use crate::domain::{
-    CallId, Carrier, CarrierIx, Money, Payout, PlanId, Reason, TargetIx, Terminal, Timestamp,
+    CallId, Carrier, CarrierIx, FloorOf, Payout, PlanId, Reason, TargetIx, Terminal, Timestamp,
 };
 use crate::records::row::CallKeys;
 use crate::routing::ring_tree::{Step, walk};
@@ -76,9 +76,10 @@ impl Ctx {
         self.in_force.snapshot.catalog.carrier(self.carrier)
     }
 
-    /// The seed of an auction, by its place in the walk: draws that shared one would decide each other.
+    /// The seed of an auction, by its place in the walk and, where it is held again, its step: draws that shared one would
+    /// decide each other.
     pub(super) fn seed_of(&self, place: usize) -> u64 {
-        mix(self.seed ^ (place as u64 + 1))
+        mix(self.seed ^ (place as u64 + 1) ^ (u64::from(self.step.saturating_sub(1)) << 32))
     }
 
     /// When the auctions of this step close: by the campaign's deadline, and in time for the carrier's ceiling.
@@ -235,13 +236,7 @@ impl Worker {
         };
         let about = (ctx.step, ctx.request.test, ctx.seed);
         let mut trail = Trail::open(keys, about, catalog, way.plan, &way.targets, &subject.tags);
-        let bars = match (campaign, subject.line) {
-            (Some(campaign), Some(line)) => {
-                let payout = way.promised.unwrap_or(*catalog.payout(line.publisher, line.campaign));
-                Bars { floor: campaign.floor, min_price: min_price(&payout, campaign.min_margin) }
-            }
-            _ => Bars { floor: Money::ZERO, min_price: Money::ZERO },
-        };
+        let bars = Bars::of(ctx, &subject, way.promised);
         let barred = match campaign {
             None => Some(Reason::UnknownNumber),
             Some(campaign) if campaign.paused => Some(Reason::CampaignPaused),
@@ -310,10 +305,12 @@ impl Worker {
                 Step::Dial(ix) => {
                     let target = catalog.target(ix);
                     let Some(offer) = fixed_offer(target).filter(|_| trail.is_open(ix)) else { continue };
-                    let floor = bars.floor.max(target.floor);
-                    match accept(&offer, floor, bars.min_price, Duration::ZERO, ctx.arrived) {
+                    let floor = bars.floor.or(FloorOf::Target, target.floor);
+                    match accept(&offer, floor.amount, bars.min_price, Duration::ZERO, ctx.arrived) {
                         Ok(()) => answer.push((at, ix, offer)),
-                        Err(reason) => trail.close(ix, reason, Some(offer.price), None),
+                        Err(reason) => {
+                            trail.close(ix, reason, Some(offer.price), bars.note(reason, floor));
+                        }
                     }
                 }
                 Step::Auction(node) => {
@@ -323,12 +320,14 @@ impl Worker {
                     members.sort_unstable();
                     let rules = crate::auction::Rules {
                         closes: ctx.arrived,
-                        floor: bars.floor.max(node.floor),
+                        floor: bars.floor.amount.max(node.floor),
                         min_price: bars.min_price,
                         takeover: node.takeover,
                         guard: Duration::ZERO,
                         seed: ctx.seed_of(at),
                         early: false,
+                        price: bars.price,
+                        money_step: ctx.in_force.snapshot.money_step,
                     };
                     let entrants = members.iter().map(|ix| entrant(catalog.target(*ix))).collect();
                     let ranking = Auction::open(rules, entrants).ranking(ctx.arrived);

@@ -6,6 +6,7 @@
 pub mod admission;
 mod answer;
 mod ask;
+mod bars;
 pub mod decide;
 pub mod hand_back;
 mod held;

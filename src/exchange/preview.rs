@@ -3,21 +3,22 @@
 //! Nobody is asked, nothing is held and nothing is remembered: what only a running exchange knows (bids, capacity, who
 //! answers no pings) is not in it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use super::subject::Subject;
+use crate::billing::{NEVER, min_price};
 use crate::carrier::CarrierRequest;
 use crate::domain::catalog::Pricing;
-<<<<<<< HEAD
-use crate::domain::{Campaign, Catalog, Hours, Reason, TargetIx, Timestamp, Zone};
-=======
-use crate::domain::{Catalog, Reason, TargetIx, Timestamp};
+use crate::domain::{
+    Campaign, Catalog, Floor, FloorOf, Hours, Money, Reason, TargetIx, Timestamp, Zone,
+};
 use crate::routing::filter::Compiled;
->>>>>>> fbf3cac (tests: judge generated catalogs and calls by a second implementation)
-use crate::routing::ring_tree::walk;
-use crate::routing::{Located, Truth, Verdict, compiled, compiled_branches, judge, screen};
+use crate::routing::ring_tree::{Step, walk};
+use crate::routing::{
+    Located, Truth, Verdict, compiled, compiled_branches, compiled_floors, floor, judge, screen,
+};
 
 /// A call as the catalog sees it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -48,6 +49,12 @@ pub struct Preview {
     pub area_code: Option<u16>,
     /// The caller's ZIP: `none`, `impossible`, `without a place` or `known`.
     pub zip: &'static str,
+    /// Whose floor applies to the call, and how much it is; nodes and targets may have higher ones.
+    pub floor: Option<String>,
+    /// The lowest price that leaves the margin asked for; absent where nothing is.
+    pub min_price: Option<String>,
+    /// What the winner of an auction pays: `first` or `second`; absent where nobody configured the number.
+    pub pricing: Option<&'static str>,
     /// Every target of the plan, in its order.
     pub targets: Vec<Tried>,
 }
@@ -98,26 +105,40 @@ pub fn preview_by(
     let mut targets = Vec::new();
     subject.plan.root.targets(&mut targets);
     let branches = &branches[subject.plan_ix.at()];
-    let walked: BTreeSet<TargetIx> =
+    let walked: BTreeMap<TargetIx, Money> =
         walk(subject.plan, 0, &|branch| branches[branch.number].judge(&facts).is_ok())
             .iter()
-            .flat_map(|step| step.targets().to_vec())
+            .flat_map(|step| step.targets().iter().map(|target| (*target, floor_of(step))))
             .collect();
     let (barred, rules) = whole(catalog, &subject, now);
+    let bar = subject.line.map(|line| {
+        let rows = compiled_floors(catalog);
+        let payout = catalog.payout(line.publisher, line.campaign);
+        let least = min_price(payout, catalog.campaign(line.campaign).min_margin);
+        (floor(catalog, &rows, (line.publisher, line.campaign), &facts), least)
+    });
     let tried = |ix: TargetIx| {
         let (verdict, note) = match screen(catalog, filters, ix, &facts) {
             _ if barred.is_some() => (barred.map_or(String::new(), |reason| reason.to_string()), None),
-            _ if !walked.contains(&ix) => (Reason::Branch.to_string(), None),
+            _ if !walked.contains_key(&ix) => (Reason::Branch.to_string(), None),
             Verdict::Candidate => ("candidate".to_owned(), None),
             Verdict::Refused(reason, note) => (reason.to_string(), note),
         };
         let rules = judge(catalog, filters, ix, &facts);
-        let rules = rules.into_iter().map(|judged| Ruled {
-            rule: judged.rule,
-            says: said(judged.truth),
-            saw: judged.saw,
-        });
-        Tried { verdict, note, rules: rules.collect(), ..named(catalog, ix) }
+        let mut rules: Vec<Ruled> = rules
+            .into_iter()
+            .map(|judged| Ruled { rule: judged.rule, says: said(judged.truth), saw: judged.saw })
+            .collect();
+        let node = walked.get(&ix).copied().unwrap_or_default();
+        let priced = bar.and_then(|(floor, least)| priced(catalog, ix, floor.or(FloorOf::Node, node), least));
+        let (verdict, note) = match priced {
+            Some((bars, refused)) => {
+                rules.extend(bars);
+                refused.filter(|_| verdict == "candidate").unwrap_or((verdict, note))
+            }
+            None => (verdict, note),
+        };
+        Tried { verdict, note, rules, ..named(catalog, ix) }
     };
     Preview {
         at: now.to_string(),
@@ -137,6 +158,9 @@ pub fn preview_by(
             Located::At(_, None) => "without a place",
             Located::At(_, Some(_)) => "known",
         },
+        floor: bar.map(|(floor, _)| floor.to_string()),
+        min_price: bar.map(|(_, least)| least).filter(|least| least.is_positive()).map(shown),
+        pricing: subject.campaign(catalog).map(|campaign| campaign.price.as_str()),
         targets: targets.into_iter().map(tried).collect(),
         rules,
     }
@@ -166,6 +190,39 @@ fn whole(catalog: &Catalog, subject: &Subject<'_>, now: Timestamp) -> (Option<Re
 fn hours_of_plan(campaign: &Campaign, now: Timestamp) -> Option<String> {
     let (hours, _) = campaign.scheduled.iter().find(|(hours, _)| hours.is_open(&campaign.zone, now))?;
     Some(format!("{hours} in {}", campaign.zone))
+}
+
+/// The floor of the auction that a step is.
+fn floor_of(step: &Step<'_>) -> Money {
+    match step {
+        Step::Auction(node) => node.floor,
+        Step::Dial(_) => Money::ZERO,
+    }
+}
+
+fn shown(least: Money) -> String {
+    if least == NEVER { "no price leaves the margin".to_owned() } else { least.to_string() }
+}
+
+/// What a fixed price is held against, and why it is refused if it is; of a bid nothing is known before it comes.
+type Priced = ([Ruled; 2], Option<(String, Option<String>)>);
+
+fn priced(catalog: &Catalog, ix: TargetIx, floor: Floor, least: Money) -> Option<Priced> {
+    let target = catalog.target(ix);
+    let Pricing::Fixed(price) = target.pricing else { return None };
+    let floor = floor.or(FloorOf::Target, target.floor);
+    let (reaches, leaves) = (price >= floor.amount, price >= least);
+    let ruled = |rule: String, holds: bool| Ruled { rule, says: said(holds.into()), saw: price.to_string() };
+    let rules = [
+        ruled(format!("price reaches the floor: {floor}"), reaches),
+        ruled(format!("price leaves the margin: at least {}", shown(least)), leaves),
+    ];
+    let refused = match (reaches, leaves) {
+        (false, _) => Some((Reason::BelowFloor.to_string(), Some(floor.to_string()))),
+        (true, false) => Some((Reason::Margin.to_string(), Some(format!("at least {}", shown(least))))),
+        (true, true) => None,
+    };
+    Some((rules, refused))
 }
 
 fn named(catalog: &Catalog, ix: TargetIx) -> Tried {

@@ -23,7 +23,7 @@ use crate::auction::rank::Ranked;
 use crate::capacity::{Basis, CapKey, Claim, Entity, NO_LIMIT};
 use crate::domain::catalog::Limits;
 use crate::domain::schedule::day_window;
-use crate::domain::{Catalog, Reason, TargetIx, Timestamp};
+use crate::domain::{AfterFailure, Catalog, Money, Reason, TargetIx, Timestamp};
 use crate::routing::ring_tree::Step;
 use crate::telemetry::event::{self, Asked};
 use crate::telemetry::stage::{Laps, Stage};
@@ -35,6 +35,8 @@ pub(super) type Beaten = (TargetIx, Ranked, &'static str);
 pub(super) struct Taken {
     pub(super) target: TargetIx,
     pub(super) offer: Offer,
+    /// What its buyer pays if the call is billable.
+    pub(super) price: Money,
     pub(super) held: Held,
     pub(super) basis: &'static str,
     pub(super) reason: Reason,
@@ -160,7 +162,15 @@ impl Worker {
             match self.hold(ctx, &prepared.subject, target).await {
                 Ok(held) => {
                     prepared.trail.close(target, Reason::Won, Some(offer.price), None);
-                    return Some(Taken { target, offer, held, basis: "static", reason: Reason::Static });
+                    let price = offer.price;
+                    return Some(Taken {
+                        target,
+                        offer,
+                        price,
+                        held,
+                        basis: "static",
+                        reason: Reason::Static,
+                    });
                 }
                 Err(refused) => {
                     prepared.trail.close(target, refused.reason, Some(offer.price), Some(refused.note));
@@ -194,12 +204,19 @@ impl Worker {
                 decided.beaten.push((target, ranked, basis));
                 continue;
             }
+            // The margin is judged again at every attempt, by what is asked for now.
+            let bars = prepared.bars;
+            let Some(pays) = ranked.pays_at_least(bars.min_price) else {
+                let note = bars.note(Reason::Margin, bars.floor);
+                prepared.trail.close(target, Reason::Margin, price, note);
+                continue;
+            };
             match self.hold(ctx, &prepared.subject, target).await {
                 Ok(held) => {
                     prepared.trail.close(target, Reason::Won, price, None);
                     let reason = if basis == "auction" { Reason::Won } else { Reason::Static };
                     let offer = ranked.offer.clone();
-                    decided.taken = Some(Taken { target, offer, held, basis, reason });
+                    decided.taken = Some(Taken { target, offer, price: pays, held, basis, reason });
                     first = Some(ranked);
                 }
                 Err(refused) => prepared.trail.close(target, refused.reason, price, Some(refused.note)),
@@ -237,8 +254,8 @@ impl Worker {
                         trail.close(run.target(lost.entrant), reason, Some(lost.offer.price), None);
                         decided.beaten.push((run.target(lost.entrant), lost.clone(), basis));
                     }
-                    let offer = first.offer.clone();
-                    break (Some(Taken { target, offer, held, basis, reason }), ranking.unplaced);
+                    let (offer, price) = (first.offer.clone(), first.pays);
+                    break (Some(Taken { target, offer, price, held, basis, reason }), ranking.unplaced);
                 }
                 Err(refused) => {
                     trail.close(target, refused.reason, price, Some(refused.note));
@@ -247,7 +264,14 @@ impl Worker {
             }
         };
         Self::note_run(&run, decided);
-        StillOut::merge(&mut decided.out, run.end(ctx, trail, unplaced, taken.is_some()));
+        // Where the auction is held anew after a failed attempt, nothing of this one stands.
+        let is_asked_anew = taken.is_some() && asks_anew(ctx, subject);
+        if is_asked_anew {
+            decided.walked -= 1;
+            decided.beaten.clear();
+        }
+        let is_joined = taken.is_some() && !is_asked_anew;
+        StillOut::merge(&mut decided.out, run.end(ctx, trail, unplaced, is_joined));
         taken
     }
 
@@ -291,6 +315,12 @@ impl Worker {
             asked: Asked::Nobody,
         }
     }
+}
+
+/// Whether the auction of a failed attempt is held anew, without who was tried.
+fn asks_anew(ctx: &Ctx, subject: &Subject<'_>) -> bool {
+    let campaign = subject.campaign(&ctx.in_force.snapshot.catalog);
+    campaign.is_some_and(|campaign| campaign.after_failure == AfterFailure::ReAuction)
 }
 
 /// Whether the target or its buyer has any limit.

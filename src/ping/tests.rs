@@ -12,7 +12,9 @@ use super::*;
 use crate::auction::{Entrant, Rules};
 use crate::domain::catalog::{Buyer, Disclosure, Limits as TargetLimits, PlanIx, Pricing};
 use crate::domain::plan::{HangupCause, Node, Plan, Terminal};
-use crate::domain::{Address, Bps, BuyerId, BuyerIx, Catalog, Money, PlanId, Target, TargetId, Zone};
+use crate::domain::{
+    Address, Bps, BuyerId, BuyerIx, Catalog, Money, PlanId, PriceRule, Target, TargetId, Zone,
+};
 
 /// More than a task may do in one turn by tokio's count, which is 128.
 const MANY: usize = 200;
@@ -85,6 +87,8 @@ fn auction(closes: Timestamp) -> Auction {
         guard: Duration::ZERO,
         seed: 1,
         early: false,
+        price: PriceRule::First,
+        money_step: Money::from_micros(10_000),
     };
     Auction::open(rules, vec![entrant; MANY])
 }

@@ -533,6 +533,9 @@ fn the_winner_is_named_over_whom_it_beat() {
         ),
     ];
     for (outcomes, sentence) in table {
-        assert_eq!(super::text::verdict(&outcomes), sentence);
+        assert_eq!(super::text::verdict(&outcomes, None), sentence);
+        assert_eq!(super::text::verdict(&outcomes, Some("9.00")), sentence);
     }
+    let second = super::text::verdict(&[outcome("w", Reason::Won, Some("9.00"))], Some("7.50"));
+    assert_eq!(second, "w won with 9.00 and pays 7.50: no other offer stood");
 }

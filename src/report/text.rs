@@ -21,7 +21,7 @@ impl Explained {
             None => page.section("DECISION", "not recorded"),
         }
         for step in &self.steps {
-            page.step(step);
+            page.step(step, &self.attempts);
         }
         page.attempts(&self.attempts);
         page.events(&self.events);
@@ -110,7 +110,7 @@ impl Page {
         ]);
     }
 
-    fn step(&mut self, step: &StepRow) {
+    fn step(&mut self, step: &StepRow, attempts: &[ExplainedAttempt]) {
         let state = if step.is_final { "" } else { ", outcomes still pending" };
         let summary = format!("plan {}, {} targets, {}{state}", step.plan, step.outcomes.len(), step.close);
         self.section(&format!("STEP {}", step.step), &summary);
@@ -124,7 +124,9 @@ impl Page {
             facts.push(("tags", tags.join(" ")));
         }
         self.facts(&facts);
-        let verdict = format!("  {}", self.style.winner(&clean(&verdict(&step.outcomes))));
+        let handed_out = attempts.iter().find(|attempt| attempt.step == step.step);
+        let pays = handed_out.and_then(|attempt| attempt.price.as_deref());
+        let verdict = format!("  {}", self.style.winner(&clean(&verdict(&step.outcomes, pays))));
         self.line(&verdict);
         let columns = [
             Column::text("target"),
@@ -269,13 +271,16 @@ impl Page {
     }
 }
 
-/// Who won the step, and over whom: one sentence above the table that has every target's reason.
-pub(super) fn verdict(outcomes: &[OutcomeRow]) -> String {
+/// Who won the step, over whom, and what it `pays` where that is less than its bid: one sentence above the table that has
+/// every target's reason.
+pub(super) fn verdict(outcomes: &[OutcomeRow], pays: Option<&str>) -> String {
     let won = [Reason::Won, Reason::Static].map(Reason::as_str);
     let Some(winner) = outcomes.iter().find(|outcome| won.contains(&outcome.reason.as_str())) else {
         return "no target won this step".to_owned();
     };
-    let price = winner.amount.as_ref().map(|amount| format!(" with {amount}")).unwrap_or_default();
+    let reduced = pays.filter(|pays| winner.amount.as_deref().is_some_and(|bid| bid != *pays));
+    let reduced = reduced.map(|pays| format!(" and pays {pays}")).unwrap_or_default();
+    let price = winner.amount.as_ref().map(|amount| format!(" with {amount}{reduced}")).unwrap_or_default();
     let beaten = [Reason::Outbid, Reason::TieLost, Reason::LowerTier].map(Reason::as_str);
     let mut offers: Vec<&OutcomeRow> =
         outcomes.iter().filter(|outcome| beaten.contains(&outcome.reason.as_str())).collect();

@@ -143,6 +143,11 @@ impl Compiled {
         Compiled(filters.iter().map(|filter| Rule::new(filter, zone)).collect())
     }
 
+    /// Whether all of them hold.
+    pub fn hold(&self, facts: &Facts<'_>) -> bool {
+        self.0.iter().all(|rule| rule.holds(facts) == Truth::Yes)
+    }
+
     /// Whether the target takes this call; else the reason and the value of the first filter that does not hold.
     pub fn judge(&self, facts: &Facts<'_>) -> Result<(), (Reason, String)> {
         match self.0.iter().find(|rule| rule.holds(facts) != Truth::Yes) {

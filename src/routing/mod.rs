@@ -9,7 +9,9 @@ pub mod ring_tree;
 #[cfg(test)]
 mod tests;
 
-use crate::domain::{Catalog, Plan, Reason, Target, TargetIx, Zone};
+use crate::domain::{
+    CampaignIx, Catalog, Floor, FloorOf, FloorRow, Plan, PublisherIx, Reason, Target, TargetIx, Zone,
+};
 use filter::Compiled;
 pub use filter::{Facts, Located, Truth};
 
@@ -38,6 +40,28 @@ pub fn compiled_branches(catalog: &Catalog) -> Vec<Vec<Compiled>> {
         branches.into_iter().map(|branch| Compiled::new(&branch.when, &utc)).collect()
     };
     catalog.plans.iter().map(of).collect()
+}
+
+/// When each row of floors counts, by the campaign's position.
+pub fn compiled_floors(catalog: &Catalog) -> Vec<Vec<Compiled>> {
+    let utc = Zone::utc();
+    let of = |row: &FloorRow| Compiled::new(&row.when, &utc);
+    catalog.campaigns.iter().map(|campaign| campaign.floors.iter().map(of).collect()).collect()
+}
+
+/// The floor of a call to this campaign from this publisher: the highest of the campaign's, of the first of its rows
+/// that holds, and of the publisher's. Those of nodes and targets come besides.
+pub fn floor(
+    catalog: &Catalog,
+    rows: &[Vec<Compiled>],
+    (publisher, campaign): (PublisherIx, CampaignIx),
+    facts: &Facts<'_>,
+) -> Floor {
+    let floor = catalog.floor(publisher, campaign);
+    match rows[campaign.at()].iter().position(|when| when.hold(facts)) {
+        Some(row) => floor.or(FloorOf::Row(row + 1), catalog.campaign(campaign).floors[row].floor),
+        None => floor,
+    }
 }
 
 /// Judges one target. The order of the rules is published and decides which reason a target refused by several gets:

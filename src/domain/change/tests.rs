@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::domain::catalog::{Buyer, Campaign, Disclosure, Payout, PlanIx, Pricing, Target};
 use crate::domain::plan::{HangupCause, Node, Plan, Terminal};
-use crate::domain::{Address, Bps, BuyerIx, Money, PlanId, Zone};
+use crate::domain::{Address, AfterFailure, Bps, BuyerIx, Money, PlanId, PriceRule, Zone};
 use std::time::Duration;
 
 fn entity(words: &[&str]) -> Entity {
@@ -75,6 +75,9 @@ fn campaign(id: &CampaignId) -> Campaign {
         zone: Zone::utc(),
         hours: None,
         scheduled: Vec::new(),
+        price: PriceRule::First,
+        floors: Vec::new(),
+        after_failure: AfterFailure::NextBid,
     }
 }
 

@@ -498,7 +498,7 @@ impl Sampler {
         Standing {
             target: self.target(),
             buyer: self.buyer(),
-            ranked: Ranked::restored(self.below(100) as usize, offer, compared_by),
+            ranked: Ranked::restored(self.below(100) as usize, offer, compared_by, self.money()),
             basis: self.basis(),
         }
     }
@@ -726,7 +726,7 @@ fn everyday() -> LiveImage {
             standing: vec![Standing {
                 target: fixture::target("bolt-1"),
                 buyer: fixture::buyer("bolt"),
-                ranked: Ranked::restored(1, offer, (1, 20_000_000 * 10_000)),
+                ranked: Ranked::restored(1, offer, (1, 20_000_000 * 10_000), Money::from_micros(18_000_000)),
                 basis: "auction",
             }],
             walk: vec![(1, Ahead::Dial(fixture::target("core-1")))],

@@ -5,6 +5,7 @@ mod decisions;
 mod events;
 mod hand_back;
 mod money;
+mod prices;
 mod privacy;
 mod reroutes;
 mod schedules;

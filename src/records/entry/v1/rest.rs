@@ -85,6 +85,7 @@ struct StandingV1<'a> {
     tier: u8,
     score: i128,
     basis: &'a str,
+    pays: i64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -255,6 +256,7 @@ impl<'a> StandingV1<'a> {
             tier,
             score,
             basis: BASIS.of(standing.basis),
+            pays: ranked.pays.micros(),
         }
     }
 
@@ -268,7 +270,7 @@ impl<'a> StandingV1<'a> {
         Ok(Standing {
             target: target(self.target)?,
             buyer: buyer(self.buyer)?,
-            ranked: Ranked::restored(self.entrant as usize, offer, (self.tier, self.score)),
+            ranked: Ranked::restored(self.entrant as usize, offer, (self.tier, self.score), money(self.pays)),
             basis: BASIS.read(self.basis)?,
         })
     }
