@@ -26,6 +26,7 @@
     reason = "a stopwatch reads clocks and starts threads"
 )]
 
+mod callers;
 mod carrier;
 mod hold;
 mod journal;
@@ -242,6 +243,7 @@ fn main() -> ExitCode {
     carrier::run(&mut watch);
     screen::run(&mut watch);
     rules::run(&mut watch);
+    callers::run(&mut watch);
     rank::run(&mut watch);
     ping::run(&mut watch);
     reply::run(&mut watch);

@@ -51,6 +51,7 @@ pub fn buyer(id: &str) -> Buyer {
         show_floor: true,
         key_digest: None,
         hand_back: Duration::ZERO,
+        suppressed_callers: Vec::new(),
     }
 }
 
@@ -90,6 +91,7 @@ pub fn target(id: &str, buyer: u32) -> Target {
         ring: Duration::from_secs(20),
         max_talk: Duration::from_secs(14_400),
         earlier_attempts: None,
+        suppressed_callers: Vec::new(),
     }
 }
 
@@ -124,6 +126,7 @@ pub fn catalog(buyers: Vec<Buyer>, targets: Vec<Target>) -> Catalog {
         targets,
         plans: vec![Plan { id: PlanId::parse("main").expect("a slug"), root, terminal }],
         numbers: Vec::new(),
+        caller_lists: Vec::new(),
         default_plan: PlanIx(0),
     }
 }

@@ -3,6 +3,7 @@
 //! Over TLS it trusts the one certificate the listener was given and nothing else, under whatever name it stands, since
 //! the listener is reached by its address. What the documents mean is in `report`; what is printed is for `main`.
 
+pub mod callers;
 pub mod verbs;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -105,9 +106,20 @@ impl Remote {
         path: &str,
         body: Option<&Value>,
     ) -> Result<T, ClientError> {
+        let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+        self.ask_with(method, path, "application/json", body)
+    }
+
+    fn ask_with<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &'static str,
+        body: Bytes,
+    ) -> Result<T, ClientError> {
         let at = self.reached();
         let unreachable = |why: String| ClientError::Unreachable { at, why };
-        let request = self.request(at, method, path, body).map_err(&unreachable)?;
+        let request = self.request(at, method, path, content_type, body).map_err(&unreachable)?;
         let asked = run_here(async { tokio::time::timeout(REQUEST, self.send(at, request)).await });
         let (status, answer) = asked
             .map_err(|error| unreachable(error.to_string()))?
@@ -137,14 +149,14 @@ impl Remote {
         at: SocketAddr,
         method: Method,
         path: &str,
-        body: Option<&Value>,
+        content_type: &'static str,
+        body: Bytes,
     ) -> Result<Request<Full<Bytes>>, String> {
         let mut request = Request::builder().method(method).uri(path).header(HOST, at.to_string());
         if let Some(key) = &self.key {
             request = request.header(AUTHORIZATION, format!("Bearer {key}"));
         }
-        let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-        let request = request.header(CONTENT_TYPE, "application/json").body(Full::new(body));
+        let request = request.header(CONTENT_TYPE, content_type).body(Full::new(body));
         // Only the key can hold what no header may.
         request.map_err(|_| "the key cannot be sent: it is not one line of plain text".to_owned())
     }

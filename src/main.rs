@@ -15,6 +15,7 @@ use clap::{Parser, Subcommand};
 use tokio::sync::Notify;
 
 use outcry::app::{Running, StartError, start_logs};
+use outcry::client::callers::{CallersTold, CallersVerb};
 use outcry::client::verbs::{BuyerVerb, CampaignVerb, Reach};
 use outcry::client::{ClientError, Remote};
 use outcry::config::{self, Loaded, Problem, Settings};
@@ -86,6 +87,12 @@ enum Verb {
     #[command(subcommand)]
     #[command(after_help = "Examples:\n  outcry campaign pause auto-us\n  outcry campaign show auto-us")]
     Campaign(CampaignVerb),
+    /// Put callers on lists and off, in the running exchange: blocked for campaigns, suppressed for buyers.
+    #[command(subcommand)]
+    #[command(
+        after_help = "Examples:\n  outcry callers add dnc do-not-call.csv\n  outcry callers has dnc +15125550123"
+    )]
+    Callers(CallersVerb),
     /// Draw plans, and try what a call would meet.
     #[command(subcommand)]
     #[command(
@@ -297,7 +304,7 @@ impl From<Fault> for Ended {
 impl From<PlanFault> for Ended {
     fn from(fault: PlanFault) -> Ended {
         match fault {
-            PlanFault::NoPlan(..) => Ended { code: 1, what: fault.to_string() },
+            PlanFault::NoPlan(..) | PlanFault::NoList(..) => Ended { code: 1, what: fault.to_string() },
             PlanFault::Tags(_) => Ended { code: 2, what: fault.to_string() },
             PlanFault::Output(error) => error.into(),
         }
@@ -344,6 +351,7 @@ fn run(verb: Verb) -> Result<(), Ended> {
         }
         Verb::Buyer(verb) => operate(verb.reach(), |remote, by| verb.run(remote, by)),
         Verb::Campaign(verb) => operate(verb.reach(), |remote, by| verb.run(remote, by)),
+        Verb::Callers(verb) => callers(&verb),
         Verb::Plan(verb) => {
             let loaded = load(&SettingsFile { config: verb.config().to_owned() })?;
             Ok(verb.run(
@@ -474,6 +482,25 @@ fn check_running(loaded: &Loaded, key_file: Option<&Path>) -> Result<(), Ended> 
     Ok(())
 }
 
+/// What the shell says of who asks: for the history, not for permission.
+fn user() -> Option<String> {
+    let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    user.filter(|user| (1..=80).contains(&user.len()) && !user.contains(char::is_control))
+}
+
+/// Asks the running exchange about caller lists, and prints what it says.
+fn callers(verb: &CallersVerb) -> Result<(), Ended> {
+    let reach = verb.reach();
+    let remote = remote(&settings(&reach.config)?, reach.key_file.as_deref())?;
+    let (out, style) = (&mut std::io::stdout().lock(), style());
+    match verb.run(&remote, user().as_deref())? {
+        CallersTold::Changed(changed) => report::print(out, reach.format, style, &[changed], None)?,
+        CallersTold::Lists(lists) => report::print(out, reach.format, style, &lists, None)?,
+        CallersTold::On(on) => report::print(out, reach.format, style, &[on], None)?,
+    }
+    Ok(())
+}
+
 /// Asks the running exchange, and prints what is in force then.
 fn operate(
     reach: &Reach,
@@ -481,10 +508,7 @@ fn operate(
 ) -> Result<(), Ended> {
     let settings = settings(&reach.config)?;
     let remote = remote(&settings, reach.key_file.as_deref())?;
-    // What the shell says of who asks: for the history, not for permission.
-    let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
-    let user = user.filter(|user| (1..=80).contains(&user.len()) && !user.contains(char::is_control));
-    let found = ask(&remote, user.as_deref())?;
+    let found = ask(&remote, user().as_deref())?;
     Ok(report::print(&mut std::io::stdout().lock(), reach.format, style(), &found.values, None)?)
 }
 

@@ -14,7 +14,7 @@ use crate::domain::caller::{TagValue, Tail};
 use crate::domain::catalog::{PlanIx, Pricing};
 use crate::domain::plan::AuctionNode;
 use crate::domain::{
-    Address, Campaign, Catalog, E164, Node, Plan, SetBy, Tags, TargetIx, Terminal, Timestamp,
+    Address, CallerListIx, Campaign, Catalog, E164, Node, Plan, SetBy, Tags, TargetIx, Terminal, Timestamp,
 };
 use crate::exchange::preview::{Preview, Ruled, Tried, preview};
 
@@ -73,6 +73,9 @@ pub struct TryArgs {
     /// A tag of the call; may be given again.
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
     tags: Vec<(String, String)>,
+    /// A caller list that the caller is said to be on; may be given again. Who is on it only a running exchange knows.
+    #[arg(long = "on-list", value_name = "LIST")]
+    lists: Vec<String>,
     /// Also print the rules that hold.
     #[arg(long)]
     rules: bool,
@@ -95,6 +98,9 @@ pub enum PlanFault {
     /// There is no such plan.
     #[error("{0} is no plan; there are: {1}")]
     NoPlan(String, String),
+    /// There is no such caller list.
+    #[error("{0} is no caller list; there are: {1}")]
+    NoList(String, String),
     /// More tags, or larger ones, than a call carries.
     #[error("{0}")]
     Tags(crate::domain::caller::TagError),
@@ -144,7 +150,7 @@ impl PlanVerb {
             }
             PlanVerb::Try(args) => {
                 let request = args.request().map_err(PlanFault::Tags)?;
-                let preview = preview(catalog, &request, args.at.unwrap_or(now));
+                let preview = preview(catalog, &request, args.listed(catalog)?, args.at.unwrap_or(now));
                 match args.format {
                     TryFormat::Text => write!(out, "{}", told(&preview, args.rules))?,
                     TryFormat::Json => {
@@ -159,6 +165,19 @@ impl PlanVerb {
 }
 
 impl TryArgs {
+    fn listed(&self, catalog: &Catalog) -> Result<Vec<CallerListIx>, PlanFault> {
+        let find = |id: &String| {
+            let at = catalog.caller_lists.binary_search_by(|list| list.id.as_str().cmp(id)).ok();
+            let ids =
+                || catalog.caller_lists.iter().map(|list| list.id.as_str()).collect::<Vec<_>>().join(", ");
+            at.map(|at| CallerListIx(at as u32)).ok_or_else(|| PlanFault::NoList(id.clone(), ids()))
+        };
+        let mut lists = self.lists.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+        lists.sort_unstable();
+        lists.dedup();
+        Ok(lists)
+    }
+
     fn request(&self) -> Result<CarrierRequest, crate::domain::caller::TagError> {
         let mut tags = Tags::default();
         for (key, value) in &self.tags {

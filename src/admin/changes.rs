@@ -24,7 +24,7 @@ const BODY_MAX: usize = 16 * 1024;
 /// Longest name somebody gives for themselves, in bytes.
 const BY_MAX: usize = 80;
 /// What `by` may be.
-const BY_ALLOWED: &str = "text of 1 to 80 bytes on one line";
+pub(super) const BY_ALLOWED: &str = "text of 1 to 80 bytes on one line";
 
 /// What to change of a buyer or target: at least one key beside `by`. Unknown keys are refused.
 #[derive(utoipa::ToSchema)]
@@ -151,12 +151,14 @@ fn value(key: Key, json: &JsonValue) -> Option<Option<Value>> {
 fn by(json: &JsonValue) -> Option<Option<String>> {
     match json {
         JsonValue::Null => Some(None),
-        JsonValue::String(text) => {
-            let fits = (1..=BY_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
-            fits.then(|| Some(text.clone()))
-        }
+        JsonValue::String(text) => is_by(text).then(|| Some(text.clone())),
         JsonValue::Bool(_) | JsonValue::Number(_) | JsonValue::Array(_) | JsonValue::Object(_) => None,
     }
+}
+
+/// Whether it may be a name that somebody gives for themselves.
+pub(super) fn is_by(text: &str) -> bool {
+    (1..=BY_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 fn found(desk: &Desk, kind: &str, id: &str) -> Result<(Entity, EntityValues), Problem> {
@@ -183,7 +185,7 @@ async fn change(
     found(desk, kind, id).map(|(_, values)| Json(values))
 }
 
-fn refused(why: NotChanged) -> Problem {
+pub(super) fn refused(why: NotChanged) -> Problem {
     match why {
         NotChanged::Unknown => {
             Problem::new(Code::NotFound, "It is not in the files any more. Nothing was changed.")
@@ -194,6 +196,7 @@ fn refused(why: NotChanged) -> Problem {
                 "There are {CHANGES_MAX} changes already: write some into the files. Nothing was changed."
             ),
         ),
+        NotChanged::NoRoom(why) => Problem::new(Code::Conflict, format!("Nothing was changed: {why}.")),
         NotChanged::NotStored(why) => Problem::new(
             Code::Unavailable,
             format!("The store cannot take the change: {why}. Nothing was changed."),
@@ -206,7 +209,7 @@ fn refused(why: NotChanged) -> Problem {
 }
 
 /// Hands an order to the office and waits for what came of it. What was handed in is done even if nobody waits any more.
-async fn ordered<T>(desk: &Desk, order: Order, done: oneshot::Receiver<T>) -> Result<T, Problem> {
+pub(super) async fn ordered<T>(desk: &Desk, order: Order, done: oneshot::Receiver<T>) -> Result<T, Problem> {
     desk.inner.orders.try_send(order).map_err(|error| match error {
         mpsc::error::TrySendError::Full(_) => {
             Problem::new(Code::Unavailable, "Too many changes wait already. Nothing was changed; try again.")

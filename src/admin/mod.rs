@@ -4,6 +4,7 @@
 //! is changed at run time is asked of the office.
 
 pub mod api;
+pub mod callers;
 pub mod changes;
 pub mod order;
 
@@ -33,6 +34,9 @@ use order::Order;
 /// Reads of the store at once; more wait.
 const READS: usize = 4;
 
+/// Changes of caller lists that are read or carried out at once; more wait.
+const IMPORTS: usize = 4;
+
 /// What the handlers share.
 #[derive(Clone)]
 pub struct Desk {
@@ -46,6 +50,7 @@ struct Inner {
     store: PathBuf,
     keys: Vec<AdminKey>,
     reads: Arc<Semaphore>,
+    imports: Arc<Semaphore>,
 }
 
 impl Desk {
@@ -58,7 +63,8 @@ impl Desk {
         keys: Vec<AdminKey>,
     ) -> Desk {
         let reads = Arc::new(Semaphore::new(READS));
-        Desk { inner: Arc::new(Inner { exchange, orders, metrics, store, keys, reads }) }
+        let imports = Arc::new(Semaphore::new(IMPORTS));
+        Desk { inner: Arc::new(Inner { exchange, orders, metrics, store, keys, reads, imports }) }
     }
 }
 
@@ -87,6 +93,11 @@ fn routes() -> OpenApiRouter<Desk> {
         .routes(routes!(changes::buyer, changes::change_buyer))
         .routes(routes!(changes::target, changes::change_target))
         .routes(routes!(changes::campaign, changes::change_campaign))
+        .routes(routes!(callers::caller_lists))
+        .routes(routes!(callers::caller_list, callers::replace_callers))
+        .routes(routes!(callers::add_callers))
+        .routes(routes!(callers::remove_callers))
+        .routes(routes!(callers::has_caller))
         .routes(routes!(changes::changes))
         .routes(routes!(changes::history))
         .routes(routes!(changes::reload))

@@ -5,6 +5,8 @@
 use tokio::sync::oneshot;
 
 use crate::domain::change::Asked;
+use crate::records::row::ListedRow;
+use crate::state::callers::{AskedOfList, NoRoom};
 
 /// Orders that wait while one is carried out; more are refused.
 pub const ORDERS_MAX: usize = 64;
@@ -14,8 +16,21 @@ pub const ORDERS_MAX: usize = 64;
 pub enum Order {
     /// Change something at run time.
     Change(Asked, oneshot::Sender<Result<(), NotChanged>>),
+    /// Change who is on a caller list.
+    Callers(Box<Listing>, oneshot::Sender<Result<ListedRow, NotChanged>>),
     /// Read the files again.
     Reload(oneshot::Sender<Result<Reloaded, Vec<FileFault>>>),
+}
+
+/// A change of a caller list.
+#[derive(Debug)]
+pub struct Listing {
+    /// What is asked.
+    pub asked: AskedOfList,
+    /// Name of the admin key.
+    pub actor: String,
+    /// Who it was by their own account.
+    pub by: Option<String>,
 }
 
 /// Why a change cannot be acknowledged.
@@ -25,6 +40,8 @@ pub enum NotChanged {
     Unknown,
     /// There are as many changes as there may be.
     Full,
+    /// A caller list has no room for it.
+    NoRoom(NoRoom),
     /// The store cannot take it; nothing was changed.
     NotStored(String),
     /// It is in force, and the store has not said yet that it has it.

@@ -9,6 +9,7 @@
 //! ```
 
 mod laid;
+mod listing;
 mod office;
 mod past;
 

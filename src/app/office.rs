@@ -15,6 +15,7 @@ use super::{FIRST_LOOK, IDLE, in_force};
 use crate::admin::order::{FileFault, NotChanged, Order, Reloaded};
 use crate::admin::{self, Desk};
 use crate::config::{self, Problem, Settings};
+use crate::domain::Timestamp;
 use crate::domain::change::{Asked, Dropped, Happened, NoStep, Noted};
 use crate::exchange::{Exchange, InForce};
 use crate::listener::{self, Door, Manners};
@@ -169,6 +170,8 @@ impl Office {
     /// dropped here once nobody uses it, so that no worker pays for it.
     async fn carry_out(&self, mut ordered: mpsc::Receiver<Order>, mut laid: Laid) {
         let mut retired: Vec<Arc<InForce>> = Vec::new();
+        let mut listed_at = Timestamp::default();
+        self.tell_lists();
         loop {
             // Orders before reloads: somebody waits for them, and a pause must not wait for names to resolve.
             let before = tokio::select! {
@@ -180,6 +183,11 @@ impl Office {
                         // Who asked may be gone; what was done is done.
                         let _ = told.send(done);
                         before
+                    }
+                    Order::Callers(listing, told) => {
+                        // As above.
+                        let _ = told.send(self.list(*listing, &mut listed_at).await);
+                        None
                     }
                     Order::Reload(told) => {
                         let (before, done) = self.reload_once(&mut laid).await;
@@ -294,14 +302,14 @@ impl Office {
 }
 
 /// Waits for what was handed in, if it was.
-async fn handed_in(
+pub(super) async fn handed_in(
     written: Result<impl Future<Output = Result<(), CommitError>>, CommitError>,
 ) -> Result<(), CommitError> {
     written?.await
 }
 
 /// Whether what was handed in may be acknowledged.
-fn stored(written: Result<(), CommitError>) -> Result<(), NotChanged> {
+pub(super) fn stored(written: Result<(), CommitError>) -> Result<(), NotChanged> {
     match written {
         Ok(()) => Ok(()),
         Err(CommitError::TimedOut) => Err(NotChanged::NotKnownToBeStored),

@@ -42,6 +42,7 @@ pub(super) fn target(endpoint: &Endpoint) -> Target {
         ring: Duration::from_secs(20),
         max_talk: Duration::from_secs(14_400),
         earlier_attempts: None,
+        suppressed_callers: Vec::new(),
     }
 }
 
@@ -58,6 +59,7 @@ fn buyer(disclosure: Disclosure) -> Buyer {
         show_floor: false,
         key_digest: None,
         hand_back: Duration::ZERO,
+        suppressed_callers: Vec::new(),
     }
 }
 

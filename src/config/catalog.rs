@@ -19,7 +19,7 @@ use super::schedules::{Schedules, schedules};
 use super::settings::{Env, SEGMENT_MB, Settings, base_url, is_local};
 use super::target::{NAME_MAX, Surroundings, buyer};
 use super::values::{digest, hours, labels, percent, secrets, zone};
-use super::{plan, warnings};
+use super::{callers, plan, warnings};
 use crate::domain::caller::TAG_KEY_MAX;
 use crate::domain::catalog::{CarrierDialect, PlanIx, Secret};
 use crate::domain::id::SLUG_MAX;
@@ -145,7 +145,7 @@ fn resolve(
     let campaigns =
         entries.campaigns.iter().filter_map(|(id, f)| campaign(id, f, entries, tightest)).collect();
     let publishers = entries.publishers.iter().filter_map(|(id, f)| publisher(id, f, entries)).collect();
-    let buyers: Vec<Buyer> = entries.buyers.iter().filter_map(|(id, f)| buyer(id, f)).collect();
+    let buyers: Vec<Buyer> = entries.buyers.iter().filter_map(|(id, f)| buyer(id, f, entries)).collect();
     refuse_shared_keys_of_buyers(&buyers, entries);
     let targets = entries.targets.iter().filter_map(|(id, f)| with.target(id, f)).collect();
     let plans = entries.plans.iter().filter_map(|(id, f)| plan::read(id, f, entries, &numbers)).collect();
@@ -159,6 +159,7 @@ fn resolve(
         targets,
         plans,
         numbers: numbers.read,
+        caller_lists: entries.caller_lists.iter().filter_map(|(id, f)| callers::list(id, f)).collect(),
         default_plan: default_plan?,
     })
 }
@@ -276,6 +277,7 @@ fn campaign(
         let recovery = r.field("recovery_s").seconds(0..=300).unwrap_or(RECOVERY);
         let attempts = r.field("attempts").whole(1..=16).unwrap_or(5);
         let ring_budget = r.field("ring_budget_s").seconds(8..=600).unwrap_or(Duration::from_secs(60));
+        let blocked_callers = callers::lists(&r.field("blocked_callers"), entries);
         let Schedules { plan, scheduled, zone, hours } = schedules?;
         Some(Campaign {
             id: CampaignId::parse(id).ok()?,
@@ -297,6 +299,7 @@ fn campaign(
             price,
             floors,
             after_failure,
+            blocked_callers,
         })
     })?
 }
@@ -371,8 +374,9 @@ fn publisher(id: &str, field: &Field<'_>, entries: &Entries<'_>) -> Option<Publi
         let hours = hours(&r.field("hours"));
         let floor = r.field("floor").money().unwrap_or(Money::ZERO);
         let floors = publisher_floors(r, entries);
+        let blocked_callers = callers::lists(&r.field("blocked_callers"), entries);
         let (id, name, zone) = (PublisherId::parse(id).ok()?, name?, zone?);
-        Some(Publisher { id, name, zone, payouts, hours, floor, floors })
+        Some(Publisher { id, name, zone, payouts, hours, floor, floors, blocked_callers })
     })?
 }
 

@@ -10,8 +10,8 @@ use crate::domain::caller::Address;
 use crate::domain::catalog::{DestinationRule, Disclosure, Limits, Pricing};
 use crate::domain::plan::Branch;
 use crate::domain::{
-    Buyer, Campaign, Carrier, Catalog, E164, FloorRow, Hours, Margin, Money, Node, Payout, Plan, Publisher,
-    Target, Terminal, TrackingNumber,
+    Buyer, CallerList, CallerListIx, Campaign, Carrier, Catalog, E164, FloorRow, Hours, Margin, Money, Node,
+    Payout, Plan, Publisher, Target, Terminal, TrackingNumber,
 };
 
 /// Most lines of a difference; the rest is counted.
@@ -28,9 +28,10 @@ pub fn diff(old: &Catalog, new: &Catalog) -> Vec<String> {
     both.compare(&mut lines, "carrier", |c| &c.carriers, |x| x.id.clone(), |_, x| carrier(x));
     both.compare(&mut lines, "campaign", |c| &c.campaigns, |x| x.id.clone(), campaign);
     both.compare(&mut lines, "publisher", |c| &c.publishers, |x| x.id.clone(), publisher);
-    both.compare(&mut lines, "buyer", |c| &c.buyers, |x| x.id.clone(), |_, x| buyer(x));
+    both.compare(&mut lines, "buyer", |c| &c.buyers, |x| x.id.clone(), buyer);
     both.compare(&mut lines, "target", |c| &c.targets, |x| x.id.clone(), target);
     both.compare(&mut lines, "plan", |c| &c.plans, |x| x.id.clone(), plan);
+    both.compare(&mut lines, "caller_list", |c| &c.caller_lists, |x| x.id.clone(), |_, x| caller_list(x));
     both.compare(&mut lines, "number", |c| &c.numbers, |x| Ours(x.number), number);
     if lines.len() > DIFF_LINES_MAX {
         let more = lines.len() - DIFF_LINES_MAX;
@@ -151,6 +152,7 @@ fn campaign(catalog: &Catalog, campaign: &Campaign) -> Vec<Fact> {
         fact("pricing", &campaign.price.as_str()),
         fact("floors", &list(&campaign.floors.iter().map(FloorRow::to_string).collect::<Vec<_>>())),
         fact("after_failure", &campaign.after_failure.as_str()),
+        callers("blocked_callers", catalog, &campaign.blocked_callers),
     ]
 }
 
@@ -179,10 +181,20 @@ fn publisher(catalog: &Catalog, publisher: &Publisher) -> Vec<Fact> {
         fact("payouts", &list(&own.collect::<Vec<_>>())),
         fact("floor", &publisher.floor),
         fact("floors", &list(&floors.collect::<Vec<_>>())),
+        callers("blocked_callers", catalog, &publisher.blocked_callers),
     ]
 }
 
-fn buyer(buyer: &Buyer) -> Vec<Fact> {
+/// Names of caller lists.
+fn callers(name: &'static str, catalog: &Catalog, lists: &[CallerListIx]) -> Fact {
+    fact(name, &list(&lists.iter().map(|at| catalog.caller_list(*at).id.to_string()).collect::<Vec<_>>()))
+}
+
+fn caller_list(list: &CallerList) -> Vec<Fact> {
+    vec![fact("note", &list.note)]
+}
+
+fn buyer(catalog: &Catalog, buyer: &Buyer) -> Vec<Fact> {
     let disclosure = match buyer.disclosure {
         Disclosure::Token => "token",
         Disclosure::None => "none",
@@ -201,6 +213,7 @@ fn buyer(buyer: &Buyer) -> Vec<Fact> {
         fact("show_floor", &buyer.show_floor),
         masked("key_digest", set(buyer.key_digest.is_some()), format!("{:?}", buyer.key_digest)),
         fact("hand_back_s", &buyer.hand_back.as_secs()),
+        callers("suppressed_callers", catalog, &buyer.suppressed_callers),
     ]
 }
 
@@ -232,6 +245,7 @@ fn target(catalog: &Catalog, target: &Target) -> Vec<Fact> {
         fact("ring_s", &target.ring.as_secs()),
         fact("max_talk_s", &target.max_talk.as_secs()),
         fact("earlier_attempts", &target.earlier_attempts.map_or("any".to_owned(), |most| most.to_string())),
+        callers("suppressed_callers", catalog, &target.suppressed_callers),
     ];
     facts.extend(pricing(&target.pricing));
     facts

@@ -14,6 +14,7 @@ use toml::de::DeTable;
 use super::file::{Field, File, Reader, Source};
 use super::problem::{Problem, Sink, nearest, shown};
 use super::settings::path;
+use crate::domain::caller_list::LISTS_MAX;
 use crate::domain::id::{CampaignId, SlugError};
 
 /// Most files of a catalog.
@@ -81,6 +82,7 @@ pub(super) struct Entries<'a> {
     pub(super) buyers: Index<'a>,
     pub(super) targets: Index<'a>,
     pub(super) plans: Index<'a>,
+    pub(super) caller_lists: Index<'a>,
     /// Every `default_plan`.
     pub(super) default_plans: Vec<Field<'a>>,
     /// Every `[[number]]`.
@@ -106,7 +108,7 @@ impl<'a> Entries<'a> {
     /// What these files define at their top level. `dir` is what CSV paths are relative to.
     pub(super) fn collect(files: impl Iterator<Item = Parsed<'a>>, dir: &Path) -> Entries<'a> {
         let mut unread = Words::new();
-        let mut found: [Vec<(&str, Field<'_>)>; 6] = Default::default();
+        let mut found: [Vec<(&str, Field<'_>)>; 7] = Default::default();
         let (mut default_plans, mut numbers, mut csvs) = (Vec::new(), Vec::new(), Vec::new());
         for Parsed { file, table, broken } in files {
             if broken {
@@ -125,7 +127,7 @@ impl<'a> Entries<'a> {
         }
         let unread = Rc::new(unread);
         let index = |kind, found| Index::build(kind, found, Rc::clone(&unread));
-        let [carriers, campaigns, publishers, buyers, targets, plans] = found;
+        let [carriers, campaigns, publishers, buyers, targets, plans, caller_lists] = found;
         Entries {
             carriers: index(Kind::Carrier, carriers),
             campaigns: index(Kind::Campaign, campaigns),
@@ -133,6 +135,7 @@ impl<'a> Entries<'a> {
             buyers: index(Kind::Buyer, buyers),
             targets: index(Kind::Target, targets),
             plans: index(Kind::Plan, plans),
+            caller_lists: index(Kind::CallerList, caller_lists),
             default_plans,
             numbers,
             csvs,
@@ -154,12 +157,23 @@ pub(super) enum Kind {
     Buyer,
     Target,
     Plan,
+    CallerList,
 }
 
-const KINDS: [Kind; 6] =
-    [Kind::Carrier, Kind::Campaign, Kind::Publisher, Kind::Buyer, Kind::Target, Kind::Plan];
+const KINDS: [Kind; 7] =
+    [Kind::Carrier, Kind::Campaign, Kind::Publisher, Kind::Buyer, Kind::Target, Kind::Plan, Kind::CallerList];
 
 impl Kind {
+    /// Most entries of it.
+    const fn most(self) -> usize {
+        match self {
+            Kind::CallerList => LISTS_MAX,
+            Kind::Carrier | Kind::Campaign | Kind::Publisher | Kind::Buyer | Kind::Target | Kind::Plan => {
+                ENTRIES_MAX
+            }
+        }
+    }
+
     const fn word(self) -> &'static str {
         match self {
             Kind::Carrier => "carrier",
@@ -168,6 +182,7 @@ impl Kind {
             Kind::Buyer => "buyer",
             Kind::Target => "target",
             Kind::Plan => "plan",
+            Kind::CallerList => "caller_list",
         }
     }
 }
@@ -181,10 +196,11 @@ pub(super) struct Index<'a> {
 
 impl<'a> Index<'a> {
     fn build(kind: Kind, mut found: Vec<(&'a str, Field<'a>)>, unread: Rc<Words<'a>>) -> Index<'a> {
-        if let Some((_, field)) = found.get(ENTRIES_MAX) {
-            let allowed = format!("at most {ENTRIES_MAX} of a kind");
+        let most = kind.most();
+        if let Some((_, field)) = found.get(most) {
+            let allowed = format!("at most {most} of a kind");
             field.wrong(format!("is one of {} {}s", found.len(), kind.word()), &allowed);
-            found.truncate(ENTRIES_MAX);
+            found.truncate(most);
         }
         for (id, field) in &found {
             // Every kind of id follows the same rules.

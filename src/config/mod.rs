@@ -10,6 +10,7 @@
 //! and what operators change at run time is laid over it elsewhere.
 
 mod auctions;
+mod callers;
 mod catalog;
 mod diff;
 mod entries;

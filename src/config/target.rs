@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::callers;
 use super::entries::Entries;
 use super::file::{Field, Reader};
 use super::filter::filters;
@@ -37,7 +38,7 @@ pub(super) struct Surroundings<'s, 'a> {
 }
 
 /// Reads one buyer.
-pub(super) fn buyer(id: &str, field: &Field<'_>) -> Option<Buyer> {
+pub(super) fn buyer(id: &str, field: &Field<'_>, entries: &Entries<'_>) -> Option<Buyer> {
     let disclosures = [("token", Disclosure::Token), ("none", Disclosure::None), ("full", Disclosure::Full)];
     field.table("a table", |r| {
         let name = r.field("name").required().label(NAME_MAX);
@@ -53,6 +54,7 @@ pub(super) fn buyer(id: &str, field: &Field<'_>) -> Option<Buyer> {
         if hand_back.is_set() && key_digest.is_none() {
             hand_back.wrong("is of no use without a key", "with `key_digest`");
         }
+        let suppressed_callers = callers::lists(&r.field("suppressed_callers"), entries);
         Some(Buyer {
             id: BuyerId::parse(id).ok()?,
             name: name?,
@@ -65,6 +67,7 @@ pub(super) fn buyer(id: &str, field: &Field<'_>) -> Option<Buyer> {
             show_floor,
             key_digest,
             hand_back: hand_back.seconds(0..=HAND_BACK_S_MAX).unwrap_or(HAND_BACK),
+            suppressed_callers,
         })
     })?
 }
@@ -124,6 +127,7 @@ impl Surroundings<'_, '_> {
             ring: seconds("ring_s", 5..=120, 20),
             max_talk,
             earlier_attempts: r.field("earlier_attempts").whole(0..=16),
+            suppressed_callers: callers::lists(&r.field("suppressed_callers"), self.entries),
             // What may be missing comes last: by then every field was read, and every fault said.
             id: TargetId::parse(id).ok()?,
             buyer: BuyerIx(buyer?),

@@ -229,11 +229,22 @@ fn documentation_of(kind: &str) -> String {
     let catalog = |name: &str| read(&format!("config/catalog/{name}.toml"));
     match kind {
         "target" => catalog("targets-auto"),
-        "carrier" | "campaign" | "publisher" | "buyer" | "plan" | "number" => catalog(&format!("{kind}s")),
+        "carrier" | "campaign" | "publisher" | "buyer" | "plan" | "number" | "caller_list" => {
+            catalog(&format!("{kind}s"))
+        }
         "" => {
-            ["carriers", "campaigns", "publishers", "buyers", "targets-auto", "plans", "numbers"]
-                .map(catalog)
-                .concat()
+            [
+                "carriers",
+                "campaigns",
+                "publishers",
+                "buyers",
+                "targets-auto",
+                "plans",
+                "numbers",
+                "caller_lists",
+            ]
+            .map(catalog)
+            .concat()
                 + &read(SHIPPED)
         }
         section => {
@@ -497,6 +508,11 @@ fn a_difference_reads_like_a_log_and_shows_no_whole_number() {
             "name = \"Acme\"",
             "name = \"Acme\"\nhours = [\"sat 10:00-12:00\"]",
             "buyer acme: hours always → sat 10:00-12:00",
+        ),
+        (
+            "[buyer.acme]",
+            "[caller_list.own]\n[buyer.acme]\nsuppressed_callers = [\"own\"]",
+            "buyer acme: suppressed_callers none → own|caller_list own: added",
         ),
         ("+15125550111", "+15125550112", "target acme-phone: address changed"),
         ("key=abc", "key=abd", "target acme-bid: endpoint changed"),

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::caller::{Address, E164, TagValue};
+use super::caller_list::CallerList;
 use super::filter::Filter;
-use super::id::{BuyerId, CampaignId, CarrierId, PublisherId, TargetId};
+use super::id::{BuyerId, CallerListId, CampaignId, CarrierId, PublisherId, TargetId};
 use super::money::{Bps, Money};
 use super::plan::Plan;
 use super::price::{AfterFailure, Floor, FloorOf, FloorRow, Margin, PriceRule};
@@ -44,6 +45,8 @@ positions! {
     TargetIx;
     /// Position of a plan.
     PlanIx;
+    /// Position of a caller list.
+    CallerListIx;
 }
 
 /// Everything the exchange decides by. `digest` names its text.
@@ -65,6 +68,8 @@ pub struct Catalog {
     pub plans: Vec<Plan>,
     /// Tracking numbers, sorted by number.
     pub numbers: Vec<TrackingNumber>,
+    /// Caller lists, sorted by id. Who is on them is not said here.
+    pub caller_lists: Vec<CallerList>,
     /// The plan of calls to numbers nobody configured.
     pub default_plan: PlanIx,
 }
@@ -108,6 +113,17 @@ impl Catalog {
     /// The plan at this position.
     pub fn plan(&self, ix: PlanIx) -> &Plan {
         &self.plans[ix.at()]
+    }
+
+    /// The position of the caller list with this id.
+    pub fn caller_list_named(&self, id: &CallerListId) -> Option<CallerListIx> {
+        let at = self.caller_lists.binary_search_by(|list| list.id.cmp(id)).ok()?;
+        Some(CallerListIx(at as u32))
+    }
+
+    /// The caller list at this position.
+    pub fn caller_list(&self, ix: CallerListIx) -> &CallerList {
+        &self.caller_lists[ix.at()]
     }
 
     /// What the publisher earns on this campaign: its own terms, else the campaign's.
@@ -191,6 +207,8 @@ pub struct Campaign {
     pub attempts: u32,
     /// Longest a caller hears ringing, over all attempts.
     pub ring_budget: Duration,
+    /// Who is on one of these gets the plan's terminal action.
+    pub blocked_callers: Vec<CallerListIx>,
     /// What the winner of an auction pays.
     pub price: PriceRule,
     /// Floors for some calls, beside `floor`: the first row that holds counts.
@@ -243,6 +261,8 @@ pub struct Publisher {
     pub zone: Zone,
     /// Its own terms by campaign.
     pub payouts: Vec<(CampaignIx, Payout)>,
+    /// Who is on one of these gets the plan's terminal action.
+    pub blocked_callers: Vec<CallerListIx>,
     /// Lowest price accepted for its calls.
     pub floor: Money,
     /// Lowest prices by campaign, beside `floor`.
@@ -319,6 +339,8 @@ pub struct Buyer {
     pub personal_tags: Vec<String>,
     /// Whether its pings name the floor.
     pub show_floor: bool,
+    /// It is not asked about who is on one of these.
+    pub suppressed_callers: Vec<CallerListIx>,
     /// SHA-256 of the key it hands calls back with; `None` hands none back.
     pub key_digest: Option<[u8; 32]>,
     /// How long after a call was answered it may be handed back; zero turns that off.
@@ -405,6 +427,8 @@ pub struct Target {
     pub ring: Duration,
     /// Longest talk.
     pub max_talk: Duration,
+    /// It is not asked about who is on one of these, nor on its buyer's.
+    pub suppressed_callers: Vec<CallerListIx>,
     /// Most attempts of a call that came to nothing before it; `None` takes over from any number.
     pub earlier_attempts: Option<u32>,
 }

@@ -71,6 +71,8 @@ slug_ids! {
     TargetId;
     /// A plan (the ring tree).
     PlanId;
+    /// A list of callers that somebody does not want.
+    CallerListId;
 }
 
 const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";

@@ -16,6 +16,7 @@
 
 pub mod area_codes;
 pub mod caller;
+pub mod caller_list;
 pub mod catalog;
 pub mod change;
 pub mod country;
@@ -32,12 +33,15 @@ pub mod time;
 pub mod zip;
 
 pub use caller::{Address, E164, SetBy, Tag, TagValue, Tags, Tail};
+pub use caller_list::CallerList;
 pub use catalog::{
-    Buyer, BuyerIx, Campaign, CampaignIx, Carrier, CarrierIx, Catalog, Payout, Publisher, PublisherIx,
-    Target, TargetIx, TrackingNumber,
+    Buyer, BuyerIx, CallerListIx, Campaign, CampaignIx, Carrier, CarrierIx, Catalog, Payout, Publisher,
+    PublisherIx, Target, TargetIx, TrackingNumber,
 };
 pub use filter::Filter;
-pub use id::{BuyerId, CallId, CampaignId, CarrierId, HoldId, PingId, PlanId, PublisherId, TargetId};
+pub use id::{
+    BuyerId, CallId, CallerListId, CampaignId, CarrierId, HoldId, PingId, PlanId, PublisherId, TargetId,
+};
 pub use money::{Bps, Money};
 pub use outcome::{AttemptEnd, Cause, EndCounts, EndedBy, TalkSource};
 pub use plan::{HangupCause, Node, Plan, Terminal};

@@ -188,7 +188,9 @@ impl Worker {
     /// Decides behind a fence, and tells everybody who waits.
     async fn take(self: Arc<Self>, ctx: Ctx, ticket: Ticket) {
         let prepared = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            let subject = Subject::of(&ctx.in_force.snapshot.catalog, &ctx.request, ctx.call_at);
+            let catalog = &ctx.in_force.snapshot.catalog;
+            let listed = self.exchange.callers.listed(catalog, ctx.request.from);
+            let subject = Subject::of(catalog, &ctx.request, ctx.call_at).on(listed);
             let mut targets = Vec::new();
             subject.plan.root.targets(&mut targets);
             let walk: Vec<_> = self.walk(&ctx, &subject).into_iter().enumerate().collect();
@@ -237,16 +239,19 @@ impl Worker {
         let about = (ctx.step, ctx.request.test, ctx.seed);
         let mut trail = Trail::open(keys, about, catalog, way.plan, &way.targets, &subject.tags);
         let bars = Bars::of(ctx, &subject, way.promised);
+        let blocked_by = subject.blocked(catalog, &ctx.request, ctx.arrived);
         let barred = match campaign {
             None => Some(Reason::UnknownNumber),
             Some(campaign) if campaign.paused => Some(Reason::CampaignPaused),
+            Some(_) if blocked_by.is_some() => Some(Reason::CallerBlocked),
             // A call that was taken goes on after closing time.
             Some(_) if ctx.step > 1 => None,
             Some(_) => subject.closed(catalog, ctx.call_at),
         };
         if let Some(reason) = barred {
+            let note = blocked_by.filter(|_| reason == Reason::CallerBlocked);
             for target in trail.targets() {
-                trail.close(target, reason, None, None);
+                trail.close(target, reason, None, note.clone());
             }
             let static_answer = Vec::new();
             return Prepared { subject, way, trail, bars, static_answer, barred, laps };

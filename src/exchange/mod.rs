@@ -34,8 +34,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
+use crate::bidder::sign;
 use crate::capacity::HoldDurability;
 use crate::domain::Address;
+use crate::domain::caller_list::CallerListKey;
 use crate::domain::catalog::Secret;
 use crate::domain::change::Change;
 use crate::ping::Pinger;
@@ -45,6 +47,7 @@ use crate::records::{CommitError, Recorder};
 use crate::runtime::{Clock, Entropy, Shutdown};
 use crate::snapshot::Snapshot;
 use crate::state::State;
+use crate::state::callers::Callers;
 use owed::Owed;
 use unknown::UnknownReports;
 
@@ -109,6 +112,8 @@ pub struct Exchange {
     pub rules: Rules,
     /// Reports about calls nobody knows.
     pub unknown: UnknownReports,
+    /// Who is on which caller list.
+    pub callers: Callers,
     owed: Owed,
     shutdown: Shutdown,
     slots: Arc<Semaphore>,
@@ -147,6 +152,7 @@ impl Exchange {
         let searching = Arc::new(Semaphore::new(1));
         let unknown = UnknownReports::default();
         let owed = Owed::default();
+        let callers = Callers::new(list_key(&rules.caller_key));
         Exchange {
             in_force,
             state,
@@ -155,12 +161,19 @@ impl Exchange {
             entropy,
             rules,
             unknown,
+            callers,
             owed,
             shutdown,
             slots,
             searching,
         }
     }
+}
+
+/// The key of digests on caller lists: one of this deployment's, for nothing else.
+fn list_key(caller_key: &Secret) -> CallerListKey {
+    let digest = sign::keyed(&caller_key.0, &[b"caller lists"]);
+    CallerListKey::of(digest.first_chunk().expect("a digest has 32 bytes"))
 }
 
 /// One worker: the shared exchange and its own way of asking.

@@ -12,7 +12,7 @@ use crate::billing::{NEVER, min_price};
 use crate::carrier::CarrierRequest;
 use crate::domain::catalog::Pricing;
 use crate::domain::{
-    Campaign, Catalog, Floor, FloorOf, Hours, Money, Reason, TargetIx, Timestamp, Zone,
+    CallerListIx, Campaign, Catalog, Floor, FloorOf, Hours, Money, Reason, TargetIx, Timestamp, Zone,
 };
 use crate::routing::filter::Compiled;
 use crate::routing::ring_tree::{Step, walk};
@@ -88,8 +88,15 @@ pub struct Ruled {
 }
 
 /// What this call would meet at `now`.
-pub fn preview(catalog: &Catalog, request: &CarrierRequest, now: Timestamp) -> Preview {
-    preview_by(catalog, &compiled(catalog), &compiled_branches(catalog), request, now)
+///
+/// Who is on which list only a running exchange knows: `lists` are those that the caller is said to be on, ascending.
+pub fn preview(
+    catalog: &Catalog,
+    request: &CarrierRequest,
+    lists: Vec<CallerListIx>,
+    now: Timestamp,
+) -> Preview {
+    preview_by(catalog, &compiled(catalog), &compiled_branches(catalog), request, lists, now)
 }
 
 /// The same for one of many calls to a catalog whose filters and branches were compiled before.
@@ -98,9 +105,10 @@ pub fn preview_by(
     filters: &[Compiled],
     branches: &[Vec<Compiled>],
     request: &CarrierRequest,
+    lists: Vec<CallerListIx>,
     now: Timestamp,
 ) -> Preview {
-    let subject = Subject::of(catalog, request, now);
+    let subject = Subject::of(catalog, request, now).on(lists);
     let facts = subject.facts(catalog, request, now);
     let mut targets = Vec::new();
     subject.plan.root.targets(&mut targets);
@@ -110,7 +118,7 @@ pub fn preview_by(
             .iter()
             .flat_map(|step| step.targets().iter().map(|target| (*target, floor_of(step))))
             .collect();
-    let (barred, rules) = whole(catalog, &subject, now);
+    let (barred, rules) = whole(catalog, &subject, request, now);
     let bar = subject.line.map(|line| {
         let rows = compiled_floors(catalog);
         let payout = catalog.payout(line.publisher, line.campaign);
@@ -167,7 +175,12 @@ pub fn preview_by(
 }
 
 /// What bars the whole call, and every rule that might have.
-fn whole(catalog: &Catalog, subject: &Subject<'_>, now: Timestamp) -> (Option<Reason>, Vec<Ruled>) {
+fn whole(
+    catalog: &Catalog,
+    subject: &Subject<'_>,
+    request: &CarrierRequest,
+    now: Timestamp,
+) -> (Option<Reason>, Vec<Ruled>) {
     let Some(line) = subject.line else { return (Some(Reason::UnknownNumber), Vec::new()) };
     let (campaign, publisher) = (catalog.campaign(line.campaign), catalog.publisher(line.publisher));
     let is_paused = campaign.paused;
@@ -176,6 +189,15 @@ fn whole(catalog: &Catalog, subject: &Subject<'_>, now: Timestamp) -> (Option<Re
         says: said(Truth::from(!is_paused)),
         saw: if is_paused { "paused" } else { "not paused" }.to_owned(),
     }];
+    let listed = subject.blocked(catalog, request, now);
+    let blocked = listed.as_ref().map(|_| Reason::CallerBlocked);
+    if !campaign.blocked_callers.is_empty() || !publisher.blocked_callers.is_empty() {
+        rules.push(Ruled {
+            rule: "caller is on no list of blocked callers".to_owned(),
+            says: said(Truth::from(listed.is_none())),
+            saw: listed.unwrap_or_else(|| "on none".to_owned()),
+        });
+    }
     let open = |whose: &str, hours: &Hours, zone: &Zone| Ruled {
         rule: format!("{whose} is open {hours} in {zone}"),
         says: said(Truth::from(hours.is_open(zone, now))),
@@ -184,7 +206,7 @@ fn whole(catalog: &Catalog, subject: &Subject<'_>, now: Timestamp) -> (Option<Re
     rules.extend(campaign.hours.iter().map(|hours| open("campaign", hours, &campaign.zone)));
     rules.extend(publisher.hours.iter().map(|hours| open("publisher", hours, &publisher.zone)));
     let paused = is_paused.then_some(Reason::CampaignPaused);
-    (paused.or_else(|| subject.closed(catalog, now)), rules)
+    (paused.or(blocked).or_else(|| subject.closed(catalog, now)), rules)
 }
 
 fn hours_of_plan(campaign: &Campaign, now: Timestamp) -> Option<String> {

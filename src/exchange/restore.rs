@@ -16,6 +16,7 @@ use crate::domain::schedule::day_window;
 use crate::records::entry::{Counts, DecodeError, Used};
 use crate::records::fold::{Fold, Remembered};
 use crate::records::stored::StoredUse;
+use crate::state::callers::Lists;
 use crate::state::calls::{Answer, Step};
 use crate::state::image::AnswerImage;
 use crate::state::live::Live;
@@ -43,6 +44,7 @@ impl Exchange {
         for (key, used) in fold.counts() {
             gauges.restore(key, used.posted, used.unresolved);
         }
+        self.callers.put(Lists::of(fold.callers()));
         let day_over = now.before(LONGEST_DAY);
         for held in fold.orphaned() {
             restored.orphaned += usize::from(held.keys.iter().any(|key| key.window >= day_over));

@@ -119,7 +119,9 @@ impl Worker {
             ring,
         };
         let catalog = &in_force.snapshot.catalog;
-        let subject = Subject::of(catalog, &ctx.request, call_at).still(catalog, &whose);
+        // The lists of this moment: who was blocked or suppressed since is so from now on.
+        let listed = self.exchange.callers.listed(catalog, ctx.request.from);
+        let subject = Subject::of(catalog, &ctx.request, call_at).still(catalog, &whose).on(listed);
         let mut left = Left::of(catalog, &rest, &tried, onward);
         if asking == Asking::Fallback {
             left.standing.retain(|(.., basis)| *basis == "static");

@@ -9,10 +9,10 @@ use crate::domain::area_codes::area_code;
 use crate::domain::catalog::{PlanIx, Secret};
 use crate::domain::country::country;
 use crate::domain::{
-    Address, Campaign, CampaignId, CampaignIx, Catalog, E164, Plan, PublisherId, PublisherIx, Reason, SetBy,
-    Tags, Tail, Timestamp, TrackingNumber,
+    Address, CallerListIx, Campaign, CampaignId, CampaignIx, Catalog, E164, Plan, PublisherId, PublisherIx,
+    Reason, SetBy, Tags, Tail, Timestamp, TrackingNumber,
 };
-use crate::routing::{Facts, Located};
+use crate::routing::{Facts, Located, blocked, on_list};
 use crate::runtime::hex;
 
 /// The configured side of a call.
@@ -45,6 +45,8 @@ pub(super) struct Subject<'a> {
     zip: Located,
     /// The call's own tags and those of the number.
     pub(super) tags: Tags,
+    /// The caller lists that the caller is on.
+    lists: Vec<CallerListIx>,
 }
 
 impl<'a> Subject<'a> {
@@ -82,7 +84,13 @@ impl<'a> Subject<'a> {
             geo_source,
             zip,
             tags,
+            lists: Vec::new(),
         }
+    }
+
+    /// The same of a caller who is on these lists, ascending.
+    pub(super) fn on(self, lists: Vec<CallerListIx>) -> Subject<'a> {
+        Subject { lists, ..self }
     }
 
     /// The same if the number still belongs to this campaign and publisher; else a call to a number that nobody configured.
@@ -117,6 +125,7 @@ impl<'a> Subject<'a> {
             dialled: line.map(|line| line.number.number),
             attestation: request.stir.as_deref().and_then(|stir| stir.chars().next()),
             has_number: request.from.is_some(),
+            lists: &self.lists,
             tags: &self.tags,
             now,
             earlier_attempts: 0,
@@ -130,6 +139,19 @@ impl<'a> Subject<'a> {
             return Some(Reason::CampaignClosed);
         }
         (!catalog.publisher(line.publisher).is_open(at)).then_some(Reason::PublisherClosed)
+    }
+
+    /// The list for which the call is not sold, in words.
+    pub(super) fn blocked(
+        &self,
+        catalog: &Catalog,
+        request: &CarrierRequest,
+        now: Timestamp,
+    ) -> Option<String> {
+        let line = self.line.filter(|_| !self.lists.is_empty())?;
+        let (campaign, publisher) = (catalog.campaign(line.campaign), catalog.publisher(line.publisher));
+        let list = blocked(campaign, publisher, &self.facts(catalog, request, now))?;
+        Some(on_list(catalog, list))
     }
 
     /// The campaign, unless the number is unknown.

@@ -33,6 +33,7 @@ fn catalog() -> Catalog {
         show_floor: false,
         key_digest: None,
         hand_back: Duration::ZERO,
+        suppressed_callers: Vec::new(),
     };
     let price = Money::parse("1.00").expect("an amount");
     let target = Target {
@@ -53,6 +54,7 @@ fn catalog() -> Catalog {
         ring: Duration::from_secs(20),
         max_talk: Duration::from_secs(3_600),
         earlier_attempts: None,
+        suppressed_callers: Vec::new(),
     };
     let (root, terminal) = (Node::Target(TargetIx(0)), Terminal::Hangup(HangupCause::Busy));
     Catalog {
@@ -64,6 +66,7 @@ fn catalog() -> Catalog {
         targets: vec![target],
         plans: vec![Plan { id: PlanId::parse("main").expect("an id"), root, terminal }],
         numbers: Vec::new(),
+        caller_lists: Vec::new(),
         default_plan: PlanIx(0),
     }
 }

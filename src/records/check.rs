@@ -16,7 +16,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::entry::{self, DecodeError};
-use super::row::Row;
+use super::row::{ListedRow, Row};
 use super::seal::unsealed;
 use super::sqlite::{Moment, Reader, StoreError};
 use super::stored::{StoredImbalance, StoredSumOff};
@@ -135,7 +135,7 @@ impl Kind {
             Row::Ended(_) => Kind::Ended,
             Row::Ledger(_) => Kind::Ledger,
             Row::Catalog(_) => Kind::Catalog,
-            Row::Change(_) => Kind::Change,
+            Row::Change(_) | Row::Listed(_) => Kind::Change,
         }
     }
 }
@@ -249,6 +249,10 @@ impl Key {
                 let (entity, at) = (&row.entity, row.origin.at.micros());
                 Key::Change(entity.kind(), entity.id().into(), row.key.as_str(), at)
             }
+            Row::Listed(row) => {
+                let (list, at) = (row.list.as_str().into(), row.origin.at.micros());
+                Key::Change(ListedRow::ENTITY, list, ListedRow::ITEM, at)
+            }
         }
     }
 }
@@ -268,7 +272,12 @@ impl Ruling {
             Row::Trail(_) => !self.is_final,
             Row::Attempt(row) => row.end.is_some(),
             Row::Ended(_) => true,
-            Row::Decided(_) | Row::Event(_) | Row::Ledger(_) | Row::Catalog(_) | Row::Change(_) => false,
+            Row::Decided(_)
+            | Row::Event(_)
+            | Row::Ledger(_)
+            | Row::Catalog(_)
+            | Row::Change(_)
+            | Row::Listed(_) => false,
         }
     }
 }

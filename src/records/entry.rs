@@ -20,8 +20,10 @@ use super::row::Row;
 use crate::auction::bid::clean_note;
 use crate::capacity::hold::HoldImage;
 use crate::capacity::{CapKey, Charge};
+use crate::domain::caller_list::CallerPrefix;
 use crate::domain::change::Change;
-use crate::domain::{BuyerId, CallId, HoldId, TargetId, Timestamp};
+use crate::domain::{BuyerId, CallId, CallerListId, HoldId, TargetId, Timestamp};
+use crate::state::callers::{Content, Difference};
 use crate::state::image::{AnswerImage, LiveImage};
 
 pub(super) use v1::{Packed, Seen, write_packed};
@@ -59,6 +61,52 @@ pub enum Put {
     Changes(Vec<Change>),
     /// How all endpoints have been answering.
     Health(Vec<HealthImage>),
+    /// A part of a change of a caller list.
+    Callers(Box<ListPart>),
+}
+
+/// Most numbers in one part of a change of a caller list: a part is a record, and fits the smallest segments.
+pub const LIST_PART_MAX: usize = 16_384;
+
+/// A part of what differs on a caller list after a change. All parts of a change count, or none: they are there when the
+/// last one is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListPart {
+    /// The list.
+    pub list: CallerListId,
+    /// Its place among the parts; the first is 0.
+    pub part: u32,
+    /// Whether it is the last.
+    pub is_last: bool,
+    /// What differs.
+    pub difference: Difference,
+}
+
+impl ListPart {
+    /// A change in parts.
+    pub fn of(list: &CallerListId, difference: &Difference) -> Vec<ListPart> {
+        let Difference { added, removed } = difference;
+        let numbers = added.numbers.chunks(LIST_PART_MAX).map(|numbers| Difference {
+            added: Content { numbers: numbers.to_vec(), prefixes: Vec::new() },
+            removed: Content::default(),
+        });
+        let gone = removed.numbers.chunks(LIST_PART_MAX).map(|numbers| Difference {
+            added: Content::default(),
+            removed: Content { numbers: numbers.to_vec(), prefixes: Vec::new() },
+        });
+        let only = |prefixes: &Vec<CallerPrefix>| Content { numbers: Vec::new(), prefixes: prefixes.clone() };
+        let prefixes = Difference { added: only(&added.prefixes), removed: only(&removed.prefixes) };
+        let parts: Vec<Difference> =
+            numbers.chain(gone).chain([prefixes].into_iter().filter(|part| !part.is_empty())).collect();
+        let last = parts.len().saturating_sub(1);
+        let part = |(at, difference)| ListPart {
+            list: list.clone(),
+            part: at as u32,
+            is_last: at == last,
+            difference,
+        };
+        parts.into_iter().enumerate().map(part).collect()
+    }
 }
 
 /// Capacity taken by a decision that is not finished.
@@ -351,6 +399,9 @@ fn row_in_words(row: &Row) -> String {
         Row::Change(row) => {
             format!("row change {} {} {}", row.entity, row.key.as_str(), row.happened.as_str())
         }
+        Row::Listed(row) => {
+            format!("row listed {} {}: {}", row.list, row.verb.as_str(), row.value())
+        }
     }
 }
 
@@ -369,5 +420,17 @@ fn put_in_words(put: &Put) -> String {
         Put::Voided(hold) => format!("voided {hold}"),
         Put::Changes(changes) => format!("{} changes", changes.len()),
         Put::Health(health) => format!("health of {} endpoints", health.len()),
+        Put::Callers(part) => {
+            let Difference { added, removed } = &part.difference;
+            let count = |content: &Content| content.numbers.len() + content.prefixes.len();
+            let last = if part.is_last { ", the last" } else { "" };
+            format!(
+                "callers on {}: part {}, {} added, {} removed{last}",
+                part.list,
+                part.part,
+                count(added),
+                count(removed)
+            )
+        }
     }
 }

@@ -9,6 +9,8 @@
 //! away. Of each cap the windows that were counted in last are kept, whatever their days; which of them is today's is for
 //! whoever restores them to say.
 
+mod callers;
+
 use std::collections::BTreeMap;
 
 use super::entry::{
@@ -18,8 +20,10 @@ use super::entry::{
 use crate::capacity::hold::Hold;
 use crate::capacity::{Basis, CapKey, Entity};
 use crate::domain::change::Change;
-use crate::domain::{CallId, HoldId, Timestamp};
+use crate::domain::{CallId, CallerListId, HoldId, Timestamp};
+use crate::state::callers::Content;
 use crate::state::image::{AnswerImage, LiveImage};
+use callers::FoldedLists;
 
 /// Windows kept of one cap: more than can be open at once, and some that a wrong clock has made.
 const WINDOWS: usize = 8;
@@ -38,6 +42,7 @@ pub struct Fold {
     /// changes is not all taken over yet.
     changes: Option<Vec<Change>>,
     health: Vec<HealthImage>,
+    callers: FoldedLists,
 }
 
 /// A call as its records have it.
@@ -116,6 +121,7 @@ impl Fold {
             Seen::Other(Put::Voided(hold)) => drop(self.held.remove(&hold)),
             Seen::Other(Put::Changes(changes)) => self.changes = Some(changes),
             Seen::Other(Put::Health(health)) => self.health = health,
+            Seen::Other(Put::Callers(part)) => self.callers.put(*part),
             Seen::Other(Put::Call(_) | Put::Answer(_)) => {}
         }
         Ok(())
@@ -213,6 +219,11 @@ impl Fold {
         &self.health
     }
 
+    /// Who is on which caller list.
+    pub fn callers(&self) -> Vec<(CallerListId, Content)> {
+        self.callers.contents().collect()
+    }
+
     /// Hands out the records of a snapshot: kind, version and body of each. Another fold that takes them is this one.
     pub fn snapshot<E>(&self, mut put: impl FnMut(u8, u8, &[u8]) -> Result<(), E>) -> Result<(), E> {
         let mut body = Vec::new();
@@ -224,7 +235,8 @@ impl Fold {
         }
         let held = self.held.values().map(|held| Put::Held(Box::new(held.clone())));
         let laid = self.changes.clone().map(Put::Changes);
-        for one in held.chain(laid).chain([Put::Health(self.health.clone())]) {
+        let callers = self.callers.parts().map(|part| Put::Callers(Box::new(part)));
+        for one in held.chain(laid).chain([Put::Health(self.health.clone())]).chain(callers) {
             body.clear();
             Entry { rows: Vec::new(), state: vec![one] }.encode(&mut body);
             put(ENTRY, VERSION, &body)?;

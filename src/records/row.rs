@@ -3,9 +3,11 @@
 //! Rows are facts that have happened; each is applied once. No column name and no SQL here, and no caller's number:
 //! callers appear masked and as a token keyed for this deployment.
 
-use crate::domain::change::Noted;
+use crate::domain::caller_list::ListVerb;
+use crate::domain::change::{Noted, Origin};
 use crate::domain::{
-    BuyerId, CallId, CampaignId, CarrierId, Money, PingId, PublisherId, Reason, TargetId, Timestamp,
+    BuyerId, CallId, CallerListId, CampaignId, CarrierId, Money, PingId, PublisherId, Reason, TargetId,
+    Timestamp,
 };
 
 pub use crate::domain::EndCounts;
@@ -29,6 +31,42 @@ pub enum Row {
     Catalog(CatalogRow),
     /// Something was changed at run time, or taken back.
     Change(Box<Noted>),
+    /// A caller list was changed.
+    Listed(Box<ListedRow>),
+}
+
+/// A change of a caller list: who was on it is not said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedRow {
+    /// The list.
+    pub list: CallerListId,
+    /// What was done.
+    pub verb: ListVerb,
+    /// Numbers and prefixes that were not on it before.
+    pub added: u64,
+    /// Numbers and prefixes that are not on it any more.
+    pub removed: u64,
+    /// Numbers on it afterwards.
+    pub numbers: u64,
+    /// Prefixes on it afterwards.
+    pub prefixes: u64,
+    /// By whom and when.
+    pub origin: Origin,
+}
+
+impl ListedRow {
+    /// What kind of thing it is of, as the history has it.
+    pub const ENTITY: &'static str = "caller_list";
+    /// What of it was changed, as the history has it.
+    pub const ITEM: &'static str = "callers";
+    /// What the files say of who is on a list, as the history has it.
+    pub const FILE: &'static str = "none";
+
+    /// The change in words, as the history has it.
+    pub fn value(&self) -> String {
+        let ListedRow { added, removed, numbers, prefixes, .. } = self;
+        format!("{added} added, {removed} removed, now {numbers} numbers and {prefixes} prefixes")
+    }
 }
 
 /// Who and what a call is about: part of every row that must stand alone.

@@ -11,6 +11,7 @@ use crate::domain::{CallId, Timestamp};
 use crate::records::sqlite::{Reader, StoreError};
 use crate::records::stored::{CallQuery, StoredPnl};
 
+mod callers;
 mod changes;
 mod explain;
 mod print;
@@ -20,6 +21,7 @@ mod tests;
 mod text;
 mod upkeep;
 
+pub use callers::{CallerLists, ListChanged, ListRow, OnList};
 pub use changes::{Changes, EntityValues, NotedPage, NotedRow, Shown, ValueRow, changes, history, values};
 pub use explain::{
     Explained, ExplainedAttempt, ExplainedDecision, ExplainedEnd, ExplainedEvent, ExplainedFacts,

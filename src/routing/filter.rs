@@ -9,7 +9,7 @@ use std::fmt;
 use crate::domain::caller::PERSONAL_TAGS;
 use crate::domain::filter::{Filter, Scalar, TagTest, Text};
 use crate::domain::zip::{Place, Zip};
-use crate::domain::{E164, Hours, Reason, Tags, Timestamp, Zone};
+use crate::domain::{CallerListIx, E164, Hours, Reason, Tags, Timestamp, Zone};
 
 /// What is known of a call when targets are screened.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,8 @@ pub struct Facts<'a> {
     pub attestation: Option<char>,
     /// The caller shows a valid number.
     pub has_number: bool,
+    /// The lists that the caller is on, ascending.
+    pub lists: &'a [CallerListIx],
     /// Its tags.
     pub tags: &'a Tags,
     /// The time of the decision.
@@ -56,6 +58,7 @@ impl<'a> Facts<'a> {
             dialled: None,
             attestation: None,
             has_number: false,
+            lists: &[],
             tags,
             now,
             earlier_attempts: 0,

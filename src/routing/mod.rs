@@ -5,6 +5,7 @@
 
 pub mod filter;
 pub mod ring_tree;
+mod suppress;
 
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use crate::domain::{
 };
 use filter::Compiled;
 pub use filter::{Facts, Located, Truth};
+pub use suppress::{blocked, on_list};
 
 /// What screening says of one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +67,7 @@ pub fn floor(
 }
 
 /// Judges one target. The order of the rules is published and decides which reason a target refused by several gets:
-/// paused, buyer paused, closed, earlier attempts, then its filters in the order written.
+/// paused, buyer paused, suppressed, closed, earlier attempts, then its filters in the order written.
 pub fn screen(catalog: &Catalog, filters: &[Compiled], target: TargetIx, facts: &Facts<'_>) -> Verdict {
     let the_target = catalog.target(target);
     let buyer = catalog.buyer(the_target.buyer);
@@ -74,6 +76,9 @@ pub fn screen(catalog: &Catalog, filters: &[Compiled], target: TargetIx, facts: 
     }
     if buyer.paused {
         return Verdict::Refused(Reason::BuyerPaused, None);
+    }
+    if let Some(list) = suppress::suppressed(catalog, the_target, facts) {
+        return Verdict::Refused(Reason::Suppressed, Some(on_list(catalog, list)));
     }
     let open = [&buyer.hours, &the_target.hours]
         .into_iter()
@@ -112,6 +117,7 @@ pub fn judge(catalog: &Catalog, filters: &[Compiled], target: TargetIx, facts: &
         saw: if paused { "paused".to_owned() } else { "not paused".to_owned() },
     };
     let mut rules = vec![paused("target", the_target.paused), paused("buyer", buyer.paused)];
+    rules.extend(suppress::judged(catalog, the_target, facts));
     for (whose, hours) in [("buyer", &buyer.hours), ("target", &the_target.hours)] {
         let Some(hours) = hours else { continue };
         rules.push(Judged {

@@ -54,6 +54,7 @@ fn buyer(row: &str) -> Buyer {
         show_floor: false,
         key_digest: None,
         hand_back: Duration::ZERO,
+        suppressed_callers: Vec::new(),
     };
     for clause in clauses {
         match clause.split_once(' ') {
@@ -88,6 +89,7 @@ fn target(row: &str, buyers: &[Buyer]) -> Target {
         ring: Duration::from_secs(20),
         max_talk: Duration::from_secs(14_400),
         earlier_attempts: None,
+        suppressed_callers: Vec::new(),
     };
     for clause in clauses {
         let (key, rest) = clause.split_once(' ').unwrap_or((clause, ""));
@@ -163,6 +165,7 @@ fn world(rows: &[(&str, &str)]) -> World {
         targets,
         plans,
         numbers: Vec::new(),
+        caller_lists: Vec::new(),
         default_plan: PlanIx(0),
     };
     World { catalog, filters }

@@ -2,6 +2,7 @@
 //!
 //! The only module that knows the maps. No guard leaves it: callers pass closures, which finish under the shard's lock.
 
+pub mod callers;
 pub mod calls;
 pub mod capacity;
 pub mod image;

@@ -9,8 +9,8 @@ use metrics::{counter, gauge, histogram};
 
 use super::stage::{Laps, Stage};
 use super::{hot, names as name};
-use crate::domain::change::{Dropped, Happened, Noted};
-use crate::domain::{BuyerId, CampaignId, Money, Reason, TargetId};
+use crate::domain::change::{Dropped, Happened, Noted, Origin};
+use crate::domain::{BuyerId, CallerListId, CampaignId, Money, Reason, TargetId};
 
 pub(super) fn campaign_label(campaign: Option<&CampaignId>) -> String {
     campaign.map_or_else(|| "none".to_owned(), ToString::to_string)
@@ -299,6 +299,25 @@ pub fn changed(noted: &Noted) {
             Happened::TakenBack | Happened::FileWon => "a change was taken back: the file's value counts",
         }
     );
+}
+
+/// A caller list was changed. Who is on it is in no log.
+pub fn listed(list: &CallerListId, (added, removed): (u64, u64), entries: u64, origin: &Origin) {
+    caller_list(list, entries);
+    tracing::info!(
+        list = list.as_str(),
+        added,
+        removed,
+        entries,
+        actor = origin.actor.as_str(),
+        by = origin.by.as_deref().unwrap_or(""),
+        "a caller list was changed"
+    );
+}
+
+/// How much is on a caller list.
+pub fn caller_list(list: &CallerListId, entries: u64) {
+    gauge!(name::CALLER_LIST_ENTRIES, "list" => list.to_string()).set(entries as f64);
 }
 
 /// A change at run time was overtaken by an edit of its file.

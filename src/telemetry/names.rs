@@ -114,6 +114,7 @@ metrics_table! {
     COMMIT_FAILURES "outcry_commit_failures_total" Counter [] &[], "Commits not acknowledged in time or refused; the carrier was told to try again.";
     RELOADS "outcry_config_reloads_total" Counter ["result"] &[], "Reloads of the catalog: done or refused.";
     RELOADED_AT "outcry_config_last_reload_success_timestamp_seconds" Gauge [] &[], "When the catalog in force was loaded.";
+    CALLER_LIST_ENTRIES "outcry_caller_list_entries" Gauge ["list"] &[], "Numbers and prefixes on a caller list.";
     CLOCK_OFFSET "outcry_clock_offset_seconds" Gauge [] &[], "The system's clock less ours.";
 }
 

@@ -58,6 +58,31 @@ fn one_line_changed_gives_one_problem() {
             "name = \"Acme\"\nhours = []",
             "buyer.acme.hours: names no hours: it would never be open",
         ),
+        (
+            "name = \"Acme\"",
+            "name = \"Acme\"\nsuppressed_callers = [\"dnc\"]",
+            "buyer.acme.suppressed_callers[0]: \"dnc\" is no caller_list",
+        ),
+        (
+            "[campaign.auto]",
+            "[caller_list.dnc]\n[campaign.auto]\nblocked_callers = [\"dcn\"]",
+            "campaign.auto.blocked_callers[0]: \"dcn\" is no caller_list (dnc?)",
+        ),
+        (
+            "zone = \"UTC\"",
+            "zone = \"UTC\"\nblocked_callers = []",
+            "publisher.metro.blocked_callers: names nothing",
+        ),
+        (
+            "[campaign.auto]",
+            "[caller_list.dnc]\nnumbers = 3\n[campaign.auto]",
+            "caller_list.dnc.numbers: unknown key",
+        ),
+        (
+            "[campaign.auto]",
+            "[caller_list.dnc]\n[campaign.auto]\nblocked_callers = [\"dnc\", \"dnc\"]",
+            "campaign.auto.blocked_callers[1]: stands twice",
+        ),
         ("name = \"Acme\"", "name = \"Acme\"\nconcurrency = 0", "buyer.acme.concurrency: 0 is out of range"),
         ("price = \"25.00\"", "prize = \"25.00\"", "target.acme-phone.prize: unknown key (price?)"),
         ("price = \"25.00\"", "price = 25.0", "target.acme-phone.price: is a float"),

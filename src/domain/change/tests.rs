@@ -32,6 +32,7 @@ fn buyer(id: &BuyerId) -> Buyer {
         show_floor: false,
         key_digest: None,
         hand_back: Duration::ZERO,
+        suppressed_callers: Vec::new(),
     }
 }
 
@@ -54,6 +55,7 @@ fn target(id: &TargetId) -> Target {
         ring: Duration::ZERO,
         max_talk: Duration::ZERO,
         earlier_attempts: None,
+        suppressed_callers: Vec::new(),
     }
 }
 
@@ -78,6 +80,7 @@ fn campaign(id: &CampaignId) -> Campaign {
         price: PriceRule::First,
         floors: Vec::new(),
         after_failure: AfterFailure::NextBid,
+        blocked_callers: Vec::new(),
     }
 }
 
@@ -97,6 +100,7 @@ fn files(rows: &[&str]) -> Catalog {
         targets: Vec::new(),
         plans: vec![plan],
         numbers: Vec::new(),
+        caller_lists: Vec::new(),
         default_plan: PlanIx(0),
     };
     let rows: BTreeMap<Entity, Vec<&str>> = rows

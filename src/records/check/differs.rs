@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use crate::domain::{CallId, Reason};
 use crate::records::row::{
-    AttemptRow, CallKeys, DecidedRow, EndFacts, EndedRow, EventRow, LedgerRow, Row, TrailRow,
+    AttemptRow, CallKeys, DecidedRow, EndFacts, EndedRow, EventRow, LedgerRow, ListedRow, Row, TrailRow,
 };
 use crate::records::sqlite::{Moment, StoreError};
 use crate::records::stored::{
@@ -33,6 +33,7 @@ pub(super) fn name(row: &Row) -> String {
         Row::Ledger(row) => format!("{} of {}", row.kind, row.group),
         Row::Catalog(row) => row.digest.clone(),
         Row::Change(row) => format!("{} {} {}", row.entity.kind(), row.entity.id(), row.key.as_str()),
+        Row::Listed(row) => format!("{} {}", ListedRow::ENTITY, row.list),
     }
 }
 
@@ -44,7 +45,7 @@ pub(super) fn call(row: &Row) -> Option<CallId> {
         Row::Attempt(row) => Some(row.keys.call_id),
         Row::Ended(row) => Some(row.keys.call_id),
         Row::Ledger(row) => Some(row.keys.call_id),
-        Row::Catalog(_) | Row::Change(_) => None,
+        Row::Catalog(_) | Row::Change(_) | Row::Listed(_) => None,
     }
 }
 
@@ -80,6 +81,7 @@ pub(super) fn difference(moment: &Moment<'_>, row: &Row) -> Result<Found, StoreE
             moment.catalog(&row.digest)?.map(|text| differs.hidden("its text", &row.text, &text)).is_some()
         }
         Row::Change(row) => moment.change(row)?.map(|found| differs.change(row, &found)).is_some(),
+        Row::Listed(row) => moment.listed(row)?.map(|found| differs.listed(row, &found)).is_some(),
     };
     Ok(match (is_there, differs.0) {
         (false, _) => Found::Missing,
@@ -208,6 +210,13 @@ impl Differs {
         self.shown("buyer", &row.buyer, &found.buyer);
         self.shown("target", &row.target, &found.target);
         self.shown("time", row.booked_at, found.booked_at);
+    }
+
+    fn listed(&mut self, row: &ListedRow, found: &StoredChange) {
+        self.shown("what happened", row.verb.as_str(), &found.happened);
+        self.shown("value", row.value(), or_none(&found.value));
+        self.hidden("who did it", &row.origin.actor, &found.actor);
+        self.hidden("who asked for it", &row.origin.by, &found.by);
     }
 
     fn change(&mut self, row: &crate::domain::change::Noted, found: &StoredChange) {

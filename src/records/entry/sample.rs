@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Counts, Entry, HealthImage, Held, Put, Used};
+use super::{Counts, Entry, HealthImage, Held, ListPart, Put, Used};
 use crate::auction::Offer;
 use crate::auction::rank::Ranked;
 use crate::billing::{Settlement, Terms};
@@ -14,18 +14,20 @@ use crate::call::{Call, Kind, Patience, Recovery};
 use crate::capacity::hold::{Hold, HoldImage, HoldState};
 use crate::capacity::{Basis, CapKey, Entity};
 use crate::carrier::{Action, CallerLeg, CarrierReply, CarrierRequest, DialTarget};
+use crate::domain::caller_list::{CallerDigest, CallerPrefix, ListVerb};
 use crate::domain::change::{self, Change, Happened, Key, Noted, Origin, Value};
 use crate::domain::draw::Draw;
 use crate::domain::{
-    Address, AttemptEnd, Bps, BuyerId, CallId, CampaignId, CarrierId, Cause, E164, EndCounts, EndedBy,
-    HangupCause, HoldId, Money, Payout, PingId, PlanId, PublisherId, Reason, SetBy, TagValue, Tags, Tail,
-    TalkSource, TargetId, Terminal, Timestamp,
+    Address, AttemptEnd, Bps, BuyerId, CallId, CallerListId, CampaignId, CarrierId, Cause, E164, EndCounts,
+    EndedBy, HangupCause, HoldId, Money, Payout, PingId, PlanId, PublisherId, Reason, SetBy, TagValue, Tags,
+    Tail, TalkSource, TargetId, Terminal, Timestamp,
 };
 use crate::records::fixture::{self, NINE};
 use crate::records::row::{
-    AttemptRow, CallKeys, CatalogRow, DecidedRow, EndFacts, EndedRow, EventRow, LedgerRow, OutcomeRow, Row,
-    TrailRow,
+    AttemptRow, CallKeys, CatalogRow, DecidedRow, EndFacts, EndedRow, EventRow, LedgerRow, ListedRow,
+    OutcomeRow, Row, TrailRow,
 };
+use crate::state::callers::{Content, Difference};
 use crate::state::calls::CallKey;
 use crate::state::image::{AnswerImage, LiveImage, OfferedImage, TakerImage};
 use crate::state::rest::{Ahead, AuctionAhead, Rest, Standing};
@@ -326,7 +328,7 @@ impl Sampler {
     }
 
     fn row(&mut self) -> Row {
-        match self.below(8) {
+        match self.below(9) {
             0 => Row::Decided(Box::new(self.decided())),
             1 => Row::Trail(Box::new(self.trail())),
             2 => Row::Event(Box::new(self.event())),
@@ -334,7 +336,8 @@ impl Sampler {
             4 => Row::Ended(Box::new(self.ended())),
             5 => Row::Ledger(self.ledger()),
             6 => Row::Catalog(CatalogRow { digest: self.digest(), text: self.text(), since: self.at() }),
-            _ => Row::Change(Box::new(self.noted())),
+            7 => Row::Change(Box::new(self.noted())),
+            _ => Row::Listed(Box::new(self.listed())),
         }
     }
 
@@ -607,8 +610,44 @@ impl Sampler {
         })
     }
 
+    fn listed(&mut self) -> ListedRow {
+        ListedRow {
+            list: self.caller_list(),
+            verb: ListVerb::ALL[self.below(3) as usize],
+            added: self.number(),
+            removed: self.number(),
+            numbers: self.number(),
+            prefixes: self.number(),
+            origin: self.origin(),
+        }
+    }
+
+    fn caller_list(&mut self) -> CallerListId {
+        let id = ["dnc", "own-customers", "x"][self.below(3) as usize];
+        CallerListId::parse(id).expect("a slug")
+    }
+
+    fn content(&mut self) -> Content {
+        Content {
+            numbers: self.some(4, |s| CallerDigest(s.bits() as u64)),
+            prefixes: self.some(3, |s| {
+                let digits = s.below(9_999_999_999) + 1;
+                CallerPrefix::from_digits(digits).expect("1 to 10 digits")
+            }),
+        }
+    }
+
+    pub fn list_part(&mut self) -> ListPart {
+        ListPart {
+            list: self.caller_list(),
+            part: self.below(3) as u32,
+            is_last: self.below(2) == 0,
+            difference: Difference { added: self.content(), removed: self.content() },
+        }
+    }
+
     fn put(&mut self) -> Put {
-        match self.below(10) {
+        match self.below(11) {
             0..=3 => Put::Call(Box::new(self.live())),
             4 => Put::Answer(Box::new(self.answer())),
             5 => Put::Forgotten(self.call_id()),
@@ -618,7 +657,8 @@ impl Sampler {
             }
             7 => Put::Voided(HoldId::from_bits(self.bits())),
             8 => Put::Changes(self.changes()),
-            _ => Put::Health(self.health()),
+            9 => Put::Health(self.health()),
+            _ => Put::Callers(Box::new(self.list_part())),
         }
     }
 

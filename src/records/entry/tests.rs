@@ -99,7 +99,7 @@ fn all_kinds<'a>(records: impl Iterator<Item = &'a Record>) {
         }
     }
     for each in "decided trail event attempt ended ledger catalog change call answer forgotten held voided \
-                 changes health"
+                 changes health listed callers"
         .split_whitespace()
     {
         assert!(kinds.contains(each), "no {each} among them");

@@ -9,6 +9,7 @@
 //! pass over the others: it reads what a put is about and keeps the bytes. All other structure is postcard's, of the
 //! private structures in `rows` and `state`. Nothing here may change any more, but for what is added as version 2.
 
+mod callers;
 mod changes;
 mod rest;
 mod rows;
@@ -23,6 +24,7 @@ use crate::capacity::hold::HoldImage;
 use crate::domain::{CallId, HoldId};
 use crate::records::row::Row;
 use crate::state::image::{AnswerImage, LiveImage};
+use callers::ListPartV1;
 use changes::ChangeV1;
 use rest::AnswerV1;
 use rows::RowV1;
@@ -37,6 +39,7 @@ const HELD: u8 = 4;
 const VOIDED: u8 = 5;
 const CHANGES: u8 = 6;
 const HEALTH: u8 = 7;
+const CALLERS: u8 = 8;
 
 /// What stands before an image: all that is asked of a call whose end is not asked for.
 #[derive(Serialize, Deserialize)]
@@ -109,6 +112,7 @@ fn write_put(put: &Put, out: &mut Vec<u8>) {
         Put::Voided(_) => VOIDED,
         Put::Changes(_) => CHANGES,
         Put::Health(_) => HEALTH,
+        Put::Callers(_) => CALLERS,
     });
     sized(out, |out| match put {
         Put::Call(image) => {
@@ -130,6 +134,7 @@ fn write_put(put: &Put, out: &mut Vec<u8>) {
         Put::Voided(hold) => append(&id(hold.bits()), out),
         Put::Changes(changes) => append(&changes.iter().map(ChangeV1::of).collect::<Vec<_>>(), out),
         Put::Health(health) => append(&health.iter().map(HealthV1::of).collect::<Vec<_>>(), out),
+        Put::Callers(part) => ListPartV1::write(part, |part| append(part, out)),
     });
 }
 
@@ -244,6 +249,9 @@ fn seen(code: u8, bytes: &[u8]) -> Result<Seen<'_>, DecodeError> {
         HEALTH => {
             let health: Vec<HealthV1<'_>> = read_all("the health of endpoints", bytes)?;
             Put::Health(health.into_iter().map(HealthV1::read).collect::<Result<_, _>>()?)
+        }
+        CALLERS => {
+            Put::Callers(Box::new(read_all::<ListPartV1<'_>>("a part of a caller list", bytes)?.read()?))
         }
         code => return Err(DecodeError::UnknownCode { field: "a put", code: code.into() }),
     };

@@ -12,7 +12,7 @@ use crate::domain::change::Noted;
 use crate::domain::{CallId, Money, Timestamp};
 use crate::records::packed;
 use crate::records::row::{
-    AttemptRow, CallKeys, CatalogRow, DecidedRow, EndedRow, EventRow, LedgerRow, Row, TrailRow,
+    AttemptRow, CallKeys, CatalogRow, DecidedRow, EndedRow, EventRow, LedgerRow, ListedRow, Row, TrailRow,
 };
 
 /// Hours are stored as their number since the epoch.
@@ -126,6 +126,7 @@ impl Writing<'_> {
             Row::Ledger(row) => self.ledger(row),
             Row::Catalog(row) => self.catalog(row),
             Row::Change(row) => self.change(row),
+            Row::Listed(row) => self.listed(row),
         };
         let is_new = written.map_err(|source| StoreError::Write { source })?;
         self.repeated += u64::from(!is_new);
@@ -403,6 +404,28 @@ impl Writing<'_> {
                 row.happened.as_str(),
                 row.happened.value().map(|value| value.to_string()),
                 row.file.to_string(),
+                row.origin.actor,
+                row.origin.by,
+            ])?;
+        Ok(added == 1)
+    }
+
+    /// A line of the same history: none that says what is laid over the files.
+    fn listed(&mut self, row: &ListedRow) -> rusqlite::Result<bool> {
+        let added = self
+            .tx
+            .prepare_cached(
+                "INSERT INTO change (at, entity, id, item, happened, value, file_value, actor, asked_by)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (entity, id, item, at) DO NOTHING",
+            )?
+            .execute(params![
+                row.origin.at.micros(),
+                ListedRow::ENTITY,
+                row.list.as_str(),
+                ListedRow::ITEM,
+                row.verb.as_str(),
+                row.value(),
+                ListedRow::FILE,
                 row.origin.actor,
                 row.origin.by,
             ])?;

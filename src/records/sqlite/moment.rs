@@ -11,6 +11,7 @@ use super::read::{CHANGE_COLUMNS, change};
 use super::{Place, Reader, StoreError, apply};
 use crate::domain::change::Noted;
 use crate::domain::{CallId, Timestamp};
+use crate::records::row::ListedRow;
 use crate::records::stored::{
     StoredAttempt, StoredCall, StoredChange, StoredEntry, StoredEvent, StoredImbalance, StoredTrail,
 };
@@ -95,6 +96,16 @@ impl Moment<'_> {
         let at: Timestamp = noted.origin.at;
         let values = params![noted.entity.kind(), noted.entity.id(), noted.key.as_str(), at.micros()];
         self.one(self.reader.list("a change", &sql, values, change))
+    }
+
+    /// An entry of the same history about a caller list.
+    pub fn listed(&self, row: &ListedRow) -> Result<Option<StoredChange>, StoreError> {
+        let sql = format!(
+            "SELECT {CHANGE_COLUMNS} FROM change WHERE entity = ?1 AND id = ?2 AND item = ?3 AND at = ?4"
+        );
+        let at: Timestamp = row.origin.at;
+        let values = params![ListedRow::ENTITY, row.list.as_str(), ListedRow::ITEM, at.micros()];
+        self.one(self.reader.list("a change of a caller list", &sql, values, change))
     }
 
     /// Groups of entries that do not sum to zero.

@@ -749,7 +749,8 @@ fn sums(rows: &[Row], group: fn(&crate::records::row::CallKeys, &str, &str) -> S
             | Row::Event(_)
             | Row::Attempt(_)
             | Row::Catalog(_)
-            | Row::Change(_) => {}
+            | Row::Change(_)
+            | Row::Listed(_) => {}
         }
     }
     sums.into_values().collect()

@@ -1,5 +1,6 @@
 //! Start, reload, stop, crash: what an operator does to a running exchange, and what happens to it.
 
+mod callers;
 mod carriers;
 mod changes;
 mod crash;

@@ -52,7 +52,7 @@ impl Real {
     pub fn tried(&self, call: &Call) -> Asked<'_> {
         let request = generic::request(call.json().as_bytes()).expect("a request");
         let at = Timestamp::from_micros(call.at * 1_000_000);
-        let preview = preview_by(&self.catalog, &self.filters, &self.branches, &request, at);
+        let preview = preview_by(&self.catalog, &self.filters, &self.branches, &request, Vec::new(), at);
         Asked { catalog: &self.catalog, branches: &self.branches, request, at, preview }
     }
 }
@@ -93,6 +93,8 @@ impl<'a> Asked<'a> {
             has_number: self.request.from.is_some(),
             tags: &tags,
             now: self.at,
+            earlier_attempts: 0,
+            lists: &[],
         };
         walk(&self.catalog.plans[plan], call.seed, &|branch| branches[branch.number].judge(&facts).is_ok())
     }
@@ -173,6 +175,8 @@ impl<'a> Asked<'a> {
             guard: GUARD,
             seed: mix(call.seed ^ (place as u64 + 1)),
             early: campaign.early_close,
+            price: campaign.price,
+            money_step: Money::from_micros(10_000),
         };
         let entrants = members.iter().map(|ix| entrant(self.catalog.target(*ix))).collect();
         let mut auction = Auction::open(rules, entrants);

@@ -118,7 +118,7 @@ impl Bench {
                 Row::Attempt(_) => "attempt_ended",
                 Row::Event(_) => "event",
                 Row::Ended(_) => "ended",
-                Row::Ledger(_) | Row::Catalog(_) | Row::Change(_) => "other",
+                Row::Ledger(_) | Row::Catalog(_) | Row::Change(_) | Row::Listed(_) => "other",
             }));
             handed.synced();
         }

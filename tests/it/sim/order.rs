@@ -99,7 +99,7 @@ async fn written(mut hands: Hands<Sealed>) -> String {
             Row::Event(_) => "event",
             Row::Ended(_) => "ended",
             Row::Ledger(_) => "ledger",
-            Row::Catalog(_) | Row::Change(_) => "catalog",
+            Row::Catalog(_) | Row::Change(_) | Row::Listed(_) => "catalog",
         }));
         handed.synced();
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::callers::ListedV1;
 use super::changes::{ChangeKeyV1, EntityV1, ValueV1};
 use super::words::{
     ACTION, BASIS, CLOSE, DigestV1, ENDED_BY, EVENT, LEDGER, TALK_SOURCE, at, buyer, campaign, carrier,
@@ -26,6 +27,7 @@ pub(super) enum RowV1<'a> {
     Ledger(LedgerV1<'a>),
     Catalog(CatalogV1<'a>),
     Change(NotedV1<'a>),
+    Listed(ListedV1<'a>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -198,6 +200,7 @@ impl<'a> RowV1<'a> {
             Row::Ledger(row) => RowV1::Ledger(LedgerV1::of(row)),
             Row::Catalog(row) => RowV1::Catalog(CatalogV1::of(row)),
             Row::Change(noted) => RowV1::Change(NotedV1::of(noted)),
+            Row::Listed(row) => RowV1::Listed(ListedV1::of(row)),
         }
     }
 
@@ -211,6 +214,7 @@ impl<'a> RowV1<'a> {
             RowV1::Ledger(row) => Row::Ledger(row.read()?),
             RowV1::Catalog(row) => Row::Catalog(row.read()),
             RowV1::Change(noted) => Row::Change(Box::new(noted.read()?)),
+            RowV1::Listed(row) => Row::Listed(Box::new(row.read()?)),
         })
     }
 }

@@ -24,7 +24,7 @@ impl Check {
                 Row::Ended(row) => self.ended(row),
                 Row::Ledger(row) => self.ledger(row),
                 Row::Attempt(row) => self.attempt(row, plan),
-                Row::Catalog(_) | Row::Change(_) => {}
+                Row::Catalog(_) | Row::Change(_) | Row::Listed(_) => {}
             }
         }
         for row in rows {

@@ -1,0 +1,49 @@
+//! Callers that somebody does not want: suppressed for a buyer or target, blocked for a campaign or publisher.
+//!
+//! Which lists a caller is on comes as a fact. A caller without a valid number is on none; who does not want those says so
+//! by a filter.
+
+use super::{Facts, Judged, Truth};
+use crate::domain::{CallerListIx, Campaign, Catalog, Publisher, Target};
+
+/// The first of these lists that the caller is on.
+fn first_on(lists: &[CallerListIx], facts: &Facts<'_>) -> Option<CallerListIx> {
+    // Most calls are on none, and most targets have none.
+    if facts.lists.is_empty() { None } else { lists.iter().copied().find(|list| facts.lists.contains(list)) }
+}
+
+/// The list for which a target is not asked about the caller: its buyer's first, then its own.
+pub(super) fn suppressed(catalog: &Catalog, target: &Target, facts: &Facts<'_>) -> Option<CallerListIx> {
+    let buyers = &catalog.buyer(target.buyer).suppressed_callers;
+    first_on(buyers, facts).or_else(|| first_on(&target.suppressed_callers, facts))
+}
+
+/// The list for which the whole call is not sold: the campaign's first, then the publisher's.
+pub fn blocked(campaign: &Campaign, publisher: &Publisher, facts: &Facts<'_>) -> Option<CallerListIx> {
+    first_on(&campaign.blocked_callers, facts).or_else(|| first_on(&publisher.blocked_callers, facts))
+}
+
+/// The value that decided: which list.
+pub fn on_list(catalog: &Catalog, list: CallerListIx) -> String {
+    format!("on {}", catalog.caller_list(list).id)
+}
+
+/// The rules of a target and its buyer, where they have any.
+pub(super) fn judged(catalog: &Catalog, target: &Target, facts: &Facts<'_>) -> Vec<Judged> {
+    let buyers = &catalog.buyer(target.buyer).suppressed_callers;
+    let lists = [("buyer", buyers), ("target", &target.suppressed_callers)];
+    let rule = |(whose, lists): (&str, &Vec<CallerListIx>)| {
+        let names: Vec<&str> = lists.iter().map(|list| catalog.caller_list(*list).id.as_str()).collect();
+        let on = first_on(lists, facts);
+        (!lists.is_empty()).then(|| Judged {
+            rule: format!("caller is on no list of the {whose}: {}", names.join(", ")),
+            truth: Truth::from(on.is_none()),
+            saw: match on {
+                Some(list) => on_list(catalog, list),
+                None if facts.has_number => "on none".to_owned(),
+                None => "no number: on none".to_owned(),
+            },
+        })
+    };
+    lists.into_iter().filter_map(rule).collect()
+}
