@@ -1,9 +1,12 @@
 //! Caller lists: what they are called, and who does not want whoever is on them. Who is on them is in no file.
 
+use std::collections::BTreeSet;
+
 use super::entries::Entries;
 use super::file::Field;
+use super::problem::Problem;
 use super::target::NAME_MAX;
-use crate::domain::{CallerList, CallerListId, CallerListIx};
+use crate::domain::{CallerList, CallerListId, CallerListIx, Catalog};
 
 /// Most lists that one entry names.
 const NAMED_MAX: usize = 16;
@@ -35,4 +38,17 @@ pub(super) fn lists(field: &Field<'_>, entries: &Entries<'_>) -> Vec<CallerListI
     }
     named.sort_unstable();
     named
+}
+
+/// Lists that nobody names: who is put on them is blocked nowhere.
+pub(super) fn unused(catalog: &Catalog, entries: &Entries<'_>, into: &mut Vec<Problem>) {
+    let blocked = catalog.campaigns.iter().map(|one| &one.blocked_callers);
+    let blocked = blocked.chain(catalog.publishers.iter().map(|one| &one.blocked_callers));
+    let suppressed = catalog.buyers.iter().map(|one| &one.suppressed_callers);
+    let suppressed = suppressed.chain(catalog.targets.iter().map(|one| &one.suppressed_callers));
+    let named: BTreeSet<usize> = blocked.chain(suppressed).flatten().map(|list| list.at()).collect();
+    let unused = entries.caller_lists.iter().enumerate().filter(|(at, _)| !named.contains(at));
+    into.extend(
+        unused.map(|(_, (_, field))| field.problem("is named by nobody: it keeps no caller away", "", None)),
+    );
 }

@@ -439,6 +439,11 @@ fn what_is_probably_not_meant_is_warned_about() {
         ),
         (", \"acme-phone\"", "", "target.acme-phone: is in no plan"),
         (
+            "[buyer.acme]",
+            "[caller_list.dnc]\n[buyer.acme]",
+            "caller_list.dnc: is named by nobody: it keeps no caller away",
+        ),
+        (
             "[publisher.metro]",
             "[campaign.b]\nvertical = \"b\"\nplan = \"auto\"\npayout = { share = \"50%\" }\n[publisher.metro]",
             "campaign.b: has no number: it gets no calls",

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use super::callers;
 use super::entries::Entries;
 use super::problem::Problem;
 use super::settings::{Settings, is_local};
@@ -22,6 +23,7 @@ pub(super) fn of(catalog: &Catalog, entries: &Entries<'_>, settings: &Settings) 
     view.plans(settings, &mut warnings);
     view.floors(&mut warnings);
     view.short_lives(settings, &mut warnings);
+    callers::unused(catalog, entries, &mut warnings);
     warnings
 }
 

@@ -8,12 +8,15 @@ use crate::domain::{CallerListIx, Campaign, Catalog, Publisher, Target};
 
 /// The first of these lists that the caller is on.
 fn first_on(lists: &[CallerListIx], facts: &Facts<'_>) -> Option<CallerListIx> {
-    // Most calls are on none, and most targets have none.
-    if facts.lists.is_empty() { None } else { lists.iter().copied().find(|list| facts.lists.contains(list)) }
+    lists.iter().copied().find(|list| facts.lists.contains(list))
 }
 
 /// The list for which a target is not asked about the caller: its buyer's first, then its own.
 pub(super) fn suppressed(catalog: &Catalog, target: &Target, facts: &Facts<'_>) -> Option<CallerListIx> {
+    // Most calls are on no list, and there may be ten thousand targets to look at.
+    if facts.lists.is_empty() {
+        return None;
+    }
     let buyers = &catalog.buyer(target.buyer).suppressed_callers;
     first_on(buyers, facts).or_else(|| first_on(&target.suppressed_callers, facts))
 }

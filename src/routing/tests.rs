@@ -22,8 +22,8 @@ use crate::domain::catalog::{BuyerIx, Disclosure, Limits, PlanIx, Pricing};
 use crate::domain::filter::{Filter, TagTest};
 use crate::domain::plan::{AuctionNode, HangupCause};
 use crate::domain::{
-    Bps, Buyer, BuyerId, Catalog, Hours, Money, Node, Plan, PlanId, Reason, Tags, Target, TargetId, TargetIx,
-    Terminal, Timestamp, Zone,
+    Bps, Buyer, BuyerId, CallerList, CallerListId, CallerListIx, Catalog, Hours, Money, Node, Plan, PlanId,
+    Reason, Tags, Target, TargetId, TargetIx, Terminal, Timestamp, Zone,
 };
 
 struct World {
@@ -37,6 +37,14 @@ fn hours(text: &str) -> Hours {
 
 fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Every list there is, in the order of the catalog.
+const LISTS: [&str; 3] = ["dnc", "own", "premium"];
+
+fn caller_lists(text: &str) -> Vec<CallerListIx> {
+    let at = |name: &str| LISTS.iter().position(|list| *list == name).expect("a list") as u32;
+    text.split_whitespace().map(|name| CallerListIx(at(name))).collect()
 }
 
 fn buyer(row: &str) -> Buyer {
@@ -61,6 +69,7 @@ fn buyer(row: &str) -> Buyer {
             None if clause == "paused" => buyer.paused = true,
             Some(("zone", zone)) => buyer.zone = Zone::load(zone).expect("a zone"),
             Some(("hours", text)) => buyer.hours = Some(hours(text)),
+            Some(("suppresses", lists)) => buyer.suppressed_callers = caller_lists(lists),
             _ => panic!("unknown clause `{clause}`"),
         }
     }
@@ -96,6 +105,7 @@ fn target(row: &str, buyers: &[Buyer]) -> Target {
         match (key, rest.split_once(' ')) {
             ("paused", None) => target.paused = true,
             ("hours", _) => target.hours = Some(hours(rest)),
+            ("suppresses", _) => target.suppressed_callers = caller_lists(rest),
             ("states", _) => target.filters.push(Filter::State(words(rest))),
             ("not_states", _) => target.filters.push(Filter::Not(Box::new(Filter::State(words(rest))))),
             (key, Some(("is", values))) => {
@@ -165,7 +175,10 @@ fn world(rows: &[(&str, &str)]) -> World {
         targets,
         plans,
         numbers: Vec::new(),
-        caller_lists: Vec::new(),
+        caller_lists: LISTS
+            .iter()
+            .map(|id| CallerList { id: CallerListId::parse(id).expect("a slug"), note: String::new() })
+            .collect(),
         default_plan: PlanIx(0),
     };
     World { catalog, filters }
@@ -180,16 +193,17 @@ impl World {
     fn call(&self, row: &str) -> String {
         let mut clauses = row.split(", ").map(str::trim);
         let now = clauses.next().and_then(Timestamp::parse).expect("an instant");
-        let (mut state, mut tags) = (None, Tags::default());
+        let (mut state, mut tags, mut lists) = (None, Tags::default(), Vec::new());
         for clause in clauses {
             match clause.split_once(' ').expect("a key and a value") {
                 ("state", two_letters) => state = Some(two_letters),
+                ("on", names) => lists = caller_lists(names),
                 (key, value) => {
                     tags.add(key, TagValue::Text(value.to_owned()), SetBy::Carrier).expect("fits");
                 }
             }
         }
-        let facts = Facts { state, ..Facts::bare(&tags, now) };
+        let facts = Facts { state, lists: &lists, ..Facts::bare(&tags, now) };
         for ix in (0..self.catalog.targets.len() as u32).map(TargetIx) {
             let holds =
                 judge(&self.catalog, &self.filters, ix, &facts).iter().all(|one| one.truth == Truth::Yes);
@@ -407,17 +421,37 @@ fn states_and_tags() {
 #[test]
 fn the_first_rule_of_the_published_order_names_the_reason() {
     check(
-        "# paused, buyer paused, closed, state, tags: each row heals the first ailment of the row before.
-         buyer  shut, paused, hours mon 09:00-10:00
+        "# paused, buyer paused, suppressed, closed, state, tags: each row heals the first ailment of the row before.
+         buyer  shut, paused, hours mon 09:00-10:00, suppresses dnc
+         buyer  picky, hours mon 09:00-10:00, suppresses dnc
          buyer  open, hours mon 09:00-10:00
          buyer  wide
          target t1 of shut, paused, states TX, case is collision
          target t2 of shut, states TX, case is collision
+         target t2b of picky, states TX, case is collision
          target t3 of open, states TX, case is collision
          target t4 of wide, states TX, case is collision
          target t5 of wide, case is collision
          target t6 of wide
-         call   2026-11-20T09:00Z, state NY  => t1 paused, t2 buyer_paused, t3 closed in UTC, t4 geo state NY, t5 tag case absent, t6 candidate",
+         call   2026-11-20T09:00Z, state NY, on dnc  => t1 paused, t2 buyer_paused, t2b suppressed on dnc, t3 closed in UTC, t4 geo state NY, t5 tag case absent, t6 candidate",
+    );
+}
+
+#[test]
+fn callers_on_lists_are_suppressed() {
+    check(
+        "# The buyer's lists come first, then the target's own; who is on no list is suppressed nowhere.
+         buyer  acme, suppresses own dnc
+         buyer  bolt
+         target a of acme
+         target b of acme, suppresses premium
+         target c of bolt, suppresses premium
+         target d of bolt
+         call   2026-11-20T09:00Z                       => a candidate, b candidate, c candidate, d candidate
+         call   2026-11-20T09:00Z, on own               => a suppressed on own, b suppressed on own, c candidate, d candidate
+         call   2026-11-20T09:00Z, on dnc own           => a suppressed on own, b suppressed on own, c candidate, d candidate
+         call   2026-11-20T09:00Z, on premium           => a candidate, b suppressed on premium, c suppressed on premium, d candidate
+         call   2026-11-20T09:00Z, on dnc premium       => a suppressed on dnc, b suppressed on dnc, c suppressed on premium, d candidate",
     );
 }
 

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 
 use crate::support::market::{CALLER, NUMBER};
-use crate::support::{Answer, Exchange, Market, eventually, files_of, request};
+use crate::support::{Answer, Exchange, Folder, Market, eventually, files_of, outcry, request};
 
 /// Two buyers of one target each, tried in order, of which the first does not want its own customers.
 fn market() -> Market {
@@ -268,12 +268,8 @@ fn a_large_file_is_imported_in_parts_and_nobody_in_it_is_found_anywhere() {
     });
     let log = exchange.log().join("\n");
     let folder = exchange.finish();
-    let dumped = crate::support::outcry(&[
-        "journal",
-        "dump",
-        "--config",
-        folder.path().join("outcry.toml").to_str().unwrap(),
-    ]);
+    let dumped =
+        outcry(&["journal", "dump", "--config", folder.path().join("outcry.toml").to_str().unwrap()]);
     let dumped = String::from_utf8(dumped.stdout).unwrap();
     assert!(dumped.contains("callers on dnc: part 0, 16384 added"), "{dumped}");
     assert!(dumped.contains("row listed dnc added"), "{dumped}");
@@ -312,4 +308,33 @@ fn a_list_without_its_file_lies_idle() {
     assert_eq!(change(&exchange, "dnc/remove", CALLER), [0, 1, 0, 0]);
     assert_eq!(exchange.get("/api/v1/caller-lists/dnc").status, 404);
     exchange.finish();
+}
+
+/// Offline, where nobody knows who is on a list: it is said.
+#[test]
+fn a_tried_call_is_said_to_be_on_a_list() {
+    let folder = Folder::new();
+    market().write(folder.path(), "");
+    let settings = folder.path().join("outcry.toml");
+    let tried = |args: &[&str]| {
+        let from = ["--from", CALLER, "--config", settings.to_str().unwrap()];
+        outcry(&[&["plan", "try", "--to", NUMBER], &from[..], args].concat())
+    };
+    let told = good(&tried(&["--rules"]));
+    assert!(
+        told.contains("2 of 2 targets")
+            && told.contains("caller is on no list of the buyer: own  (saw on none)"),
+        "{told}"
+    );
+    let told = good(&tried(&["--on-list", "own"]));
+    assert!(told.contains("suppressed on own") && told.contains("1 of 2 targets"), "{told}");
+    let told = good(&tried(&["--on-list", "own", "--on-list", "dnc"]));
+    assert!(
+        told.contains("The caller is blocked (on dnc): only the plan's terminal action is left."),
+        "{told}"
+    );
+    let refused = tried(&["--on-list", "nobody"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("nobody is no caller list; there are: dnc, own, premium"), "{said}");
 }

@@ -50,7 +50,7 @@ const BIDDERS: [(&str, &str, u8, &str); 13] = [
     ("dog-legal", "dog", 6, "tier = 2\nconcurrency = 3\n"),
     ("eel-home", "eel", 7, "filters = [{ state = [\"TX\", \"CA\", \"NY\"] }]\n"),
     ("eel-legal", "eel", 8, "min_duration_s = 60\n"),
-    ("fox-auto", "fox", 9, "weight = 3\n"),
+    ("fox-auto", "fox", 9, "weight = 3\nsuppressed_callers = [\"known\"]\n"),
     ("fox-home", "fox", 9, "tier = 2\nweight = 2\n"),
     ("fox-legal", "fox", 9, "concurrency = 4\ndaily_billable = 80\n"),
 ];
@@ -63,7 +63,7 @@ const BUYERS: [(&str, &str); 6] = [
     ),
     ("cat", "zone = \"America/Denver\"\ndaily_billable = 180\ndisclosure = \"none\"\n"),
     ("dog", "zone = \"America/Los_Angeles\"\nconcurrency = 12\nshow_floor = true\n"),
-    ("eel", "zone = \"UTC\"\nconcurrency = 10\ndaily_billable = 140\n"),
+    ("eel", "zone = \"UTC\"\nconcurrency = 10\ndaily_billable = 140\nsuppressed_callers = [\"known\"]\n"),
     ("fox", "zone = \"America/Chicago\"\n"),
 ];
 /// Targets with a fixed price: target, buyer, price, further lines.
@@ -94,6 +94,10 @@ min_margin = "1.00"
 ping_tags = ["n", "zip"]
 zone = "America/Chicago"
 hours = ["daily 02:10-01:50"]
+blocked_callers = ["dnc"]
+
+[caller_list.dnc]
+[caller_list.known]
 
 [campaign.home]
 vertical = "home"
@@ -123,6 +127,7 @@ name = "Pub B"
 zone = "America/Denver"
 payouts = { home = { share = "62.5%" } }
 hours = ["daily 01:00-00:40"]
+blocked_callers = ["dnc"]
 
 [plan.auto]
 root = { sequential = [

@@ -6,6 +6,7 @@
 //! the test goes through.
 
 mod buyers;
+mod callers;
 mod carriers;
 mod check;
 mod full;
@@ -33,7 +34,7 @@ const MET: &str = "won paused buyer_paused geo cap concurrency not_reached no_ti
     disconnected http_status redirect malformed ping_mismatch above_max bad_terms bad_destination bad_currency \
     throttled protocol no_bid below_floor margin outbid tie_lost lower_tier hold_lost busy no_answer rejected \
     failed caller_abandon unknown_number campaign_paused campaign_closed publisher_closed no_taker not_needed unresponsive test billable too_short not_answered \
-    unresolved fallback";
+    unresolved fallback suppressed caller_blocked";
 
 /// A number from the environment.
 fn told(name: &str) -> Option<u64> {

@@ -36,6 +36,11 @@ impl Stage {
         }
         check.compare(&other.exchange.state.gauges, Promise::Restart, " after a restart");
         let both = [&self.exchange, &other.exchange];
+        // What is on lists was handed in before the first call.
+        let listed = both.map(|one| one.callers.load().counts().cloned().collect::<Vec<_>>());
+        if self.exchange.recorder.queued() == 0 && listed[0] != listed[1] {
+            check.broke(Promise::Restart, format!("on lists are {listed:?} before and after"));
+        }
         for remembered in fold.calls() {
             let LiveImage { id, key, .. } = remembered.expect("it was read before").image;
             let answers = both.map(|exchange| match exchange.state.calls.begin(&key) {

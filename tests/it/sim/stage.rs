@@ -121,7 +121,7 @@ impl Stage {
             linger: Duration::from_millis(1_000),
             keep_ended: Duration::from_secs(90),
         };
-        let check = Arc::new(Mutex::new(Check::new(clock.clone(), times, is_traced)));
+        let check = Arc::new(Mutex::new(Check::new(seed, clock.clone(), times, is_traced)));
         let buyers = Buyers::new(seed, clock.clone(), Arc::clone(&check));
         let shutdown = Shutdown::default();
         let endpoints = Endpoints::new(clock.clone(), true);
@@ -175,6 +175,7 @@ impl Stage {
         let start = Instant::now();
         let mut calls = BTreeSet::new();
         let mut told = BTreeMap::new();
+        self.put_on_lists(script);
         for (place, action) in script {
             let at = start + Duration::from_millis(action.at_ms);
             while at - Instant::now() > SLICE {

@@ -208,6 +208,7 @@ impl Known {
 
 /// The model.
 pub struct Check {
+    seed: u64,
     clock: Clock,
     start: Timestamp,
     late_events: Duration,
@@ -241,8 +242,9 @@ pub struct Times {
 const SLACK: Duration = Duration::from_millis(2);
 
 impl Check {
-    pub fn new(clock: Clock, times: Times, is_traced: bool) -> Check {
+    pub fn new(seed: u64, clock: Clock, times: Times, is_traced: bool) -> Check {
         Check {
+            seed,
             start: clock.now(),
             clock,
             late_events: times.late_events,
