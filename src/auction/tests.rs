@@ -7,6 +7,8 @@
 //! wait for everybody unless their first row says `early yes`. A winner that could not be held is a row `strike` at the
 //! time of the close: the auction goes on from there.
 
+mod invariants;
+
 use std::time::Duration;
 
 use super::bid::{Bid, Reply, clean_note};

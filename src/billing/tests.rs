@@ -13,8 +13,8 @@
 use std::time::Duration;
 
 use super::ledger::{Kind, entries};
-use super::{Settlement, Terms, settle};
-use crate::domain::{AttemptEnd, Bps, Cause, EndedBy, Money, Payout, Reason, TalkSource, Timestamp};
+use super::{NEVER, Settlement, Terms, min_price, settle};
+use crate::domain::{AttemptEnd, Bps, Cause, EndedBy, Margin, Money, Payout, Reason, TalkSource, Timestamp};
 
 fn money(text: &str) -> Money {
     Money::parse(text).expect("an amount")
@@ -324,6 +324,63 @@ fn amounts_add_up_for_any_terms() {
                     assert_eq!(settlement.payout.micros() % step, 0, "{terms:?} {settlement:?}");
                 }
             }
+        }
+    }
+}
+
+/// What is left of the lowest price is what is asked for, and of a micro-unit less it is not.
+#[test]
+fn the_lowest_price_leaves_the_stricter_margin() {
+    let table = "
+        # payout       amount  percent   lowest price
+        fixed 12       0       0         12.00
+        fixed 12       1.50    0         13.50
+        fixed 12       0       25%       16.00
+        fixed 12       4       25%       16.00
+        fixed 12       4.01    25%       16.01
+        fixed 12       0       99.99%    120000.00
+        # Scenario 22: of a bid of 40 a payout of 28 is left 12, and 25 % besides.
+        fixed 28       12      25%       40.00
+        fixed 28.01    12      25%       40.01
+        fixed 30       12      25%       42.00
+        fixed 45       12      25%       60.00
+        fixed 45.01    12      25%       60.013334
+        fixed 0        0       25%       0.00
+        share 60%      0       0         0.00
+        share 60%      0       40%       0.00
+        share 60%      0       40.01%    never
+        share 70%      12      25%       40.00
+        share 75%      12      25%       48.00
+        share 75.01%   12      25%       never
+        share 100%     0       0         0.00
+        share 100%     0.01    0         never
+    ";
+    let points =
+        |text: &str| (text.trim_end_matches('%').parse::<f64>().expect("a figure") * 100.0).round() as u32;
+    let rows = table.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    for row in rows {
+        let cells: Vec<&str> = row.split_whitespace().collect();
+        let payout = match cells[0] {
+            "fixed" => Payout::Fixed(Money::parse(cells[1]).expect(row)),
+            _ => Payout::Share(Bps(points(cells[1]))),
+        };
+        let amount = Money::parse(cells[2]).expect(row);
+        let margin = Margin { amount, percent: Bps(points(cells[3])) };
+        let least = min_price(&payout, Some(margin));
+        let said = if least == NEVER { "never".to_owned() } else { least.to_string() };
+        assert_eq!(said, cells[4], "{row}");
+        assert_eq!(min_price(&payout, None), Money::ZERO, "a loss is allowed");
+        let leaves = |price: i64| {
+            let ten_thousandths = match payout {
+                Payout::Fixed(fixed) => i128::from(price - fixed.micros()) * 10_000,
+                Payout::Share(part) => i128::from(price) * i128::from(10_000 - part.0),
+            };
+            ten_thousandths >= i128::from(amount.micros()) * 10_000
+                && ten_thousandths >= i128::from(price) * i128::from(margin.percent.0)
+        };
+        if least != NEVER {
+            assert!(leaves(least.micros()), "{row}");
+            assert!(least == Money::ZERO || !leaves(least.micros() - 1), "{row}");
         }
     }
 }

@@ -464,6 +464,21 @@ fn what_is_probably_not_meant_is_warned_about() {
             "target.acme-phone: is never taken: its price 25.00 is below the floor 30.00 of campaign auto",
         ),
         (
+            "zone = \"UTC\"",
+            "zone = \"UTC\"\nfloor = \"26.00\"",
+            "target.acme-phone: is never taken: its price 25.00 is below the floor 26.00 of campaign auto",
+        ),
+        (
+            "floor = \"10.00\"",
+            "min_margin = \"70%\"",
+            "target.acme-phone: is never taken: its price 25.00 is below the floor 26.666667 of campaign auto",
+        ),
+        (
+            "floor = \"10.00\"\npayout = { fixed = \"8.00\" }",
+            "pricing = \"second\"\npayout = { share = \"50%\" }",
+            "campaign.auto: has second price and no floor: a bidder without a runner-up pays next to nothing",
+        ),
+        (
             "secret = \"env:ACME\"",
             "max_bid = \"5\"",
             "target.acme-bid: is never taken: its max_bid 5.00 is below the floor 10.00 of campaign auto",
@@ -508,6 +523,32 @@ fn a_target_that_is_never_open_is_refused() {
 fn a_difference_reads_like_a_log_and_shows_no_whole_number() {
     let rows = [
         ("price = \"25.00\"", "price = \"27.50\"", "target acme-phone: price 25.00 → 27.50"),
+        (
+            "floor = \"10.00\"",
+            "floor = \"10.00\"\npricing = \"second\"",
+            "campaign auto: pricing first → second",
+        ),
+        (
+            "floor = \"10.00\"",
+            "floor = \"10.00\"\nafter_failure = \"re_auction\"",
+            "campaign auto: after_failure next_bid → re_auction",
+        ),
+        (
+            "floor = \"10.00\"",
+            "floor = \"10.00\"\nmin_margin = { amount = \"1\", percent = \"12.5%\" }",
+            "campaign auto: min_margin 0.00 → 1.00 and 12.50%",
+        ),
+        (
+            "floor = \"10.00\"",
+            "floor = \"10.00\"\nfloors = [{ when = [{ state = [\"TX\"] }], floor = \"12\" }]",
+            "campaign auto: floors none → 12.00 when state in TX",
+        ),
+        ("zone = \"UTC\"", "zone = \"UTC\"\nfloor = \"5\"", "publisher metro: floor 0.00 → 5.00"),
+        (
+            "zone = \"UTC\"",
+            "zone = \"UTC\"\nfloors = { auto = \"5\" }",
+            "publisher metro: floors none → auto 5.00",
+        ),
         ("name = \"Acme\"", "name = \"Acme\"\npaused = true", "buyer acme: paused"),
         (
             "name = \"Acme\"",

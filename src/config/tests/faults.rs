@@ -43,6 +43,57 @@ fn one_line_changed_gives_one_problem() {
             "negative_margin = \"allow_and_flag\"\nmin_margin = \"1\"",
             "campaign.auto.min_margin: stands beside `negative_margin = \"allow_and_flag\"`",
         ),
+        ("floor = \"10.00\"", "pricing = \"third\"", "campaign.auto.pricing: \"third\" is unknown"),
+        (
+            "floor = \"10.00\"",
+            "after_failure = \"reauction\"",
+            "campaign.auto.after_failure: \"reauction\" is unknown (re_auction?)",
+        ),
+        ("floor = \"10.00\"", "min_margin = \"100%\"", "campaign.auto.min_margin: \"100%\" does not fit"),
+        ("floor = \"10.00\"", "min_margin = 1.5", "campaign.auto.min_margin: is a float"),
+        (
+            "floor = \"10.00\"",
+            "min_margin = { amount = \"1\" }",
+            "campaign.auto.min_margin.percent: is missing",
+        ),
+        (
+            "floor = \"10.00\"",
+            "min_margin = { amount = \"1\", percent = \"100%\" }",
+            "campaign.auto.min_margin.percent: \"100%\" does not fit",
+        ),
+        (
+            "{ fixed = \"8.00\" }",
+            "{ share = \"80%\" }\nmin_margin = \"20.01%\"",
+            "campaign.auto: its payout leaves 20% of every price, and the min_margin of campaign auto is 20.01%: no price is enough",
+        ),
+        (
+            "zone = \"UTC\"",
+            "zone = \"UTC\"\npayouts = { auto = { share = \"100%\" } }\n[campaign.b]\nvertical = \"b\"\nplan = \"auto\"\n\
+             payout = { share = \"100%\" }\nmin_margin = \"0.01\"",
+            "campaign.b: its payout leaves 0% of every price, and the min_margin of campaign b is 0.01: no price is enough",
+        ),
+        ("floor = \"10.00\"", "floors = [{ floor = \"1\" }]", "campaign.auto.floors[0].when: is missing"),
+        (
+            "floor = \"10.00\"",
+            "floors = [{ when = [{ state = [\"TX\"] }] }]",
+            "campaign.auto.floors[0].floor: is missing",
+        ),
+        (
+            "floor = \"10.00\"",
+            "floors = [{ when = [{ hours = [\"sat 09:00-17:00\"] }], floor = \"1\" }]",
+            "campaign.auto.floors[0].when[0].zone: is missing",
+        ),
+        (
+            "floor = \"10.00\"",
+            "floors = [{ when = [], floor = \"1\" }]",
+            "campaign.auto.floors[0].when: names nothing",
+        ),
+        (
+            "zone = \"UTC\"",
+            "zone = \"UTC\"\nfloors = { auta = \"1\" }",
+            "publisher.metro.floors.auta: \"auta\" is no campaign (auto?)",
+        ),
+        ("zone = \"UTC\"", "zone = \"UTC\"\nfloor = 12", "publisher.metro.floor: is an integer"),
         (
             "zone = \"UTC\"",
             "zone = \"UTC\"\npayouts = { auta = { fixed = \"1\" } }",

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use load::chance::Chance;
 use outcry::domain::catalog::Pricing;
-use outcry::domain::{Catalog, Money, Payout};
+use outcry::domain::{AfterFailure, Bps, Catalog, Margin, Money, Payout, PriceRule};
 use sha2::{Digest, Sha256};
 
 use crate::support::Folder;
@@ -103,7 +103,11 @@ blocked_callers = ["dnc"]
 vertical = "home"
 plan = "home"
 deadline_ms = 300
+floor = "9.50"
+floors = [{ when = [{ state = ["NY", "CO"] }], floor = "15.25" }]
+pricing = "second"
 payout = { share = "60%" }
+min_margin = { amount = "4.00", percent = "25%" }
 ping_tags = ["n"]
 
 [campaign.legal]
@@ -115,6 +119,7 @@ floor = "15.00"
 payout = { fixed = "17.00" }
 negative_margin = "allow_and_flag"
 recovery_s = 8
+after_failure = "re_auction"
 ping_tags = ["n", "case"]
 
 [publisher.pub-a]
@@ -128,6 +133,8 @@ zone = "America/Denver"
 payouts = { home = { share = "62.5%" } }
 hours = ["daily 01:00-00:40"]
 blocked_callers = ["dnc"]
+floor = "11.00"
+floors = { auto = "13.00" }
 
 [plan.auto]
 root = { sequential = [
@@ -248,6 +255,10 @@ pub enum Edit {
     Payout(usize, i64),
     /// A campaign's deadline, in milliseconds.
     Deadline(usize, u64),
+    /// What the winners of a campaign's auctions pay, and what follows a failed attempt.
+    Rules(usize, PriceRule, AfterFailure),
+    /// The margin a campaign asks for, in cents and in percent.
+    Margin(usize, i64, u32),
 }
 
 impl Edit {
@@ -261,7 +272,7 @@ impl Edit {
         let priced = fixed[one(fixed.len())];
         let mut limit = |low, high| (!chance.hits(1_500)).then(|| chance.between(low, high) as u32);
         let (few, many) = (limit(1, 20), limit(20, 400));
-        match chance.between(0, 11) {
+        match chance.between(0, 14) {
             0..=2 => Edit::BuyerLimits { buyer, concurrency: few, daily_billable: many },
             3 | 4 => Edit::TargetLimits { target, concurrency: few, daily_billable: many },
             5 | 6 => Edit::TargetPaused(target, chance.hits(3_000)),
@@ -269,7 +280,13 @@ impl Edit {
             8 => Edit::CampaignPaused(campaign, chance.hits(1_500)),
             9 => Edit::Price(priced, chance.between(1_400, 4_000) as i64),
             10 => Edit::Payout(campaign, chance.between(500, 1_800) as i64),
-            _ => Edit::Deadline(campaign, chance.between(60, 700)),
+            11 => Edit::Deadline(campaign, chance.between(60, 700)),
+            12 => {
+                let price = if chance.hits(5_000) { PriceRule::First } else { PriceRule::Second };
+                let after = if chance.hits(5_000) { AfterFailure::NextBid } else { AfterFailure::ReAuction };
+                Edit::Rules(campaign, price, after)
+            }
+            _ => Edit::Margin(campaign, chance.between(0, 600) as i64, chance.between(0, 35) as u32),
         }
     }
 
@@ -293,6 +310,14 @@ impl Edit {
                 catalog.campaigns[campaign].payout = Payout::Fixed(cents(payout))
             }
             Edit::Deadline(campaign, ms) => catalog.campaigns[campaign].deadline = Duration::from_millis(ms),
+            Edit::Rules(campaign, price, after) => {
+                catalog.campaigns[campaign].price = price;
+                catalog.campaigns[campaign].after_failure = after;
+            }
+            Edit::Margin(campaign, amount, percent) => {
+                let margin = Margin { amount: cents(amount), percent: Bps(percent * 100) };
+                catalog.campaigns[campaign].min_margin = Some(margin);
+            }
         }
     }
 }
@@ -313,6 +338,13 @@ impl fmt::Display for Edit {
             Edit::Price(target, cents) => write!(f, "{} price {cents} cents", base.targets[*target].id),
             Edit::Payout(at, cents) => write!(f, "{} pays {cents} cents", base.campaigns[*at].id),
             Edit::Deadline(at, ms) => write!(f, "{} deadline {ms} ms", base.campaigns[*at].id),
+            Edit::Rules(at, price, after) => {
+                let id = &base.campaigns[*at].id;
+                write!(f, "{id} has {} price and after a failure {}", price.as_str(), after.as_str())
+            }
+            Edit::Margin(at, cents, percent) => {
+                write!(f, "{} leaves {cents} cents and {percent} %", base.campaigns[*at].id)
+            }
         }
     }
 }

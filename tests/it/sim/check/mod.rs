@@ -1,13 +1,14 @@
 //! What must hold in every world at every step, and the model it is held against.
 //!
 //! The model is told what carriers sent and heard (`heard`), what buyers saw and said, and every row that leaves for the
-//! disk (`rows`, `trails`). It counts units and judges ends (`legs`) and books money (`money`) by a few lines of its own;
+//! disk (`rows`, `trails`). It counts units and judges ends (`legs`), works out prices (`prices`) and books money (`money`) by a few lines of its own;
 //! the exchange's gauges are only looked at to be compared (`rest`). The first thing that does not hold is kept: what
 //! follows from it would only hide it.
 
 mod heard;
 mod legs;
 mod money;
+mod prices;
 mod rest;
 mod rows;
 mod schedules;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use outcry::domain::Reason;
 use outcry::domain::catalog::{Catalog, Pricing};
+use outcry::domain::{PriceRule, Reason};
 use outcry::records::row::{AttemptRow, DecidedRow, Row};
 
 use super::heard::read;
@@ -112,6 +112,7 @@ impl Check {
         self.must(first && again < 2, Promise::Agrees, || {
             format!("attempt {} of call {n} came again", row.attempt)
         });
+        self.leaves_the_margin(n, row, &catalog);
         // Terms are those of the decision; whether there is room is asked of what is in force now.
         let current = self.current.clone().unwrap_or(catalog);
         self.hand_out(n, row.attempt, &current);
@@ -137,13 +138,26 @@ impl Check {
             }
             Pricing::Endpoint(_) => {
                 let known = self.calls.entry(n).or_default();
-                // An offer of an earlier step may still stand.
+                // An offer of an earlier step may still stand, and who was asked again may have been late before.
                 let said = &known.said;
-                let bid = said.iter().find(|said| said.target == target.id.as_str() && said.bid.is_some());
-                let closes = bid.and_then(|said| known.closes(&said.ping)).unwrap_or(row.keys.at);
+                let bids = said.iter().filter(|said| said.target == target.id.as_str() && said.bid.is_some());
+                let with_close = bids.map(|said| (said, known.closes(&said.ping).unwrap_or(row.keys.at)));
+                let (in_time, late): (Vec<_>, Vec<_>) =
+                    with_close.partition(|(said, closes)| said.landed < *closes);
+                let (bid, closes) = in_time
+                    .first()
+                    .or(late.first())
+                    .map_or((None, row.keys.at), |(said, at)| (Some(*said), *at));
                 let in_time = bid.is_some_and(|said| said.landed < closes);
-                let agreed =
-                    bid.and_then(|said| said.bid.as_ref()).is_some_and(|bid| bid.micros == price.micros());
+                // What is paid of it is held against the outcomes of its step.
+                let digests = known.attempts.values().map(|attempt| attempt.catalog.as_str());
+                let digests = digests.chain(known.decided.as_ref().map(|decided| decided.catalog.as_str()));
+                let catalogs = digests.filter_map(|digest| self.catalogs.get(digest).map(|one| &**one));
+                let is_second = catalogs.chain([catalog]).flat_map(|one| &one.campaigns).any(|campaign| {
+                    Some(&campaign.id) == row.keys.campaign.as_ref() && campaign.price == PriceRule::Second
+                });
+                let is_paid = |micros: i64| micros == price.micros() || is_second && micros > price.micros();
+                let agreed = bid.and_then(|said| said.bid.as_ref()).is_some_and(|bid| is_paid(bid.micros));
                 let landed = bid.map(|said| said.landed.micros() - closes.micros());
                 self.must(in_time, Promise::LateBid, || {
                     format!("call {n} went to {}, whose bid landed {landed:?} µs after the close", target.id)

@@ -60,6 +60,7 @@ impl Check {
         }
         if row.is_final {
             self.on_its_way(n, row);
+            self.pays(n, row);
             for outcome in &row.outcomes {
                 *self.counts.reasons.entry(outcome.reason.as_str()).or_insert(0) += 1;
             }
