@@ -26,6 +26,7 @@
     reason = "a stopwatch reads clocks and starts threads"
 )]
 
+mod bid_table;
 mod callers;
 mod carrier;
 mod hold;
@@ -244,6 +245,7 @@ fn main() -> ExitCode {
     screen::run(&mut watch);
     rules::run(&mut watch);
     callers::run(&mut watch);
+    bid_table::run(&mut watch);
     rank::run(&mut watch);
     ping::run(&mut watch);
     reply::run(&mut watch);

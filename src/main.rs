@@ -20,8 +20,9 @@ use outcry::client::verbs::{BuyerVerb, CampaignVerb, Reach};
 use outcry::client::{ClientError, Remote};
 use outcry::config::{self, Loaded, Problem, Settings};
 use outcry::demo;
-use outcry::domain::catalog::Secret;
-use outcry::domain::{CallId, Reason, Timestamp};
+use outcry::domain::bid_table::BidTable;
+use outcry::domain::catalog::{Pricing, Secret};
+use outcry::domain::{CallId, Catalog, Reason, Target, Timestamp};
 use outcry::journal::OpenFault;
 use outcry::plan::{PlanFault, PlanVerb};
 use outcry::records::CommitError;
@@ -29,6 +30,7 @@ use outcry::records::seal::Seal;
 use outcry::records::sqlite::{Reader, StoreError};
 use outcry::records::stored::CallQuery;
 use outcry::report::{self, By, EntityValues, Format, Style};
+use outcry::routing::bid_table::BidIndex;
 use outcry::runtime::{chain, hex, random_bytes, run_here};
 use outcry::telemetry::MetricsPage;
 use outcry::upkeep::{Fault, JournalVerb, RecordsVerb};
@@ -438,9 +440,34 @@ fn check(settings: &SettingsFile) -> Result<Loaded, Ended> {
         catalog.targets.len(),
         catalog.plans.len()
     )?;
+    for line in bid_tables(catalog) {
+        writeln!(out, "  {line}")?;
+    }
     writeln!(out, "  catalog {}", catalog.digest)?;
     drop(out);
     Ok(loaded)
+}
+
+/// Most bid tables that `check` names.
+const TABLES_SHOWN_MAX: usize = 50;
+
+/// A line for each bid table: how many rows it has, and what of it takes longer than looking a row up.
+fn bid_tables(catalog: &Catalog) -> Vec<String> {
+    let tables = catalog.targets.iter().filter_map(|target| match &target.pricing {
+        Pricing::Table(table) => Some((target, table)),
+        Pricing::Fixed(_) | Pricing::Endpoint(_) => None,
+    });
+    let more = tables.clone().count().saturating_sub(TABLES_SHOWN_MAX);
+    let told = |(target, table): (&Target, &BidTable)| {
+        let index = BidIndex::new(table, &catalog.buyer(target.buyer).zone);
+        let how = index.scanned().told().unwrap_or_else(|| "every row found by its columns".to_owned());
+        format!("bids of {}: {} rows, {how}", target.id, table.rows.len())
+    };
+    let mut lines: Vec<String> = tables.take(TABLES_SHOWN_MAX).map(told).collect();
+    if more > 0 {
+        lines.push(format!("and {more} more bid tables"));
+    }
+    lines
 }
 
 /// Where the running exchange takes its operators' requests, and the key to show there.

@@ -17,6 +17,7 @@ use crate::domain::{
     Address, CallerListIx, Campaign, Catalog, E164, Node, Plan, SetBy, Tags, TargetIx, Terminal, Timestamp,
 };
 use crate::exchange::preview::{Preview, Ruled, Tried, preview};
+use crate::routing::bid_table::BidIndex;
 
 /// What is done with plans.
 #[derive(Subcommand, Clone, Debug)]
@@ -285,7 +286,7 @@ impl Drawing<'_> {
                 }
             }
             Node::Auction(auction) => self.auction(auction, indent, branch, &deeper)?,
-            Node::Target(target) => self.target(*target, indent, branch)?,
+            Node::Target(target) => self.target(*target, indent, (branch, below))?,
         }
         Ok(())
     }
@@ -300,12 +301,12 @@ impl Drawing<'_> {
         }
         writeln!(self.text)?;
         for (at, member) in auction.members.iter().enumerate() {
-            self.target(*member, deeper, ends(at + 1 == auction.members.len()).0)?;
+            self.target(*member, deeper, ends(at + 1 == auction.members.len()))?;
         }
         Ok(())
     }
 
-    fn target(&mut self, ix: TargetIx, indent: &str, branch: &str) -> fmt::Result {
+    fn target(&mut self, ix: TargetIx, indent: &str, (branch, below): (&str, &str)) -> fmt::Result {
         let target = self.catalog.target(ix);
         let buyer = &self.catalog.buyer(target.buyer).id;
         let lead = format!("{indent}{branch}");
@@ -314,6 +315,14 @@ impl Drawing<'_> {
         match &target.pricing {
             Pricing::Fixed(price) => write!(self.text, "{price}")?,
             Pricing::Endpoint(endpoint) => write!(self.text, "bids up to {}", endpoint.max_bid)?,
+            Pricing::Table(table) => {
+                let base = table.base.map_or("none".to_owned(), |base| base.to_string());
+                write!(self.text, "bids by {} rows, base {base}", table.rows.len())?;
+                let index = BidIndex::new(table, &self.catalog.buyer(target.buyer).zone);
+                if let Some(scanned) = index.scanned().told() {
+                    write!(self.text, ", {scanned}")?;
+                }
+            }
         }
         if target.tier != 1 {
             write!(self.text, ", tier {}", target.tier)?;
@@ -321,7 +330,11 @@ impl Drawing<'_> {
         if target.paused {
             write!(self.text, ", paused")?;
         }
-        writeln!(self.text)
+        writeln!(self.text)?;
+        for range in &target.ranges {
+            writeln!(self.text, "{indent}{below}   in {range}")?;
+        }
+        Ok(())
     }
 }
 

@@ -6,21 +6,16 @@ use std::sync::Arc;
 
 use crate::bidder::Asking;
 use crate::domain::{Catalog, E164, Money, TargetIx};
-use crate::routing::filter::Compiled;
-use crate::routing::{compiled, compiled_branches, compiled_floors};
+use crate::routing::RuleBook;
 
 /// Everything a decision is taken by.
 #[derive(Debug)]
 pub struct Snapshot {
     /// The catalog.
     pub catalog: Arc<Catalog>,
-    /// Compiled filters, by target.
-    pub filters: Vec<Compiled>,
-    /// What the branches of plans ask, by plan and number.
-    pub branches: Vec<Vec<Compiled>>,
-    /// When the rows of floors count, by campaign.
-    pub floors: Vec<Vec<Compiled>>,
-    /// How to ask each target, by target; `None` for fixed prices.
+    /// The rules about who may take a call, compiled.
+    pub rules: RuleBook,
+    /// How to ask each target, by target; `None` for those that are not asked.
     pub asking: Vec<Option<Asking>>,
     /// Currency of every amount.
     pub currency: String,
@@ -31,8 +26,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Compiles a checked catalog; cannot fail. Callers' and publishers' pseudonyms are made from `key`.
     pub fn compile(catalog: Arc<Catalog>, currency: String, money_step: Money, key: &[u8]) -> Snapshot {
-        let (filters, branches) = (compiled(&catalog), compiled_branches(&catalog));
-        let floors = compiled_floors(&catalog);
+        let rules = RuleBook::of(&catalog);
         let asking = catalog
             .targets
             .iter()
@@ -42,7 +36,7 @@ impl Snapshot {
                     .map(|endpoint| Asking::compile(key, catalog.buyer(target.buyer), target, endpoint))
             })
             .collect();
-        Snapshot { catalog, filters, branches, floors, asking, currency, money_step }
+        Snapshot { catalog, rules, asking, currency, money_step }
     }
 
     /// How to ask this target.

@@ -19,12 +19,13 @@ use super::schedules::{Schedules, schedules};
 use super::settings::{Env, SEGMENT_MB, Settings, base_url, is_local};
 use super::target::{NAME_MAX, Surroundings, buyer};
 use super::values::{digest, hours, labels, percent, secrets, zone};
-use super::{callers, plan, warnings};
+use super::{bid_table, callers, plan, warnings};
 use crate::domain::caller::TAG_KEY_MAX;
 use crate::domain::catalog::{CarrierDialect, PlanIx, Secret};
 use crate::domain::id::SLUG_MAX;
+use crate::domain::time_range::TimeRange;
 use crate::domain::{
-    Buyer, Campaign, CampaignId, CampaignIx, Carrier, CarrierId, Catalog, Money, Payout, Publisher,
+    Buyer, Campaign, CampaignId, CampaignIx, Carrier, CarrierId, Catalog, Hours, Money, Payout, Publisher,
     PublisherId,
 };
 use crate::journal;
@@ -61,14 +62,17 @@ pub(super) fn read(settings: &Settings, env: Env<'_>, sink: &Sink) -> Option<Rea
     let csv_sources: Vec<(&Sink, Source)> = entries.csvs.iter().filter_map(|csv| open_csv(csv)).collect();
     let csvs: Vec<File<'_>> = csv_sources.iter().map(|(sink, source)| File { source, sink }).collect();
     let numbers = Numbers::read(&entries, &csvs);
+    let bid_files = bid_table::Files::open(&entries, dir);
+    let bid_rows = bid_files.rows(&entries, &numbers);
 
-    let catalog = resolve(settings, env, &entries, numbers, sink);
+    let catalog = resolve(settings, env, (&entries, &bid_rows), numbers, sink);
     if !sink.is_empty() {
         return None;
     }
     refuse_long_recovery(catalog.as_ref()?, &entries);
     refuse_never_open(catalog.as_ref()?, &entries);
     refuse_impossible_margins(catalog.as_ref()?, &entries);
+    refuse_idle_ranges(catalog.as_ref()?, &entries);
     if !sink.is_empty() {
         return None;
     }
@@ -76,7 +80,8 @@ pub(super) fn read(settings: &Settings, env: Env<'_>, sink: &Sink) -> Option<Rea
     if !sink.is_empty() {
         return None;
     }
-    let text = text(dir, sources.iter().chain(csv_sources.iter().map(|(_, source)| source)));
+    let csv_sources = csv_sources.iter().map(|(_, source)| source).chain(bid_files.sources());
+    let text = text(dir, sources.iter().chain(csv_sources));
     let catalog = Catalog { digest: hex(&Sha256::digest(text.as_bytes())).into(), ..catalog? };
     let warnings = warnings::of(&catalog, &entries, settings);
     Some((catalog, text, warnings))
@@ -133,11 +138,12 @@ fn open_csv<'a>((field, path): &(Field<'a>, PathBuf)) -> Option<(&'a Sink, Sourc
 fn resolve(
     settings: &Settings,
     env: Env<'_>,
-    entries: &Entries<'_>,
+    (entries, bid_rows): (&Entries<'_>, &bid_table::FileRows),
     numbers: Numbers<'_>,
     sink: &Sink,
 ) -> Option<Catalog> {
-    let with = Surroundings { settings, env, dir: &settings.catalog_dir, entries, numbers: &numbers };
+    let with =
+        Surroundings { settings, env, dir: &settings.catalog_dir, entries, numbers: &numbers, bid_rows };
     let carriers: Vec<Carrier> =
         entries.carriers.iter().filter_map(|(id, f)| carrier(id, f, &with)).collect();
     refuse_shared_keys(&carriers, entries);
@@ -337,6 +343,27 @@ fn refuse_never_open(catalog: &Catalog, entries: &Entries<'_>) {
             let what =
                 format!("is never open: its hours are {own}, and those of buyer {} are {buyers}", buyer.id);
             field.wrong(what, "hours that lie within the buyer's for some time, or `paused = true`");
+        }
+    }
+}
+
+/// A range counts while target and buyer are open: where it never does, nobody meant that.
+fn refuse_idle_ranges(catalog: &Catalog, entries: &Entries<'_>) {
+    let never = |field: &Field<'_>, range: &TimeRange, whose: String, hours: Option<&Hours>| {
+        let Some(hours) = hours.filter(|hours| !hours.meets(&range.hours)) else { return };
+        let what = format!("has a range that never counts, {}: the hours {whose} are {hours}", range.hours);
+        field.wrong(what, "ranges that lie within these hours for some time");
+    };
+    for (target, (_, field)) in catalog.targets.iter().zip(entries.targets.iter()) {
+        let buyer = catalog.buyer(target.buyer);
+        for range in &target.ranges {
+            never(field, range, "of the target".to_owned(), target.hours.as_ref());
+            never(field, range, format!("of buyer {}", buyer.id), buyer.hours.as_ref());
+        }
+    }
+    for (buyer, (_, field)) in catalog.buyers.iter().zip(entries.buyers.iter()) {
+        for range in &buyer.ranges {
+            never(field, range, "of the buyer".to_owned(), buyer.hours.as_ref());
         }
     }
 }

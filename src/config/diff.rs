@@ -6,9 +6,11 @@
 use std::fmt::{self, Display};
 
 use crate::domain::Filter;
+use crate::domain::bid_table::BidTable;
 use crate::domain::caller::Address;
 use crate::domain::catalog::{DestinationRule, Disclosure, Limits, Pricing};
 use crate::domain::plan::Branch;
+use crate::domain::time_range::TimeRange;
 use crate::domain::{
     Buyer, CallerList, CallerListIx, Campaign, Carrier, Catalog, E164, FloorRow, Hours, Margin, Money, Node,
     Payout, Plan, Publisher, Target, Terminal, TrackingNumber,
@@ -208,6 +210,7 @@ fn buyer(catalog: &Catalog, buyer: &Buyer) -> Vec<Fact> {
         hours(buyer.hours.as_ref()),
         concurrency,
         daily,
+        ranges(&buyer.ranges),
         fact("disclosure", &disclosure),
         fact("personal_tags", &list(&buyer.personal_tags)),
         fact("show_floor", &buyer.show_floor),
@@ -236,6 +239,7 @@ fn target(catalog: &Catalog, target: &Target) -> Vec<Fact> {
         hours(target.hours.as_ref()),
         concurrency,
         daily,
+        ranges(&target.ranges),
         fact("floor", &target.floor),
         fact("tier", &target.tier),
         fact("priority", &target.priority),
@@ -251,10 +255,27 @@ fn target(catalog: &Catalog, target: &Target) -> Vec<Fact> {
     facts
 }
 
-/// Price and endpoint first, whichever of the two it is: where that changes, what belongs to an endpoint goes unsaid.
+fn ranges(ranges: &[TimeRange]) -> Fact {
+    let ranges: Vec<String> = ranges.iter().map(ToString::to_string).collect();
+    fact("ranges", &if ranges.is_empty() { "none".to_owned() } else { ranges.join("; ") })
+}
+
+/// A table as it is shown, and all of it as it is compared.
+fn bids(table: &BidTable) -> Fact {
+    let base = table.base.map_or("none".to_owned(), |base| base.to_string());
+    let rows: Vec<String> = table.rows.iter().map(ToString::to_string).collect();
+    let shown = format!("{} rows, base {base}", rows.len());
+    let exact = format!("{base} {:?}\n{}", table.csv, rows.join("\n"));
+    masked("bids", shown, exact)
+}
+
+/// Price, endpoint and table first, whichever of them it is: where that changes, what belongs to an endpoint goes unsaid.
 fn pricing(pricing: &Pricing) -> Vec<Fact> {
     let endpoint = match pricing {
-        Pricing::Fixed(price) => return vec![fact("price", price), fact("endpoint", &"none")],
+        Pricing::Fixed(price) => {
+            return vec![fact("price", price), fact("endpoint", &"none"), fact("bids", &"none")];
+        }
+        Pricing::Table(table) => return vec![fact("price", &"none"), fact("endpoint", &"none"), bids(table)],
         Pricing::Endpoint(endpoint) => endpoint,
     };
     let scheme = if endpoint.tls { "https" } else { "http" };
@@ -265,6 +286,7 @@ fn pricing(pricing: &Pricing) -> Vec<Fact> {
     vec![
         fact("price", &"none"),
         masked("endpoint", shown, url),
+        fact("bids", &"none"),
         masked("secret", set(secret.is_some()), format!("{secret:?}")),
         fact("ca_file", &endpoint.ca_file.as_deref().unwrap_or("none")),
         fact("max_bid", &endpoint.max_bid),

@@ -70,6 +70,11 @@ impl Source {
         self.starts.partition_point(|start| *start <= offset)
     }
 
+    /// Where a line starts that this source has, counted from 1.
+    pub(super) fn start(&self, line: usize) -> usize {
+        self.starts[line - 1]
+    }
+
     pub(super) fn problem(
         &self,
         span: &Range<usize>,
@@ -404,6 +409,13 @@ impl<'a> Field<'a> {
             (key.0.as_ref(), field)
         };
         table.iter().map(entry).collect()
+    }
+
+    /// The field of this name, if it is a table that has it: a look ahead, nothing is reported and nothing counts as read.
+    pub(super) fn peek(&self, key: &'static str) -> Option<Field<'a>> {
+        let value = self.raw()?.as_table()?.get(key)?;
+        let path = join(&self.path, key);
+        Some(Field { file: self.file, path, value: Some(value), at: value.span(), required: false })
     }
 
     /// Whether it is a table with this key: a look ahead, nothing is reported.

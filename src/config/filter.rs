@@ -59,10 +59,20 @@ pub(super) fn filters(field: &Field<'_>, entries: &Entries<'_>) -> Vec<Filter> {
 
 /// Reads what a branch of a plan asks: filters too, of which hours name their zone.
 pub(super) fn conditions(field: &Field<'_>, entries: &Entries<'_>) -> Vec<Filter> {
+    refuse_nothing(field);
+    read(field, Filters { entries, conditions: 0, has_zone: false })
+}
+
+/// Reads what a row of a bid table asks: filters too, of which hours are in the buyer's zone.
+pub(super) fn row(field: &Field<'_>, entries: &Entries<'_>) -> Vec<Filter> {
+    refuse_nothing(field);
+    read(field, Filters { entries, conditions: 0, has_zone: true })
+}
+
+fn refuse_nothing(field: &Field<'_>) {
     if field.raw().and_then(|value| value.as_array()).is_some_and(|list| list.is_empty()) {
         field.wrong("names nothing", "at least one filter, or no `when` for every call");
     }
-    read(field, Filters { entries, conditions: 0, has_zone: false })
 }
 
 fn read(field: &Field<'_>, mut read: Filters<'_, '_>) -> Vec<Filter> {
@@ -247,18 +257,25 @@ fn area_codes(field: &Field<'_>) -> Vec<u16> {
 fn zips(field: &Field<'_>) -> Vec<(u32, u32)> {
     let allowed = "a list of ZIPs and beginnings, such as [\"78701\", \"787*\"]";
     once(not_empty(field, allowed), |item| {
-        item.parse(allowed, |text| {
-            let Some(beginning) = text.strip_suffix('*') else {
-                let zip = Zip::parse(text).filter(|_| text.len() == 5)?.number();
-                return Some((zip, zip));
-            };
-            let is_beginning =
-                (1..=4).contains(&beginning.len()) && beginning.bytes().all(|b| b.is_ascii_digit());
-            let size = 10_u32.pow(5_u32.checked_sub(u32::try_from(beginning.len()).ok()?)?);
-            let first = beginning.parse::<u32>().ok().filter(|_| is_beginning)? * size;
-            Some((first, first + size - 1))
+        item.parse(allowed, |text| match text.strip_suffix('*') {
+            Some(beginning) => zip_beginning(beginning),
+            None => whole_zip(text),
         })
     })
+}
+
+/// The span of one ZIP of five digits.
+pub(super) fn whole_zip(text: &str) -> Option<(u32, u32)> {
+    let zip = Zip::parse(text).filter(|_| text.len() == 5)?.number();
+    Some((zip, zip))
+}
+
+/// The span of all ZIPs that begin with these one to four digits.
+pub(super) fn zip_beginning(text: &str) -> Option<(u32, u32)> {
+    let is_beginning = (1..=4).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    let size = 10_u32.pow(5_u32.checked_sub(u32::try_from(text.len()).ok()?)?);
+    let first = text.parse::<u32>().ok().filter(|_| is_beginning)? * size;
+    Some((first, first + size - 1))
 }
 
 fn near(r: &Reader<'_>, field: &Field<'_>) -> Option<Filter> {

@@ -10,6 +10,7 @@
 //! and what operators change at run time is laid over it elsewhere.
 
 mod auctions;
+mod bid_table;
 mod callers;
 mod catalog;
 mod diff;
@@ -19,6 +20,7 @@ mod filter;
 mod numbers;
 mod plan;
 mod problem;
+mod ranges;
 mod schedules;
 mod settings;
 mod target;

@@ -54,6 +54,11 @@ impl<'a> Numbers<'a> {
         }
     }
 
+    /// Whether a number is one of them.
+    pub(super) fn has(&self, number: E164) -> bool {
+        self.places.contains_key(&number)
+    }
+
     fn read_table(&mut self, field: &Field<'a>, entries: &Entries<'a>) {
         let read = field.table("a table [[number]]", |r| {
             let own = r.field("number").required();
@@ -158,10 +163,10 @@ impl<'a> Row<'a, '_> {
 }
 
 /// A cell without the blanks around it, and its place.
-type Cell<'a> = (&'a str, Range<usize>);
+pub(super) type Cell<'a> = (&'a str, Range<usize>);
 
 /// Lines without their ends, and where each starts.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut at = 0;
     text.split_inclusive('\n').map(move |line| {
         let start = at;
@@ -170,7 +175,7 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-fn cells(start: usize, line: &str) -> Vec<Cell<'_>> {
+pub(super) fn cells(start: usize, line: &str) -> Vec<Cell<'_>> {
     let mut at = start;
     let span = |cell: &str| {
         let from = at + cell.len() - cell.trim_start().len();

@@ -63,8 +63,8 @@ impl Tree<'_, '_> {
     fn leaf(&mut self, field: &Field<'_>) -> Option<Node> {
         let target = self.target(field)?;
         let entry = self.entries.targets.field(target.0);
-        if entry.has("endpoint") && !entry.has("price") {
-            let allowed = "targets with a `price`; those with an `endpoint` take part in {auction = […]}";
+        if entry.has("endpoint") && !entry.has("price") && !entry.has("bids") {
+            let allowed = "targets with a `price` or a table of `bids`; those with an `endpoint` take part in {auction = […]}";
             field.wrong("has no fixed price: it bids, and nobody asks for bids here", allowed);
             return None;
         }

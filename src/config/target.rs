@@ -5,18 +5,18 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::bid_table::{FileRows, table};
 use super::callers;
 use super::entries::Entries;
 use super::file::{Field, Reader};
 use super::filter::filters;
 use super::numbers::Numbers;
 use super::plan::WEIGHT_MAX;
+use super::ranges::{Of, limits, ranges};
 use super::settings::{Env, Settings, certificates, refuses_host};
 use super::values::{address, destination, digest, hours, percent, secret, url, zone};
 use crate::domain::caller::{Address, E164, PERSONAL_TAGS};
-use crate::domain::catalog::{
-    CONCURRENCY_MAX, DAILY_BILLABLE_MAX, DestinationRule, Disclosure, Endpoint, Limits, Pricing,
-};
+use crate::domain::catalog::{DestinationRule, Disclosure, Endpoint, Pricing};
 use crate::domain::{Bps, Buyer, BuyerId, BuyerIx, Money, Target, TargetId};
 
 /// Longest display name, in bytes.
@@ -35,6 +35,8 @@ pub(super) struct Surroundings<'s, 'a> {
     pub(super) dir: &'s Path,
     pub(super) entries: &'s Entries<'a>,
     pub(super) numbers: &'s Numbers<'a>,
+    /// Rows of the files that bid tables name.
+    pub(super) bid_rows: &'s FileRows,
 }
 
 /// Reads one buyer.
@@ -46,6 +48,7 @@ pub(super) fn buyer(id: &str, field: &Field<'_>, entries: &Entries<'_>) -> Optio
         let paused = r.field("paused").flag().unwrap_or(false);
         let hours = hours(&r.field("hours"));
         let limits = limits(r);
+        let ranges = ranges(&r.field("ranges"), Of::Buyer);
         let disclosure = r.field("disclosure").choice(&disclosures).unwrap_or(Disclosure::Token);
         let personal_tags = personal_tags(&r.field("personal_tags"));
         let show_floor = r.field("show_floor").flag().unwrap_or(false);
@@ -62,6 +65,7 @@ pub(super) fn buyer(id: &str, field: &Field<'_>, entries: &Entries<'_>) -> Optio
             paused,
             hours,
             limits,
+            ranges,
             disclosure,
             personal_tags,
             show_floor,
@@ -70,13 +74,6 @@ pub(super) fn buyer(id: &str, field: &Field<'_>, entries: &Entries<'_>) -> Optio
             suppressed_callers,
         })
     })?
-}
-
-fn limits(r: &Reader<'_>) -> Limits {
-    Limits {
-        concurrency: r.field("concurrency").whole(1..=CONCURRENCY_MAX.into()),
-        daily_billable: r.field("daily_billable").whole(1..=DAILY_BILLABLE_MAX.into()),
-    }
 }
 
 fn personal_tags(field: &Field<'_>) -> Vec<String> {
@@ -108,6 +105,15 @@ impl Surroundings<'_, '_> {
         let address = address(&at).inspect(|address| self.numbers.refuse_loop(address, &at));
         let min_duration = seconds("min_duration_s", 0..=MIN_DURATION_S_MAX, 90);
         let pricing = self.pricing(r, min_duration);
+        let has_price = !r.field("endpoint").is_set();
+        let ranges = ranges(&r.field("ranges"), Of::Target { has_price });
+        if let Some(Pricing::Table(table)) = &pricing
+            && !table.rows.is_empty()
+            && table.highest().is_none()
+            && ranges.iter().all(|range| range.price.is_none())
+        {
+            r.field("bids").wrong("never bids", "a `base`, or a row with a bid above 0");
+        }
         let max_talk = seconds("max_talk_s", 60..=86_400, 14_400);
         if max_talk < min_duration {
             let what = format!("ends calls before their {} s minimum", min_duration.as_secs());
@@ -118,6 +124,7 @@ impl Surroundings<'_, '_> {
             filters: filters(&r.field("filters"), self.entries),
             hours: hours(&r.field("hours")),
             limits: limits(r),
+            ranges,
             floor: r.field("floor").money().unwrap_or(Money::ZERO),
             tier: r.field("tier").whole(1..=100).unwrap_or(1),
             priority: r.field("priority").whole(0..=65_535).unwrap_or(100),
@@ -137,18 +144,24 @@ impl Surroundings<'_, '_> {
     }
 
     fn pricing(&self, r: &Reader<'_>, min_duration: Duration) -> Option<Pricing> {
-        let (price, endpoint) = (r.field("price"), r.field("endpoint"));
-        match (price.is_set(), endpoint.is_set()) {
-            (true, false) => price.price().map(Pricing::Fixed),
-            (false, true) => endpoint
+        let (price, endpoint, bids) = (r.field("price"), r.field("endpoint"), r.field("bids"));
+        match (price.is_set(), endpoint.is_set(), bids.is_set()) {
+            (true, false, false) => price.price().map(Pricing::Fixed),
+            (false, true, false) => endpoint
                 .table("a table with at least `url`", |r| self.endpoint(r, min_duration))?
                 .map(Pricing::Endpoint),
-            (false, false) => {
-                price.missing("`price`, or an `endpoint` that bids");
+            (false, false, true) => table(&bids, self.dir, self.bid_rows, self.entries).map(Pricing::Table),
+            (false, false, false) => {
+                price.missing("`price`, an `endpoint` that bids, or a table of `bids`");
                 None
             }
-            (true, true) => {
+            (true, true, false) => {
                 price.wrong("stands beside `endpoint`", "one of the two");
+                None
+            }
+            (price_is_set, _, true) => {
+                let other = if price_is_set { "price" } else { "endpoint" };
+                bids.wrong(format!("stands beside `{other}`"), "one of the two");
                 None
             }
         }

@@ -11,7 +11,7 @@ use super::settings::{Settings, is_local};
 use crate::billing::min_price;
 use crate::domain::catalog::{PlanIx, Pricing};
 use crate::domain::plan::AuctionNode;
-use crate::domain::{Campaign, Catalog, Money, Node, PriceRule, TargetIx};
+use crate::domain::{Campaign, Catalog, Money, Node, PriceRule, Target, TargetIx};
 
 /// Every warning, by kind of entry and id.
 pub(super) fn of(catalog: &Catalog, entries: &Entries<'_>, settings: &Settings) -> Vec<Problem> {
@@ -121,8 +121,8 @@ impl View<'_, '_> {
         for (campaign, least) in self.catalog.campaigns.iter().zip(self.least_floors()) {
             let roots = campaign.plans().map(|plan| &self.catalog.plan(plan).root);
             for (target, floor) in roots.flat_map(offers) {
-                let floor = floor.max(least).max(self.catalog.target(target).floor);
-                if highest(&self.catalog.target(target).pricing) >= floor {
+                let floor = floor.max(least).max(lowest_floor(self.catalog.target(target)));
+                if highest(self.catalog.target(target)) >= floor {
                     taken.insert(target);
                 } else {
                     refused.push((target, floor, campaign));
@@ -131,9 +131,11 @@ impl View<'_, '_> {
         }
         let never = refused.into_iter().filter(|(target, ..)| !taken.contains(target));
         into.extend(never.map(|(target, floor, campaign)| {
-            let (price, key) = match &self.catalog.target(target).pricing {
-                Pricing::Fixed(price) => (price, "price"),
-                Pricing::Endpoint(endpoint) => (&endpoint.max_bid, "max_bid"),
+            let price = highest(self.catalog.target(target));
+            let key = match &self.catalog.target(target).pricing {
+                Pricing::Fixed(_) => "price",
+                Pricing::Endpoint(_) => "max_bid",
+                Pricing::Table(_) => "highest bid",
             };
             let what = format!(
                 "is never taken: its {key} {price} is below the floor {floor} of campaign {}",
@@ -162,11 +164,19 @@ impl View<'_, '_> {
 }
 
 /// The most a target ever pays.
-fn highest(pricing: &Pricing) -> Money {
-    match pricing {
+fn highest(target: &Target) -> Money {
+    let always = match &target.pricing {
         Pricing::Fixed(price) => *price,
         Pricing::Endpoint(endpoint) => endpoint.max_bid,
-    }
+        Pricing::Table(table) => table.highest().unwrap_or(Money::ZERO),
+    };
+    target.ranges.iter().filter_map(|range| range.price).chain([always]).max().unwrap_or(always)
+}
+
+/// The floor of the target itself when it is lowest.
+fn lowest_floor(target: &Target) -> Money {
+    let in_ranges = target.ranges.iter().filter_map(|range| range.floor);
+    in_ranges.chain([target.floor]).min().unwrap_or(target.floor)
 }
 
 /// Every target of a tree with the floor of the auction it is in.

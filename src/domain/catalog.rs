@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::bid_table::BidTable;
 use super::caller::{Address, E164, TagValue};
 use super::caller_list::CallerList;
 use super::filter::Filter;
@@ -16,6 +17,7 @@ use super::plan::Plan;
 use super::price::{AfterFailure, Floor, FloorOf, FloorRow, Margin, PriceRule};
 use super::schedule::{Hours, Zone};
 use super::time::Timestamp;
+use super::time_range::TimeRange;
 
 macro_rules! positions {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
@@ -333,6 +335,8 @@ pub struct Buyer {
     pub hours: Option<Hours>,
     /// Limits over all its targets.
     pub limits: Limits,
+    /// Hours with other limits; apart from each other.
+    pub ranges: Vec<TimeRange>,
     /// What its pings say about the caller.
     pub disclosure: Disclosure,
     /// Personal tags its pings may carry.
@@ -354,6 +358,8 @@ pub enum Pricing {
     Fixed(Money),
     /// What its bid endpoint answers.
     Endpoint(Endpoint),
+    /// What its table says of the call: a bidder that is built in.
+    Table(BidTable),
 }
 
 /// A buyer's bid endpoint.
@@ -401,7 +407,7 @@ pub struct Target {
     pub buyer: BuyerIx,
     /// Where calls go.
     pub address: Address,
-    /// Fixed price or endpoint.
+    /// Fixed price, endpoint or table.
     pub pricing: Pricing,
     /// Not asked.
     pub paused: bool,
@@ -411,6 +417,8 @@ pub struct Target {
     pub hours: Option<Hours>,
     /// Its limits, beside the buyer's own.
     pub limits: Limits,
+    /// Hours with other terms, in the buyer's zone; apart from each other.
+    pub ranges: Vec<TimeRange>,
     /// Lowest price accepted for it.
     pub floor: Money,
     /// Lower tiers only when no higher one takes the call.
@@ -438,7 +446,7 @@ impl Target {
     pub fn endpoint(&self) -> Option<&Endpoint> {
         match &self.pricing {
             Pricing::Endpoint(endpoint) => Some(endpoint),
-            Pricing::Fixed(_) => None,
+            Pricing::Fixed(_) | Pricing::Table(_) => None,
         }
     }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::catalog::{CONCURRENCY_MAX, Catalog, DAILY_BILLABLE_MAX, Limits};
 use super::id::{BuyerId, CampaignId, TargetId};
 use super::time::Timestamp;
+use super::time_range::TimeRange;
 
 pub use step::{Asked, Happened, NoStep, Noted, Step, step, without};
 
@@ -235,15 +236,35 @@ pub fn value_of(catalog: &Catalog, entity: &Entity, key: Key) -> Option<Value> {
     }
 }
 
+/// Whether the files say something else of this limit at some hours, so that the same value at all hours is a change.
+fn differs_by_hours(catalog: &Catalog, entity: &Entity, key: Key) -> bool {
+    let ranges = match entity {
+        Entity::Buyer(id) => catalog.buyers.iter().find(|buyer| buyer.id == *id).map(|buyer| &buyer.ranges),
+        Entity::Target(id) => {
+            catalog.targets.iter().find(|target| target.id == *id).map(|target| &target.ranges)
+        }
+        Entity::Campaign(_) => None,
+    };
+    ranges.into_iter().flatten().any(|range| match key {
+        Key::Paused => false,
+        Key::Concurrency => range.limits.concurrency.is_some(),
+        Key::DailyBillable => range.limits.daily_billable.is_some(),
+    })
+}
+
+/// Lays one value. A limit counts at all hours then: those of ranges are the files', and step back for it.
 fn put(catalog: &mut Catalog, entity: &Entity, value: Value) {
-    let found: Option<(&mut bool, Option<&mut Limits>)> = match entity {
+    type Laid<'c> = (&'c mut bool, Option<(&'c mut Limits, &'c mut Vec<TimeRange>)>);
+    let found: Option<Laid<'_>> = match entity {
         Entity::Buyer(id) => {
             let at = catalog.buyers.binary_search_by(|buyer| buyer.id.cmp(id)).ok();
-            at.map(|at| &mut catalog.buyers[at]).map(|buyer| (&mut buyer.paused, Some(&mut buyer.limits)))
+            at.map(|at| &mut catalog.buyers[at])
+                .map(|buyer| (&mut buyer.paused, Some((&mut buyer.limits, &mut buyer.ranges))))
         }
         Entity::Target(id) => {
             let at = catalog.targets.binary_search_by(|target| target.id.cmp(id)).ok();
-            at.map(|at| &mut catalog.targets[at]).map(|target| (&mut target.paused, Some(&mut target.limits)))
+            at.map(|at| &mut catalog.targets[at])
+                .map(|target| (&mut target.paused, Some((&mut target.limits, &mut target.ranges))))
         }
         Entity::Campaign(id) => {
             let at = catalog.campaigns.binary_search_by(|campaign| campaign.id.cmp(id)).ok();
@@ -253,8 +274,14 @@ fn put(catalog: &mut Catalog, entity: &Entity, value: Value) {
     let Some((paused, limits)) = found else { return };
     match (value, limits) {
         (Value::Paused(value), _) => *paused = value,
-        (Value::Concurrency(most), Some(limits)) => limits.concurrency = most,
-        (Value::DailyBillable(most), Some(limits)) => limits.daily_billable = most,
+        (Value::Concurrency(most), Some((limits, ranges))) => {
+            limits.concurrency = most;
+            ranges.iter_mut().for_each(|range| range.limits.concurrency = None);
+        }
+        (Value::DailyBillable(most), Some((limits, ranges))) => {
+            limits.daily_billable = most;
+            ranges.iter_mut().for_each(|range| range.limits.daily_billable = None);
+        }
         (Value::Concurrency(_) | Value::DailyBillable(_), None) => {}
     }
 }

@@ -15,6 +15,7 @@
 //! | reason | why it ended so, from a closed list |
 
 pub mod area_codes;
+pub mod bid_table;
 pub mod caller;
 pub mod caller_list;
 pub mod catalog;
@@ -30,6 +31,7 @@ pub mod price;
 pub mod reason;
 pub mod schedule;
 pub mod time;
+pub mod time_range;
 pub mod zip;
 
 pub use caller::{Address, E164, SetBy, Tag, TagValue, Tags, Tail};

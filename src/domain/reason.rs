@@ -52,6 +52,7 @@ reasons! {
     115 Anonymous "anonymous" "Whether the caller shows a number is not what the target takes.";
     116 Branch "branch" "The call took another branch of the plan.";
     117 Suppressed "suppressed" "The caller is on a list of callers that the target or its buyer does not want.";
+    123 NoRow "no_row" "No row of the target's bid table holds, and it has no base bid.";
     125 EarlierAttempts "earlier_attempts" "More targets have failed the call than this one takes over from.";
 
     200 Timeout "timeout" "No complete reply within deadline and linger.";
@@ -142,8 +143,8 @@ mod tests {
     fn codes_and_words_are_pinned() {
         let pinned = "0 pending|1 won|100 paused|101 buyer_paused|102 closed|103 geo|104 tag|105 cap|106 concurrency|\
             107 not_reached|108 no_time|109 overload|110 fan_out|111 unresponsive|112 fallback|113 source|\
-            114 attestation|115 anonymous|116 branch|117 suppressed|125 earlier_attempts|200 timeout|\
-            201 late|202 connect|203 tls|204 dns|205 disconnected|206 http_status|207 redirect|\
+            114 attestation|115 anonymous|116 branch|117 suppressed|123 no_row|125 earlier_attempts|\
+            200 timeout|201 late|202 connect|203 tls|204 dns|205 disconnected|206 http_status|207 redirect|\
             208 too_large|209 encoding|210 malformed|211 ping_mismatch|212 above_max|213 bad_terms|\
             214 bad_destination|215 bad_currency|216 throttled|217 protocol|218 not_needed|219 interrupted|\
             300 no_bid|301 below_floor|302 margin|303 outbid|304 tie_lost|305 lower_tier|306 expired|\

@@ -68,6 +68,15 @@ pub struct WeeklyRange {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Days(u8);
 
+/// What a clock on the wall shows: looked at once where many hours are held against it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wall {
+    today: Date,
+    weekday: Weekday,
+    /// Minute of the day.
+    minute: u16,
+}
+
 /// A span of time: `start` belongs to it, `end` does not.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Window {
@@ -129,13 +138,16 @@ impl Hours {
     /// is not.
     #[must_use]
     pub fn is_open(&self, zone: &Zone, at: Timestamp) -> bool {
-        let local = zone.0.to_datetime(to_jiff(at));
-        let minute = u16::from(local.hour().unsigned_abs()) * 60 + u16::from(local.minute().unsigned_abs());
-        let today = local.date();
+        self.hold(&zone.wall(at))
+    }
+
+    /// Whether these are opening hours by a clock that was looked at once.
+    #[must_use]
+    pub fn hold(&self, wall: &Wall) -> bool {
+        let Wall { today, weekday, minute } = *wall;
         if self.is_dated(today) {
             return self.of(today).any(|(start, end)| minute >= start && (minute < end || end <= start));
         }
-        let weekday = Weekday(local.weekday().to_monday_zero_offset().unsigned_abs());
         // Nearly all hours have no dates, and need not know what yesterday was.
         if self.dated.is_empty() {
             return self.weekly.iter().any(|range| range.covers(weekday, minute));
@@ -149,6 +161,12 @@ impl Hours {
             self.weekly.iter().any(|range| range.runs_on_from(weekday.yesterday(), minute))
         };
         is_always || begun || runs_on
+    }
+
+    /// Whether dates have hours of their own.
+    #[must_use]
+    pub fn has_dates(&self) -> bool {
+        !self.dated.is_empty()
     }
 
     fn is_dated(&self, date: Date) -> bool {
@@ -349,6 +367,17 @@ impl Zone {
         Zone(TimeZone::UTC)
     }
 
+    /// What a clock of the zone shows at `at`.
+    #[must_use]
+    pub fn wall(&self, at: Timestamp) -> Wall {
+        let local = self.0.to_datetime(to_jiff(at));
+        Wall {
+            today: local.date(),
+            weekday: Weekday(local.weekday().to_monday_zero_offset().unsigned_abs()),
+            minute: u16::from(local.hour().unsigned_abs()) * 60 + u16::from(local.minute().unsigned_abs()),
+        }
+    }
+
     /// What the clock on the wall shows at `at`: `Fri 2026-11-20 09:00`.
     #[must_use]
     pub fn wall_clock(&self, at: Timestamp) -> String {
@@ -459,7 +488,7 @@ const HOURS_ALLOWED: &str =
 const MINUTE_ALLOWED: &str = "HH:MM from 00:00 to 23:59, and 24:00 as an end";
 
 /// 0 is Monday, 6 is Sunday.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Weekday(u8);
 
 impl Weekday {

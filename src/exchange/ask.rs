@@ -7,14 +7,16 @@ use super::Worker;
 use super::bars::Bars;
 use super::decide::Ctx;
 use super::linger::StillOut;
+use super::prices::Prices;
 use super::subject::Subject;
 use super::trail::Trail;
 use crate::auction::{Auction, Entrant, Offer, Progress, Ranking, Rules, Unplaced};
 use crate::bidder::Ping;
 use crate::domain::catalog::{Disclosure, Pricing};
 use crate::domain::plan::AuctionNode;
-use crate::domain::{Floor, FloorOf, Reason, Target, TargetIx, Timestamp};
+use crate::domain::{Floor, FloorOf, Money, Reason, Target, TargetIx, Timestamp};
 use crate::ping::{Ask, Asked, Close, LEAST_TIME, told_ms};
+use crate::routing::price::Terms;
 use crate::runtime::Clock;
 
 /// Whether auctions ask, and why not.
@@ -49,6 +51,8 @@ pub(super) struct Run {
     /// What its offers were held against.
     bars: Bars,
     floor: Floor,
+    /// Those of the entrants themselves.
+    floors: Vec<Money>,
     close: Option<Close>,
     /// When it was last settled.
     pub(super) closed: Timestamp,
@@ -105,7 +109,7 @@ impl Run {
     ) -> Option<StillOut> {
         for one in unplaced {
             let member = self.members[one.entrant];
-            let own = ctx.in_force.snapshot.catalog.target(member).floor;
+            let own = self.floors[one.entrant];
             let note = one.note.or_else(|| self.bars.note(one.reason, self.floor.or(FloorOf::Target, own)));
             trail.close(member, one.reason, one.amount, note);
         }
@@ -123,28 +127,24 @@ impl Run {
     }
 }
 
-/// A fixed-price target's offer.
-pub(super) fn fixed_offer(target: &Target) -> Option<Offer> {
-    match target.pricing {
-        Pricing::Fixed(price) => {
-            Some(Offer { price, min_duration: target.min_duration, destination: None, expires: None })
-        }
-        Pricing::Endpoint(_) => None,
-    }
+/// The offer of a target that is not asked: its price for this call.
+pub(super) fn fixed_offer(target: &Target, terms: &Terms) -> Option<Offer> {
+    let price = terms.price?;
+    Some(Offer { price, min_duration: target.min_duration, destination: None, expires: None })
 }
 
 /// A target as it enters an auction.
-pub(super) fn entrant(target: &Target) -> Entrant {
+pub(super) fn entrant(target: &Target, terms: &Terms) -> Entrant {
     Entrant {
         tier: target.tier,
         priority: target.priority,
         weight: target.weight,
         multiplier: target.multiplier,
-        floor: target.floor,
-        fixed: fixed_offer(target),
+        floor: terms.floor,
+        fixed: fixed_offer(target, terms),
         ceiling: match &target.pricing {
-            Pricing::Fixed(price) => *price,
             Pricing::Endpoint(endpoint) => endpoint.max_bid,
+            Pricing::Fixed(_) | Pricing::Table(_) => terms.price.unwrap_or(Money::ZERO),
         },
         waited: true,
     }
@@ -157,7 +157,7 @@ impl Worker {
         &self,
         ctx: &Ctx,
         subject: &Subject<'_>,
-        bars: Bars,
+        (bars, prices): (Bars, &Prices),
         trail: &mut Trail,
         (place, node): (usize, &AuctionNode),
         asking: Asking,
@@ -171,15 +171,22 @@ impl Worker {
         let probes = self.drop_unaskable(ctx, trail, &mut members, asking, closes);
         // Targets stand in the catalog sorted by id: the order in which ties are drawn.
         members.sort_unstable();
-        let entrants = members
+        let entrants: Vec<Entrant> = members
             .iter()
-            .map(|ix| Entrant { waited: !probes.contains(ix), ..entrant(catalog.target(*ix)) })
+            .map(|ix| {
+                let terms = prices.of(catalog, *ix);
+                Entrant { waited: !probes.contains(ix), ..entrant(catalog.target(*ix), &terms) }
+            })
             .collect();
+        let floors = entrants.iter().map(|entrant| entrant.floor).collect();
         let floor = bars.floor.or(FloorOf::Node, node.floor);
         let asks: Vec<Ask> = members
             .iter()
             .enumerate()
-            .filter_map(|(at, ix)| self.question(ctx, subject, floor, at, *ix, closes))
+            .filter_map(|(at, ix)| {
+                let own = floor.or(FloorOf::Target, prices.of(catalog, *ix).floor);
+                self.question(ctx, subject, own, at, *ix, closes)
+            })
             .collect();
         asks.iter().for_each(|ask| trail.asked(ask.target, ask.ping));
         let rules = Rules {
@@ -201,6 +208,7 @@ impl Worker {
             closes,
             bars,
             floor,
+            floors,
             close: None,
             closed: ctx.arrived,
             has_bids: false,
@@ -254,7 +262,7 @@ impl Worker {
         probes
     }
 
-    /// The question to one target; `None` for fixed prices.
+    /// The question to one target, which knows the floor that counts for it; `None` for those that are not asked.
     fn question(
         &self,
         ctx: &Ctx,
@@ -299,7 +307,7 @@ impl Worker {
             tags: &subject.tags,
             ping_tags: &campaign.ping_tags,
             currency: &snapshot.currency,
-            floor: Some(floor.amount.max(target.floor)),
+            floor: Some(floor.amount),
             at: ctx.arrived,
         };
         let secret = configured.secret.as_ref().map(|secret| secret.0.as_slice());

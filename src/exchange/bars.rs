@@ -35,7 +35,7 @@ impl Bars {
         let payout = promised.unwrap_or(*catalog.payout(line.publisher, line.campaign));
         let facts = subject.facts(catalog, &ctx.request, ctx.arrived);
         Bars {
-            floor: routing::floor(catalog, &snapshot.floors, (line.publisher, line.campaign), &facts),
+            floor: routing::floor(catalog, &snapshot.rules.floors, (line.publisher, line.campaign), &facts),
             min_price: min_price(&payout, campaign.min_margin),
             price: campaign.price,
         }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::admission::Admitted;
 use super::ask::{Asking, entrant, fixed_offer};
 use super::bars::Bars;
+use super::prices::Prices;
 use super::story::{claims, is_limited};
 use super::subject::Subject;
 use super::trail::Trail;
@@ -112,6 +113,8 @@ pub(super) struct Prepared<'a> {
     pub(super) way: Way<'a>,
     pub(super) trail: Trail,
     pub(super) bars: Bars,
+    /// What the targets ask for this call.
+    pub(super) prices: Prices,
     /// What would be tried, in order, if nobody could be asked: by step of the walk.
     pub(super) static_answer: Vec<(usize, TargetIx, Offer)>,
     /// Why the whole call goes to the terminal action without trying anybody.
@@ -219,7 +222,7 @@ impl Worker {
     fn walk<'a>(&self, ctx: &Ctx, subject: &Subject<'a>) -> Vec<Step<'a>> {
         let snapshot = &ctx.in_force.snapshot;
         let facts = subject.facts(&snapshot.catalog, &ctx.request, ctx.arrived);
-        let branches = &snapshot.branches[subject.plan_ix.at()];
+        let branches = &snapshot.rules.branches[subject.plan_ix.at()];
         walk(subject.plan, ctx.seed, &|branch| branches[branch.number].judge(&facts).is_ok())
     }
 
@@ -253,11 +256,11 @@ impl Worker {
             for target in trail.targets() {
                 trail.close(target, reason, None, note.clone());
             }
-            let static_answer = Vec::new();
-            return Prepared { subject, way, trail, bars, static_answer, barred, laps };
+            let (static_answer, prices) = (Vec::new(), Prices::default());
+            return Prepared { subject, way, trail, bars, prices, static_answer, barred, laps };
         }
         // Later steps walk what the first one left. Most plans have no branches.
-        if ctx.step == 1 && !snapshot.branches[subject.plan_ix.at()].is_empty() {
+        if ctx.step == 1 && !snapshot.rules.branches[subject.plan_ix.at()].is_empty() {
             let walked: BTreeSet<TargetIx> =
                 way.walk.iter().flat_map(|(_, step)| step.targets()).copied().collect();
             for target in trail.targets().into_iter().filter(|target| !walked.contains(target)) {
@@ -265,9 +268,10 @@ impl Worker {
             }
         }
         self.screen(ctx, &subject, &mut trail);
-        let static_answer = self.static_answer(ctx, &way.walk, bars, &mut trail);
+        let prices = Prices::settle(ctx, &subject, &way, &mut trail);
+        let static_answer = self.static_answer(ctx, &way.walk, (bars, &prices), &mut trail);
         laps.end(Stage::Prepare, self.exchange.clock.now());
-        Prepared { subject, way, trail, bars, static_answer, barred, laps }
+        Prepared { subject, way, trail, bars, prices, static_answer, barred, laps }
     }
 
     /// Refuses every target that may not take the call: first by what the catalog says, then by capacity.
@@ -278,7 +282,7 @@ impl Worker {
             ..subject.facts(&snapshot.catalog, &ctx.request, ctx.arrived)
         };
         for ix in trail.targets() {
-            match screen(&snapshot.catalog, &snapshot.filters, ix, &facts) {
+            match screen(&snapshot.catalog, &snapshot.rules.filters, ix, &facts) {
                 // The note shows a tag's value, which is foreign text.
                 Verdict::Refused(reason, note) => {
                     trail.close(ix, reason, None, note.map(|note| clean_note(&note)));
@@ -300,7 +304,7 @@ impl Worker {
         &self,
         ctx: &Ctx,
         walk: &[(usize, Step<'_>)],
-        bars: Bars,
+        (bars, prices): (Bars, &Prices),
         trail: &mut Trail,
     ) -> Vec<(usize, TargetIx, Offer)> {
         let catalog = &ctx.in_force.snapshot.catalog;
@@ -308,9 +312,10 @@ impl Worker {
         for (at, step) in walk.iter().copied() {
             match step {
                 Step::Dial(ix) => {
-                    let target = catalog.target(ix);
-                    let Some(offer) = fixed_offer(target).filter(|_| trail.is_open(ix)) else { continue };
-                    let floor = bars.floor.or(FloorOf::Target, target.floor);
+                    let (target, terms) = (catalog.target(ix), prices.of(catalog, ix));
+                    let offer = fixed_offer(target, &terms).filter(|_| trail.is_open(ix));
+                    let Some(offer) = offer else { continue };
+                    let floor = bars.floor.or(FloorOf::Target, terms.floor);
                     match accept(&offer, floor.amount, bars.min_price, Duration::ZERO, ctx.arrived) {
                         Ok(()) => answer.push((at, ix, offer)),
                         Err(reason) => {
@@ -320,7 +325,7 @@ impl Worker {
                 }
                 Step::Auction(node) => {
                     let is_fixed =
-                        |ix: &TargetIx| trail.is_open(*ix) && fixed_offer(catalog.target(*ix)).is_some();
+                        |ix: &TargetIx| trail.is_open(*ix) && prices.of(catalog, *ix).price.is_some();
                     let mut members: Vec<TargetIx> = node.members.iter().copied().filter(is_fixed).collect();
                     members.sort_unstable();
                     let rules = crate::auction::Rules {
@@ -334,7 +339,10 @@ impl Worker {
                         price: bars.price,
                         money_step: ctx.in_force.snapshot.money_step,
                     };
-                    let entrants = members.iter().map(|ix| entrant(catalog.target(*ix))).collect();
+                    let entrants = members
+                        .iter()
+                        .map(|ix| entrant(catalog.target(*ix), &prices.of(catalog, *ix)))
+                        .collect();
                     let ranking = Auction::open(rules, entrants).ranking(ctx.arrived);
                     answer.extend(ranking.ranked.into_iter().map(|r| (at, members[r.entrant], r.offer)));
                 }

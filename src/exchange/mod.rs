@@ -14,6 +14,7 @@ mod linger;
 pub mod next;
 mod owed;
 pub mod preview;
+mod prices;
 pub mod progress;
 pub mod restore;
 mod since;

@@ -12,13 +12,11 @@ use crate::billing::{NEVER, min_price};
 use crate::carrier::CarrierRequest;
 use crate::domain::catalog::Pricing;
 use crate::domain::{
-    CallerListIx, Campaign, Catalog, Floor, FloorOf, Hours, Money, Reason, TargetIx, Timestamp, Zone,
+    CallerListIx, Campaign, Catalog, Floor, FloorOf, Hours, Money, Reason, Target, TargetIx, Timestamp, Zone,
 };
-use crate::routing::filter::Compiled;
+use crate::routing::price::{By, Terms, terms};
 use crate::routing::ring_tree::{Step, walk};
-use crate::routing::{
-    Located, Truth, Verdict, compiled, compiled_branches, compiled_floors, floor, judge, screen,
-};
+use crate::routing::{Located, RuleBook, Truth, Verdict, floor, judge, screen};
 
 /// A call as the catalog sees it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -66,7 +64,8 @@ pub struct Tried {
     pub target: String,
     /// Its buyer.
     pub buyer: String,
-    /// Its fixed price; absent where it would be asked for a bid.
+    /// What it would offer: its fixed price, or what its table bids (`none` where that is nothing); absent where it would
+    /// be asked for a bid.
     pub price: Option<String>,
     /// `candidate`, or the reason it would be refused with.
     pub verdict: String,
@@ -96,14 +95,13 @@ pub fn preview(
     lists: Vec<CallerListIx>,
     now: Timestamp,
 ) -> Preview {
-    preview_by(catalog, &compiled(catalog), &compiled_branches(catalog), request, lists, now)
+    preview_by(catalog, &RuleBook::of(catalog), request, lists, now)
 }
 
-/// The same for one of many calls to a catalog whose filters and branches were compiled before.
+/// The same for one of many calls to a catalog whose rules were compiled before.
 pub fn preview_by(
     catalog: &Catalog,
-    filters: &[Compiled],
-    branches: &[Vec<Compiled>],
+    book: &RuleBook,
     request: &CarrierRequest,
     lists: Vec<CallerListIx>,
     now: Timestamp,
@@ -112,7 +110,7 @@ pub fn preview_by(
     let facts = subject.facts(catalog, request, now);
     let mut targets = Vec::new();
     subject.plan.root.targets(&mut targets);
-    let branches = &branches[subject.plan_ix.at()];
+    let branches = &book.branches[subject.plan_ix.at()];
     let walked: BTreeMap<TargetIx, Money> =
         walk(subject.plan, 0, &|branch| branches[branch.number].judge(&facts).is_ok())
             .iter()
@@ -120,25 +118,29 @@ pub fn preview_by(
             .collect();
     let (barred, rules) = whole(catalog, &subject, request, now);
     let bar = subject.line.map(|line| {
-        let rows = compiled_floors(catalog);
         let payout = catalog.payout(line.publisher, line.campaign);
         let least = min_price(payout, catalog.campaign(line.campaign).min_margin);
-        (floor(catalog, &rows, (line.publisher, line.campaign), &facts), least)
+        (floor(catalog, &book.floors, (line.publisher, line.campaign), &facts), least)
     });
     let tried = |ix: TargetIx| {
-        let (verdict, note) = match screen(catalog, filters, ix, &facts) {
+        let (target, terms) = (catalog.target(ix), terms(catalog, &book.tables, ix, &facts));
+        let (verdict, note) = match screen(catalog, &book.filters, ix, &facts) {
             _ if barred.is_some() => (barred.map_or(String::new(), |reason| reason.to_string()), None),
             _ if !walked.contains_key(&ix) => (Reason::Branch.to_string(), None),
-            Verdict::Candidate => ("candidate".to_owned(), None),
+            Verdict::Candidate => match terms.refusal() {
+                Some(reason) => (reason.to_string(), terms.note(target)),
+                None => ("candidate".to_owned(), terms.note(target)),
+            },
             Verdict::Refused(reason, note) => (reason.to_string(), note),
         };
-        let rules = judge(catalog, filters, ix, &facts);
+        let rules = judge(catalog, &book.filters, ix, &facts);
         let mut rules: Vec<Ruled> = rules
             .into_iter()
             .map(|judged| Ruled { rule: judged.rule, says: said(judged.truth), saw: judged.saw })
+            .chain(price_rule(target, &terms))
             .collect();
         let node = walked.get(&ix).copied().unwrap_or_default();
-        let priced = bar.and_then(|(floor, least)| priced(catalog, ix, floor.or(FloorOf::Node, node), least));
+        let priced = bar.and_then(|(floor, least)| priced(&terms, floor.or(FloorOf::Node, node), least));
         let (verdict, note) = match priced {
             Some((bars, refused)) => {
                 rules.extend(bars);
@@ -146,7 +148,7 @@ pub fn preview_by(
             }
             None => (verdict, note),
         };
-        Tried { verdict, note, rules, ..named(catalog, ix) }
+        Tried { verdict, note, rules, ..named(catalog, ix, &terms) }
     };
     Preview {
         at: now.to_string(),
@@ -229,10 +231,9 @@ fn shown(least: Money) -> String {
 /// What a fixed price is held against, and why it is refused if it is; of a bid nothing is known before it comes.
 type Priced = ([Ruled; 2], Option<(String, Option<String>)>);
 
-fn priced(catalog: &Catalog, ix: TargetIx, floor: Floor, least: Money) -> Option<Priced> {
-    let target = catalog.target(ix);
-    let Pricing::Fixed(price) = target.pricing else { return None };
-    let floor = floor.or(FloorOf::Target, target.floor);
+fn priced(terms: &Terms, floor: Floor, least: Money) -> Option<Priced> {
+    let price = terms.price?;
+    let floor = floor.or(FloorOf::Target, terms.floor);
     let (reaches, leaves) = (price >= floor.amount, price >= least);
     let ruled = |rule: String, holds: bool| Ruled { rule, says: said(holds.into()), saw: price.to_string() };
     let rules = [
@@ -247,14 +248,40 @@ fn priced(catalog: &Catalog, ix: TargetIx, floor: Floor, least: Money) -> Option
     Some((rules, refused))
 }
 
-fn named(catalog: &Catalog, ix: TargetIx) -> Tried {
+/// What the target's price is decided by, where it is not always the same.
+fn price_rule(target: &Target, terms: &Terms) -> Option<Ruled> {
+    let is_table = matches!(target.pricing, Pricing::Table(_));
+    let range = terms.range.and_then(|at| target.ranges.get(at));
+    if !is_table && range.is_none() {
+        return None;
+    }
+    let mut rule =
+        if is_table { "has a bid for the call" } else { "has a price or floor of these hours" }.to_owned();
+    if let Some(note) = terms.note(target) {
+        rule = format!("{rule}: {note}");
+    }
+    if let Some(range) = range {
+        rule = format!("{rule}, in range {range}");
+    }
+    let saw = match (terms.price, terms.by) {
+        (Some(price), _) => format!("price {price}, floor {}", terms.floor),
+        (None, By::Asking) => format!("floor {}", terms.floor),
+        (None, By::Row(_)) => "a bid of 0".to_owned(),
+        (None, By::Always | By::Range | By::NoRow) => "no row that holds, and no base".to_owned(),
+    };
+    Some(Ruled { rule, says: said(Truth::from(terms.refusal().is_none())), saw })
+}
+
+fn named(catalog: &Catalog, ix: TargetIx, terms: &Terms) -> Tried {
     let target = catalog.target(ix);
     Tried {
         target: target.id.to_string(),
         buyer: catalog.buyer(target.buyer).id.to_string(),
-        price: match &target.pricing {
-            Pricing::Fixed(price) => Some(price.to_string()),
-            Pricing::Endpoint(_) => None,
+        price: match terms.by {
+            By::Asking => None,
+            By::Always | By::Range | By::Row(_) | By::NoRow => {
+                Some(terms.price.map_or("none".to_owned(), |price| price.to_string()))
+            }
         },
         verdict: String::new(),
         note: None,

@@ -23,6 +23,7 @@ use crate::auction::rank::Ranked;
 use crate::capacity::{Basis, CapKey, Claim, Entity, NO_LIMIT};
 use crate::domain::catalog::Limits;
 use crate::domain::schedule::day_window;
+use crate::domain::time_range::{TimeRange, limits_at};
 use crate::domain::{AfterFailure, Catalog, Money, Reason, TargetIx, Timestamp};
 use crate::routing::ring_tree::Step;
 use crate::telemetry::event::{self, Asked};
@@ -101,8 +102,8 @@ impl Worker {
             decided.taken = match step {
                 Step::Dial(_) => self.try_static(ctx, prepared, |step| step == at).await,
                 Step::Auction(node) => {
-                    let (subject, bars) = (&prepared.subject, prepared.bars);
-                    let run = self.auction(ctx, subject, bars, &mut prepared.trail, (at, node), asking);
+                    let (subject, terms) = (&prepared.subject, (prepared.bars, &prepared.prices));
+                    let run = self.auction(ctx, subject, terms, &mut prepared.trail, (at, node), asking);
                     self.try_ranked(ctx, &prepared.subject, &mut prepared.trail, run, &mut decided).await
                 }
             };
@@ -323,23 +324,25 @@ fn asks_anew(ctx: &Ctx, subject: &Subject<'_>) -> bool {
     campaign.is_some_and(|campaign| campaign.after_failure == AfterFailure::ReAuction)
 }
 
-/// Whether the target or its buyer has any limit.
+/// Whether the target or its buyer has any limit, at whatever time.
 pub(super) fn is_limited(catalog: &Catalog, ix: TargetIx) -> bool {
     let target = catalog.target(ix);
-    [&target.limits, &catalog.buyer(target.buyer).limits]
-        .into_iter()
-        .any(|limits| limits != &Limits::default())
+    let buyer = catalog.buyer(target.buyer);
+    let in_ranges = target.ranges.iter().chain(&buyer.ranges).map(|range| &range.limits);
+    [&target.limits, &buyer.limits].into_iter().chain(in_ranges).any(|limits| limits != &Limits::default())
 }
 
 /// What handing a call to this target now takes, in the order in which capacity is taken. What has no limit is counted
-/// too: one that a reload sets must know what is in progress and what the day has had.
+/// too: one that a reload sets must know what is in progress and what the day has had. A cap has one gauge whatever the
+/// range: the limit is that of the moment, what is counted is the whole day's.
 pub(super) fn claims(in_force: &InForce, ix: TargetIx, now: Timestamp) -> Vec<Claim> {
     let catalog = &in_force.snapshot.catalog;
     let target = catalog.target(ix);
     let buyer = catalog.buyer(target.buyer);
     let day = day_window(&buyer.zone, now).start;
     let mut claims = Vec::new();
-    let mut add = |entity: Entity, limits: &Limits| {
+    let mut add = |entity: Entity, always: &Limits, ranges: &[TimeRange]| {
+        let limits = limits_at(always, ranges, &buyer.zone, now);
         let mut claim = |basis, window, limit: Option<u32>| {
             let key = CapKey { entity: entity.clone(), basis, window };
             claims.push(Claim { key, limit: limit.unwrap_or(NO_LIMIT) });
@@ -347,8 +350,8 @@ pub(super) fn claims(in_force: &InForce, ix: TargetIx, now: Timestamp) -> Vec<Cl
         claim(Basis::Concurrency, Timestamp::default(), limits.concurrency);
         claim(Basis::BillableDay, day, limits.daily_billable);
     };
-    add(Entity::Buyer(buyer.id.clone()), &buyer.limits);
-    add(Entity::Target(target.id.clone()), &target.limits);
+    add(Entity::Buyer(buyer.id.clone()), &buyer.limits, &buyer.ranges);
+    add(Entity::Target(target.id.clone()), &target.limits, &target.ranges);
     claims.sort();
     claims
 }

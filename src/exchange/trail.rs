@@ -107,6 +107,13 @@ impl Trail {
             line.open = false;
             line.row.reason = reason;
             line.row.amount = amount.or(line.row.amount);
+            line.row.note = note.or(line.row.note.take());
+        }
+    }
+
+    /// What the target's price comes from, where that is not always the same: noted unless its end has a note of its own.
+    pub(super) fn priced(&mut self, target: TargetIx, note: Option<String>) {
+        if let Some(line) = self.line(target).filter(|line| line.open) {
             line.row.note = note;
         }
     }

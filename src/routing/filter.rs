@@ -162,6 +162,11 @@ impl Compiled {
         }
     }
 
+    /// Whether there is no filter.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What each filter says, in their order, with the values that it saw.
     pub fn verdicts<'a>(&'a self, facts: &'a Facts<'a>) -> impl Iterator<Item = (Truth, String)> + 'a {
         self.0.iter().map(|rule| {

@@ -3,7 +3,9 @@
 //! Screening looks at the catalog and the call; whether there is capacity is asked afterwards, of the survivors only.
 //! Nothing here asks a buyer anything.
 
+pub mod bid_table;
 pub mod filter;
+pub mod price;
 pub mod ring_tree;
 mod suppress;
 
@@ -13,8 +15,10 @@ mod tests;
 use crate::domain::{
     CampaignIx, Catalog, Floor, FloorOf, FloorRow, Plan, PublisherIx, Reason, Target, TargetIx, Zone,
 };
+use bid_table::BidIndex;
 use filter::Compiled;
 pub use filter::{Facts, Located, Truth};
+use price::compiled_tables;
 pub use suppress::{blocked, on_list};
 
 /// What screening says of one target.
@@ -24,6 +28,31 @@ pub enum Verdict {
     Candidate,
     /// It may not, for one reason, with the value that decided.
     Refused(Reason, Option<String>),
+}
+
+/// What the rules of a catalog were compiled to.
+#[derive(Debug)]
+pub struct RuleBook {
+    /// The filters of targets, by target.
+    pub filters: Vec<Compiled>,
+    /// What the branches of plans ask, by plan and number.
+    pub branches: Vec<Vec<Compiled>>,
+    /// When the rows of floors count, by campaign.
+    pub floors: Vec<Vec<Compiled>>,
+    /// Bid tables, by target; `None` where it has none.
+    pub tables: Vec<Option<BidIndex>>,
+}
+
+impl RuleBook {
+    /// Compiles the rules of a checked catalog; cannot fail.
+    pub fn of(catalog: &Catalog) -> RuleBook {
+        RuleBook {
+            filters: compiled(catalog),
+            branches: compiled_branches(catalog),
+            floors: compiled_floors(catalog),
+            tables: compiled_tables(catalog),
+        }
+    }
 }
 
 /// The filters of every target, by its position.

@@ -134,7 +134,11 @@ fn one_line_changed_gives_one_problem() {
             "[caller_list.dnc]\n[campaign.auto]\nblocked_callers = [\"dnc\", \"dnc\"]",
             "campaign.auto.blocked_callers[1]: stands twice",
         ),
-        ("name = \"Acme\"", "name = \"Acme\"\nconcurrency = 0", "buyer.acme.concurrency: 0 is out of range"),
+        (
+            "name = \"Acme\"",
+            "name = \"Acme\"\nconcurrency = 0",
+            "buyer.acme.concurrency: is 0: no call would ever pass it",
+        ),
         ("price = \"25.00\"", "prize = \"25.00\"", "target.acme-phone.prize: unknown key (price?)"),
         ("price = \"25.00\"", "price = 25.0", "target.acme-phone.price: is a float"),
         (

@@ -1,6 +1,6 @@
 //! From what an operator asks for to the changes that are laid afterwards, with the entries of their history.
 
-use super::{CHANGES_MAX, Change, Dropped, Entity, Key, Origin, Value, value_of};
+use super::{CHANGES_MAX, Change, Dropped, Entity, Key, Origin, Value, differs_by_hours, value_of};
 use crate::domain::{Catalog, Timestamp};
 
 /// What somebody asks to be changed of one entity.
@@ -86,7 +86,8 @@ pub fn step(files: &Catalog, changes: &[Change], asked: &Asked, at: Timestamp) -
     let mut step = Step { changes: changes.to_vec(), noted: Vec::new() };
     for (key, wanted) in &asked.values {
         let file = value_of(files, &asked.entity, *key).ok_or(NoStep::Unknown)?;
-        let wanted = wanted.filter(|value| *value != file);
+        let is_new = |value: &Value| *value != file || differs_by_hours(files, &asked.entity, *key);
+        let wanted = wanted.filter(is_new);
         let before = step.changes.iter().find(|change| change.is_of(&asked.entity, *key));
         if before.map(|change| change.value) == wanted {
             continue;

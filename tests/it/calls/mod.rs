@@ -9,3 +9,4 @@ mod prices;
 mod privacy;
 mod reroutes;
 mod schedules;
+mod tables;

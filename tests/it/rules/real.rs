@@ -17,7 +17,7 @@ use outcry::domain::{Campaign, Catalog, Money, PingId, Reason, Target, TargetIx,
 use outcry::exchange::preview::{Preview, preview_by};
 use outcry::routing::filter::Compiled;
 use outcry::routing::ring_tree::{Step, walk};
-use outcry::routing::{Facts, Located, compiled, compiled_branches};
+use outcry::routing::{Facts, Located, RuleBook};
 
 use super::model::{Call, Market};
 use super::rank::Fate;
@@ -28,8 +28,7 @@ const GUARD: Duration = Duration::from_secs(5);
 /// A market as the exchange has read it.
 pub struct Real {
     catalog: Catalog,
-    filters: Vec<Compiled>,
-    branches: Vec<Vec<Compiled>>,
+    book: RuleBook,
 }
 
 impl Real {
@@ -41,8 +40,8 @@ impl Real {
             .map_err(|error| error.to_string())?;
         match outcry::config::load(&folder.path().join("outcry.toml")) {
             Ok(loaded) => {
-                let (filters, branches) = (compiled(&loaded.catalog), compiled_branches(&loaded.catalog));
-                Ok(Real { catalog: loaded.catalog, filters, branches })
+                let book = RuleBook::of(&loaded.catalog);
+                Ok(Real { catalog: loaded.catalog, book })
             }
             Err(faults) => Err(faults.iter().map(ToString::to_string).collect()),
         }
@@ -52,8 +51,8 @@ impl Real {
     pub fn tried(&self, call: &Call) -> Asked<'_> {
         let request = generic::request(call.json().as_bytes()).expect("a request");
         let at = Timestamp::from_micros(call.at * 1_000_000);
-        let preview = preview_by(&self.catalog, &self.filters, &self.branches, &request, Vec::new(), at);
-        Asked { catalog: &self.catalog, branches: &self.branches, request, at, preview }
+        let preview = preview_by(&self.catalog, &self.book, &request, Vec::new(), at);
+        Asked { catalog: &self.catalog, branches: &self.book.branches, request, at, preview }
     }
 }
 
@@ -263,6 +262,7 @@ fn fixed(target: &Target) -> Option<Offer> {
             Some(Offer { price, min_duration: target.min_duration, destination: None, expires: None })
         }
         Pricing::Endpoint(_) => None,
+        Pricing::Table(_) => unreachable!("generated markets have no bid tables"),
     }
 }
 
@@ -277,6 +277,7 @@ fn entrant(target: &Target) -> Entrant {
         ceiling: match &target.pricing {
             Pricing::Fixed(price) => *price,
             Pricing::Endpoint(endpoint) => endpoint.max_bid,
+            Pricing::Table(_) => unreachable!("generated markets have no bid tables"),
         },
         waited: true,
     }

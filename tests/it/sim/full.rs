@@ -158,6 +158,8 @@ fn without_caps() -> Catalog {
     let mut catalog = base().clone();
     catalog.buyers.iter_mut().for_each(|buyer| buyer.limits = Limits::default());
     catalog.targets.iter_mut().for_each(|target| target.limits = Limits::default());
+    catalog.buyers.iter_mut().for_each(|buyer| buyer.ranges.clear());
+    catalog.targets.iter_mut().for_each(|target| target.ranges.clear());
     catalog
 }
 

@@ -13,6 +13,7 @@ use outcry::domain::catalog::Pricing;
 use outcry::domain::{AfterFailure, Bps, Catalog, Margin, Money, Payout, PriceRule};
 use sha2::{Digest, Sha256};
 
+use super::terms::{TABLES, bids, range_lines};
 use crate::support::Folder;
 
 /// Carriers: id, key, ceiling in milliseconds. The last one is Twilio.
@@ -138,7 +139,7 @@ floors = { auto = "13.00" }
 
 [plan.auto]
 root = { sequential = [
-  { auction = ["ant-auto", "bee-auto", "cat-auto", "dog-auto", "fox-auto", "fox-phone"], floor = "12.50", takeover = "55.00" },
+  { auction = ["ant-auto", "bee-auto", "cat-auto", "dog-auto", "fox-auto", "fox-phone", "ant-table"], floor = "12.50", takeover = "55.00" },
   { weighted = [{ weight = 3, node = "ant-phone" }, { weight = 1, node = "cat-phone" }] },
 ] }
 terminal = { voicemail = "Please leave your name." }
@@ -147,6 +148,7 @@ terminal = { voicemail = "Please leave your name." }
 root = { sequential = [
   { auction = ["ant-home", "cat-home"] },
   { auction = ["eel-home", "fox-home", "eel-phone"] },
+  "eel-table",
   "fox-late",
 ] }
 terminal = { dial = "+16025550160" }
@@ -188,7 +190,8 @@ fn text() -> String {
         .unwrap();
     }
     for (id, lines) in BUYERS {
-        writeln!(text, "[buyer.{id}]\nname = \"{id}\"\n{lines}").unwrap();
+        let ranges = range_lines(id);
+        writeln!(text, "[buyer.{id}]\nname = \"{id}\"\n{lines}{ranges}").unwrap();
     }
     let common = "ring_s = 20\nmax_talk_s = 300";
     for (at, (id, buyer, place, lines)) in BIDDERS.iter().enumerate() {
@@ -206,7 +209,16 @@ fn text() -> String {
     for (at, (id, buyer, price, lines)) in FIXED.iter().enumerate() {
         writeln!(
             text,
-            "[target.{id}]\nbuyer = \"{buyer}\"\naddress = \"+130355502{at:02}\"\nprice = \"{price}\"\n{lines}{common}"
+            "[target.{id}]\nbuyer = \"{buyer}\"\naddress = \"+130355502{at:02}\"\nprice = \"{price}\"\n{lines}{}{common}",
+            range_lines(id)
+        )
+        .unwrap();
+    }
+    for (at, (id, buyer, lines)) in TABLES.iter().enumerate() {
+        let (bids, ranges) = (bids(id), range_lines(id));
+        writeln!(
+            text,
+            "[target.{id}]\nbuyer = \"{buyer}\"\naddress = \"+130355503{at:02}\"\nbids = {bids}\n{lines}{ranges}{common}"
         )
         .unwrap();
     }
@@ -267,8 +279,9 @@ impl Edit {
         let base = base();
         let mut one = |of: usize| chance.between(0, of as u64 - 1) as usize;
         let (buyer, target, campaign) = (one(base.buyers.len()), one(base.targets.len()), one(3));
-        let fixed: Vec<usize> =
-            (0..base.targets.len()).filter(|at| base.targets[*at].endpoint().is_none()).collect();
+        let fixed: Vec<usize> = (0..base.targets.len())
+            .filter(|at| matches!(base.targets[*at].pricing, Pricing::Fixed(_)))
+            .collect();
         let priced = fixed[one(fixed.len())];
         let mut limit = |low, high| (!chance.hits(1_500)).then(|| chance.between(low, high) as u32);
         let (few, many) = (limit(1, 20), limit(20, 400));

@@ -9,6 +9,7 @@ use outcry::records::row::{AttemptRow, EndFacts, EventRow};
 
 use super::{Check, Promise, Sent, find};
 use crate::sim::market::TWILIO;
+use crate::sim::terms;
 use crate::sim::world::CallPlan;
 
 pub(super) const UNANSWERED_SLACK: Duration = Duration::from_secs(20);
@@ -110,15 +111,21 @@ impl Check {
     /// Counts what was handed out against the limits it was handed out under.
     pub(super) fn hand_out(&mut self, n: u32, attempt: u32, catalog: &Catalog) {
         self.counts.attempts += 1;
-        if let Some(leg) = self.known(n).legs.get(&attempt).cloned() {
+        let known = self.known(n);
+        let held_at = known.attempts.get(&attempt).map(|attempt| attempt.offered_at);
+        if let (Some(leg), Some(held_at)) = (known.legs.get(&attempt).cloned(), held_at) {
             for key in &leg.keys {
-                let limits = match &key.entity {
+                let (id, always, has_ranges) = match &key.entity {
                     Entity::Buyer(id) => {
-                        catalog.buyers.iter().find(|buyer| buyer.id == *id).map(|buyer| buyer.limits)
+                        let buyer = catalog.buyers.iter().find(|buyer| buyer.id == *id).expect("configured");
+                        (id.as_str(), buyer.limits, !buyer.ranges.is_empty())
                     }
-                    Entity::Target(id) => Some(find(catalog, id.as_str()).limits),
+                    Entity::Target(id) => {
+                        let target = find(catalog, id.as_str());
+                        (id.as_str(), target.limits, !target.ranges.is_empty())
+                    }
                 };
-                let limits = limits.expect("configured");
+                let limits = if has_ranges { terms::limits(id, always, held_at) } else { always };
                 let limit = match key.basis {
                     Basis::Concurrency => limits.concurrency,
                     Basis::BillableDay => limits.daily_billable,

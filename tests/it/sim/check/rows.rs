@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use outcry::domain::catalog::{Catalog, Pricing};
-use outcry::domain::{PriceRule, Reason};
+use outcry::domain::{PriceRule, Reason, Timestamp};
 use outcry::records::row::{AttemptRow, DecidedRow, Row};
 
 use super::heard::read;
 use super::legs::UNANSWERED_SLACK;
 use super::{Check, Promise, SLACK, Window, find};
 use crate::sim::market::{CARRIERS, TEST_ADDRESS, TWILIO};
+use crate::sim::terms;
 use crate::sim::world::CallPlan;
 
 impl Check {
@@ -93,7 +94,7 @@ impl Check {
             return self.broke(Promise::Agrees, format!("call {n} was handed out by an unknown catalog"));
         };
         let plan = plan(n);
-        self.late_bid(n, row, &catalog);
+        self.late_bid(n, row, &catalog, &plan);
         if let Some(window) = self.known(n).windows.get(&row.step).copied() {
             let holds = window.arrived <= row.offered_at && row.offered_at <= window.closes.after(SLACK);
             self.must(holds, Promise::InTime, || {
@@ -121,19 +122,14 @@ impl Check {
     }
 
     /// A bid wins only if it landed before the close, at what it said.
-    fn late_bid(&mut self, n: u32, row: &AttemptRow, catalog: &Catalog) {
+    fn late_bid(&mut self, n: u32, row: &AttemptRow, catalog: &Catalog, plan: &CallPlan) {
         let (Some(target), Some(price)) = (&row.target, row.price) else { return };
         let target = find(catalog, target.as_str());
         match &target.pricing {
-            Pricing::Fixed(fixed) => {
-                // An offer that was beaten stands at the price of the decision.
-                let decided = self.calls.get(&n).and_then(|known| known.decided.as_ref());
-                let stood = decided.map(|decided| find(&self.catalogs[&decided.catalog], target.id.as_str()));
-                let stands = stood
-                    .is_some_and(|stood| matches!(stood.pricing, Pricing::Fixed(before) if before == price));
-                let agreed = *fixed == price || row.step > 1 && stands;
-                self.must(agreed, Promise::Money, || {
-                    format!("call {n} went to {} at {price} instead of {fixed}", target.id)
+            Pricing::Fixed(_) | Pricing::Table(_) => {
+                let prices = self.asked_for(n, row, target.id.as_str(), catalog, plan);
+                self.must(prices.contains(&Some(price.micros())), Promise::Money, || {
+                    format!("call {n} went to {} at {price} instead of one of {prices:?}", target.id)
                 });
             }
             Pricing::Endpoint(_) => {
@@ -165,6 +161,34 @@ impl Check {
                 self.must(agreed, Promise::Money, || format!("call {n}: {} never bid {price}", target.id));
             }
         }
+    }
+
+    /// What a target that is not asked may ask for: by its terms at the beginning of the step, and where it was beaten
+    /// in an earlier one, at the beginning of that.
+    fn asked_for(
+        &self,
+        n: u32,
+        row: &AttemptRow,
+        target: &str,
+        catalog: &Catalog,
+        plan: &CallPlan,
+    ) -> Vec<Option<i64>> {
+        let Some(known) = self.calls.get(&n) else { return Vec::new() };
+        let at = |catalog: &Catalog, at: Timestamp| match &find(catalog, target).pricing {
+            Pricing::Fixed(price) => Some(terms::price(target, price.micros(), at)),
+            Pricing::Table(_) => terms::bid(target, plan, at),
+            Pricing::Endpoint(_) => None,
+        };
+        let arrived = |step: u32| known.windows.get(&step).map_or(row.keys.at, |window| window.arrived);
+        // Of a later step it is known when its carrier asked, which is a little before it was read.
+        let mut prices = vec![at(catalog, arrived(row.step))];
+        prices.extend((row.step > 1).then(|| at(catalog, row.offered_at)));
+        for step in 1..row.step {
+            let catalogs = known.decided.iter().map(|decided| &decided.catalog);
+            let catalogs = catalogs.chain(known.attempts.values().map(|attempt| &attempt.catalog));
+            prices.extend(catalogs.map(|digest| at(&self.catalogs[digest], arrived(step))));
+        }
+        prices
     }
 
     /// The carrier's bytes and the records of the step say the same.

@@ -1,0 +1,47 @@
+//! The terms of the targets of one step: worked out once, by the facts of the call at the time of the decision.
+//!
+//! They are for the steps of the walk that are still to be taken. An offer that stands from an earlier step stands at the
+//! price it was made at, whatever its table says by now.
+
+use std::collections::BTreeMap;
+
+use super::decide::{Ctx, Way};
+use super::subject::Subject;
+use super::trail::Trail;
+use crate::domain::catalog::Pricing;
+use crate::domain::{Catalog, Target, TargetIx};
+use crate::routing::price::{Terms, terms};
+
+/// What the targets of a step ask for; those with a fixed price that no hour changes are not in it.
+#[derive(Debug, Default)]
+pub(super) struct Prices(BTreeMap<TargetIx, Terms>);
+
+impl Prices {
+    /// Works them out, notes what they come from, and closes the line of who has no price for this call.
+    pub(super) fn settle(ctx: &Ctx, subject: &Subject<'_>, way: &Way<'_>, trail: &mut Trail) -> Prices {
+        let snapshot = &ctx.in_force.snapshot;
+        let catalog = &snapshot.catalog;
+        let mut prices = Prices::default();
+        let differs =
+            |target: &Target| matches!(target.pricing, Pricing::Table(_)) || !target.ranges.is_empty();
+        let facts = subject.facts(catalog, &ctx.request, ctx.arrived);
+        for ix in way.walk.iter().flat_map(|(_, step)| step.targets()).copied() {
+            let target = catalog.target(ix);
+            if !differs(target) || !trail.is_open(ix) {
+                continue;
+            }
+            let terms = terms(catalog, &snapshot.rules.tables, ix, &facts);
+            trail.priced(ix, terms.note(target));
+            if let Some(reason) = terms.refusal() {
+                trail.close(ix, reason, None, None);
+            }
+            prices.0.insert(ix, terms);
+        }
+        prices
+    }
+
+    /// The terms of a target.
+    pub(super) fn of(&self, catalog: &Catalog, ix: TargetIx) -> Terms {
+        self.0.get(&ix).copied().unwrap_or_else(|| Terms::plain(catalog.target(ix)))
+    }
+}
