@@ -160,7 +160,7 @@ impl Maker {
         let buyer = self.one(buyers);
         let most = self.amount(18, 60);
         let price = if self.percent(55) {
-            Price::Bids(most, self.one(&[5, 20, 60]))
+            Price::Bids(most, self.one(&[5, 20, 60, 60, 60, 60]))
         } else {
             Price::Fixed(self.price())
         };
@@ -510,7 +510,7 @@ impl Maker {
     }
 
     fn bid(&mut self) -> Option<(String, Option<u64>)> {
-        let life = self.percent(40).then(|| self.one(&[1, 5, 6, 30, 500]));
+        let life = self.percent(25).then(|| self.one(&[1, 5, 6, 30, 500]));
         match self.up_to(11) {
             0 => None,
             1 => Some((

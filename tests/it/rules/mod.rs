@@ -43,7 +43,7 @@ const MET: &str = "verdict candidate|verdict paused|verdict buyer_paused|verdict
     tag not_in yes|tag not_in no|tag < yes|tag < no|tag < strange|tag > yes|tag > no|tag > strange|tag between yes|\
     tag between no|tag between strange|tag exists yes|tag exists no|tag matches yes|tag matches no|tag prefix yes|\
     tag prefix no|all yes|all no|all strange|any yes|any no|any strange|not yes|not no|not strange|8 deep|dial|auction|\
-    two steps|no taker|weighted|branch taken|unknown number|barred|closed early|by draw|taken over";
+    two steps|no taker|weighted|branch taken|unknown number|barred|closed early|by draw|taken over|also waited";
 
 /// A number from the environment.
 fn told(name: &str) -> Option<u64> {
@@ -117,6 +117,16 @@ fn differs(market: &Market, real: &Real, call: &Call, counts: &mut Counts) -> Op
     let expected = rank::story(&known);
     if said != expected {
         return Some(format!("story: the exchange says {said:?}, expected {expected:?}"));
+    }
+    // A bid that lives just long enough is good at the moment it comes, and not later.
+    let lives = |reply: &model::Reply| reply.bid.as_ref().and_then(|bid| bid.1).is_none_or(|life| life > 5);
+    let usual = |target: &model::Target| !matches!(target.price, model::Price::Bids(_, 5));
+    if call.replies.values().all(lives) && market.targets.iter().all(usual) {
+        count(counts, "also waited");
+        let (early, patient) = (rank::taker(&expected), rank::taker_of_the_patient(&known));
+        if early != patient.as_deref() {
+            return Some(format!("early: {early:?} takes the call, and if all are waited for {patient:?}"));
+        }
     }
     note_story(&known, &walked, &expected, counts);
     None
@@ -227,7 +237,7 @@ fn hold_in(seed: u64, number: u64, calls: &[u64], counts: &mut Counts) -> Result
         };
         let (market, call, what) = shrink::shrink(&market, &call, &what, again);
         let named = match what.split(':').next() {
-            Some("story") => "Order broken",
+            Some("story" | "early") => "Order broken",
             Some("walk") => "Walk broken",
             _ => "Verdict broken",
         };

@@ -75,8 +75,9 @@ pub const ZIPS: [Zip; 26] = [
     ("96910", "GU", Some((13.4529, 144.7472))),
 ];
 
-/// Texts that come as a ZIP and are none: too short, no digits, foreign, a beginning that nobody has.
-pub const NO_ZIPS: [&str; 8] = ["7870", "00000", "M5V2T6", "78701-12", "7870x", "26901", "78701-", ""];
+/// Texts that come as a ZIP and are none: too short, too long, no digits, foreign, a beginning that nobody has.
+pub const NO_ZIPS: [&str; 9] =
+    ["7870", "787011234567", "00000", "M5V2T6", "78701-12", "7870x", "26901", "78701-", ""];
 
 /// Miles along a sphere as large as the earth.
 pub fn miles(from: (f64, f64), to: (f64, f64)) -> f64 {

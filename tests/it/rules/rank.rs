@@ -130,6 +130,20 @@ impl fmt::Debug for Fate {
 
 /// What becomes of everybody whom a walk comes to, step by step, until somebody takes the call.
 pub fn story(known: &Known<'_>) -> Vec<Vec<Fate>> {
+    told(known, known.campaign().is_some_and(|campaign| campaign.early_close))
+}
+
+/// Who takes the call if every auction waits for all until it closes.
+pub fn taker_of_the_patient(known: &Known<'_>) -> Option<String> {
+    taker(&told(known, false)).map(str::to_owned)
+}
+
+/// Who takes the call.
+pub fn taker(story: &[Vec<Fate>]) -> Option<&str> {
+    story.iter().flatten().find(|fate| fate.reason == "won").map(|fate| fate.target.as_str())
+}
+
+fn told(known: &Known<'_>, is_early: bool) -> Vec<Vec<Fate>> {
     let Some(campaign) = known.campaign().filter(|campaign| !campaign.paused) else { return Vec::new() };
     let mut told = Vec::new();
     for (place, step) in walk(known).iter().enumerate() {
@@ -137,7 +151,7 @@ pub fn story(known: &Known<'_>) -> Vec<Vec<Fate>> {
             Step::Dial(id) => dial(known, campaign, id).into_iter().collect(),
             Step::Auction(auction) => {
                 let seed = stirred(known.call.seed ^ (place as u64 + 1));
-                Open::of(known, campaign, auction, seed).run()
+                Open { is_early, ..Open::of(known, campaign, auction, seed) }.run()
             }
         };
         let is_over = fates.iter().any(|fate| fate.reason == "won");
@@ -201,6 +215,8 @@ struct Open<'k, 'a> {
     campaign: &'a Campaign,
     node: &'a Auction,
     seed: u64,
+    /// Whether it is over when nobody outstanding could still be first.
+    is_early: bool,
     /// In the order of their ids.
     entrants: Vec<Entrant<'a>>,
 }
@@ -226,7 +242,8 @@ impl<'k, 'a> Open<'k, 'a> {
             };
             Entrant { target, price, refused: None, is_struck: false }
         };
-        Open { known, campaign, node, seed, entrants: members.into_iter().map(entrant).collect() }
+        let entrants = members.into_iter().map(entrant).collect();
+        Open { known, campaign, node, seed, is_early: campaign.early_close, entrants }
     }
 
     /// Replies are taken in the order in which they come until none could change the winner; then who is first is held, and
@@ -403,7 +420,7 @@ impl<'k, 'a> Open<'k, 'a> {
         let outstanding: Vec<usize> = (0..self.entrants.len())
             .filter(|at| self.entrants[*at].price.is_none() && self.entrants[*at].refused.is_none())
             .collect();
-        if !self.campaign.early_close {
+        if !self.is_early {
             return !outstanding.is_empty();
         }
         outstanding.into_iter().any(|at| {
