@@ -461,7 +461,7 @@ fn bid_tables(catalog: &Catalog) -> Vec<String> {
     let told = |(target, table): (&Target, &BidTable)| {
         let index = BidIndex::new(table, &catalog.buyer(target.buyer).zone);
         let how = index.scanned().told().unwrap_or_else(|| "every row found by its columns".to_owned());
-        format!("bids of {}: {} rows, {how}", target.id, table.rows.len())
+        format!("bids of {}: {}, {how}", target.id, table.size())
     };
     let mut lines: Vec<String> = tables.take(TABLES_SHOWN_MAX).map(told).collect();
     if more > 0 {

@@ -317,7 +317,7 @@ impl Drawing<'_> {
             Pricing::Endpoint(endpoint) => write!(self.text, "bids up to {}", endpoint.max_bid)?,
             Pricing::Table(table) => {
                 let base = table.base.map_or("none".to_owned(), |base| base.to_string());
-                write!(self.text, "bids by {} rows, base {base}", table.rows.len())?;
+                write!(self.text, "bids by {}, base {base}", table.size())?;
                 let index = BidIndex::new(table, &self.catalog.buyer(target.buyer).zone);
                 if let Some(scanned) = index.scanned().told() {
                     write!(self.text, ", {scanned}")?;

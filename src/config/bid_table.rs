@@ -16,11 +16,14 @@ use super::settings::path;
 use super::values::{STATES, tag_key};
 use crate::domain::bid_table::{BID_ROWS_MAX, BidRow, BidTable, Place};
 use crate::domain::caller::TAG_VALUE_MAX;
+use crate::domain::catalog::{Catalog, Pricing};
 use crate::domain::filter::{Filter, TagTest, Text};
 use crate::domain::{E164, Hours, Money};
 
 /// Most rows that stand in the catalog itself; more belong into a file.
 const INLINE_ROWS_MAX: usize = 1_000;
+/// Most rows of all tables.
+const ALL_ROWS_MAX: usize = 1_000_000;
 /// Most columns of a file.
 const COLUMNS_MAX: usize = 24;
 /// Most sets of kinds of conditions that later rows are held against to see whether they are ever reached.
@@ -58,7 +61,8 @@ impl<'a> Files<'a> {
         let mut bytes = 0;
         for (_, target) in entries.targets.iter() {
             let Some(field) = target.peek("bids").and_then(|bids| bids.peek("csv")) else { continue };
-            let Some(path) = field.raw().and_then(|value| value.as_str()).map(|text| dir.join(text)) else {
+            let named = field.raw().and_then(|value| value.as_str()).filter(|text| !text.is_empty());
+            let Some(path) = named.map(|text| dir.join(text)) else {
                 continue;
             };
             if files.read.contains_key(&path) {
@@ -121,22 +125,29 @@ pub(super) fn table(
         if rows.len() > BID_ROWS_MAX {
             r.wrong(format!("has {} rows", rows.len()), &format!("at most {BID_ROWS_MAX}"));
         }
-        unreached(&rows, &mut |row, before| match (row.place, before.place) {
-            (Place::Inline(n), Place::Inline(m) | Place::Csv(m)) => {
-                places[n as usize - 1].wrong(never_reached(before, &format!("row {m}")), REACHED);
-            }
-            (Place::Csv(line), Place::Inline(m)) => {
-                csv.wrong(format!("line {line} {}", never_reached(before, &format!("row {m}"))), REACHED);
-            }
-            // The file says so itself.
-            (Place::Csv(_), Place::Csv(_)) => {}
-        });
+        // A file by itself was looked through when it was read.
+        if !places.is_empty() {
+            refuse_unreached(&rows, &places, &csv);
+        }
         if base.is_set() && rows.iter().any(|row| row.when.is_empty()) {
             base.wrong("is never bid: a row takes every call", "no `base`, or no row without conditions");
         }
         let csv = csv.raw().and_then(|value| value.as_str()).map(Arc::from);
         Some(BidTable { base: base_bid, rows: rows.into(), csv })
     })?
+}
+
+fn refuse_unreached(rows: &[BidRow], places: &[Field<'_>], csv: &Field<'_>) {
+    unreached(rows, &mut |row, before| match (row.place, before.place) {
+        (Place::Inline(n), Place::Inline(m) | Place::Csv(m)) => {
+            places[n as usize - 1].wrong(never_reached(before, &format!("row {m}")), REACHED);
+        }
+        (Place::Csv(line), Place::Inline(m)) => {
+            csv.wrong(format!("line {line} {}", never_reached(before, &format!("row {m}"))), REACHED);
+        }
+        // The file says so itself.
+        (Place::Csv(_), Place::Csv(_)) => {}
+    });
 }
 
 /// The rows that stand in the catalog, and the place of each.
@@ -165,6 +176,20 @@ fn inline<'a>(field: &Field<'a>, entries: &Entries<'_>) -> (Vec<BidRow>, Vec<Fie
         }
     }
     (rows, items)
+}
+
+/// Says at which target there are more rows than all tables together may have: each has its own, of one file too.
+pub(super) fn refuse_too_many(catalog: &Catalog, entries: &Entries<'_>) {
+    let mut rows = 0;
+    for (target, (_, field)) in catalog.targets.iter().zip(entries.targets.iter()) {
+        let Pricing::Table(table) = &target.pricing else { continue };
+        rows += table.rows.len();
+        if rows > ALL_ROWS_MAX {
+            let allowed =
+                format!("at most {ALL_ROWS_MAX}, those of a file once for each target that names it");
+            return field.wrong("makes the rows of all bid tables too many", &allowed);
+        }
+    }
 }
 
 /// Tells of each row that an earlier one takes all its calls, by their places: one with the same conditions, fewer of them

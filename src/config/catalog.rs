@@ -73,6 +73,7 @@ pub(super) fn read(settings: &Settings, env: Env<'_>, sink: &Sink) -> Option<Rea
     refuse_never_open(catalog.as_ref()?, &entries);
     refuse_impossible_margins(catalog.as_ref()?, &entries);
     refuse_idle_ranges(catalog.as_ref()?, &entries);
+    bid_table::refuse_too_many(catalog.as_ref()?, &entries);
     if !sink.is_empty() {
         return None;
     }

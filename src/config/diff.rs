@@ -264,7 +264,7 @@ fn ranges(ranges: &[TimeRange]) -> Fact {
 fn bids(table: &BidTable) -> Fact {
     let base = table.base.map_or("none".to_owned(), |base| base.to_string());
     let rows: Vec<String> = table.rows.iter().map(ToString::to_string).collect();
-    let shown = format!("{} rows, base {base}", rows.len());
+    let shown = format!("{}, base {base}", table.size());
     let exact = format!("{base} {:?}\n{}", table.csv, rows.join("\n"));
     masked("bids", shown, exact)
 }

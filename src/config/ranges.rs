@@ -53,7 +53,7 @@ pub(super) fn ranges(field: &Field<'_>, of: Of) -> Vec<TimeRange> {
     }
     let mut ranges: Vec<(&Field<'_>, TimeRange)> = Vec::new();
     for item in &items {
-        let Some(range) = item.table(allowed, |r| range(r, of)).flatten() else { continue };
+        let Some(range) = item.table(allowed, |r| range(item, r, of)).flatten() else { continue };
         if let Some((other, earlier)) = ranges.iter().find(|(_, earlier)| earlier.hours.meets(&range.hours)) {
             let what = format!("overlaps {}: {} and {}", other.path, range.hours, earlier.hours);
             item.wrong(what, "ranges of which one counts at a time");
@@ -63,7 +63,7 @@ pub(super) fn ranges(field: &Field<'_>, of: Of) -> Vec<TimeRange> {
     ranges.into_iter().map(|(_, range)| range).collect()
 }
 
-fn range(r: &Reader<'_>, of: Of) -> Option<TimeRange> {
+fn range(item: &Field<'_>, r: &Reader<'_>, of: Of) -> Option<TimeRange> {
     let at = r.field("hours").required();
     let hours = hours(&at);
     if hours.as_ref().is_some_and(|hours| hours.has_dates()) {
@@ -83,7 +83,11 @@ fn range(r: &Reader<'_>, of: Of) -> Option<TimeRange> {
             (price.price(), r.field("floor").money())
         }
     };
-    if price.is_none() && floor.is_none() && limits == Limits::default() {
+    let terms: &[&str] = match of {
+        Of::Buyer => &["concurrency", "daily_billable"],
+        Of::Target { .. } => &["price", "floor", "concurrency", "daily_billable"],
+    };
+    if !terms.iter().any(|key| item.has(key)) {
         r.wrong("changes nothing", if of == Of::Buyer { BUYERS } else { TARGETS });
     }
     Some(TimeRange { hours: hours?, price, floor, limits })

@@ -19,6 +19,7 @@ const MARK: &str = "# Written by `outcry demo`, which replaces this folder's con
 
 /// The shipped catalog, file by file.
 const CATALOG: &[(&str, &str)] = &[
+    ("acme-auto-texas.csv", include_str!("../../config/catalog/acme-auto-texas.csv")),
     ("buyers.toml", include_str!("../../config/catalog/buyers.toml")),
     ("caller_lists.toml", include_str!("../../config/catalog/caller_lists.toml")),
     ("campaigns.toml", include_str!("../../config/catalog/campaigns.toml")),

@@ -49,6 +49,12 @@ impl BidTable {
         self.rows.iter().filter_map(|row| row.bid).chain(self.base).max()
     }
 
+    /// How many rows it has, in words.
+    pub fn size(&self) -> String {
+        let rows = if self.rows.len() == 1 { "row" } else { "rows" };
+        format!("{} {rows}", self.rows.len())
+    }
+
     /// A row as records name it: `row 17 of acme-bids.csv`, `row 3 of the table`.
     pub fn name_of(&self, row: usize) -> String {
         match (self.rows.get(row).map(|row| row.place), &self.csv) {

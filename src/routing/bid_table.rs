@@ -178,8 +178,9 @@ impl Scanned {
     /// In words; `None` where every row is found by its columns.
     pub fn told(&self) -> Option<String> {
         let conditions = self.conditions.join(", ");
-        (!conditions.is_empty())
-            .then(|| format!("up to {} rows tried one by one for {conditions}", self.rows))
+        let rows = if self.rows == 1 { "row" } else { "rows" };
+        let told = || format!("up to {} {rows} tried one by one for {conditions}", self.rows);
+        (!conditions.is_empty()).then(told)
     }
 
     fn name(&mut self, name: String) {

@@ -106,6 +106,28 @@ fn ranges_change_price_base_and_floor() {
 }
 
 #[test]
+fn a_target_that_is_asked_has_ranges_without_a_price() {
+    let range =
+        |inner: &str| with("endpoint = {", &format!("floor = \"3.00\"\nranges = [{inner}]\nendpoint = {{"));
+    let catalog = load(&range("{ hours = [\"mon-fri 17:00-20:00\"], floor = \"12.00\" }"), CSV);
+    let tables = compiled_tables(&catalog);
+    for (at, floor) in [("2026-11-20T23:00Z", "12.00"), ("2026-11-20T22:59:59Z", "3.00")] {
+        let came = called(&format!("at {at}"), |facts| terms(&catalog, &tables, TargetIx(0), facts));
+        assert_eq!(
+            (came.price, came.floor.to_string().as_str(), came.refusal()),
+            (None, floor, None),
+            "{at}"
+        );
+    }
+    let problems = folder(&range("{ hours = [\"mon-fri 17:00-20:00\"], price = \"12.00\" }"), CSV).load();
+    let problems = problems.map(|_| ()).expect_err("a price");
+    assert_eq!(
+        problems.iter().map(brief).collect::<Vec<_>>(),
+        ["target.acme-bid.ranges[0].price: is of no use: the endpoint is asked for a bid"]
+    );
+}
+
+#[test]
 fn faults_of_tables_and_ranges_are_named_where_they_stand() {
     let table = |inner: &str| format!("bids = {{ {inner} }}");
     let range = |inner: &str| format!("price = \"25.00\"\nranges = [{inner}]");
@@ -247,6 +269,23 @@ fn faults_of_files_have_a_line_and_a_column() {
     let most = long.trim_end().rsplit_once('\n').expect("rows").0;
     let whole = folder(&market, &format!("tag:n,bid\n{most}\n")).load().expect("as many as may be");
     assert!(whole.text.contains("# bids.csv ("), "the digest is taken over bid rows too");
+}
+
+/// Each target that names a file has all its rows: so many targets are too many.
+#[test]
+fn all_tables_together_have_a_limit() {
+    let rows: String = (0..10_000).map(|n| format!("x{n},1\n")).collect();
+    let mut market = priced("bids = { csv = \"bids.csv\" }");
+    for n in 0..100 {
+        market += &format!(
+            "[target.t{n:03}]\nbuyer = \"acme\"\naddress = \"+1512555{n:04}\"\nbids = {{ csv = \"bids.csv\" }}\n"
+        );
+    }
+    let problems = folder(&market, &format!("tag:n,bid\n{rows}")).load().map(|_| ()).expect_err("too many");
+    assert_eq!(
+        problems.iter().map(brief).collect::<Vec<_>>(),
+        ["target.t099: makes the rows of all bid tables too many"]
+    );
 }
 
 #[test]

@@ -306,3 +306,34 @@ fn values_are_written_and_read_alike() {
         }
     }
 }
+
+/// A limit that is changed counts at all hours, even one that the files say of all other hours; the other limit of the
+/// ranges, and their prices, stay.
+#[test]
+fn a_changed_limit_counts_in_every_range() {
+    let mut files = files(&["buyer acme", "target desk concurrency=9"]);
+    let hours =
+        [crate::domain::Hours::parse_item("mon-fri 17:00-20:00").expect("hours")].into_iter().collect();
+    let limits = Limits { concurrency: Some(5), daily_billable: Some(50) };
+    let price = Some(Money::from_micros(7));
+    files.targets[0].ranges = vec![TimeRange { hours, price, floor: None, limits }];
+    let mut changes = Vec::new();
+    // What is asked, and the range's limits afterwards.
+    for (row, concurrency, daily_billable) in [
+        ("target desk concurrency=4", None, Some(50)),
+        ("target desk concurrency=9", None, Some(50)),
+        ("target desk daily_billable=none", None, None),
+        ("target desk concurrency=file", Some(5), None),
+        ("target desk paused=false daily_billable=file", Some(5), Some(50)),
+    ] {
+        let asked = asked(&row.split_whitespace().collect::<Vec<_>>());
+        let step = step(&files, &changes, &asked, Timestamp::default()).expect("it is known");
+        assert_eq!(step.noted.len(), 1, "{row}");
+        changes = step.changes;
+        let (laid, dropped) = lay(Arc::new(files.clone()), &changes);
+        let range = &laid.targets[0].ranges[0];
+        assert_eq!((range.limits, range.price), (Limits { concurrency, daily_billable }, price), "{row}");
+        assert_eq!(dropped, [], "{row}");
+    }
+    assert_eq!(changes, [], "all is taken back");
+}

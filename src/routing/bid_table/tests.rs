@@ -184,7 +184,7 @@ fn what_is_tried_row_by_row_is_named() {
         (vec![vec![state("TX")], vec![state("OK")], vec![Filter::Zip(vec![(78_700, 78_799)])]], None),
         (
             vec![vec![state("TX"), day()], vec![state("OK"), day()], vec![state("TX")]],
-            Some("up to 1 rows tried one by one for hours"),
+            Some("up to 1 row tried one by one for hours"),
         ),
         (
             vec![vec![day()], vec![Filter::Not(Box::new(state("TX")))], vec![state("TX"), day()]],

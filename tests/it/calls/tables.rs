@@ -139,6 +139,25 @@ fn a_price_is_that_of_the_hour() {
     exchange.finish();
 }
 
+#[test]
+fn a_floor_of_the_hour_is_what_a_bid_must_reach() {
+    let bidders = bidders([("acme", bid("25.00"))]);
+    let lines = format!(
+        "floor = \"20.00\"\nranges = [{{ hours = [\"daily 00:00-24:00\"], floor = \"25.01\" }}]\nendpoint = {{ url = \"{}\" }}",
+        bidders.url("acme")
+    );
+    let market = Market::new(r#"{ auction = ["acme"] }"#)
+        .patient()
+        .buyer("acme", "show_floor = true\n")
+        .target("acme", "acme", &lines);
+    let exchange = Exchange::start(&market);
+    let answer = exchange.decide(&ask("CA1", "x"));
+    assert_eq!(outcome(&exchange, &answer, "acme"), ["below_floor", "25.00", ""]);
+    let asked = bidders.pings("acme")[0].body.clone();
+    assert!(asked.contains("\"floor\":\"25.01\""), "{asked}");
+    exchange.finish();
+}
+
 /// A limit of the hours that are now counts instead of the one of always, of target and buyer, and a change at run time
 /// instead of both.
 #[test]
@@ -195,13 +214,10 @@ fn check_and_plan_show_tables_and_ranges() {
     };
     let checked = said(&["check"]);
     assert!(checked.contains("bids of desk: 4 rows, every row found by its columns"), "{checked}");
-    assert!(checked.contains("bids of line: 1 rows, up to 1 rows tried one by one for hours"), "{checked}");
+    assert!(checked.contains("bids of line: 1 row, up to 1 row tried one by one for hours"), "{checked}");
     let drawn = said(&["plan", "show", "main"]);
     assert!(drawn.contains("bids by 4 rows, base 18.00\n"), "{drawn}");
-    assert!(
-        drawn.contains("bids by 1 rows, base none, up to 1 rows tried one by one for hours\n"),
-        "{drawn}"
-    );
+    assert!(drawn.contains("bids by 1 row, base none, up to 1 row tried one by one for hours\n"), "{drawn}");
     assert!(drawn.contains("   in sat-sun 10:00-12:00: floor 12.00, daily_billable 7\n"), "{drawn}");
     let tried = said(&[
         "plan",
