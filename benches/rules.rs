@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use outcry::config;
 use outcry::domain::caller::SetBy;
 use outcry::domain::catalog::PlanIx;
+use outcry::domain::plan::Branch;
 use outcry::domain::{Catalog, TagValue, Tags, Timestamp};
 use outcry::routing::filter::Compiled;
-use outcry::routing::ring_tree::walk;
+use outcry::routing::ring_tree::{Given, walk};
 use outcry::routing::{Facts, Located, Verdict, compiled, compiled_branches, screen};
 
 use crate::Stopwatch;
@@ -165,7 +166,9 @@ impl InForce {
     fn candidates(&self, facts: &Facts<'_>) -> usize {
         let branches = &self.branches[0];
         let plan = self.catalog.plan(PlanIx(0));
-        let steps = walk(plan, 7, &|branch| branches[branch.number].judge(facts).is_ok());
+        let may_take = |branch: &Branch| branches[branch.number].hold(facts);
+        let given = Given { seed: 7, now: facts.now, may_take: &may_take, turn: &mut |_| 0 };
+        let steps = walk(plan, given).steps;
         let may = |ix| screen(&self.catalog, &self.filters, ix, facts) == Verdict::Candidate;
         steps.iter().flat_map(|step| step.targets()).filter(|ix| may(**ix)).count()
     }

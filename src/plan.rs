@@ -12,7 +12,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::carrier::{CallerLeg, CarrierRequest};
 use crate::domain::caller::{TagValue, Tail};
 use crate::domain::catalog::{PlanIx, Pricing};
-use crate::domain::plan::AuctionNode;
+use crate::domain::plan::{AuctionNode, Scope};
 use crate::domain::{
     Address, CallerListIx, Campaign, Catalog, E164, Node, Plan, SetBy, Tags, TargetIx, Terminal, Timestamp,
 };
@@ -244,13 +244,13 @@ struct Drawing<'a> {
 
 impl Drawing<'_> {
     fn plan(mut self, plan: &Plan) -> fmt::Result {
-        self.node(&plan.root, "", "├─ ", "│  ")?;
-        match &plan.terminal {
-            // Where it goes is in the catalog, and a number is not printed whole.
-            Terminal::Dial(address) => writeln!(self.text, "└─ otherwise dial {address}"),
-            Terminal::Voicemail(greeting) => writeln!(self.text, "└─ otherwise voicemail {greeting:?}"),
-            Terminal::Message(said) => writeln!(self.text, "└─ otherwise say {said:?} and hang up"),
-            Terminal::Hangup(cause) => writeln!(self.text, "└─ otherwise hang up: {}", cause.as_str()),
+        // What no way comes to is not drawn.
+        let (branch, below) = ends(plan.root.ends());
+        self.node(&plan.root, "", branch, below)?;
+        if plan.root.ends() {
+            Ok(())
+        } else {
+            writeln!(self.text, "└─ otherwise {}", action(&plan.terminal))
         }
     }
 
@@ -287,6 +287,18 @@ impl Drawing<'_> {
             }
             Node::Auction(auction) => self.auction(auction, indent, branch, &deeper)?,
             Node::Target(target) => self.target(*target, indent, (branch, below))?,
+            Node::RoundRobin(round_robin) => {
+                writeln!(self.text, "{indent}{branch}round robin")?;
+                for (at, child) in round_robin.children.iter().enumerate() {
+                    let (branch, below) = ends(at + 1 == round_robin.children.len());
+                    self.node(child, &deeper, branch, below)?;
+                }
+            }
+            Node::Scope(scope) => {
+                writeln!(self.text, "{indent}{branch}{}", limits(scope))?;
+                self.node(&scope.node, &deeper, "└─ ", "   ")?;
+            }
+            Node::Terminal(terminal) => writeln!(self.text, "{indent}{branch}end: {}", action(terminal))?,
         }
         Ok(())
     }
@@ -298,6 +310,9 @@ impl Drawing<'_> {
         }
         if let Some(takeover) = auction.takeover {
             write!(self.text, ", takeover at {takeover}")?;
+        }
+        if let Some(timeout) = auction.timeout {
+            write!(self.text, ", closes after {} ms", timeout.as_millis())?;
         }
         writeln!(self.text)?;
         for (at, member) in auction.members.iter().enumerate() {
@@ -336,6 +351,24 @@ impl Drawing<'_> {
         }
         Ok(())
     }
+}
+
+/// What a terminal action does. Where it dials is in the catalog, and a number is not printed whole.
+fn action(terminal: &Terminal) -> String {
+    match terminal {
+        Terminal::Dial(address) => format!("dial {address}"),
+        Terminal::Voicemail(greeting) => format!("voicemail {greeting:?}"),
+        Terminal::Message(said) => format!("say {said:?} and hang up"),
+        Terminal::Hangup(cause) => format!("hang up: {}", cause.as_str()),
+    }
+}
+
+/// What holds for a node: `group west, rings 15 s at most, open mon-fri 09:00-17:00 in America/Denver`.
+fn limits(scope: &Scope) -> String {
+    let group = scope.group.as_ref().map(|group| format!("group {group}"));
+    let ring = scope.ring.map(|ring| format!("rings {} s at most", ring.as_secs()));
+    let hours = scope.hours.as_ref().map(|(hours, zone)| format!("open {hours} in {zone}"));
+    [group, ring, hours].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 const fn ends(is_last: bool) -> (&'static str, &'static str) {

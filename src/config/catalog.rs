@@ -13,6 +13,7 @@ use super::auctions::{
 };
 use super::entries::{Entries, Parsed, files};
 use super::file::{Field, File, Reader, Source};
+use super::groups::Groups;
 use super::numbers::Numbers;
 use super::problem::{Problem, Sink};
 use super::schedules::{Schedules, schedules};
@@ -155,7 +156,8 @@ fn resolve(
     let buyers: Vec<Buyer> = entries.buyers.iter().filter_map(|(id, f)| buyer(id, f, entries)).collect();
     refuse_shared_keys_of_buyers(&buyers, entries);
     let targets = entries.targets.iter().filter_map(|(id, f)| with.target(id, f)).collect();
-    let plans = entries.plans.iter().filter_map(|(id, f)| plan::read(id, f, entries, &numbers)).collect();
+    let groups = Groups::read(entries, &numbers);
+    let plans = entries.plans.iter().filter_map(|(id, f)| plan::read(id, f, &groups)).collect();
     let default_plan = default_plan(entries, &settings.catalog_dir, sink);
     Some(Catalog {
         digest: "".into(),

@@ -9,7 +9,7 @@ use crate::domain::Filter;
 use crate::domain::bid_table::BidTable;
 use crate::domain::caller::Address;
 use crate::domain::catalog::{DestinationRule, Disclosure, Limits, Pricing};
-use crate::domain::plan::Branch;
+use crate::domain::plan::{Branch, Scope};
 use crate::domain::time_range::TimeRange;
 use crate::domain::{
     Buyer, CallerList, CallerListIx, Campaign, Carrier, Catalog, E164, FloorRow, Hours, Margin, Money, Node,
@@ -314,39 +314,62 @@ fn address(name: &'static str, address: &Address) -> Fact {
 }
 
 fn plan(catalog: &Catalog, plan: &Plan) -> Vec<Fact> {
-    let terminal = match &plan.terminal {
-        Terminal::Dial(to) => masked("terminal", format!("dial {to}"), format!("dial {}", to.reveal())),
-        Terminal::Voicemail(text) => fact("terminal", &format!("voicemail {text:?}")),
-        Terminal::Message(text) => fact("terminal", &format!("message {text:?}")),
-        Terminal::Hangup(cause) => fact("terminal", &format!("hangup {}", cause.as_str())),
-    };
-    vec![fact("root", &node(catalog, &plan.root)), terminal]
+    let root = |whole| node(catalog, &plan.root, whole);
+    let end = |whole| if plan.root.ends() { "none".to_owned() } else { action(&plan.terminal, whole) };
+    vec![masked("root", root(false), root(true)), masked("terminal", end(false), end(true))]
 }
 
-fn node(catalog: &Catalog, tree: &Node) -> String {
+/// What a terminal action does, with its number whole or not.
+fn action(terminal: &Terminal, whole: bool) -> String {
+    match terminal {
+        Terminal::Dial(to) if whole => format!("dial {}", to.reveal()),
+        Terminal::Dial(to) => format!("dial {to}"),
+        Terminal::Voicemail(text) => format!("voicemail {text:?}"),
+        Terminal::Message(text) => format!("message {text:?}"),
+        Terminal::Hangup(cause) => format!("hangup {}", cause.as_str()),
+    }
+}
+
+/// What holds for a node and all below it.
+fn held_to(scope: &Scope) -> String {
+    let group = scope.group.as_ref().map(|group| format!("group {group}"));
+    let ring = scope.ring.map(|ring| format!("ring_s {}", ring.as_secs()));
+    let hours = scope.hours.as_ref().map(|(hours, zone)| format!("hours {hours} in {zone}"));
+    [group, ring, hours].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn node(catalog: &Catalog, tree: &Node, whole: bool) -> String {
+    let node = |child: &Node| node(catalog, child, whole);
     match tree {
         Node::Sequential(children) => {
-            let children: Vec<_> = children.iter().map(|child| node(catalog, child)).collect();
+            let children: Vec<_> = children.iter().map(node).collect();
             format!("sequential({})", children.join(", "))
         }
         Node::Weighted(children) => {
             let children: Vec<_> =
-                children.iter().map(|(w, child)| format!("{w}: {}", node(catalog, child))).collect();
+                children.iter().map(|(w, child)| format!("{w}: {}", node(child))).collect();
             format!("weighted({})", children.join(", "))
         }
         Node::Auction(auction) => {
             let members: Vec<_> = auction.members.iter().map(|m| catalog.target(*m).id.to_string()).collect();
             let takeover = auction.takeover.map_or(String::new(), |takeover| format!(" takeover {takeover}"));
-            format!("auction(floor {}{takeover}: {})", auction.floor, members.join(", "))
+            let timeout = auction
+                .timeout
+                .map_or(String::new(), |timeout| format!(" timeout_ms {}", timeout.as_millis()));
+            format!("auction(floor {}{takeover}{timeout}: {})", auction.floor, members.join(", "))
         }
         Node::FirstMatch(branches) => {
-            let branches: Vec<_> = branches
-                .iter()
-                .map(|branch| format!("{}: {}", asked(branch), node(catalog, &branch.node)))
-                .collect();
+            let branches: Vec<_> =
+                branches.iter().map(|branch| format!("{}: {}", asked(branch), node(&branch.node))).collect();
             format!("first_match({})", branches.join(", "))
         }
         Node::Target(target) => catalog.target(*target).id.to_string(),
+        Node::RoundRobin(round_robin) => {
+            let children: Vec<_> = round_robin.children.iter().map(node).collect();
+            format!("round_robin({})", children.join(", "))
+        }
+        Node::Scope(scope) => format!("{}({})", held_to(scope), node(&scope.node)),
+        Node::Terminal(terminal) => action(terminal, whole),
     }
 }
 

@@ -83,6 +83,7 @@ pub(super) struct Entries<'a> {
     pub(super) targets: Index<'a>,
     pub(super) plans: Index<'a>,
     pub(super) caller_lists: Index<'a>,
+    pub(super) groups: Index<'a>,
     /// Every `default_plan`.
     pub(super) default_plans: Vec<Field<'a>>,
     /// Every `[[number]]`.
@@ -108,7 +109,7 @@ impl<'a> Entries<'a> {
     /// What these files define at their top level. `dir` is what CSV paths are relative to.
     pub(super) fn collect(files: impl Iterator<Item = Parsed<'a>>, dir: &Path) -> Entries<'a> {
         let mut unread = Words::new();
-        let mut found: [Vec<(&str, Field<'_>)>; 7] = Default::default();
+        let mut found: [Vec<(&str, Field<'_>)>; KINDS.len()] = Default::default();
         let (mut default_plans, mut numbers, mut csvs) = (Vec::new(), Vec::new(), Vec::new());
         for Parsed { file, table, broken } in files {
             if broken {
@@ -127,7 +128,7 @@ impl<'a> Entries<'a> {
         }
         let unread = Rc::new(unread);
         let index = |kind, found| Index::build(kind, found, Rc::clone(&unread));
-        let [carriers, campaigns, publishers, buyers, targets, plans, caller_lists] = found;
+        let [carriers, campaigns, publishers, buyers, targets, plans, caller_lists, groups] = found;
         Entries {
             carriers: index(Kind::Carrier, carriers),
             campaigns: index(Kind::Campaign, campaigns),
@@ -136,6 +137,7 @@ impl<'a> Entries<'a> {
             targets: index(Kind::Target, targets),
             plans: index(Kind::Plan, plans),
             caller_lists: index(Kind::CallerList, caller_lists),
+            groups: index(Kind::Group, groups),
             default_plans,
             numbers,
             csvs,
@@ -158,19 +160,32 @@ pub(super) enum Kind {
     Target,
     Plan,
     CallerList,
+    Group,
 }
 
-const KINDS: [Kind; 7] =
-    [Kind::Carrier, Kind::Campaign, Kind::Publisher, Kind::Buyer, Kind::Target, Kind::Plan, Kind::CallerList];
+const KINDS: [Kind; 8] = [
+    Kind::Carrier,
+    Kind::Campaign,
+    Kind::Publisher,
+    Kind::Buyer,
+    Kind::Target,
+    Kind::Plan,
+    Kind::CallerList,
+    Kind::Group,
+];
 
 impl Kind {
     /// Most entries of it.
     const fn most(self) -> usize {
         match self {
             Kind::CallerList => LISTS_MAX,
-            Kind::Carrier | Kind::Campaign | Kind::Publisher | Kind::Buyer | Kind::Target | Kind::Plan => {
-                ENTRIES_MAX
-            }
+            Kind::Carrier
+            | Kind::Campaign
+            | Kind::Publisher
+            | Kind::Buyer
+            | Kind::Target
+            | Kind::Plan
+            | Kind::Group => ENTRIES_MAX,
         }
     }
 
@@ -183,6 +198,7 @@ impl Kind {
             Kind::Target => "target",
             Kind::Plan => "plan",
             Kind::CallerList => "caller_list",
+            Kind::Group => "group",
         }
     }
 }

@@ -17,6 +17,7 @@ mod diff;
 mod entries;
 mod file;
 mod filter;
+mod groups;
 mod numbers;
 mod plan;
 mod problem;
@@ -26,6 +27,7 @@ mod settings;
 mod target;
 mod values;
 mod warnings;
+mod ways;
 
 #[cfg(test)]
 mod tests;

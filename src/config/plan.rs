@@ -1,60 +1,120 @@
 //! Plans: the tree of `root`, and what happens when nobody takes the call.
 //!
-//! A tree is checked as a whole: its depth, that no target stands in it twice, and that only auctions ask endpoints.
+//! A tree is checked as a whole: its depth, that no target stands in it twice, that only auctions ask endpoints, that a
+//! call can come to every node, and that every way through it ends with an action. Groups are read in `groups`.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
-use super::entries::Entries;
 use super::file::{Field, Reader};
 use super::filter::conditions;
+use super::groups::Groups;
 use super::numbers::Numbers;
-use super::values::address;
-use crate::domain::plan::{AuctionNode, Branch};
-use crate::domain::{HangupCause, Money, Node, Plan, PlanId, TargetIx, Terminal};
+use super::values::{address, hours, zone};
+use super::ways;
+use crate::domain::plan::{AuctionNode, Branch, RoundRobin, Scope};
+use crate::domain::{GroupId, HangupCause, Money, Node, Plan, PlanId, TargetIx, Terminal};
 
-/// Deepest tree, a root without children being 1 deep.
-pub(super) const DEPTH_MAX: usize = 8;
+/// Deepest tree, groups included, a root without children being 1 deep.
+pub(super) const DEPTH_MAX: usize = 32;
 /// Longest text a caller hears, in bytes.
 pub(super) const TERMINAL_TEXT_MAX: usize = 500;
 /// Highest weight.
 pub(super) const WEIGHT_MAX: u64 = 1_000_000;
 
-const NODE: &str = "\"target-id\", {sequential = […]}, {weighted = [{weight = 3, node = …}]}, {first_match = [{when = […], node = …}]} or {auction = […]}";
+const NODE: &str = "\"target-id\", {sequential = […]}, {weighted = [{weight = 3, node = …}]}, {round_robin = […]}, \
+                    {first_match = [{when = […], node = …}]}, {auction = […]}, {group = \"group-id\"}, or an action that ends the \
+                    way such as {voicemail = \"text\"}";
 const TERMINAL: &str = "one of dial = \"+1…\", voicemail = \"text\", message = \"text\", hangup = \"busy\"";
 
 /// Reads one plan.
-pub(super) fn read(
-    id: &str,
-    field: &Field<'_>,
-    entries: &Entries<'_>,
-    numbers: &Numbers<'_>,
-) -> Option<Plan> {
+pub(super) fn read(id: &str, field: &Field<'_>, groups: &Groups<'_, '_>) -> Option<Plan> {
     field.table("a table", |r| {
         let root = r.field("root");
-        let mut tree = Tree { entries, places: BTreeMap::new(), branches: 0 };
+        let mut tree = Tree::new(groups, "plan");
         // No root is a plan that goes straight to its terminal action.
         let root = if root.is_set() { tree.node(&root, 1) } else { Some(Node::Sequential(Vec::new())) };
-        let terminal = r.field("terminal").required().table(TERMINAL, |r| terminal(r, numbers));
-        Some(Plan { id: PlanId::parse(id).ok()?, root: root?, terminal: terminal.flatten()? })
+        let root = root.filter(|_| tree.done().is_some());
+        let at = r.field("terminal");
+        let own = at.table(TERMINAL, |r| terminal(r, groups.numbers)).flatten();
+        let mut root = root?;
+        root.number();
+        let terminal = end(&root, &at, own)?;
+        Some(Plan { id: PlanId::parse(id).ok()?, root, terminal })
     })?
 }
 
-struct Tree<'e, 'a> {
-    entries: &'e Entries<'a>,
-    /// Where each target of this plan stands.
-    places: BTreeMap<u32, String>,
-    /// Branches read so far.
-    branches: usize,
+/// The action of a plan. Where every way through the tree ends in an action of its own there is none, and none that could
+/// be reached.
+fn end(root: &Node, at: &Field<'_>, own: Option<Terminal>) -> Option<Terminal> {
+    match (at.is_set(), root.ends()) {
+        (true, false) => own,
+        (true, true) => {
+            at.wrong("is never reached: every way through the plan ends before it", "no `terminal` here");
+            None
+        }
+        (false, true) => Some(Terminal::Hangup(HangupCause::Normal)),
+        (false, false) => {
+            match ways::open(root, "root") {
+                Some(way) => {
+                    at.missing(&format!("{TERMINAL}: the plan can end without an action, where {way}"))
+                }
+                None => at.missing(TERMINAL),
+            }
+            None
+        }
+    }
 }
 
-impl Tree<'_, '_> {
+/// A tree while it is read.
+pub(super) struct Tree<'g, 'e, 'a> {
+    groups: &'g Groups<'e, 'a>,
+    /// What it belongs to: `plan` or `group`.
+    whose: &'static str,
+    /// Where each target stands.
+    places: HashMap<TargetIx, String>,
+    /// Targets in the order in which they were found.
+    found: Vec<TargetIx>,
+    deepest: usize,
+    is_faulty: bool,
+}
+
+impl<'g, 'e, 'a> Tree<'g, 'e, 'a> {
+    pub(super) fn new(groups: &'g Groups<'e, 'a>, whose: &'static str) -> Tree<'g, 'e, 'a> {
+        let (places, found) = (HashMap::new(), Vec::new());
+        Tree { groups, whose, places, found, deepest: 1, is_faulty: false }
+    }
+
+    /// Where its targets stand, and how deep it is; `None` if anything of it could not be read, so that nothing is
+    /// concluded from the rest.
+    pub(super) fn done(&mut self) -> Option<(Vec<(TargetIx, String)>, usize)> {
+        let found = std::mem::take(&mut self.found).into_iter();
+        let places = found.filter_map(|target| Some((target, self.places.remove(&target)?))).collect();
+        (!self.is_faulty).then_some((places, self.deepest))
+    }
+
+    pub(super) fn required(&mut self, field: &Field<'_>, depth: usize) -> Option<Node> {
+        if !field.is_set() {
+            field.missing(NODE);
+            self.is_faulty = true;
+            return None;
+        }
+        self.node(field, depth)
+    }
+
     fn node(&mut self, field: &Field<'_>, depth: usize) -> Option<Node> {
+        self.deepest = self.deepest.max(depth);
+        let node = self.any(field, depth);
+        self.is_faulty |= node.is_none();
+        node
+    }
+
+    fn any(&mut self, field: &Field<'_>, depth: usize) -> Option<Node> {
         if depth > DEPTH_MAX {
             field.wrong(format!("is nested {depth} deep"), &format!("at most {DEPTH_MAX}"));
             return None;
         }
         if field.raw().is_some_and(|value| value.is_table()) {
-            return field.table(NODE, |r| self.strategy(r, depth))?;
+            return field.table(NODE, |r| self.limited(r, depth))?;
         }
         field.text(NODE)?;
         self.leaf(field)
@@ -62,7 +122,7 @@ impl Tree<'_, '_> {
 
     fn leaf(&mut self, field: &Field<'_>) -> Option<Node> {
         let target = self.target(field)?;
-        let entry = self.entries.targets.field(target.0);
+        let entry = self.groups.entries.targets.field(target.0);
         if entry.has("endpoint") && !entry.has("price") && !entry.has("bids") {
             let allowed = "targets with a `price` or a table of `bids`; those with an `endpoint` take part in {auction = […]}";
             field.wrong("has no fixed price: it bids, and nobody asks for bids here", allowed);
@@ -72,58 +132,150 @@ impl Tree<'_, '_> {
     }
 
     fn target(&mut self, field: &Field<'_>) -> Option<TargetIx> {
-        let target = self.entries.targets.named_by(field)?;
+        let target = TargetIx(self.groups.entries.targets.named_by(field)?);
         if let Some(place) = self.places.get(&target) {
-            field.wrong(format!("stands twice in this plan: also at {place}"), "each target once per plan");
+            let what = format!("stands twice in this {}: also at {place}", self.whose);
+            field.wrong(what, "each target once per plan");
             return None;
         }
-        self.places.insert(target, field.place());
-        Some(TargetIx(target))
+        self.stands(target, field.place());
+        Some(target)
     }
 
-    fn strategy(&mut self, r: &Reader<'_>, depth: usize) -> Option<Node> {
+    fn stands(&mut self, target: TargetIx, place: String) {
+        self.places.entry(target).or_insert_with(|| {
+            self.found.push(target);
+            place
+        });
+    }
+
+    /// A node with what holds for it.
+    fn limited(&mut self, r: &Reader<'_>, depth: usize) -> Option<Node> {
+        let at = r.field("ring_s");
+        let ring = at.seconds(5..=120);
+        let is_faulty = at.is_set() && ring.is_none();
+        let (open, place) = (r.field("hours"), r.field("zone"));
+        let hours = match (open.is_set(), place.is_set()) {
+            (false, false) => None,
+            (false, true) => {
+                open.missing("`hours` with `zone`");
+                return None;
+            }
+            (true, _) => Some(hours(&open).zip(zone(&place.required()))),
+        };
+        let (node, group) = self.strategy(r, depth)?;
+        if at.is_set() && matches!(node, Node::Terminal(_)) {
+            at.wrong("is of no use here: no target rings", "on nodes with targets");
+            return None;
+        }
+        let hours = match hours {
+            Some(read) => Some(read?),
+            None => None,
+        };
+        if is_faulty {
+            return None;
+        }
+        let is_plain = ring.is_none() && hours.is_none() && group.is_none();
+        Some(if is_plain { node } else { Node::Scope(Box::new(Scope { group, ring, hours, node })) })
+    }
+
+    fn strategy(&mut self, r: &Reader<'_>, depth: usize) -> Option<(Node, Option<GroupId>)> {
         let (sequential, weighted) = (r.field("sequential"), r.field("weighted"));
-        let (first_match, auction) = (r.field("first_match"), r.field("auction"));
-        match (sequential.is_set(), weighted.is_set(), first_match.is_set(), auction.is_set()) {
-            (true, false, false, false) => {
-                let children = children(&sequential, "a list of nodes");
-                Some(Node::Sequential(children.iter().filter_map(|f| self.node(f, depth + 1)).collect()))
-            }
-            (false, true, false, false) => {
-                let children = children(&weighted, "a list of {weight = 3, node = …}");
-                Some(Node::Weighted(children.iter().filter_map(|f| self.weighted(f, depth)).collect()))
-            }
-            (false, false, true, false) => {
-                let branches = children(&first_match, "a list of {when = […], node = …}");
-                Some(Node::FirstMatch(self.branches(&branches, depth)))
-            }
-            (false, false, false, true) => {
-                let members = children(&auction, "a list of targets");
-                let members = members.iter().filter_map(|f| self.target(f)).collect();
-                let floor = r.field("floor").money().unwrap_or(Money::ZERO);
-                Some(Node::Auction(AuctionNode { members, floor, takeover: r.field("takeover").price() }))
-            }
-            (false, false, false, false) => {
+        let (round_robin, first_match) = (r.field("round_robin"), r.field("first_match"));
+        let (auction, group) = (r.field("auction"), r.field("group"));
+        let is_action = ACTIONS.iter().any(|action| r.field(action).is_set());
+        let kinds = [&sequential, &weighted, &round_robin, &first_match, &auction, &group];
+        match kinds.iter().filter(|kind| kind.is_set()).count() + usize::from(is_action) {
+            0 => {
                 sequential.missing(NODE);
-                None
+                return None;
             }
+            1 => {}
             _ => {
                 r.wrong("is more than one kind of node", NODE);
-                None
+                return None;
             }
         }
+        let node = if sequential.is_set() {
+            Node::Sequential(self.in_order(&children(&sequential, "a list of nodes"), depth))
+        } else if weighted.is_set() {
+            Node::Weighted(self.by_weight(&children(&weighted, "a list of {weight = 3, node = …}"), depth))
+        } else if round_robin.is_set() {
+            let children = children(&round_robin, "a list of nodes");
+            let children = children.iter().filter_map(|f| self.node(f, depth + 1)).collect();
+            Node::RoundRobin(RoundRobin { number: 0, children })
+        } else if first_match.is_set() {
+            let branches = children(&first_match, "a list of {when = […], node = …}");
+            Node::FirstMatch(self.branches(&branches, depth))
+        } else if auction.is_set() {
+            Node::Auction(self.auction(r, &auction))
+        } else if group.is_set() {
+            let (node, id) = self.group(&group, depth)?;
+            return Some((node, Some(id)));
+        } else {
+            Node::Terminal(terminal(r, self.groups.numbers)?)
+        };
+        Some((node, None))
+    }
+
+    fn auction(&mut self, r: &Reader<'_>, at: &Field<'_>) -> AuctionNode {
+        let members = children(at, "a list of targets");
+        AuctionNode {
+            members: members.iter().filter_map(|f| self.target(f)).collect(),
+            floor: r.field("floor").money().unwrap_or(Money::ZERO),
+            takeover: r.field("takeover").price(),
+            timeout: r.field("timeout_ms").millis(50..=1_500),
+        }
+    }
+
+    /// Behind a node that ends every call's way there is nothing.
+    fn in_order(&mut self, fields: &[Field<'_>], depth: usize) -> Vec<Node> {
+        let (mut nodes, mut is_over) = (Vec::new(), false);
+        for (at, field) in fields.iter().enumerate() {
+            let node = self.node(field, depth + 1);
+            if node.as_ref().is_some_and(Node::ends) && at + 1 < fields.len() && !is_over {
+                is_over = true;
+                fields[at + 1].wrong(
+                    "is never reached: the node before ends the way of every call",
+                    "nodes that end it last",
+                );
+            }
+            nodes.extend(node);
+        }
+        nodes
+    }
+
+    /// A weight of 0 comes after all others, so one that ends the way leaves nothing for it.
+    fn by_weight(&mut self, fields: &[Field<'_>], depth: usize) -> Vec<(u32, Node)> {
+        let read: Vec<_> = fields.iter().map(|field| (field, self.weighted(field, depth))).collect();
+        let (idle, drawn): (Vec<_>, Vec<_>) = read
+            .iter()
+            .filter_map(|(field, child)| Some((field, child.as_ref()?)))
+            .partition(|(_, (weight, _))| *weight == 0);
+        let mut is_over = drawn.iter().any(|(_, (_, node))| node.ends());
+        for (field, (_, node)) in idle {
+            if is_over {
+                let what =
+                    "is never reached: it has the weight 0, and another before it ends the way of every call";
+                field.wrong(what, "a weight above 0");
+            }
+            is_over |= node.ends();
+        }
+        read.into_iter().filter_map(|(_, child)| child).collect()
     }
 
     /// Only one branch is taken, so a target may stand in several.
     fn branches(&mut self, fields: &[Field<'_>], depth: usize) -> Vec<Branch> {
-        let before = self.places.clone();
-        let mut all = before.clone();
+        let before = self.found.len();
+        let mut all = Vec::new();
         let mut branches = Vec::new();
         for (at, field) in fields.iter().enumerate() {
-            self.places = before.clone();
             let branch = self.branch(field, depth);
-            all.append(&mut self.places);
+            for target in self.found.split_off(before) {
+                all.extend(self.places.remove(&target).map(|place| (target, place)));
+            }
             let takes_all = branch.as_ref().is_some_and(|branch| branch.when.is_empty());
+            self.is_faulty |= branch.is_none();
             branches.extend(branch);
             if takes_all && at + 1 < fields.len() {
                 fields[at + 1].wrong(
@@ -132,37 +284,51 @@ impl Tree<'_, '_> {
                 );
             }
         }
-        self.places = all;
+        all.into_iter().for_each(|(target, place)| self.stands(target, place));
         branches
     }
 
     fn branch(&mut self, field: &Field<'_>, depth: usize) -> Option<Branch> {
         field.table("{when = […], node = …}", |r| {
-            let number = self.branches;
-            self.branches += 1;
             let when = r.field("when");
             let has_when = when.is_set();
-            let when = conditions(&when, self.entries);
-            let node = r.field("node");
-            if !node.is_set() {
-                node.missing(NODE);
-            }
-            let node = node.is_set().then(|| self.node(&node, depth + 1)).flatten();
+            let when = conditions(&when, self.groups.entries);
+            let node = self.required(&r.field("node"), depth + 1);
             // What is left of faulty conditions would take other calls.
-            (!has_when || !when.is_empty()).then_some(Branch { number, when, node: node? })
+            (!has_when || !when.is_empty()).then_some(Branch { number: 0, when, node: node? })
         })?
     }
 
     fn weighted(&mut self, field: &Field<'_>, depth: usize) -> Option<(u32, Node)> {
         field.table("{weight = 3, node = …}", |r| {
             let weight = r.field("weight").required().whole(0..=WEIGHT_MAX);
-            let node = r.field("node");
-            if !node.is_set() {
-                node.missing(NODE);
-            }
-            let node = node.is_set().then(|| self.node(&node, depth + 1)).flatten();
+            let node = self.required(&r.field("node"), depth + 1);
             Some((weight?, node?))
         })?
+    }
+
+    /// A copy of the group that the field names.
+    fn group(&mut self, field: &Field<'_>, depth: usize) -> Option<(Node, GroupId)> {
+        let group = self.groups.named_by(field)?;
+        let deepest = depth + group.depth - 1;
+        if deepest > DEPTH_MAX {
+            field.wrong(format!("makes the tree {deepest} deep"), &format!("at most {DEPTH_MAX}"));
+            return None;
+        }
+        self.deepest = self.deepest.max(deepest);
+        for (target, place) in &group.places {
+            if let Some(other) = self.places.get(target) {
+                let id = self.groups.entries.targets.iter().nth(target.at()).map_or("", |(id, _)| id);
+                let what =
+                    format!("brings target {id} twice into this {}: at {place} and at {other}", self.whose);
+                field.wrong(what, "each target once per plan");
+                return None;
+            }
+        }
+        for (target, place) in &group.places {
+            self.stands(*target, format!("{place}, which group {} brings at {}", group.id, field.place()));
+        }
+        Some((group.node.clone(), group.id.clone()))
     }
 }
 
@@ -175,9 +341,11 @@ fn children<'a>(field: &Field<'a>, allowed: &str) -> Vec<Field<'a>> {
     children
 }
 
+/// Keys of actions that end a call's way.
+const ACTIONS: [&str; 4] = ["dial", "voicemail", "message", "hangup"];
+
 fn terminal(r: &Reader<'_>, numbers: &Numbers<'_>) -> Option<Terminal> {
-    let (dial, hangup) = (r.field("dial"), r.field("hangup"));
-    let (voicemail, message) = (r.field("voicemail"), r.field("message"));
+    let [dial, voicemail, message, hangup] = ACTIONS.map(|action| r.field(action));
     let causes = HangupCause::ALL.map(|cause| (cause.as_str(), cause));
     match [&dial, &voicemail, &message, &hangup].map(|field| field.is_set()) {
         [true, false, false, false] => {

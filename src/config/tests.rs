@@ -230,6 +230,7 @@ fn documentation_of(kind: &str) -> String {
     let catalog = |name: &str| read(&format!("config/catalog/{name}.toml"));
     match kind {
         "target" => catalog("targets-auto"),
+        "group" => catalog("plans"),
         "carrier" | "campaign" | "publisher" | "buyer" | "plan" | "number" | "caller_list" => {
             catalog(&format!("{kind}s"))
         }

@@ -8,6 +8,7 @@ use super::callers;
 use super::entries::Entries;
 use super::problem::Problem;
 use super::settings::{Settings, is_local};
+use super::{groups, ways};
 use crate::billing::min_price;
 use crate::domain::catalog::{PlanIx, Pricing};
 use crate::domain::plan::AuctionNode;
@@ -21,6 +22,8 @@ pub(super) fn of(catalog: &Catalog, entries: &Entries<'_>, settings: &Settings) 
     view.campaigns(&mut warnings);
     view.buyers_and_targets(&mut warnings);
     view.plans(settings, &mut warnings);
+    groups::unused(catalog, entries, &mut warnings);
+    ways::late_timeouts(catalog, entries, &mut warnings);
     view.floors(&mut warnings);
     view.short_lives(settings, &mut warnings);
     callers::unused(catalog, entries, &mut warnings);
@@ -182,24 +185,15 @@ fn lowest_floor(target: &Target) -> Money {
 /// Every target of a tree with the floor of the auction it is in.
 fn offers(node: &Node) -> Vec<(TargetIx, Money)> {
     match node {
-        Node::Sequential(children) => children.iter().flat_map(offers).collect(),
-        Node::Weighted(children) => children.iter().flat_map(|(_, child)| offers(child)).collect(),
-        Node::FirstMatch(branches) => branches.iter().flat_map(|branch| offers(&branch.node)).collect(),
         Node::Auction(AuctionNode { members, floor, .. }) => members.iter().map(|m| (*m, *floor)).collect(),
         Node::Target(target) => vec![(*target, Money::ZERO)],
+        other => other.children().into_iter().flat_map(offers).collect(),
     }
 }
 
 fn has_idle_weights(node: &Node) -> bool {
-    match node {
-        Node::Sequential(children) => children.iter().any(has_idle_weights),
-        Node::Weighted(children) => {
-            children.iter().all(|(weight, _)| *weight == 0)
-                || children.iter().any(|(_, c)| has_idle_weights(c))
-        }
-        Node::FirstMatch(branches) => branches.iter().any(|branch| has_idle_weights(&branch.node)),
-        Node::Auction(_) | Node::Target(_) => false,
-    }
+    let is_idle = matches!(node, Node::Weighted(children) if children.iter().all(|(weight, _)| *weight == 0));
+    is_idle || node.children().into_iter().any(has_idle_weights)
 }
 
 fn endpoints(catalog: &Catalog, node: &Node) -> usize {

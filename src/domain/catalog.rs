@@ -11,7 +11,7 @@ use super::bid_table::BidTable;
 use super::caller::{Address, E164, TagValue};
 use super::caller_list::CallerList;
 use super::filter::Filter;
-use super::id::{BuyerId, CallerListId, CampaignId, CarrierId, PublisherId, TargetId};
+use super::id::{BuyerId, CallerListId, CampaignId, CarrierId, PlanId, PublisherId, TargetId};
 use super::money::{Bps, Money};
 use super::plan::Plan;
 use super::price::{AfterFailure, Floor, FloorOf, FloorRow, Margin, PriceRule};
@@ -126,6 +126,11 @@ impl Catalog {
     /// The caller list at this position.
     pub fn caller_list(&self, ix: CallerListIx) -> &CallerList {
         &self.caller_lists[ix.at()]
+    }
+
+    /// Whether there is a plan of this name.
+    pub fn has_plan(&self, id: &PlanId) -> bool {
+        self.plans.binary_search_by(|plan| plan.id.cmp(id)).is_ok()
     }
 
     /// What the publisher earns on this campaign: its own terms, else the campaign's.

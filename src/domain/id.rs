@@ -73,6 +73,8 @@ slug_ids! {
     PlanId;
     /// A list of callers that somebody does not want.
     CallerListId;
+    /// A group: a node that plans share.
+    GroupId;
 }
 
 const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";

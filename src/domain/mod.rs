@@ -42,7 +42,8 @@ pub use catalog::{
 };
 pub use filter::Filter;
 pub use id::{
-    BuyerId, CallId, CallerListId, CampaignId, CarrierId, HoldId, PingId, PlanId, PublisherId, TargetId,
+    BuyerId, CallId, CallerListId, CampaignId, CarrierId, GroupId, HoldId, PingId, PlanId, PublisherId,
+    TargetId,
 };
 pub use money::{Bps, Money};
 pub use outcome::{AttemptEnd, Cause, EndCounts, EndedBy, TalkSource};

@@ -52,6 +52,8 @@ reasons! {
     115 Anonymous "anonymous" "Whether the caller shows a number is not what the target takes.";
     116 Branch "branch" "The call took another branch of the plan.";
     117 Suppressed "suppressed" "The caller is on a list of callers that the target or its buyer does not want.";
+    120 NodeClosed "node_closed" "Outside the hours of the target's node in the plan.";
+    121 PlanEnded "plan_ended" "The call's way through the plan ended before the target, at a terminal node.";
     123 NoRow "no_row" "No row of the target's bid table holds, and it has no base bid.";
     125 EarlierAttempts "earlier_attempts" "More targets have failed the call than this one takes over from.";
 
@@ -143,16 +145,16 @@ mod tests {
     fn codes_and_words_are_pinned() {
         let pinned = "0 pending|1 won|100 paused|101 buyer_paused|102 closed|103 geo|104 tag|105 cap|106 concurrency|\
             107 not_reached|108 no_time|109 overload|110 fan_out|111 unresponsive|112 fallback|113 source|\
-            114 attestation|115 anonymous|116 branch|117 suppressed|123 no_row|125 earlier_attempts|\
-            200 timeout|201 late|202 connect|203 tls|204 dns|205 disconnected|206 http_status|207 redirect|\
-            208 too_large|209 encoding|210 malformed|211 ping_mismatch|212 above_max|213 bad_terms|\
-            214 bad_destination|215 bad_currency|216 throttled|217 protocol|218 not_needed|219 interrupted|\
-            300 no_bid|301 below_floor|302 margin|303 outbid|304 tie_lost|305 lower_tier|306 expired|\
-            400 hold_lost|401 busy|402 no_answer|403 rejected|404 failed|405 caller_abandon|\
-            406 hold_not_durable|500 unknown_number|501 campaign_paused|502 no_taker|503 static|\
-            504 internal_error|505 test|506 caller_blocked|507 campaign_closed|508 publisher_closed|\
-            600 billable|601 too_short|602 not_answered|603 unresolved|604 not_payable|605 already_billed|\
-            607 handed_back";
+            114 attestation|115 anonymous|116 branch|117 suppressed|120 node_closed|121 plan_ended|\
+            123 no_row|125 earlier_attempts|200 timeout|201 late|202 connect|203 tls|204 dns|\
+            205 disconnected|206 http_status|207 redirect|208 too_large|209 encoding|210 malformed|\
+            211 ping_mismatch|212 above_max|213 bad_terms|214 bad_destination|215 bad_currency|\
+            216 throttled|217 protocol|218 not_needed|219 interrupted|300 no_bid|301 below_floor|\
+            302 margin|303 outbid|304 tie_lost|305 lower_tier|306 expired|400 hold_lost|401 busy|\
+            402 no_answer|403 rejected|404 failed|405 caller_abandon|406 hold_not_durable|\
+            500 unknown_number|501 campaign_paused|502 no_taker|503 static|504 internal_error|505 test|\
+            506 caller_blocked|507 campaign_closed|508 publisher_closed|600 billable|601 too_short|\
+            602 not_answered|603 unresolved|604 not_payable|605 already_billed|607 handed_back";
         let now: Vec<String> = Reason::ALL.iter().map(|r| format!("{} {r}", r.code())).collect();
         assert_eq!(now.join("|"), pinned);
         for reason in Reason::ALL {

@@ -222,6 +222,7 @@ impl Worker {
                 members: node.members.iter().map(id).collect(),
                 floor: node.floor,
                 takeover: node.takeover,
+                timeout: node.timeout,
             })),
         };
         Rest {
@@ -245,6 +246,7 @@ impl Worker {
                 .iter()
                 .map(|(place, step)| (*place, ahead(step)))
                 .collect(),
+            rings: prepared.way.rings.iter().map(|(ix, ring)| (id(ix), *ring)).collect(),
         }
     }
 
@@ -357,11 +359,13 @@ fn action(ctx: &Ctx, prepared: &Prepared<'_>, taken: Option<&Taken>, rules: &Rul
     }
 }
 
-/// How long the target rings: its own time, within what is left of the call's budget.
+/// How long the target rings: its own time, as far as its place in the plan allows, within what is left of the call's budget.
 fn ring(ctx: &Ctx, prepared: &Prepared<'_>, target: TargetIx) -> Duration {
     let catalog = &ctx.in_force.snapshot.catalog;
     let budget = prepared.subject.campaign(catalog).map_or(Duration::MAX, |campaign| campaign.ring_budget);
-    catalog.target(target).ring.min(ctx.ring).min(budget)
+    let rings = &prepared.way.rings;
+    let of_place = rings.iter().find(|(ix, _)| *ix == target).map_or(Duration::MAX, |(_, ring)| *ring);
+    catalog.target(target).ring.min(of_place).min(ctx.ring).min(budget)
 }
 
 pub(super) fn is_dial(action: &Action) -> bool {

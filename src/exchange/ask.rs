@@ -163,6 +163,8 @@ impl Worker {
         asking: Asking,
     ) -> Run {
         let closes = ctx.closes(subject);
+        let closes =
+            node.timeout.map_or(closes, |timeout| closes.min(self.exchange.clock.now().after(timeout)));
         let mut members: Vec<TargetIx> =
             node.members.iter().copied().filter(|ix| trail.is_open(*ix)).collect();
         let catalog = &ctx.in_force.snapshot.catalog;

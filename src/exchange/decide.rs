@@ -25,7 +25,7 @@ use crate::domain::{
     CallId, Carrier, CarrierIx, FloorOf, Payout, PlanId, Reason, TargetIx, Terminal, Timestamp,
 };
 use crate::records::row::CallKeys;
-use crate::routing::ring_tree::{Step, walk};
+use crate::routing::ring_tree::{Given, Left, Step, Turn, Walk, walk};
 use crate::routing::{Facts, Verdict, screen};
 use crate::state::calls::{Answer, Begin, CallKey, Ticket, wait};
 use crate::telemetry::event;
@@ -98,9 +98,15 @@ pub(super) struct Way<'a> {
     pub(super) targets: Vec<TargetIx>,
     /// The steps of the walk, each with its place in the whole one.
     pub(super) walk: Vec<(usize, Step<'a>)>,
+    /// Targets that the whole walk left out, and why.
+    pub(super) left: Vec<Left<'a>>,
+    /// Targets that ring no longer than this by their place in the plan.
+    pub(super) rings: Vec<(TargetIx, Duration)>,
+    /// Who had their turn in it.
+    pub(super) turns: Vec<Turn>,
     /// What the publisher was promised earlier.
     pub(super) promised: Option<Payout>,
-    /// What happens when nobody takes the call.
+    /// What happens when nobody takes the call: where the walk ends.
     pub(super) terminal: &'a Terminal,
     /// The plan's name.
     pub(super) plan: &'a PlanId,
@@ -196,9 +202,18 @@ impl Worker {
             let subject = Subject::of(catalog, &ctx.request, ctx.call_at).on(listed);
             let mut targets = Vec::new();
             subject.plan.root.targets(&mut targets);
-            let walk: Vec<_> = self.walk(&ctx, &subject).into_iter().enumerate().collect();
-            let (terminal, plan) = (&subject.plan.terminal, &subject.plan.id);
-            self.prepare(&ctx, subject, Way { targets, walk, promised: None, terminal, plan })
+            let Walk { steps, end, left, rings, turns } = self.walk(&ctx, &subject);
+            let way = Way {
+                targets,
+                walk: steps.into_iter().enumerate().collect(),
+                left,
+                rings,
+                turns,
+                promised: None,
+                terminal: end,
+                plan: &subject.plan.id,
+            };
+            self.prepare(&ctx, subject, way)
         }));
         let Ok(mut prepared) = prepared else {
             event::panicked("prepare", "a decision could not be prepared");
@@ -218,12 +233,22 @@ impl Worker {
         }
     }
 
-    /// The walk of the call's plan, by the branches it may take.
-    fn walk<'a>(&self, ctx: &Ctx, subject: &Subject<'a>) -> Vec<Step<'a>> {
+    /// The walk of the call's plan, by the branches it may take. Calls that no target may be given take no turn.
+    fn walk<'a>(&self, ctx: &Ctx, subject: &Subject<'a>) -> Walk<'a> {
         let snapshot = &ctx.in_force.snapshot;
         let facts = subject.facts(&snapshot.catalog, &ctx.request, ctx.arrived);
         let branches = &snapshot.rules.branches[subject.plan_ix.at()];
-        walk(subject.plan, ctx.seed, &|branch| branches[branch.number].judge(&facts).is_ok())
+        let (turns, plan) = (&self.exchange.state.turns, &subject.plan.id);
+        let counts = subject.barred(ctx).is_none() && !ctx.request.test;
+        let given = Given {
+            seed: ctx.seed,
+            now: ctx.arrived,
+            may_take: &|branch| branches[branch.number].hold(&facts),
+            turn: &mut |node| {
+                if counts { turns.take(plan, node.number) } else { turns.next(plan, node.number) }
+            },
+        };
+        walk(subject.plan, given)
     }
 
     /// Everything that can be known without asking anybody.
@@ -241,30 +266,24 @@ impl Worker {
         };
         let about = (ctx.step, ctx.request.test, ctx.seed);
         let mut trail = Trail::open(keys, about, catalog, way.plan, &way.targets, &subject.tags);
+        trail.turned(&way.turns);
         let bars = Bars::of(ctx, &subject, way.promised);
-        let blocked_by = subject.blocked(catalog, &ctx.request, ctx.arrived);
-        let barred = match campaign {
-            None => Some(Reason::UnknownNumber),
-            Some(campaign) if campaign.paused => Some(Reason::CampaignPaused),
-            Some(_) if blocked_by.is_some() => Some(Reason::CallerBlocked),
-            // A call that was taken goes on after closing time.
-            Some(_) if ctx.step > 1 => None,
-            Some(_) => subject.closed(catalog, ctx.call_at),
-        };
-        if let Some(reason) = barred {
-            let note = blocked_by.filter(|_| reason == Reason::CallerBlocked);
+        let barred = subject.barred(ctx);
+        if let Some((reason, note)) = barred {
+            let barred = Some(reason);
             for target in trail.targets() {
                 trail.close(target, reason, None, note.clone());
             }
             let (static_answer, prices) = (Vec::new(), Prices::default());
             return Prepared { subject, way, trail, bars, prices, static_answer, barred, laps };
         }
-        // Later steps walk what the first one left. Most plans have no branches.
-        if ctx.step == 1 && !snapshot.rules.branches[subject.plan_ix.at()].is_empty() {
+        let barred = None;
+        // Most plans leave nobody out.
+        if !way.left.is_empty() {
             let walked: BTreeSet<TargetIx> =
                 way.walk.iter().flat_map(|(_, step)| step.targets()).copied().collect();
-            for target in trail.targets().into_iter().filter(|target| !walked.contains(target)) {
-                trail.close(target, Reason::Branch, None, None);
+            for left in way.left.iter().filter(|left| !walked.contains(&left.target)) {
+                trail.close(left.target, left.reason, None, left.zone.map(|zone| format!("in {zone}")));
             }
         }
         self.screen(ctx, &subject, &mut trail);

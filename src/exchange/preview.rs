@@ -15,7 +15,7 @@ use crate::domain::{
     CallerListIx, Campaign, Catalog, Floor, FloorOf, Hours, Money, Reason, Target, TargetIx, Timestamp, Zone,
 };
 use crate::routing::price::{By, Terms, terms};
-use crate::routing::ring_tree::{Step, walk};
+use crate::routing::ring_tree::{Given, Left, Step, walk};
 use crate::routing::{Located, RuleBook, Truth, Verdict, floor, judge, screen};
 
 /// A call as the catalog sees it.
@@ -111,11 +111,15 @@ pub fn preview_by(
     let mut targets = Vec::new();
     subject.plan.root.targets(&mut targets);
     let branches = &book.branches[subject.plan_ix.at()];
+    // Draws and turns are those of some call: who is left out by them is left out of this one.
+    let given =
+        Given { seed: 0, now, may_take: &|branch| branches[branch.number].hold(&facts), turn: &mut |_| 0 };
+    let walk = walk(subject.plan, given);
+    let steps = walk.steps.iter();
     let walked: BTreeMap<TargetIx, Money> =
-        walk(subject.plan, 0, &|branch| branches[branch.number].judge(&facts).is_ok())
-            .iter()
-            .flat_map(|step| step.targets().iter().map(|target| (*target, floor_of(step))))
-            .collect();
+        steps.flat_map(|step| step.targets().iter().map(|target| (*target, floor_of(step)))).collect();
+    let left: BTreeMap<TargetIx, Left<'_>> =
+        walk.left.iter().rev().map(|left| (left.target, *left)).collect();
     let (barred, rules) = whole(catalog, &subject, request, now);
     let bar = subject.line.map(|line| {
         let payout = catalog.payout(line.publisher, line.campaign);
@@ -123,15 +127,16 @@ pub fn preview_by(
         (floor(catalog, &book.floors, (line.publisher, line.campaign), &facts), least)
     });
     let tried = |ix: TargetIx| {
+        let left = left.get(&ix).filter(|_| !walked.contains_key(&ix));
         let (target, terms) = (catalog.target(ix), terms(catalog, &book.tables, ix, &facts));
-        let (verdict, note) = match screen(catalog, &book.filters, ix, &facts) {
+        let (verdict, note) = match (left, screen(catalog, &book.filters, ix, &facts)) {
             _ if barred.is_some() => (barred.map_or(String::new(), |reason| reason.to_string()), None),
-            _ if !walked.contains_key(&ix) => (Reason::Branch.to_string(), None),
-            Verdict::Candidate => match terms.refusal() {
+            (Some(left), _) => (left.reason.to_string(), left.zone.map(|zone| format!("in {zone}"))),
+            (None, Verdict::Candidate) => match terms.refusal() {
                 Some(reason) => (reason.to_string(), terms.note(target)),
                 None => ("candidate".to_owned(), terms.note(target)),
             },
-            Verdict::Refused(reason, note) => (reason.to_string(), note),
+            (None, Verdict::Refused(reason, note)) => (reason.to_string(), note),
         };
         let rules = judge(catalog, &book.filters, ix, &facts);
         let mut rules: Vec<Ruled> = rules

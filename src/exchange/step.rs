@@ -129,6 +129,9 @@ impl Worker {
         let way = Way {
             targets: left.targets.clone(),
             walk: left.steps(),
+            left: Vec::new(),
+            rings: left.rings.clone(),
+            turns: Vec::new(),
             promised: rest.payout,
             terminal: &rest.terminal,
             plan: &rest.plan,
@@ -203,12 +206,14 @@ struct Left {
     targets: Vec<TargetIx>,
     standing: Vec<Beaten>,
     walk: Vec<(usize, Node)>,
+    rings: Vec<(TargetIx, Duration)>,
 }
 
 impl Left {
     /// Who was tried is not tried again, and who is gone from the catalog cannot be.
     fn of(catalog: &Catalog, rest: &Rest, tried: &[TargetId], onward: Onward) -> Left {
-        let mut left = Left { targets: Vec::new(), standing: Vec::new(), walk: Vec::new() };
+        let mut left =
+            Left { targets: Vec::new(), standing: Vec::new(), walk: Vec::new(), rings: Vec::new() };
         if onward == Onward::Terminal {
             return left;
         }
@@ -229,6 +234,7 @@ impl Left {
                     members: auction.members.iter().filter_map(find).collect(),
                     floor: auction.floor,
                     takeover: auction.takeover,
+                    timeout: auction.timeout,
                 })),
             };
             if let Some(node) = node {
@@ -236,6 +242,7 @@ impl Left {
                 left.walk.push((*place, node));
             }
         }
+        left.rings.extend(rest.rings.iter().filter_map(|(id, ring)| Some((find(id)?, *ring))));
         let mut seen = Vec::new();
         left.targets.retain(|ix| {
             !seen.contains(ix) && {

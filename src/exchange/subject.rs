@@ -2,6 +2,7 @@
 //!
 //! A carrier's own statement of the place comes before the area code, which only says where a number was issued.
 
+use super::decide::Ctx;
 use crate::auction::bid::clean_note;
 use crate::bidder::sign;
 use crate::carrier::CarrierRequest;
@@ -130,6 +131,21 @@ impl<'a> Subject<'a> {
             now,
             earlier_attempts: 0,
         }
+    }
+
+    /// Why the call goes to where its way ends without trying anybody, and the value that decided.
+    pub(super) fn barred(&self, ctx: &Ctx) -> Option<(Reason, Option<String>)> {
+        let catalog = &ctx.in_force.snapshot.catalog;
+        let Some(campaign) = self.campaign(catalog) else { return Some((Reason::UnknownNumber, None)) };
+        if campaign.paused {
+            return Some((Reason::CampaignPaused, None));
+        }
+        if let Some(list) = self.blocked(catalog, &ctx.request, ctx.arrived) {
+            return Some((Reason::CallerBlocked, Some(list)));
+        }
+        // A call that was taken goes on after closing time.
+        let closed = self.closed(catalog, ctx.call_at).filter(|_| ctx.step == 1)?;
+        Some((closed, None))
     }
 
     /// Whether campaign or publisher take no calls at this time, the campaign first.

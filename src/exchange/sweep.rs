@@ -42,6 +42,8 @@ impl Exchange {
             round = round.wrapping_add(1);
             if round.is_multiple_of(GAUGES_EVERY) {
                 self.state.gauges.forget_idle(self.clock.now());
+                let in_force = self.in_force.load();
+                self.state.turns.keep(|plan| in_force.snapshot.catalog.has_plan(plan));
             }
         }
     }

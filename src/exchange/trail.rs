@@ -10,6 +10,7 @@ use crate::domain::caller::PERSONAL_TAGS;
 use crate::domain::{Catalog, Money, PingId, PlanId, Reason, Tags, TargetIx};
 use crate::ping::Late;
 use crate::records::row::{CallKeys, OutcomeRow, TrailRow};
+use crate::routing::ring_tree::Turn;
 
 /// One target that may be given the call.
 #[derive(Debug)]
@@ -67,6 +68,7 @@ impl Trail {
                 .map(|tag| (clean_note(&tag.key), shown(&tag.key, tag.value.as_text())))
                 .collect(),
             outcomes: Vec::new(),
+            turns: Vec::new(),
         };
         Trail { row, lines: targets.iter().copied().map(line).collect() }
     }
@@ -79,6 +81,11 @@ impl Trail {
     /// Whether it is about a test call, which is in no count.
     pub(super) fn is_test(&self) -> bool {
         self.row.test
+    }
+
+    /// Who had their turn in the walk.
+    pub(super) fn turned(&mut self, turns: &[Turn]) {
+        self.row.turns = turns.to_vec();
     }
 
     /// The targets, in the order of the plan.

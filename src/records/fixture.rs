@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::row::{
     AttemptRow, CallKeys, CatalogRow, DecidedRow, EndCounts, EndFacts, EndedRow, EventRow, LedgerRow,
-    OutcomeRow, Row, TrailRow,
+    OutcomeRow, Row, TrailRow, Turn,
 };
 use super::sqlite::{Place, Store};
 use crate::domain::{
@@ -138,6 +138,7 @@ pub fn trail(n: u64, is_final: bool) -> TrailRow {
         plan: "main".to_owned(),
         tags: vec![("case".to_owned(), "collision".to_owned())],
         outcomes,
+        turns: vec![Turn { node: 0, first: 1 }],
     }
 }
 

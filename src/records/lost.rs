@@ -44,6 +44,7 @@ fn settled(trail: StoredTrail, test: bool) -> Option<Row> {
         plan: trail.plan,
         tags: trail.tags,
         outcomes: trail.outcomes.into_iter().map(outcome).collect::<Option<_>>()?,
+        turns: trail.turns,
     })))
 }
 

@@ -5,12 +5,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::row::TrailRow;
+use super::row::{TrailRow, Turn};
 use super::stored::{StoredOutcome, StoredTrail};
 use crate::domain::{CallId, Money, PingId, Timestamp};
 
 /// The version written today.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+#[derive(Serialize, Deserialize)]
+struct TrailV2<'a> {
+    #[serde(borrow)]
+    trail: TrailV1<'a>,
+    turns: Vec<(u32, u32)>,
+}
 
 #[derive(Serialize, Deserialize)]
 struct TrailV1<'a> {
@@ -84,10 +91,11 @@ pub(super) fn pack(row: &TrailRow) -> Result<Vec<u8>, postcard::Error> {
             })
             .collect(),
     };
+    let turns = row.turns.iter().map(|turn| (turn.node, turn.first)).collect();
     let room = 96 + 64 * row.outcomes.len();
     let mut bytes = Vec::with_capacity(room);
     bytes.push(VERSION);
-    postcard::to_extend(&trail, bytes)
+    postcard::to_extend(&TrailV2 { trail, turns }, bytes)
 }
 
 /// Reads packed bytes of any version back, together with the columns they stood beside.
@@ -99,10 +107,14 @@ pub(super) fn unpack(
     bytes: &[u8],
 ) -> Result<StoredTrail, UnpackError> {
     let (version, body) = bytes.split_first().ok_or(UnpackError::Empty)?;
-    if *version != VERSION {
-        return Err(UnpackError::UnknownVersion { found: *version });
-    }
-    let (trail, rest) = postcard::take_from_bytes::<TrailV1>(body).map_err(UnpackError::Damaged)?;
+    let read = match version {
+        1 => {
+            postcard::take_from_bytes(body).map(|(trail, rest)| (TrailV2 { trail, turns: Vec::new() }, rest))
+        }
+        2 => postcard::take_from_bytes::<TrailV2<'_>>(body),
+        _ => return Err(UnpackError::UnknownVersion { found: *version }),
+    };
+    let (TrailV2 { trail, turns }, rest) = read.map_err(UnpackError::Damaged)?;
     if !rest.is_empty() {
         return Err(UnpackError::TooLong);
     }
@@ -133,5 +145,6 @@ pub(super) fn unpack(
                 note: outcome.note.map(str::to_owned),
             })
             .collect(),
+        turns: turns.into_iter().map(|(node, first)| Turn { node, first }).collect(),
     })
 }

@@ -11,6 +11,7 @@ use crate::domain::{
 };
 
 pub use crate::domain::EndCounts;
+pub use crate::routing::ring_tree::Turn;
 
 /// One fact for the store.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,6 +149,8 @@ pub struct TrailRow {
     pub tags: Vec<(String, String)>,
     /// One per target of the plan.
     pub outcomes: Vec<OutcomeRow>,
+    /// Who had their turn at the plan's round robins, in the order of the walk.
+    pub turns: Vec<Turn>,
 }
 
 /// How one target fared in one step.

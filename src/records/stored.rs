@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use super::row::Turn;
 use crate::domain::change::{Change, Entity, Key, Origin, Value};
 use crate::domain::{CallId, Money, PingId, Timestamp};
 
@@ -127,6 +128,7 @@ pub struct StoredTrail {
     pub plan: String,
     pub tags: Vec<(String, String)>,
     pub outcomes: Vec<StoredOutcome>,
+    pub turns: Vec<Turn>,
 }
 
 /// How one target fared; the fields are those of `row::OutcomeRow`.

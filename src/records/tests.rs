@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use super::fixture::{Folder, call_id, decided, event, trail, whole_call};
 use super::sqlite::tests::refuse_event;
 use super::sqlite::{Reader, Store};
-use super::stored::StoredEvent;
+use super::stored::{StoredEvent, StoredTrail};
 use super::*;
 use crate::domain::{Money, PingId, Reason};
 use crate::journal::{Backend, Settings};
@@ -307,14 +307,23 @@ const V1: &str = "01\
     736509636f6c6c6973696f6e030661636d652d310461636d650101c0e5a8180100000000000000000000000000000007\
     01c0f2010006626f6c742d3104626f6c74af020180b48913010000000000000000000000000000000701f0a802000663\
     6f72652d3104636f72656900000001083530206f66203530";
+/// What version 2 has beside that: the turns of round robins.
+const V2_TURNS: &str = "010001";
 
 #[test]
 fn packed_bytes_are_pinned_and_read_back() {
     let row = trail(1, true);
     let bytes = packed::pack(&row).expect("packed");
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex, V1);
+    assert_eq!(hex, format!("02{}{V2_TURNS}", &V1[2..]));
+    let old: Vec<u8> = (0..V1.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&V1[at..at + 2], 16).expect("hex digits"))
+        .collect();
+    let old = packed::unpack(9, call_id(1), 1, true, &old).expect("read");
     let read = packed::unpack(9, call_id(1), 1, true, &bytes).expect("read");
+    assert_eq!((&read.turns, &old.turns), (&row.turns, &Vec::new()));
+    assert_eq!(StoredTrail { turns: Vec::new(), ..read.clone() }, old);
     assert_eq!((read.seq, read.step, read.is_final, read.seed, read.plan.as_str()), (9, 1, true, 42, "main"));
     assert_eq!((read.asked_us, read.closed_us, read.close.as_str()), (200, 41_300, "all_replied"));
     assert_eq!((read.at, read.tags), (row.keys.at, row.tags));
@@ -328,7 +337,7 @@ fn packed_bytes_are_pinned_and_read_back() {
 fn garbage_is_refused_without_a_panic() {
     let unpack = |bytes: &[u8]| packed::unpack(1, call_id(1), 1, true, bytes);
     assert!(matches!(unpack(&[]), Err(UnpackError::Empty)));
-    for found in [0, 2, 255] {
+    for found in [0, 3, 255] {
         let refused = unpack(&[found, 0, 0]).expect_err("unknown");
         assert!(matches!(refused, UnpackError::UnknownVersion { found: f } if f == found), "{refused}");
     }

@@ -187,6 +187,19 @@ pub struct StepRow {
     pub tags: BTreeMap<String, String>,
     /// One per target of the plan.
     pub outcomes: Vec<OutcomeRow>,
+    /// Who had their turn at the plan's round robins, in the order of the walk.
+    pub turns: Vec<TurnRow>,
+}
+
+/// The child that came first at a round robin.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+pub struct TurnRow {
+    /// The node, by its number among the round robins of the plan in the order written, from 0.
+    #[schema(example = 0)]
+    pub node: u32,
+    /// The place of the child, from 0.
+    #[schema(example = 1)]
+    pub first: u32,
 }
 
 /// How one target fared in one step.
@@ -399,6 +412,11 @@ impl From<StoredTrail> for StepRow {
             seed: trail.seed.to_string(),
             tags: trail.tags.into_iter().collect(),
             outcomes: trail.outcomes.into_iter().map(OutcomeRow::from).collect(),
+            turns: trail
+                .turns
+                .into_iter()
+                .map(|turn| TurnRow { node: turn.node, first: turn.first })
+                .collect(),
         }
     }
 }

@@ -272,6 +272,7 @@ fn outcomes_and_ledger_are_read_to_the_end_and_on() {
     let json = serde_json::to_value(&steps[0]).expect("serialisable");
     assert_eq!(json["tags"]["case"], "collision");
     assert_eq!(json["seed"], "42");
+    assert_eq!(json["turns"], serde_json::json!([{ "node": 0, "first": 1 }]));
     let outbid = serde_json::json!({
         "target": "bolt-1", "buyer": "bolt", "reason": "outbid", "meaning": "A better effective score won.",
         "amount": "20.00", "ping_id": "00000000000000000000000007", "latency_ms": 38.0, "note": null
@@ -318,6 +319,7 @@ STEP 1  plan main, 3 targets, all_replied
   asked   after 0.2 ms
   closed  after 41.3 ms
   seed    42
+  turns   round robin 1 from child 2
   tags    case=collision
   acme-1 won with 25.50 over 1 other offer, the highest bolt-1 with 20.00 (outbid)
   target  buyer  reason  amount  latency ms  why

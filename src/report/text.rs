@@ -8,7 +8,7 @@ use super::explain::{
     Explained, ExplainedAttempt, ExplainedDecision, ExplainedEnd, ExplainedEvent, ExplainedLedger,
 };
 use super::print::{Cell, Column, Style, aligned, clean};
-use super::rows::{OutcomeRow, StepRow};
+use super::rows::{OutcomeRow, StepRow, TurnRow};
 use crate::domain::{Money, Reason};
 
 impl Explained {
@@ -119,6 +119,11 @@ impl Page {
             ("closed", format!("after {:.1} ms", step.closed_in_ms)),
             ("seed", step.seed.clone()),
         ];
+        if !step.turns.is_empty() {
+            let turn =
+                |turn: &TurnRow| format!("round robin {} from child {}", turn.node + 1, turn.first + 1);
+            facts.push(("turns", step.turns.iter().map(turn).collect::<Vec<_>>().join(", ")));
+        }
         if !step.tags.is_empty() {
             let tags: Vec<String> = step.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
             facts.push(("tags", tags.join(" ")));

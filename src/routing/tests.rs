@@ -9,18 +9,20 @@
 //! walk   7    => dial day, dial night, dial day, auction day night
 //! ```
 //!
-//! A call is screened against every target of the catalog, in the order of the rows. A walk names its seed.
+//! A call is screened against every target of the catalog, in the order of the rows. A walk names its seed, and may name
+//! the turns of round robins and its time: `walk 7, turns 0 2, at 2026-11-20T14:00Z`. After its steps come, where there is
+//! anything to say, targets that ring shorter, who was left out and why, whose turn it was, and what ends it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::filter::Compiled;
-use super::ring_tree::{Step, walk};
+use super::ring_tree::{Given, Step, walk};
 use super::{Facts, Truth, Verdict, judge, screen};
 use crate::domain::caller::{Address, SetBy, TagValue};
 use crate::domain::catalog::{BuyerIx, Disclosure, Limits, PlanIx, Pricing};
 use crate::domain::filter::{Filter, TagTest};
-use crate::domain::plan::{AuctionNode, HangupCause};
+use crate::domain::plan::{AuctionNode, Branch, HangupCause, RoundRobin, Scope};
 use crate::domain::{
     Bps, Buyer, BuyerId, CallerList, CallerListId, CallerListIx, Catalog, Hours, Money, Node, Plan, PlanId,
     Reason, Tags, Target, TargetId, TargetIx, Terminal, Timestamp, Zone,
@@ -130,7 +132,7 @@ fn node<'a>(tokens: &mut impl Iterator<Item = &'a str>, first: &str, targets: &[
     match first {
         "auction(" => {
             let members = tokens.take_while(|token| *token != ")").map(ix).collect();
-            Node::Auction(AuctionNode { members, floor: Money::ZERO, takeover: None })
+            Node::Auction(AuctionNode { members, floor: Money::ZERO, takeover: None, timeout: None })
         }
         "sequential(" => {
             let mut children = Vec::new();
@@ -147,6 +149,40 @@ fn node<'a>(tokens: &mut impl Iterator<Item = &'a str>, first: &str, targets: &[
             }
             Node::Weighted(children)
         }
+        "round_robin(" => {
+            let mut children = Vec::new();
+            while let Some(token) = tokens.next().filter(|token| *token != ")") {
+                children.push(node(tokens, token, targets));
+            }
+            Node::RoundRobin(RoundRobin { number: 0, children })
+        }
+        // The first branch takes every call.
+        "first_match(" => {
+            let mut branches = Vec::new();
+            while let Some(token) = tokens.next().filter(|token| *token != ")") {
+                let node = node(tokens, token, targets);
+                branches.push(Branch { number: 0, when: Vec::new(), node });
+            }
+            Node::FirstMatch(branches)
+        }
+        "open(" => {
+            let range = format!("daily {}", tokens.next().expect("a range of times"));
+            let first = tokens.next().expect("a node");
+            let node = node(tokens, first, targets);
+            assert_eq!(tokens.next(), Some(")"));
+            let hours = Some((hours(&range), Zone::utc()));
+            Node::Scope(Box::new(Scope { group: None, ring: None, hours, node }))
+        }
+        "ring(" => {
+            let seconds = tokens.next().and_then(|seconds| seconds.parse().ok()).expect("seconds");
+            let first = tokens.next().expect("a node");
+            let node = node(tokens, first, targets);
+            assert_eq!(tokens.next(), Some(")"));
+            let ring = Some(Duration::from_secs(seconds));
+            Node::Scope(Box::new(Scope { group: None, ring, hours: None, node }))
+        }
+        "busy" => Node::Terminal(Terminal::Hangup(HangupCause::Busy)),
+        "rejected" => Node::Terminal(Terminal::Hangup(HangupCause::Rejected)),
         name => Node::Target(ix(name)),
     }
 }
@@ -154,7 +190,8 @@ fn node<'a>(tokens: &mut impl Iterator<Item = &'a str>, first: &str, targets: &[
 fn plan(row: &str, targets: &[Target]) -> Plan {
     let mut tokens = row.split_whitespace().collect::<Vec<_>>().into_iter();
     let first = tokens.next().expect("a node");
-    let root = node(&mut tokens, first, targets);
+    let mut root = node(&mut tokens, first, targets);
+    root.number();
     assert_eq!(tokens.next(), None, "one root");
     Plan { id: PlanId::parse("plan").expect("a slug"), root, terminal: Terminal::Hangup(HangupCause::Normal) }
 }
@@ -220,15 +257,55 @@ impl World {
         (0..self.catalog.targets.len() as u32).map(|ix| verdict(TargetIx(ix))).collect::<Vec<_>>().join(", ")
     }
 
-    fn walk(&self, seed: u64) -> String {
-        let steps = walk(self.catalog.plan(PlanIx(0)), seed, &|_| true).into_iter().map(|step| match step {
-            Step::Dial(target) => format!("dial {}", self.name(target)),
+    fn walk(&self, row: &str) -> String {
+        let mut clauses = row.split(", ").map(str::trim);
+        let seed = clauses.next().and_then(|seed| seed.parse().ok()).expect("a seed");
+        let (mut turns, mut now) = (Vec::new(), Timestamp::default());
+        for clause in clauses {
+            match clause.split_once(' ').expect("a key and a value") {
+                ("turns", list) => turns = words(list).iter().map(|n| n.parse().expect("a turn")).collect(),
+                ("at", instant) => now = Timestamp::parse(instant).expect("an instant"),
+                other => panic!("unknown clause {other:?}"),
+            }
+        }
+        let plan = self.catalog.plan(PlanIx(0));
+        let walked = |turns: &dyn Fn(usize) -> u64| {
+            walk(plan, Given { seed, now, may_take: &|_| true, turn: &mut |node| turns(node.number) })
+        };
+        let walk = walked(&|number| turns.get(number).copied().unwrap_or(0));
+        let recorded = |number| walk.turns.iter().find(|turn| turn.node as usize == number);
+        let again = walked(&|number| u64::from(recorded(number).expect("a turn").first));
+        assert_eq!(
+            format!("{again:?}"),
+            format!("{walk:?}"),
+            "the turns that are recorded lead the same way"
+        );
+        let name = |target: TargetIx| self.name(target);
+        let mut said: Vec<String> = self.steps(&walk.steps).collect();
+        said.extend(
+            walk.rings.iter().map(|(target, ring)| format!("{} {} s", name(*target), ring.as_secs())),
+        );
+        said.extend(walk.left.iter().map(|left| match left.zone {
+            Some(zone) => format!("{} {} in {zone}", name(left.target), left.reason),
+            None => format!("{} {}", name(left.target), left.reason),
+        }));
+        said.extend(walk.turns.iter().map(|turn| format!("turn {} of {}", turn.first, turn.node)));
+        if let Terminal::Hangup(cause) = walk.end
+            && *cause != HangupCause::Normal
+        {
+            said.push(format!("end {}", cause.as_str()));
+        }
+        said.join(", ")
+    }
+
+    fn steps<'s>(&'s self, steps: &'s [Step<'s>]) -> impl Iterator<Item = String> + 's {
+        steps.iter().map(|step| match step {
+            Step::Dial(target) => format!("dial {}", self.name(*target)),
             Step::Auction(node) => {
                 let names: Vec<&str> = node.members.iter().map(|ix| self.name(*ix)).collect();
                 format!("auction {}", names.join(" "))
             }
-        });
-        steps.collect::<Vec<_>>().join(", ")
+        })
     }
 }
 
@@ -249,7 +326,7 @@ fn check(table: &str) {
             let came = match *kind {
                 "buyer" | "target" | "plan" => continue,
                 "call" => World::call,
-                "walk" => |world: &World, row: &str| world.walk(row.parse().expect("a seed")),
+                "walk" => World::walk,
                 other => panic!("unknown row `{other}`"),
             };
             let (question, expected) = row.split_once("=>").expect("a question => its answer");
@@ -571,7 +648,8 @@ fn a_walk_loses_nobody_and_follows_its_seed() {
     let mut walks = BTreeMap::new();
     for seed in 0..2_000 {
         let mut walked = Vec::new();
-        for step in walk(plan, seed, &|_| true) {
+        let given = Given { seed, now: Timestamp::default(), may_take: &|_| true, turn: &mut |_| 0 };
+        for step in walk(plan, given).steps {
             match step {
                 Step::Auction(node) => walked.extend(&node.members),
                 Step::Dial(target) => walked.push(target),
@@ -579,8 +657,8 @@ fn a_walk_loses_nobody_and_follows_its_seed() {
         }
         walked.sort_unstable();
         assert_eq!(walked, of_plan, "seed {seed}");
-        assert_eq!(world.walk(seed), world.walk(seed), "seed {seed}");
-        *walks.entry(world.walk(seed)).or_insert(0) += 1;
+        assert_eq!(world.walk(&seed.to_string()), world.walk(&seed.to_string()), "seed {seed}");
+        *walks.entry(world.walk(&seed.to_string())).or_insert(0) += 1;
     }
     assert_eq!(walks.len(), 2 * 2 * 2, "every combination of the three draws comes up: {walks:?}");
 }
@@ -596,7 +674,7 @@ fn first_places_follow_the_weights_of_each_node() {
     ));
     let mut first = BTreeMap::new();
     for seed in 0..10_000 {
-        *first.entry(world.walk(seed)[.."dial a".len()].to_owned()).or_insert(0) += 1;
+        *first.entry(world.walk(&seed.to_string())[.."dial a".len()].to_owned()).or_insert(0) += 1;
     }
     for (step, expected) in [("dial a", 2_500), ("dial b", 6_000), ("dial c", 1_500)] {
         let came: i32 = first[step];
@@ -618,5 +696,102 @@ fn with_no_candidate_left_every_target_has_said_why() {
          target c2 of cord, not_states TX
          target c3 of cord, case is theft
          call   2026-11-22T15:00Z, state TX, case collision  => a1 buyer_paused, a2 paused, b1 closed in America/New_York, c1 geo state TX, c2 geo state TX, c3 tag case collision",
+    );
+}
+
+#[test]
+fn a_round_robin_begins_with_the_next_child_for_each_call() {
+    check(
+        "buyer  acme
+         target a of acme
+         target b of acme
+         target c of acme
+         plan   round_robin( a b c )
+         walk   7             => dial a, dial b, dial c, turn 0 of 0
+         walk   7, turns 1    => dial b, dial c, dial a, turn 1 of 0
+         walk   7, turns 2    => dial c, dial a, dial b, turn 2 of 0
+         walk   9, turns 3    => dial a, dial b, dial c, turn 0 of 0
+         walk   9, turns 3002 => dial c, dial a, dial b, turn 2 of 0
+
+         # Each node has turns of its own, and one in a branch that is not taken has none.
+         buyer  acme
+         target a of acme
+         target b of acme
+         target c of acme
+         target d of acme
+         plan   sequential( round_robin( a b ) round_robin( c d ) )
+         walk   7, turns 1 0 => dial b, dial a, dial c, dial d, turn 1 of 0, turn 0 of 1
+         walk   7, turns 0 5 => dial a, dial b, dial d, dial c, turn 0 of 0, turn 1 of 1
+
+         buyer  acme
+         target a of acme
+         target b of acme
+         target c of acme
+         plan   sequential( first_match( a round_robin( b c ) ) )
+         walk   7, turns 1 => dial a, b branch, c branch",
+    );
+}
+
+#[test]
+fn a_terminal_node_ends_the_way() {
+    check(
+        "# What comes behind it is not reached, wherever it stands.
+         buyer  acme
+         target a of acme
+         target b of acme
+         plan   round_robin( a busy b )
+         walk   7          => dial a, b plan_ended, turn 0 of 0, end busy
+         walk   7, turns 1 => b plan_ended, a plan_ended, turn 1 of 0, end busy
+         walk   7, turns 2 => dial b, dial a, turn 2 of 0, end busy
+
+         buyer  acme
+         target a of acme
+         target b of acme
+         plan   sequential( first_match( sequential( a busy ) b ) b )
+         walk   7 => dial a, b branch, b plan_ended, end busy
+
+         # A weight of nothing comes last.
+         buyer  acme
+         target a of acme
+         plan   sequential( weighted( 0 busy 5 a ) )
+         walk   1 => dial a, end busy
+         walk   2 => dial a, end busy
+
+         buyer  acme
+         target a of acme
+         plan   sequential( a rejected )
+         walk   1 => dial a, end rejected",
+    );
+}
+
+#[test]
+fn a_closed_node_is_as_if_it_were_not_there() {
+    check(
+        "buyer  acme
+         target a of acme
+         target b of acme
+         plan   sequential( open( 09:00-17:00 sequential( a busy ) ) b )
+         walk   7, at 2026-11-20T09:00Z => dial a, b plan_ended, end busy
+         walk   7, at 2026-11-20T17:00Z => dial b, a node_closed in UTC
+
+         # A closed round robin has no turn.
+         buyer  acme
+         target a of acme
+         target b of acme
+         plan   open( 09:00-17:00 round_robin( a b ) )
+         walk   7, turns 1, at 2026-11-20T08:59Z => a node_closed in UTC, b node_closed in UTC
+         walk   7, turns 1, at 2026-11-20T12:00Z => dial b, dial a, turn 1 of 0",
+    );
+}
+
+#[test]
+fn the_smallest_ring_time_on_the_way_counts() {
+    check(
+        "buyer  acme
+         target a of acme
+         target b of acme
+         target c of acme
+         plan   sequential( ring( 20 sequential( ring( 8 a ) ring( 30 auction( b ) ) ) ) c )
+         walk   7 => dial a, auction b, dial c, a 8 s, b 20 s",
     );
 }

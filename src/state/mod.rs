@@ -8,11 +8,13 @@ pub mod capacity;
 pub mod image;
 pub mod live;
 pub mod rest;
+pub mod turns;
 
 use std::sync::Arc;
 
 use calls::Calls;
 use capacity::Gauges;
+use turns::Turns;
 
 /// The shared memory of all workers.
 #[derive(Clone, Debug)]
@@ -21,11 +23,17 @@ pub struct State {
     pub gauges: Arc<Gauges>,
     /// Calls and answers.
     pub calls: Arc<Calls>,
+    /// Whose turn it is in plans.
+    pub turns: Arc<Turns>,
 }
 
 impl State {
     /// Empty, with room for `live_calls` calls.
     pub fn new(live_calls: usize) -> State {
-        State { gauges: Arc::new(Gauges::default()), calls: Arc::new(Calls::new(live_calls)) }
+        State {
+            gauges: Arc::new(Gauges::default()),
+            calls: Arc::new(Calls::new(live_calls)),
+            turns: Arc::default(),
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! decided by. Whether they still hold is asked of the catalog in force when a step is taken, in `exchange`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::auction::rank::Ranked;
 use crate::carrier::CarrierRequest;
@@ -27,6 +28,8 @@ pub struct Rest {
     pub standing: Vec<Standing>,
     /// The rest of the walk, each step with its place in the whole one, which draws are seeded by.
     pub walk: Vec<(usize, Ahead)>,
+    /// Targets that ring no longer than this by their place in the plan.
+    pub rings: Vec<(TargetId, Duration)>,
 }
 
 /// An offer that lost and may still be taken.
@@ -60,4 +63,6 @@ pub struct AuctionAhead {
     pub floor: Money,
     /// What competes with the highest tier.
     pub takeover: Option<Money>,
+    /// How long after its opening it closes at the latest.
+    pub timeout: Option<Duration>,
 }

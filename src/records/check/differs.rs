@@ -148,6 +148,7 @@ impl Differs {
         self.shown("asked", row.asked_us, found.asked_us);
         self.shown("closed", row.closed_us, found.closed_us);
         self.hidden("the tags", &row.tags, &found.tags);
+        self.hidden("the turns", &row.turns, &found.turns);
         self.shown("the number of targets", row.outcomes.len(), found.outcomes.len());
         for (at, (row, found)) in row.outcomes.iter().zip(&found.outcomes).enumerate() {
             let of = |field: &str| format!("{field} of target {}", at + 1);

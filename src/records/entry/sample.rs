@@ -25,7 +25,7 @@ use crate::domain::{
 use crate::records::fixture::{self, NINE};
 use crate::records::row::{
     AttemptRow, CallKeys, CatalogRow, DecidedRow, EndFacts, EndedRow, EventRow, LedgerRow, ListedRow,
-    OutcomeRow, Row, TrailRow,
+    OutcomeRow, Row, TrailRow, Turn,
 };
 use crate::state::callers::{Content, Difference};
 use crate::state::calls::CallKey;
@@ -228,6 +228,7 @@ impl Sampler {
             plan: self.text(),
             tags: self.some(2, |s| (s.text(), s.text())),
             outcomes: self.some(3, Sampler::outcome),
+            turns: self.some(2, |s| Turn { node: s.below(9) as u32, first: s.below(300) as u32 }),
         }
     }
 
@@ -514,6 +515,7 @@ impl Sampler {
             members: self.some(3, Sampler::target),
             floor: self.money(),
             takeover: self.maybe(Sampler::money),
+            timeout: self.maybe(Sampler::span),
         }))
     }
 
@@ -526,6 +528,7 @@ impl Sampler {
             seed: self.0.bits(),
             standing: self.some(2, Sampler::standing),
             walk: self.some(2, |s| (s.below(50) as usize, s.ahead())),
+            rings: self.some(2, |s| (s.target(), s.span())),
         }
     }
 
@@ -770,6 +773,7 @@ fn everyday() -> LiveImage {
                 basis: "auction",
             }],
             walk: vec![(1, Ahead::Dial(fixture::target("core-1")))],
+            rings: vec![(fixture::target("core-1"), Duration::from_secs(15))],
         })),
         said_goodbye: false,
         over_since: None,

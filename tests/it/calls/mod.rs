@@ -5,6 +5,7 @@ mod decisions;
 mod events;
 mod hand_back;
 mod money;
+mod nodes;
 mod prices;
 mod privacy;
 mod reroutes;

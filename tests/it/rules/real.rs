@@ -16,7 +16,7 @@ use outcry::domain::plan::AuctionNode;
 use outcry::domain::{Campaign, Catalog, Money, PingId, Reason, Target, TargetIx, Timestamp};
 use outcry::exchange::preview::{Preview, preview_by};
 use outcry::routing::filter::Compiled;
-use outcry::routing::ring_tree::{Step, walk};
+use outcry::routing::ring_tree::{Given, Step, walk};
 use outcry::routing::{Facts, Located, RuleBook};
 
 use super::model::{Call, Market};
@@ -95,7 +95,13 @@ impl<'a> Asked<'a> {
             earlier_attempts: 0,
             lists: &[],
         };
-        walk(&self.catalog.plans[plan], call.seed, &|branch| branches[branch.number].judge(&facts).is_ok())
+        let given = Given {
+            seed: call.seed,
+            now: self.at,
+            may_take: &|branch| branches[branch.number].hold(&facts),
+            turn: &mut |_| 0,
+        };
+        walk(&self.catalog.plans[plan], given).steps
     }
 
     pub fn id(&self, target: TargetIx) -> &'a str {

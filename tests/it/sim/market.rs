@@ -9,8 +9,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use load::chance::Chance;
-use outcry::domain::catalog::Pricing;
-use outcry::domain::{AfterFailure, Bps, Catalog, Margin, Money, Payout, PriceRule};
+use outcry::domain::catalog::{PlanIx, Pricing};
+use outcry::domain::{AfterFailure, Bps, Catalog, Margin, Money, Payout, Plan, PriceRule};
 use sha2::{Digest, Sha256};
 
 use super::terms::{TABLES, bids, range_lines};
@@ -37,6 +37,8 @@ pub const NUMBERS: [&str; 7] = [
     "+18005550105",
     "+18005550199",
 ];
+/// The plans of each campaign.
+const PLANS: [[&str; 2]; 3] = [["auto", "auto-turns"], ["home", "home-ends"], ["legal", "legal-turns"]];
 /// Where test calls are sent.
 pub const TEST_ADDRESS: &str = "+18005550999";
 /// Targets with an endpoint: target, buyer, place of its endpoint, further lines.
@@ -160,6 +162,33 @@ terminal = { hangup = "busy" }
 [plan.legal-late]
 root = { sequential = [{ auction = ["eel-legal", "bee-legal"], floor = "16.00" }, "dog-phone"] }
 terminal = { voicemail = "We open at one." }
+[group.auto-phones]
+node = { round_robin = ["ant-phone", "cat-phone"], ring_s = 12 }
+
+[plan.auto-turns]
+root = { sequential = [
+  { auction = ["ant-auto", "bee-auto", "cat-auto", "dog-auto", "fox-auto", "fox-phone"], floor = "12.50" },
+  { group = "auto-phones" },
+] }
+terminal = { voicemail = "Please leave your name." }
+
+[plan.home-ends]
+root = { first_match = [
+  { when = [{ state = ["TX", "CA"] }], node = { sequential = [
+    { auction = ["ant-home", "cat-home"] },
+    { round_robin = ["eel-phone", "fox-late"] },
+    { message = "Everybody is busy." },
+  ] } },
+  { node = { sequential = [{ auction = ["eel-home", "fox-home"] }, "fox-late", { dial = "+16025550160" }] } },
+] }
+
+[plan.legal-turns]
+root = { round_robin = [
+  "dog-phone",
+  { auction = ["bee-legal", "dog-legal", "eel-legal", "fox-legal"] },
+  { first_match = [{ when = [{ state = ["NY"] }], node = { hangup = "congestion" } }] },
+] }
+terminal = { hangup = "busy" }
 
 [plan.nobody]
 terminal = { message = "Nobody is here." }
@@ -271,6 +300,8 @@ pub enum Edit {
     Rules(usize, PriceRule, AfterFailure),
     /// The margin a campaign asks for, in cents and in percent.
     Margin(usize, i64, u32),
+    /// Which of its plans a campaign's calls walk.
+    Plan(usize, usize),
 }
 
 impl Edit {
@@ -285,7 +316,7 @@ impl Edit {
         let priced = fixed[one(fixed.len())];
         let mut limit = |low, high| (!chance.hits(1_500)).then(|| chance.between(low, high) as u32);
         let (few, many) = (limit(1, 20), limit(20, 400));
-        match chance.between(0, 14) {
+        match chance.between(0, 15) {
             0..=2 => Edit::BuyerLimits { buyer, concurrency: few, daily_billable: many },
             3 | 4 => Edit::TargetLimits { target, concurrency: few, daily_billable: many },
             5 | 6 => Edit::TargetPaused(target, chance.hits(3_000)),
@@ -299,6 +330,7 @@ impl Edit {
                 let after = if chance.hits(5_000) { AfterFailure::NextBid } else { AfterFailure::ReAuction };
                 Edit::Rules(campaign, price, after)
             }
+            13 => Edit::Plan(campaign, chance.between(0, 1) as usize),
             _ => Edit::Margin(campaign, chance.between(0, 600) as i64, chance.between(0, 35) as u32),
         }
     }
@@ -331,6 +363,11 @@ impl Edit {
                 let margin = Margin { amount: cents(amount), percent: Bps(percent * 100) };
                 catalog.campaigns[campaign].min_margin = Some(margin);
             }
+            Edit::Plan(campaign, which) => {
+                let named = |plan: &Plan| plan.id.as_str() == PLANS[campaign][which];
+                let at = catalog.plans.iter().position(named).expect("a plan of the market");
+                catalog.campaigns[campaign].plan = PlanIx(at as u32);
+            }
         }
     }
 }
@@ -358,6 +395,7 @@ impl fmt::Display for Edit {
             Edit::Margin(at, cents, percent) => {
                 write!(f, "{} leaves {cents} cents and {percent} %", base.campaigns[*at].id)
             }
+            Edit::Plan(at, which) => write!(f, "{} by plan {}", base.campaigns[*at].id, PLANS[*at][*which]),
         }
     }
 }

@@ -28,6 +28,7 @@ pub(super) struct RestV1<'a> {
     seed: u64,
     standing: Vec<StandingV1<'a>>,
     walk: Vec<(u64, AheadV1<'a>)>,
+    rings: Vec<(&'a str, SpanV1)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -96,6 +97,7 @@ enum AheadV1<'a> {
         members: Vec<&'a str>,
         floor: i64,
         takeover: Option<i64>,
+        timeout: Option<SpanV1>,
     },
 }
 
@@ -140,11 +142,13 @@ impl<'a> RestV1<'a> {
             seed: rest.seed,
             standing: rest.standing.iter().map(StandingV1::of).collect(),
             walk: rest.walk.iter().map(|(place, ahead)| (*place as u64, AheadV1::of(ahead))).collect(),
+            rings: rest.rings.iter().map(|(id, ring)| (id.as_str(), SpanV1::of(*ring))).collect(),
         }
     }
 
     pub(super) fn read(self) -> Result<Rest, DecodeError> {
         let ahead = |(place, ahead): (u64, AheadV1<'_>)| Ok((place as usize, ahead.read()?));
+        let ring = |(id, ring): (&str, SpanV1)| Ok((target(id)?, ring.read()?));
         Ok(Rest {
             request: self.request.read()?.into(),
             plan: PlanId::parse(self.plan).map_err(|_| DecodeError::Invalid { what: "the id of a plan" })?,
@@ -153,6 +157,7 @@ impl<'a> RestV1<'a> {
             seed: self.seed,
             standing: self.standing.into_iter().map(StandingV1::read).collect::<Result<_, _>>()?,
             walk: self.walk.into_iter().map(ahead).collect::<Result<_, DecodeError>>()?,
+            rings: self.rings.into_iter().map(ring).collect::<Result<_, DecodeError>>()?,
         })
     }
 }
@@ -284,6 +289,7 @@ impl<'a> AheadV1<'a> {
                 members: auction.members.iter().map(TargetId::as_str).collect(),
                 floor: auction.floor.micros(),
                 takeover: auction.takeover.map(Money::micros),
+                timeout: auction.timeout.map(SpanV1::of),
             },
         }
     }
@@ -291,11 +297,14 @@ impl<'a> AheadV1<'a> {
     fn read(self) -> Result<Ahead, DecodeError> {
         Ok(match self {
             AheadV1::Dial(id) => Ahead::Dial(target(id)?),
-            AheadV1::Auction { members, floor, takeover } => Ahead::Auction(Box::new(AuctionAhead {
-                members: members.into_iter().map(target).collect::<Result<_, _>>()?,
-                floor: money(floor),
-                takeover: takeover.map(money),
-            })),
+            AheadV1::Auction { members, floor, takeover, timeout } => {
+                Ahead::Auction(Box::new(AuctionAhead {
+                    members: members.into_iter().map(target).collect::<Result<_, _>>()?,
+                    floor: money(floor),
+                    takeover: takeover.map(money),
+                    timeout: timeout.map(SpanV1::read).transpose()?,
+                }))
+            }
         })
     }
 }

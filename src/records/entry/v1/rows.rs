@@ -13,7 +13,7 @@ use crate::domain::change::{Happened, Noted, Origin};
 use crate::domain::{BuyerId, CampaignId, EndCounts, Money, PingId, PublisherId, TargetId};
 use crate::records::row::{
     AttemptRow, CallKeys, CatalogRow, DecidedRow, EndFacts, EndedRow, EventRow, LedgerRow, OutcomeRow, Row,
-    TrailRow,
+    TrailRow, Turn,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -76,6 +76,7 @@ pub(super) struct TrailV1<'a> {
     plan: &'a str,
     tags: Vec<(&'a str, &'a str)>,
     outcomes: Vec<OutcomeV1<'a>>,
+    turns: Vec<(u32, u32)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -301,6 +302,7 @@ impl<'a> TrailV1<'a> {
             plan: &row.plan,
             tags: row.tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
             outcomes: row.outcomes.iter().map(OutcomeV1::of).collect(),
+            turns: row.turns.iter().map(|turn| (turn.node, turn.first)).collect(),
         }
     }
 
@@ -317,6 +319,7 @@ impl<'a> TrailV1<'a> {
             plan: self.plan.to_owned(),
             tags: self.tags.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             outcomes: self.outcomes.into_iter().map(OutcomeV1::read).collect::<Result<_, _>>()?,
+            turns: self.turns.into_iter().map(|(node, first)| Turn { node, first }).collect(),
         })
     }
 }

@@ -64,6 +64,8 @@ pub enum Promise {
     Restart,
     /// When everything has ended nothing is held, open or waiting. Broken by a unit, call, ping, connection or row left.
     AtRest,
+    /// The children of a round robin come first equally often. Broken by a call that takes two turns, or none.
+    Turns,
     /// Nothing panics, behind a fence or not. Broken by one panic, or one `internal_error`.
     NoBug,
 }
@@ -227,6 +229,8 @@ pub struct Check {
     current: Option<Arc<Catalog>>,
     units: BTreeMap<CapKey, Units>,
     open: BTreeSet<u32>,
+    /// How often each child came first, by plan and round robin.
+    turns: BTreeMap<(String, u32), BTreeMap<u32, u64>>,
     /// Until when the disk writes nothing.
     stuck_until: Timestamp,
 }
@@ -262,6 +266,7 @@ impl Check {
             current: None,
             units: BTreeMap::new(),
             open: BTreeSet::new(),
+            turns: BTreeMap::new(),
             stuck_until: Timestamp::default(),
         }
     }

@@ -83,7 +83,12 @@ fn node_of<'a>(node: &'a Node, catalog: &Catalog, target: &str) -> Option<&'a Au
         Node::Auction(auction) => {
             auction.members.iter().any(|ix| catalog.target(*ix).id.as_str() == target).then_some(auction)
         }
-        Node::FirstMatch(_) | Node::Target(_) => None,
+        Node::RoundRobin(turns) => turns.children.iter().find_map(|child| node_of(child, catalog, target)),
+        Node::FirstMatch(branches) => {
+            branches.iter().find_map(|branch| node_of(&branch.node, catalog, target))
+        }
+        Node::Scope(scope) => node_of(&scope.node, catalog, target),
+        Node::Target(_) | Node::Terminal(_) => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use outcry::domain::PingId;
+use outcry::domain::{Node, PingId};
 use outcry::state::capacity::Gauges;
 
 use super::{Check, Promise};
@@ -17,6 +17,14 @@ pub(super) struct Units {
 
 /// How long after its time the sweep may look at a call.
 pub(super) const SWEPT: Duration = Duration::from_secs(2);
+
+/// How many children take turns at the round robin of this number.
+fn in_turn(node: &Node, number: u32) -> Option<u64> {
+    match node {
+        Node::RoundRobin(own) if own.number == number as usize => Some(own.children.len() as u64),
+        other => other.children().into_iter().find_map(|child| in_turn(child, number)),
+    }
+}
 
 impl Check {
     /// Looks at everything that is open.
@@ -89,6 +97,17 @@ impl Check {
             });
             self.must(is_heard, Promise::Answered, || format!("call {n} never heard an answer"));
             self.must(sum == 0, Promise::Money, || format!("the entries of call {n} sum to {sum}"));
+        }
+        for ((plan, node), children) in self.turns.clone() {
+            let all: u64 = children.values().sum();
+            let many = self.current.as_ref().map_or(0, |catalog| {
+                let plan =
+                    catalog.plans.iter().find(|one| one.id.as_str() == plan).expect("a plan of the market");
+                in_turn(&plan.root, node).expect("a round robin")
+            });
+            let due = |child: u64| (all + many - 1 - child) / many;
+            let is_even = (0..many).all(|n| children.get(&(n as u32)).copied().unwrap_or(0) == due(n));
+            self.must(is_even, Promise::Turns, || format!("round robin {node} of {plan} went {children:?}"));
         }
         self.must(owed == booked, Promise::Money, || format!("{owed:?} is owed and {booked:?} is booked"));
     }

@@ -57,6 +57,14 @@ impl Check {
             }
             known.finals.insert(row.step);
             known.outcomes.extend(row.outcomes.iter().cloned());
+            let is_barred = matches!(decided.reason, Reason::CampaignPaused | Reason::UnknownNumber);
+            for turn in row.turns.iter().filter(|_| !row.test && !is_barred) {
+                let children = self.turns.entry((row.plan.clone(), turn.node)).or_default();
+                *children.entry(turn.first).or_insert(0) += 1;
+            }
+            if row.step > 1 && !row.turns.is_empty() {
+                faults.push("a later step took a turn".to_owned());
+            }
         }
         if row.is_final {
             self.on_its_way(n, row);
