@@ -36,6 +36,9 @@ pub(super) fn read(id: &str, field: &Field<'_>, groups: &Groups<'_, '_>) -> Opti
         let root = root.filter(|_| tree.done().is_some());
         let at = r.field("terminal");
         let own = at.table(TERMINAL, |r| terminal(r, groups.numbers)).flatten();
+        if root.is_none() && !tree.has_actions && !at.is_set() {
+            at.missing(TERMINAL);
+        }
         let mut root = root?;
         root.number();
         let terminal = end(&root, &at, own)?;
@@ -76,12 +79,14 @@ pub(super) struct Tree<'g, 'e, 'a> {
     found: Vec<TargetIx>,
     deepest: usize,
     is_faulty: bool,
+    /// It may have actions of its own.
+    has_actions: bool,
 }
 
 impl<'g, 'e, 'a> Tree<'g, 'e, 'a> {
     pub(super) fn new(groups: &'g Groups<'e, 'a>, whose: &'static str) -> Tree<'g, 'e, 'a> {
         let (places, found) = (HashMap::new(), Vec::new());
-        Tree { groups, whose, places, found, deepest: 1, is_faulty: false }
+        Tree { groups, whose, places, found, deepest: 1, is_faulty: false, has_actions: false }
     }
 
     /// Where its targets stand, and how deep it is; `None` if anything of it could not be read, so that nothing is
@@ -184,6 +189,7 @@ impl<'g, 'e, 'a> Tree<'g, 'e, 'a> {
         let (round_robin, first_match) = (r.field("round_robin"), r.field("first_match"));
         let (auction, group) = (r.field("auction"), r.field("group"));
         let is_action = ACTIONS.iter().any(|action| r.field(action).is_set());
+        self.has_actions |= is_action || group.is_set();
         let kinds = [&sequential, &weighted, &round_robin, &first_match, &auction, &group];
         match kinds.iter().filter(|kind| kind.is_set()).count() + usize::from(is_action) {
             0 => {

@@ -342,7 +342,11 @@ fn action(ctx: &Ctx, prepared: &Prepared<'_>, taken: Option<&Taken>, rules: &Rul
     };
     match taken {
         _ if ctx.request.test => match &rules.test_address {
-            Some(address) => dial(address.clone(), "terminal", TERMINAL_RING),
+            Some(address) => {
+                // As long as the target would: its attempt is waited for no longer.
+                let ring = taken.map_or(TERMINAL_RING, |taken| ring(ctx, prepared, taken.target));
+                dial(address.clone(), "terminal", ring)
+            }
             None => Action::Hangup(HangupCause::Normal),
         },
         Some(taken) => {
