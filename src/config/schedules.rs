@@ -48,9 +48,11 @@ fn plans(
     if one.is_set() {
         several.wrong("stands beside `plan`", "one of the two");
     }
-    let items = several.list(PLAN);
+    let items = several.long_list(PLAN);
     if items.is_empty() || items.len() > PLANS_MAX {
-        several.wrong(format!("names {} plans", items.len()), &format!("1 to {PLANS_MAX}: {PLAN}"));
+        if several.raw().is_some_and(|value| value.is_array()) {
+            several.wrong(format!("names {} plans", items.len()), &format!("1 to {PLANS_MAX}: {PLAN}"));
+        }
         return None;
     }
     let read: Option<Vec<_>> = items.iter().map(|item| scheduled(item, entries)).collect();

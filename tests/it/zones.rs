@@ -171,7 +171,7 @@ fn a_change(zone: &Zone, change: &Value, found: &mut Compared) {
         assert_eq!(
             ours,
             *row,
-            "{zone} at {now}, {} s from its change",
+            "Clocks broken: {zone} at {now}, {} s from its change",
             instant - change["at"].as_i64().unwrap()
         );
         found.instants += 1;
@@ -192,14 +192,22 @@ fn days_follow_each_other(zone: &Zone, first: Window, many: usize, mut each: imp
         let middle = Timestamp::from_micros(day.start.micros().midpoint(day.end.micros()));
         let last = Timestamp::from_micros(day.end.micros() - 1);
         for within in [day.start, middle, last] {
-            assert!(day.contains(within), "{zone}: {day:?} has no {within}");
-            assert_eq!(day_window(zone, within), day, "{zone} at {within}: an instant in two days");
+            assert!(day.contains(within), "Days broken: {zone}: {day:?} has no {within}");
+            assert_eq!(
+                day_window(zone, within),
+                day,
+                "Days broken: {zone} at {within}: an instant in two days"
+            );
         }
         // What a start takes over from the store is counted by quarters of an hour.
-        assert_eq!(seconds(day.start) % 900, 0, "{zone}: {day:?} begins at no quarter of an hour");
+        assert_eq!(
+            seconds(day.start) % 900,
+            0,
+            "Days broken: {zone}: {day:?} begins at no quarter of an hour"
+        );
         each(day);
         let next = day_window(zone, day.end);
-        assert_eq!(next.start, day.end, "{zone}: time in no day");
+        assert_eq!(next.start, day.end, "Days broken: {zone}: time in no day");
         day = next;
     }
 }
@@ -232,7 +240,7 @@ fn days_divide_time() {
         found.zones += 1;
         let first = day_window(zone, at(theirs.next().unwrap()));
         days_follow_each_other(zone, first, theirs.len(), |day| {
-            assert_eq!(Some(seconds(day.end)), theirs.next(), "{zone}: {day:?}");
+            assert_eq!(Some(seconds(day.end)), theirs.next(), "Days broken: {zone}: {day:?}");
             found.days += 1;
             *found.lengths.entry((seconds(day.end) - seconds(day.start)) / 60).or_insert(0) += 1;
         });

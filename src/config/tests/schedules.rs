@@ -116,6 +116,7 @@ fn faults_of_schedules_are_named_where_they_stand() {
             "campaign.auto.plans: stands beside `plan`",
         ),
         (zoned("plans = []"), "campaign.auto.plans: names 0 plans"),
+        (zoned("plans = \"day\""), "campaign.auto.plans: is a string"),
         (zoned("plans = [\"day\"]"), "campaign.auto.plans[0]: is a string"),
         (zoned("plans = [{ plan = \"dya\" }]"), "campaign.auto.plans[0].plan: \"dya\" is no plan (day?)"),
         (
