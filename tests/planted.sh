@@ -28,6 +28,7 @@ promise_of() {
     forgotten-too-soon)      echo Durable ;;
     step-past-its-close)     echo InTime LateBid ;;
     unproven-talk)           echo Money OneEnd ;;
+    price-of-the-bid)        echo Money ;;
     step-before-decision)    echo Durable ;;
     restore-forgets-a-hold)  echo Restart ;;
     late-bid-not-written)    echo Restart ;;

@@ -126,7 +126,9 @@ fn a_call_that_nobody_makes_is_tried() {
     assert_eq!(texan["verdict"], "closed", "the first rule that does not hold is the reason: {texan:#}");
     let says: Vec<&str> =
         texan["rules"].as_array().unwrap().iter().map(|r| r["says"].as_str().unwrap()).collect();
-    assert_eq!(says, ["yes", "yes", "no", "no", "yes"], "{texan:#}");
+    // Behind the filters stand the bars of its price.
+    assert_eq!(says, ["yes", "yes", "no", "no", "yes", "yes", "yes"], "{texan:#}");
+    assert_eq!((&told["floor"], &told["pricing"]), (&json!("campaign 0.00"), &json!("first")));
 
     let config = ["--config", settings.to_str().unwrap()];
     let drawn = good(&outcry(&[&["plan", "show", "main"], &config[..]].concat()));

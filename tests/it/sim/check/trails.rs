@@ -111,8 +111,8 @@ impl Check {
 }
 
 /// What only a complete reply leads to once somebody was asked, with the amount it named; the last of them where who was
-/// paused meanwhile is not held.
-const PRICED: [Reason; 11] = [
+/// paused meanwhile is not held, or who won a later step finds that its caller has left.
+const PRICED: [Reason; 12] = [
     Reason::Won,
     Reason::BelowFloor,
     Reason::Margin,
@@ -124,6 +124,7 @@ const PRICED: [Reason; 11] = [
     Reason::Paused,
     Reason::BuyerPaused,
     Reason::CampaignPaused,
+    Reason::CallerAbandon,
 ];
 /// What else only a complete reply leads to.
 const REPLIED: [Reason; 10] = [
