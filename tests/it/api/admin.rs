@@ -301,6 +301,11 @@ fn the_description_names_every_path() {
     let paths: BTreeSet<&str> = described["paths"].as_object().unwrap().keys().map(String::as_str).collect();
     let served = [
         "/api/v1/buyers/{id}",
+        "/api/v1/caller-lists",
+        "/api/v1/caller-lists/{list}",
+        "/api/v1/caller-lists/{list}/add",
+        "/api/v1/caller-lists/{list}/has",
+        "/api/v1/caller-lists/{list}/remove",
         "/api/v1/calls",
         "/api/v1/calls/{call_id}",
         "/api/v1/campaigns/{id}",
