@@ -33,7 +33,8 @@ const OTHER: &[u8] = b"L/OH5YylLD5NRKLltdqwSvS0BnU=";
 
 fn answer() -> CarrierReply {
     let address = Address::parse("+15125550900").expect("an address");
-    let target = DialTarget { attempt: 1, address, role: "buyer", ring_s: 20, caller_id: None };
+    let target =
+        DialTarget { attempt: 1, address, role: "buyer", ring_s: 20, caller_id: None, screen: false };
     CarrierReply {
         call_id: CallId::from_bits(0x0193_4a5b_6c7d_7e8f_8a9b_acbd_cedf_e0f1),
         step: 1,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use outcry::billing::ledger::{Entry, entries};
 use outcry::billing::{Terms, settle};
 use outcry::call::event::{CallEvent, Effect, EventKind};
-use outcry::call::{Call, Kind, Patience, Recovery};
+use outcry::call::{Call, Kind, Patience, Recovery, Rung};
 use outcry::capacity::hold::Hold;
 use outcry::domain::{Bps, Cause, EndedBy, HoldId, Money, Payout};
 use outcry::state::capacity::Gauges;
@@ -54,7 +54,7 @@ fn live(
                     booked = entries(&settlement);
                 }
                 Effect::Over => assert!(call.is_over()),
-                Effect::Expire { .. } => unreachable!("its end was reported"),
+                Effect::Expire { .. } | Effect::Void { .. } => unreachable!("its end was reported"),
             }
         }
     }
@@ -74,7 +74,8 @@ pub fn run(watch: &mut Stopwatch) {
     };
     let handed_out = || {
         let mut call = Call::new(RECOVERY);
-        call.offer(1, Kind::Target, PATIENCE, market::now());
+        let rung = Rung { number: 1, step: 1, kind: Kind::Target, screened: false, patience: PATIENCE };
+        call.offer(rung, market::now());
         let guard = gauges.hold(HoldId::from_bits(1), &claims).expect("nothing here has a limit");
         (call, guard.keep())
     };

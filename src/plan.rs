@@ -299,6 +299,13 @@ impl Drawing<'_> {
                 self.node(&scope.node, &deeper, "└─ ", "   ")?;
             }
             Node::Terminal(terminal) => writeln!(self.text, "{indent}{branch}end: {}", action(terminal))?,
+            Node::Simultaneous(node) => {
+                let answer = if node.screen { "whoever presses 1" } else { "whoever answers first" };
+                writeln!(self.text, "{indent}{branch}all at once, {answer}")?;
+                for (at, member) in node.members.iter().enumerate() {
+                    self.target(*member, &deeper, ends(at + 1 == node.members.len()))?;
+                }
+            }
         }
         Ok(())
     }

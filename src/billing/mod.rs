@@ -73,6 +73,18 @@ pub fn settle(terms: &Terms, end: &AttemptEnd, other_billed: bool) -> Settlement
     }
 }
 
+/// Of an attempt that rang together with others, when another one has the caller: nobody owes anything for it.
+pub const fn lost_to_another() -> Settlement {
+    Settlement {
+        billable: false,
+        reason: Reason::OtherAnswered,
+        payable: false,
+        revenue: Money::ZERO,
+        payout: Money::ZERO,
+        margin: Money::ZERO,
+    }
+}
+
 /// What no price reaches.
 pub const NEVER: Money = Money::from_micros(i64::MAX);
 

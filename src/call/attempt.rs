@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::event::{CallEvent, Effect, EventKind};
-use super::{Kind, Patience};
+use super::{Kind, Patience, Rung};
 use crate::domain::{AttemptEnd, Cause, EndedBy, TalkSource, Timestamp};
 
 /// How long a buyer that handed a call back may take to hang up: a talk that goes on is no call handed back.
@@ -44,6 +44,10 @@ pub struct Attempt {
     pub judge_at: Option<Timestamp>,
     /// When its buyer last handed the call back, by our clock.
     pub handed_back: Option<Timestamp>,
+    /// The step that handed it out: those of one step ring at once.
+    pub step: u32,
+    /// Whoever picks up has to press a digit first: an answer alone is no talk.
+    pub screened: bool,
 }
 
 /// An end as reported; an inferred one gives way to a reported one.
@@ -61,6 +65,17 @@ pub struct End {
     pub inferred: bool,
 }
 
+/// Who else rings for the same step, and how they do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Company {
+    /// Nobody.
+    Alone,
+    /// Others, of whom nobody is known to have picked up.
+    Ringing,
+    /// Others, of whom one has.
+    Answered,
+}
+
 /// What an end is known to be.
 enum Judged {
     /// Known well enough.
@@ -69,10 +84,13 @@ enum Judged {
     Waiting,
     /// They may have talked, and nobody proved it in time.
     Unproven,
+    /// It was let go of because another one picked up.
+    Lost,
 }
 
 impl Attempt {
-    pub(super) fn new(number: u32, kind: Kind, patience: Patience, now: Timestamp) -> Attempt {
+    pub(super) fn new(rung: Rung, now: Timestamp) -> Attempt {
+        let Rung { number, step, kind, screened, patience } = rung;
         Attempt {
             number,
             kind,
@@ -89,6 +107,8 @@ impl Attempt {
             patience,
             judge_at: None,
             handed_back: None,
+            step,
+            screened,
         }
     }
 
@@ -109,6 +129,11 @@ impl Attempt {
         self.settled.is_some() || self.end.is_some_and(|end| !end.inferred)
     }
 
+    /// Something was said of its end, and it is not judged.
+    pub(super) fn has_end_to_judge(&self) -> bool {
+        self.settled.is_none() && self.end.is_some()
+    }
+
     /// How long it rang: what was given it, while nobody said anything.
     pub(super) fn rang(&self) -> Duration {
         self.rang.unwrap_or(self.patience.unanswered)
@@ -127,11 +152,51 @@ impl Attempt {
         }
     }
 
-    pub(super) fn on_event(&mut self, event: &CallEvent, now: Timestamp, effects: &mut Vec<Effect>) {
+    /// Whether the caller is its own: they are connected, or were.
+    pub(super) fn has_the_caller(&self) -> bool {
+        self.settled.map_or(self.bridged.is_some(), |end| end.connected)
+    }
+
+    /// Since when, by the carrier's clock; one that is settled stays what it was.
+    pub(super) fn taken_at(&self) -> (bool, Timestamp, u32) {
+        let at = self.bridged.or(self.settled.map(|end| end.at)).unwrap_or_default();
+        (self.settled.is_none(), at, self.number)
+    }
+
+    /// Whether somebody picked up who need not do more than that.
+    pub(super) fn is_answered(&self) -> bool {
+        self.has_the_caller() || !self.screened && self.answered.is_some()
+    }
+
+    pub(super) fn on_event(
+        &mut self,
+        event: &CallEvent,
+        now: Timestamp,
+        company: Company,
+        effects: &mut Vec<Effect>,
+    ) {
         if self.settled.is_none() {
             self.join(event, now);
-            self.conclude(now, effects);
+            self.conclude(now, company, effects);
         }
+    }
+
+    /// Another one of its step has the caller, since `at`: whatever is reported of this one any more, it is over.
+    pub(super) fn void(&mut self, at: Timestamp, now: Timestamp, effects: &mut Vec<Effect>) {
+        let at = self.end.map_or(at, |end| end.at);
+        let end = AttemptEnd {
+            cause: Cause::Cancelled,
+            ended_by: EndedBy::Exchange,
+            connected: false,
+            talk_ms: 0,
+            talk_source: TalkSource::None,
+            at,
+            handed_back: false,
+        };
+        self.rang.get_or_insert(now.since(self.offered));
+        self.slots_free = true;
+        self.settled = Some(end);
+        effects.push(Effect::Void { attempt: self.number, end });
     }
 
     /// What could not be heard until `now` may be on its way.
@@ -142,10 +207,10 @@ impl Attempt {
     }
 
     /// Judges an end that is known by what is known of it.
-    pub(super) fn stop_waiting(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+    pub(super) fn stop_waiting(&mut self, now: Timestamp, company: Company, effects: &mut Vec<Effect>) {
         if self.settled.is_none() && self.end.is_some() {
             self.judge_at = Some(self.judge_at.map_or(now, |judge_at| judge_at.min(now)));
-            self.conclude(now, effects);
+            self.conclude(now, company, effects);
         }
     }
 
@@ -207,7 +272,7 @@ impl Attempt {
     }
 
     /// Says what follows from what is known at `now`.
-    pub(super) fn conclude(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+    pub(super) fn conclude(&mut self, now: Timestamp, company: Company, effects: &mut Vec<Effect>) {
         let Some(end) = self.end else {
             if self.expires <= now {
                 self.expire(effects);
@@ -215,13 +280,14 @@ impl Attempt {
             return;
         };
         let waited = self.judge_at.is_some_and(|judge_at| judge_at <= now);
-        match self.judged(end, waited) {
+        match self.judged(end, waited, company) {
             Judged::End(end) => {
                 self.free(effects);
                 self.settled = Some(end);
                 effects.push(Effect::Settle { attempt: self.number, end });
             }
             Judged::Waiting => self.free(effects),
+            Judged::Lost => self.void(end.at, now, effects),
             Judged::Unproven => {
                 self.judge_at = None;
                 self.expire(effects);
@@ -260,7 +326,7 @@ impl Attempt {
 
     /// The end, if it is known well enough: with a talk time, with a cause that excludes one, with both times of it, or
     /// after waiting long enough.
-    fn judged(&self, end: End, waited: bool) -> Judged {
+    fn judged(&self, end: End, waited: bool, company: Company) -> Judged {
         let never_connected = |talk_source| AttemptEnd {
             cause: end.cause,
             ended_by: end.ended_by,
@@ -280,6 +346,21 @@ impl Attempt {
         // Nobody talks longer than a leg may last, whatever a carrier's clock says.
         let longest = self.patience.answered;
         let since = |start: Timestamp| (end.at.since(start).min(longest).as_micros() / 1_000) as u64;
+        let is_unheard = self.answered.or(self.bridged).is_none() && end.talk_ms.unwrap_or(0) == 0;
+        if company != Company::Alone && is_unheard && end.ended_by != EndedBy::Caller {
+            match (end.cause, company) {
+                // Whoever still rings when another picks up is cancelled, which some carriers call no answer.
+                (Cause::Cancelled, Company::Answered) => return Judged::Lost,
+                (Cause::NoAnswer, Company::Answered) if end.inferred => return Judged::Lost,
+                // That another one did may not be reported yet.
+                (Cause::Cancelled, _) => return if_waited(never_connected(TalkSource::None)),
+                // What its carrier says of all of them together is no better word on this one.
+                (Cause::Busy | Cause::NoAnswer | Cause::Rejected, _) => {
+                    return Judged::End(never_connected(TalkSource::None));
+                }
+                (Cause::Normal | Cause::Failed, _) => {}
+            }
+        }
         if let Some(talk_ms) = end.talk_ms {
             return Judged::End(talked(talk_ms, TalkSource::Carrier));
         }
@@ -304,6 +385,8 @@ impl Attempt {
                 Judged::End(talked(since(bridged), TalkSource::EventTimes))
             }
             (Some(bridged), _) => if_waited(talked(since(bridged), TalkSource::EventTimes)),
+            // Where a digit is asked for, voicemail answers too.
+            (None, Some(_)) if self.screened => if_waited(never_connected(TalkSource::None)),
             (None, Some(answered)) => if_waited(talked(since(answered), TalkSource::Derived)),
             (None, None) => if_waited(never_connected(TalkSource::None)),
         }

@@ -65,6 +65,13 @@ pub enum Effect {
         /// How it ended.
         end: AttemptEnd,
     },
+    /// Another one that rang at the same time has the caller: give everything back. The end is known.
+    Void {
+        /// The attempt.
+        attempt: u32,
+        /// How it ended.
+        end: AttemptEnd,
+    },
     /// Nobody reported the end in time, or proved the talk: free the slots, keep the units as unresolved.
     Expire {
         /// The attempt.

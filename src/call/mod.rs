@@ -1,7 +1,8 @@
 //! The life of a call after its decision: a state machine over events in any order and any number of times.
 //!
 //! Facts are joined, not replayed: of each attempt the machine keeps the earliest ringing, answered and bridged, and one
-//! end, so that duplicates and any order lead to the same result. It decides *when* an end is known well enough to be
+//! end, so that duplicates and any order lead to the same result. Of attempts that ring at once the first that is known to
+//! have the caller takes the call, and the others are over. It decides *when* an end is known well enough to be
 //! judged, whether the call may go on to another attempt (`onward`), and when it is over; what an end is worth is judged
 //! in `billing`, who the next attempt goes to and what is done about all of it in `exchange`.
 
@@ -15,7 +16,7 @@ mod tests;
 use std::time::Duration;
 
 use crate::domain::{AttemptEnd, Cause, EndedBy, Timestamp};
-use attempt::Attempt;
+use attempt::{Attempt, Company};
 use event::{CallEvent, Effect, EventKind};
 
 /// With less than this left of a call's ring budget nobody is rung any more.
@@ -37,7 +38,7 @@ pub struct Patience {
 pub struct Recovery {
     /// A talk that the target ended sooner is not the end of the call; zero turns that off.
     pub early_hangup: Duration,
-    /// Most attempts of one call.
+    /// Most attempts of one call; those that ring at once are one.
     pub attempts: u32,
     /// Longest a caller hears ringing, over all attempts.
     pub ring_budget: Duration,
@@ -54,6 +55,21 @@ pub enum Kind {
     ProvenTarget,
     /// The plan's own last destination: after it nothing comes.
     Terminal,
+}
+
+/// An attempt as it is handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rung {
+    /// Its number within the call.
+    pub number: u32,
+    /// The step that hands it out: those of one step ring at once, and one of them takes the call.
+    pub step: u32,
+    /// What it is.
+    pub kind: Kind,
+    /// Whoever picks up has to press a digit first.
+    pub screened: bool,
+    /// How long it waits for what.
+    pub patience: Patience,
 }
 
 /// What follows when the attempts of a step are over.
@@ -101,10 +117,10 @@ impl Call {
     }
 
     /// An attempt was handed out at `now`.
-    pub fn offer(&mut self, number: u32, kind: Kind, patience: Patience, now: Timestamp) {
+    pub fn offer(&mut self, rung: Rung, now: Timestamp) {
         // Nearly all calls have one: room for four would be most of what is kept of them.
         self.attempts.reserve_exact(1);
-        self.attempts.push(Attempt::new(number, kind, patience, now));
+        self.attempts.push(Attempt::new(rung, now));
         (self.next_by, self.asked, self.over) = (None, false, false);
     }
 
@@ -147,6 +163,22 @@ impl Call {
         Some(attempt.talked_at(now))
     }
 
+    /// Whether the attempt may still take the call, or has it: it did not end, and no other that rang with it has the
+    /// caller.
+    pub fn may_take(&self, number: u32) -> bool {
+        self.attempts.iter().any(|attempt| attempt.number == number && attempt.settled().is_none())
+    }
+
+    /// The attempt of this step that is known to have the caller.
+    pub fn taker(&self, step: u32) -> Option<u32> {
+        self.attempts.iter().find(|a| a.step == step && a.has_the_caller()).map(|attempt| attempt.number)
+    }
+
+    /// The attempts of a step whose end is not judged.
+    pub fn unsettled(&self, step: u32) -> impl Iterator<Item = &Attempt> {
+        self.attempts.iter().filter(move |attempt| attempt.step == step && attempt.settled().is_none())
+    }
+
     /// Attempts that may be going on.
     pub fn open(&self) -> impl Iterator<Item = u32> {
         self.attempts.iter().filter(|a| !a.has_end() && !a.is_over()).map(|attempt| attempt.number)
@@ -169,11 +201,13 @@ impl Call {
         let of_the_caller = matches!(event.kind, EventKind::CallEnded { .. });
         self.caller_gone |=
             of_the_caller || matches!(event.kind, EventKind::Ended { ended_by: EndedBy::Caller, .. });
-        for attempt in &mut self.attempts {
-            if of_the_caller || event.attempt == Some(attempt.number) {
-                attempt.on_event(event, now, &mut effects);
+        for at in 0..self.attempts.len() {
+            if of_the_caller || event.attempt == Some(self.attempts[at].number) {
+                let company = self.company(at);
+                self.attempts[at].on_event(event, now, company, &mut effects);
             }
         }
+        self.award(now, &mut effects);
         self.conclude(now, &mut effects);
         effects
     }
@@ -183,7 +217,11 @@ impl Call {
     pub fn on_step_over(&mut self, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.asked = true;
-        self.attempts.iter_mut().for_each(|attempt| attempt.stop_waiting(now, &mut effects));
+        for at in 0..self.attempts.len() {
+            let company = self.company(at);
+            self.attempts[at].stop_waiting(now, company, &mut effects);
+        }
+        self.award(now, &mut effects);
         self.conclude(now, &mut effects);
         effects
     }
@@ -191,11 +229,13 @@ impl Call {
     /// Does what waiting was for, once `now` has reached it.
     pub fn on_time(&mut self, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
-        for attempt in &mut self.attempts {
-            if attempt.deadline().is_some_and(|deadline| deadline <= now) {
-                attempt.conclude(now, &mut effects);
+        for at in 0..self.attempts.len() {
+            if self.attempts[at].deadline().is_some_and(|deadline| deadline <= now) {
+                let company = self.company(at);
+                self.attempts[at].conclude(now, company, &mut effects);
             }
         }
+        self.award(now, &mut effects);
         self.conclude(now, &mut effects);
         effects
     }
@@ -217,21 +257,81 @@ impl Call {
             && !self.caller_gone
             && !self.closed
             && last.kind() != Kind::Terminal
-            && last.settled().is_some_and(|end| may_go_on(end, self.recovery.early_hangup));
+            && self.may_go_on_after(last.step);
         if !goes_on {
             return Onward::Finished;
         }
-        let rang: Duration = self.attempts.iter().map(Attempt::rang).sum();
+        // Those that ring at once the caller hears as one.
+        let (mut steps, mut rang) = (0, Duration::ZERO);
+        for together in self.attempts.chunk_by(|one, other| one.step == other.step) {
+            steps += 1;
+            rang += together.iter().map(Attempt::rang).max().unwrap_or_default();
+        }
         let ring = self.recovery.ring_budget.saturating_sub(rang);
-        if self.attempts() >= self.recovery.attempts || ring < LEAST_RING {
+        if steps >= self.recovery.attempts || ring < LEAST_RING {
             return Onward::Terminal;
         }
         Onward::Attempt { ring }
     }
 
+    /// Whether a call goes on after the attempts of this step: by the one that had the caller, else if any of them was
+    /// nobody's goodbye. Never while the end of one of them is not known.
+    fn may_go_on_after(&self, step: u32) -> bool {
+        let mut goes_on = false;
+        for attempt in self.attempts.iter().filter(|attempt| attempt.step == step) {
+            let Some(end) = attempt.settled() else { return false };
+            let may = may_go_on(end, self.recovery.early_hangup);
+            if end.connected {
+                return may;
+            }
+            goes_on |= may;
+        }
+        goes_on
+    }
+
+    /// Who rings for the same step as the attempt at this place.
+    fn company(&self, at: usize) -> Company {
+        // Nearly all calls ring one target at a time.
+        let step = self.attempts[at].step;
+        let mut company = Company::Alone;
+        for other in self.attempts.iter().enumerate().filter(|(other, a)| *other != at && a.step == step) {
+            if other.1.is_answered() {
+                return Company::Answered;
+            }
+            company = Company::Ringing;
+        }
+        company
+    }
+
+    /// Of those that ring at once one takes the call: the first that is known to have the caller; of several that came to
+    /// be known at once, the one that was connected first by the carrier's own clock. The others are over.
+    fn award(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        for at in 0..self.attempts.len() {
+            let (step, company) = (self.attempts[at].step, self.company(at));
+            // What is known of the others may be what its own end waited for.
+            if company == Company::Answered && self.attempts[at].has_end_to_judge() {
+                self.attempts[at].conclude(now, company, effects);
+            }
+            if self.attempts[at].settled.is_some() {
+                continue;
+            }
+            let is_its = |other: &&Attempt| {
+                other.step == step && other.number != self.attempts[at].number && other.has_the_caller()
+            };
+            let took = self.attempts.iter().filter(is_its).min_by_key(|other| other.taken_at());
+            let Some(took) = took else { continue };
+            let beats = !self.attempts[at].has_the_caller() || took.taken_at() < self.attempts[at].taken_at();
+            if beats {
+                let since = took.taken_at().1;
+                self.attempts[at].void(since, now, effects);
+            }
+        }
+    }
+
     /// Says that the call is over when it is, and again when an end that was lost is settled after all.
     fn conclude(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let settled = effects.iter().any(|effect| matches!(effect, Effect::Settle { .. }));
+        let settled =
+            effects.iter().any(|effect| matches!(effect, Effect::Settle { .. } | Effect::Void { .. }));
         if self.over {
             if settled {
                 effects.push(Effect::Over);

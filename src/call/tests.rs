@@ -16,7 +16,8 @@
 //! answer that dials nobody, `restart` the exchange started again, `onward` asks what may follow. A settlement says cause, who, talk (`-` for nobody connected) and its source.
 //!
 //! A target is one that a carrier's times count for, unless it is `proven`: then only its word does; `terminal` is the
-//! plan's own destination. A state is `open`, `over`, or `lost until` when news of an end nobody reported is awaited; then when time is due.
+//! plan's own destination; of a `screened` one an answer proves nothing. `offer 2 with 1` rings at once with attempt 1.
+//! `void N` is what becomes of those when another has the caller. A state is `open`, `over`, or `lost until` when news of an end nobody reported is awaited; then when time is due.
 //!
 //! A *script* is a line of events between `|`, in no order, with every carrier's time given, and behind `=>` the
 //! settlements they must lead to in every order, however often each is delivered, and on either side of an expiry.
@@ -26,7 +27,7 @@
 use std::time::Duration;
 
 use super::event::{CallEvent, Effect, EventKind};
-use super::{Call, Kind, Onward, Patience, Recovery};
+use super::{Call, Kind, Onward, Patience, Recovery, Rung};
 use crate::domain::draw::Draw;
 use crate::domain::{AttemptEnd, Cause, EndedBy, TalkSource, Timestamp};
 
@@ -42,6 +43,11 @@ const RECOVERY: Recovery = Recovery {
     ring_budget: Duration::from_secs(60),
     next_within: Duration::from_secs(5),
 };
+
+/// An attempt that rings alone.
+fn rung(number: u32, kind: Kind) -> Rung {
+    Rung { number, step: number, kind, screened: false, patience: PATIENCE }
+}
 
 /// Milliseconds, with up to three decimals.
 fn ms(text: &str) -> Timestamp {
@@ -95,6 +101,13 @@ fn effect(effect: &Effect) -> String {
             let back = if end.handed_back { " handed_back" } else { "" };
             format!("settle {attempt} {cause} {by} {talk} {source}{back}")
         }
+        Effect::Void { attempt, end } => {
+            assert_eq!(
+                (end.connected, end.cause, end.ended_by),
+                (false, Cause::Cancelled, EndedBy::Exchange)
+            );
+            format!("void {attempt}")
+        }
     }
 }
 
@@ -129,13 +142,18 @@ fn check(table: &str) {
                 "state" => state(&call),
                 "tick" => list(&call.on_time(now)),
                 "offer" => {
-                    let kind = match words.get(3) {
-                        None => Kind::Target,
-                        Some(&"proven") => Kind::ProvenTarget,
-                        Some(&"terminal") => Kind::Terminal,
-                        Some(other) => panic!("unknown kind `{other}`"),
-                    };
-                    call.offer(attempt(words[2]), kind, PATIENCE, now);
+                    let mut rung = rung(attempt(words[2]), Kind::Target);
+                    let mut more = words[3..].iter();
+                    while let Some(word) = more.next() {
+                        match *word {
+                            "proven" => rung.kind = Kind::ProvenTarget,
+                            "terminal" => rung.kind = Kind::Terminal,
+                            "screened" => rung.screened = true,
+                            "with" => rung.step = attempt(more.next().expect("with N")),
+                            other => panic!("unknown word `{other}`"),
+                        }
+                    }
+                    call.offer(rung, now);
                     String::new()
                 }
                 "step_over" => list(&call.on_step_over(now)),
@@ -186,7 +204,12 @@ fn once_each(effects: &[Effect], number: u32) {
             Effect::FreeSlots { attempt } if *attempt == number => seen.push("free"),
             Effect::Expire { attempt } if *attempt == number => seen.push("expire"),
             Effect::Settle { attempt, .. } if *attempt == number => seen.push("settle"),
-            Effect::FreeSlots { .. } | Effect::Expire { .. } | Effect::Settle { .. } | Effect::Over => {}
+            Effect::Void { attempt, .. } if *attempt == number => seen.push("void"),
+            Effect::FreeSlots { .. }
+            | Effect::Expire { .. }
+            | Effect::Settle { .. }
+            | Effect::Void { .. }
+            | Effect::Over => {}
         }
     }
     assert!(matches!(seen[..], ["free" | "expire", "settle"]), "{seen:?}");
@@ -203,7 +226,7 @@ fn deliver(
     let mut call = Call::new(RECOVERY);
     let mut now = Timestamp::default();
     let mut effects = Vec::new();
-    attempts.iter().for_each(|number| call.offer(*number, Kind::Target, PATIENCE, now));
+    attempts.iter().for_each(|number| call.offer(rung(*number, Kind::Target), now));
     let (before, after) = order.split_at(early);
     for part in [before, after] {
         for at in part {
@@ -222,7 +245,7 @@ fn deliver(
         .iter()
         .filter_map(|one| match one {
             Effect::Settle { end, .. } => Some((effect(one), *end)),
-            Effect::FreeSlots { .. } | Effect::Expire { .. } | Effect::Over => None,
+            Effect::FreeSlots { .. } | Effect::Expire { .. } | Effect::Void { .. } | Effect::Over => None,
         })
         .collect();
     settled.sort_by(|a, b| a.0.cmp(&b.0));
@@ -607,7 +630,7 @@ fn every_talk_source_can_come_out() {
 fn a_call_goes_on_after_ends_that_are_nobodys_goodbye() {
     let after = |end: &str| {
         let mut call = Call::new(RECOVERY);
-        call.offer(1, Kind::Target, PATIENCE, ms("0"));
+        call.offer(rung(1, Kind::Target), ms("0"));
         let words: Vec<&str> = end.split_whitespace().collect();
         let _ = call.on_event(&event(&words, ms("2000")), ms("2000"));
         let _ = call.on_step_over(ms("2100"));
@@ -853,7 +876,11 @@ fn turn(call: &mut Call, draw: &mut Draw, now: Timestamp) -> Vec<Effect> {
         0 | 1 => {
             let kind = [Kind::Target, Kind::ProvenTarget, Kind::Terminal][draw.below(3) as usize];
             if call.attempts() < 3 {
-                call.offer(call.attempts() + 1, kind, PATIENCE, now);
+                let number = call.attempts() + 1;
+                // Some ring with the one before, some are screened.
+                let step = if number > 1 && draw.below(2) == 0 { number - 1 } else { number };
+                let screened = draw.below(3) == 0;
+                call.offer(Rung { step, screened, ..rung(number, kind) }, now);
             }
             Vec::new()
         }
@@ -944,4 +971,227 @@ fn calls_handed_back() {
          51000 handed_back 1
         ",
     );
+}
+/// Several targets ring at once: the first that has the caller takes the call, the others are over and nobody's fault.
+#[test]
+fn of_those_that_ring_at_once_one_takes_the_call() {
+    check(
+        "# The second is bridged: the first is free at once, and what is reported of it later is no news.
+         0      offer 1
+         0      offer 2 with 1
+         0      state                                 => open due 40000
+         1000   ringing 1
+         1000   ringing 2
+         5000   answered 2
+         5200   bridged 2                             => void 1
+         5300   ended 1 cancelled carrier
+         5400   bridged 1 at 5100
+         95200  ended 2 normal caller talk 90000      => free 2, settle 2 normal caller 90000 carrier, over
+         95300  ended 1 normal caller talk 90000
+
+         # A carrier that only answers: who still rings is cancelled by its own word, which waits for nothing then.
+         0      offer 1
+         0      offer 2 with 1
+         5000   answered 2
+         5300   ended 1 cancelled carrier             => void 1
+         95000  ended 2 normal caller talk 90000      => free 2, settle 2 normal caller 90000 carrier, over
+
+         # In the other order its slot is free and its unit waits for the word on the other.
+         0      offer 1
+         0      offer 2 with 1
+         5300   ended 1 cancelled carrier             => free 1
+         5400   answered 2                            => void 1
+
+         0      offer 1 screened
+         0      offer 2 with 1 screened
+         5300   ended 1 cancelled carrier             => free 1
+         5400   answered 2
+         5500   bridged 2                             => void 1
+
+         0      offer 1
+         0      offer 2 with 1
+         5300   ended 1 cancelled carrier             => free 1
+         10300  tick                                  => settle 1 cancelled carrier - none
+
+         # Nobody said who was connected before the talk was over.
+         0      offer 1
+         0      offer 2 with 1
+         95000  ended 2 normal caller talk 90000      => free 2, settle 2 normal caller 90000 carrier, void 1, over
+
+         # Two say they talked: the first to be known stays.
+         0      offer 1
+         0      offer 2 with 1
+         0      offer 3 with 1
+         95000  ended 2 normal caller talk 90000      => free 2, settle 2 normal caller 90000 carrier, void 1, void 3, over
+         95000  ended 3 normal caller talk 90000
+
+         # Who was busy stays so.
+         0      offer 1
+         0      offer 2 with 1
+         1000   ended 1 busy target                   => free 1, settle 1 busy target - none
+         5200   bridged 2
+         95200  ended 2 normal caller talk 90000      => free 2, settle 2 normal caller 90000 carrier, over
+
+         # An end that was lost is void when another turns out to have had the caller.
+         0      offer 1
+         0      offer 2 with 1
+         40000  tick                                  => expire 1, expire 2, over
+         40000  onward                                => finished
+         60000  ended 2 normal target talk 50000      => settle 2 normal target 50000 carrier, void 1, over
+
+         # The caller leaves: nobody's fault, and all are over.
+         0      offer 1
+         0      offer 2 with 1
+         6000   call_ended cancelled caller           => free 1, free 2
+         11000  tick                                  => settle 1 cancelled caller - none, settle 2 cancelled caller - none, over
+
+         0      offer 1
+         0      offer 2 with 1
+         6000   ended 1 cancelled caller              => free 1, settle 1 cancelled caller - none
+         6000   ended 2 cancelled caller              => free 2, settle 2 cancelled caller - none, over
+         6000   onward                                => finished",
+    );
+}
+
+#[test]
+fn when_nobody_of_those_takes_it_the_call_goes_on() {
+    check(
+        "# They ring at once: one ring time, and one attempt of those a call may have.
+         0      offer 1
+         0      offer 2 with 1
+         10000  ended 1 no_answer carrier             => free 1, settle 1 no_answer carrier - none
+         10000  onward                                => finished
+         20000  ended 2 no_answer carrier             => free 2, settle 2 no_answer carrier - none
+         20000  onward                                => attempt 40000
+         20100  step_over
+         20100  offer 3
+         22000  ended 3 busy target                   => free 3, settle 3 busy target - none
+         22000  offer 4
+         23000  ended 4 busy target                   => free 4, settle 4 busy target - none
+         23000  offer 5
+         23500  ended 5 busy target                   => free 5, settle 5 busy target - none
+         23500  onward                                => attempt 36600
+         23500  offer 6
+         24000  ended 6 busy target                   => free 6, settle 6 busy target - none
+         24000  onward                                => terminal
+
+         # One is cancelled by the carrier, and another was busy: it goes on.
+         0      offer 1
+         0      offer 2 with 1
+         3000   ended 1 busy target                   => free 1, settle 1 busy target - none
+         9000   ended 2 cancelled carrier             => free 2
+         9000   step_over                             => settle 2 cancelled carrier - none
+         9000   onward                                => attempt 51000
+
+         # Nobody knows what became of one: it may have been a talk.
+         0      offer 1
+         0      offer 2 with 1
+         3000   ended 1 busy target                   => free 1, settle 1 busy target - none
+         40000  tick                                  => expire 2, over
+         40000  onward                                => finished
+
+         # The one who took it hung up early: the others are not its judges.
+         0      offer 1
+         0      offer 2 with 1
+         3000   bridged 1                             => void 2
+         6000   ended 1 normal target                 => free 1, settle 1 normal target 3000 event_times
+         6000   onward                                => attempt 57000",
+    );
+}
+
+/// Whoever picks up has to press a digit first: so a voicemail takes no call.
+#[test]
+fn of_a_screened_attempt_an_answer_is_no_talk() {
+    check(
+        "# Voicemail picks up and presses nothing; the other goes on ringing.
+         0      offer 1 screened
+         0      offer 2 with 1 screened
+         4000   answered 1
+         24000  ended 1 rejected target               => free 1, settle 1 rejected target - none
+         25000  answered 2
+         26000  bridged 2
+         99000  ended 2 normal caller                 => free 2, settle 2 normal caller 73000 event_times, over
+
+         # The same, in words that an unscreened target would owe for.
+         0      offer 1 screened
+         4000   answered 1
+         99000  ended 1 normal target                 => free 1
+         104000 tick                                  => settle 1 normal target - none
+         104000 onward                                => attempt 56000
+
+         # While it waits for the digit nobody else is let go of.
+         0      offer 1 screened
+         0      offer 2 with 1 screened
+         4000   answered 1
+         5000   ended 2 cancelled carrier             => free 2
+         6000   bridged 1                             => void 2",
+    );
+}
+
+/// A carrier that says once, for all of them, how they ended, and of each leg by itself how that did.
+#[test]
+fn legs_of_a_proven_step_end_by_their_own_word() {
+    check(
+        "0      offer 1 proven
+         0      offer 2 with 1 proven
+         0      offer 3 with 1 proven
+         1000   leg_over 1 busy                       => free 1, settle 1 busy unknown - none
+         5000   answered 2
+         5300   leg_over 3 no_answer                  => void 3
+         99000  ended 2 normal caller talk 94000      => free 2, settle 2 normal caller 94000 carrier, over
+
+         # Who pressed has the caller, and nobody else; a talk is proven by the carrier's word only.
+         0      offer 1 proven screened
+         0      offer 2 with 1 proven screened
+         4000   answered 1
+         4500   answered 2
+         6000   bridged 2                             => void 1
+         6100   bridged 1
+         99000  leg_over 2 normal                     => free 2
+         104000 tick                                  => expire 2, over
+         110000 ended 2 normal caller talk 93000      => settle 2 normal caller 93000 carrier, over",
+    );
+}
+
+/// Of attempts that ring at once every order of reports leads to the same talk, where one of them had the caller; and each is
+/// freed once.
+#[test]
+fn who_had_the_caller_does_not_depend_on_the_order_of_reports() {
+    let table = "
+        ringing 1 at 900 | answered 2 at 4000 | bridged 2 at 5000 | ended 1 cancelled carrier at 5100 | ended 2 normal caller talk 90000 at 95000 => 2 normal caller 90000 carrier
+        bridged 2 at 5000 | ended 2 normal caller talk 90000 at 95000 | call_ended normal caller at 95100 => 2 normal caller 90000 carrier
+        ended 1 cancelled carrier at 5100 | ended 2 normal target at 95000 | bridged 2 at 5000 => 2 normal target 90000 event_times";
+    for script in table.lines().map(str::trim).filter(|row| !row.is_empty()) {
+        let (events, expected) = script.split_once("=>").expect("events => settlement");
+        let events: Vec<CallEvent> = events
+            .split('|')
+            .map(|text| event(&text.split_whitespace().collect::<Vec<_>>(), Timestamp::default()))
+            .collect();
+        for order in orders(events.len()) {
+            let mut call = Call::new(RECOVERY);
+            let mut now = Timestamp::default();
+            for number in [1, 2] {
+                call.offer(Rung { step: 1, ..rung(number, Kind::Target) }, now);
+            }
+            let mut effects = Vec::new();
+            for at in &order {
+                now = now.after(Duration::from_millis(10));
+                effects.extend(call.on_event(&events[*at], now));
+            }
+            run_out(&mut call, &mut effects);
+            assert_eq!(state(&call), "over due never", "{order:?} of\n{script}");
+            let talks =
+                effects.iter().filter(|effect| matches!(effect, Effect::Settle { end, .. } if end.connected));
+            let talks: Vec<String> =
+                talks.map(|one| super::tests::effect(one).replace("settle ", "")).collect();
+            assert_eq!(talks, [expected.trim()], "{order:?} of\n{script}");
+            for number in [1, 2] {
+                let of_it = |effect: &&Effect| match effect {
+                    Effect::Void { attempt, .. } | Effect::Settle { attempt, .. } => *attempt == number,
+                    Effect::FreeSlots { .. } | Effect::Expire { .. } | Effect::Over => false,
+                };
+                assert_eq!(effects.iter().filter(of_it).count(), 1, "{order:?} of\n{script}");
+            }
+        }
+    }
 }

@@ -4,7 +4,10 @@
 
 mod value;
 
-use super::{Action, CallerLeg, CarrierReply, CarrierRequest, DialTarget, StepEnd, StepReport};
+use super::{
+    Action, CallerLeg, CarrierReply, CarrierRequest, DialTarget, SCREEN_DIGIT, SCREEN_SAY, SCREEN_WAIT_S,
+    StepEnd, StepReport,
+};
 use crate::call::event::{CallEvent, EventKind};
 use crate::domain::{Address, Cause, E164, EndedBy, SetBy, TagValue, Tags, Tail, Timestamp};
 use crate::json;
@@ -19,6 +22,8 @@ const TALK_MAX_MS: u64 = 86_400_000;
 
 /// Highest step a carrier can name.
 const STEPS_MAX: u64 = 100;
+/// Highest number of an attempt: as many steps as a campaign may have, each with as many as ring at once.
+const ATTEMPTS_MAX: u64 = 160;
 /// Most attempts reported at once.
 const ENDS_MAX: usize = 16;
 const TALK: &str = "whole milliseconds, at most a day";
@@ -51,6 +56,8 @@ pub struct CarrierEvent {
     pub event: CallEvent,
     /// Cause, talk time and originator as text.
     pub detail: String,
+    /// The carrier's name of the leg, where its later words are told apart by it.
+    pub leg: Option<String>,
 }
 
 /// Reads a route request.
@@ -105,7 +112,7 @@ fn event_of(mut read: Reader<'_>, names_attempt: bool) -> Result<CarrierEvent, F
     let cause = read.word("cause", Cause::parse, CAUSES);
     let ended_by = read.word("ended_by", EndedBy::parse, ENDERS);
     let talk_ms = read.count("talk_ms", TALK_MAX_MS, TALK);
-    let attempt = read.count("attempt", 100, ATTEMPT).map(|n| n as u32);
+    let attempt = read.count("attempt", ATTEMPTS_MAX, ATTEMPT).map(|n| n as u32);
     let by = ended_by.unwrap_or(EndedBy::Unknown);
     let leg = ["ringing", "answered", "bridged", "ended"];
     let (kind, what) = match read.required("type") {
@@ -141,7 +148,7 @@ fn event_of(mut read: Reader<'_>, names_attempt: bool) -> Result<CarrierEvent, F
         return Err(read.faults);
     }
     let event = CallEvent { attempt, at: at.unwrap_or_default(), kind: what };
-    Ok(CarrierEvent { event_id, kind, event, detail: detail(cause, ended_by, talk_ms) })
+    Ok(CarrierEvent { event_id, kind, event, detail: detail(cause, ended_by, talk_ms), leg: None })
 }
 
 /// Reads a request for the next step. `now` stands in for a time the carrier does not tell, where no talk depends on it.
@@ -194,7 +201,7 @@ fn ends(object: &Object<'_>, at: Timestamp, faults: &mut Faults) -> Vec<StepEnd>
             continue;
         };
         let mut read = Reader { object, faults: Vec::new() };
-        let attempt = read.count("attempt", 100, ATTEMPT).map(|n| n as u32);
+        let attempt = read.count("attempt", ATTEMPTS_MAX, ATTEMPT).map(|n| n as u32);
         let cause = read.word("cause", Cause::parse, CAUSES);
         let ended_by = read.word("ended_by", EndedBy::parse, ENDERS);
         let talk_ms = read.count("talk_ms", TALK_MAX_MS, TALK);
@@ -212,6 +219,7 @@ fn ends(object: &Object<'_>, at: Timestamp, faults: &mut Faults) -> Vec<StepEnd>
             let event = CallEvent { attempt: Some(attempt), at, kind };
             ends.push(StepEnd {
                 attempt: Some(attempt),
+                leg: None,
                 event,
                 detail: detail(Some(cause), ended_by, talk_ms),
             });
@@ -397,9 +405,10 @@ pub fn reply(reply: &CarrierReply, base: &str) -> Vec<u8> {
     let call_id = reply.call_id.to_string();
     let token = reply.token.map(|token| format!("{token:032x}"));
     let url = |what: &str| Some([base, "/v1/calls/", &call_id, "/", what, "/", token.as_ref()?].concat());
-    let (mut target, mut greeting, mut message, mut hangup) = (None, None, None, None);
+    let targets = reply.action.targets();
+    let (mut greeting, mut message, mut hangup) = (None, None, None);
     match &reply.action {
-        Action::Dial(dialled) => target = Some(dialled),
+        Action::Dial(_) | Action::DialAll(_) => {}
         Action::Voicemail(text) => greeting = Some(text),
         Action::Message(text) => message = Some(text),
         Action::Hangup(cause) => hangup = Some(cause),
@@ -411,18 +420,19 @@ pub fn reply(reply: &CarrierReply, base: &str) -> Vec<u8> {
     answer.text("action", reply.action.as_str());
     answer.text("basis", reply.basis);
     answer.text("reason", reply.reason.as_str());
-    answer.text("mode", "one_at_a_time");
+    let at_once = matches!(reply.action, Action::DialAll(_));
+    answer.text("mode", if at_once { "all_at_once" } else { "one_at_a_time" });
     answer.plain("valid_until", reply.valid_until);
-    list(target, answer.key("targets"), dialled);
+    list(targets, answer.key("targets"), dialled);
     answer.raw("play_first", "[]");
     answer.raw("ringback", "null");
-    list(message, answer.key("play_after"), |text, into| one("say", text, into));
+    list(message.as_slice(), answer.key("play_after"), |text, into| one("say", text, into));
     answer.raw("record", r#"{"mode":"off","channels":2}"#);
     answer.raw("gather", "null");
     or_null(greeting, answer.key("voicemail"), |text, into| one("say", text, into));
     or_null(hangup, answer.key("hangup"), |cause, into| one("cause", cause.as_str(), into));
     answer.number("max_talk_s", reply.max_talk_s);
-    answer.text_or_null("next", url("next").filter(|_| target.is_some()).as_deref());
+    answer.text_or_null("next", url("next").filter(|_| !targets.is_empty()).as_deref());
     answer.text_or_null("events", url("events").as_deref());
     decided_in_ms(reply.decided_us, answer.key("decided_in_ms"));
     answer.close();
@@ -439,7 +449,16 @@ fn dialled(target: &DialTarget, into: &mut Vec<u8>) {
     object.text_or_null("caller_id", target.caller_id.map(E164::reveal).as_deref());
     object.raw("headers", "{}");
     object.raw("whisper", "null");
-    object.raw("screen", "null");
+    or_null(target.screen.then_some(()), object.key("screen"), |(), into| screen(into));
+    object.close();
+}
+
+/// What whoever picks up has to do before the caller is connected.
+fn screen(into: &mut Vec<u8>) {
+    let mut object = json::Object::open(into);
+    object.text("say", SCREEN_SAY);
+    object.text("digits", SCREEN_DIGIT);
+    object.number("wait_s", SCREEN_WAIT_S);
     object.close();
 }
 
@@ -450,9 +469,14 @@ fn one(key: &'static str, text: &str, into: &mut Vec<u8>) {
     object.close();
 }
 
-fn list<T>(member: Option<T>, into: &mut Vec<u8>, write: impl Fn(T, &mut Vec<u8>)) {
+fn list<T>(members: &[T], into: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
     into.push(b'[');
-    member.into_iter().for_each(|member| write(member, into));
+    for (at, member) in members.iter().enumerate() {
+        if at > 0 {
+            into.push(b',');
+        }
+        write(member, into);
+    }
     into.push(b']');
 }
 
@@ -512,6 +536,7 @@ mod tests {
                 role: "buyer",
                 ring_s: 20,
                 caller_id: caller_id.and_then(E164::parse),
+                screen: false,
             })
         };
         let target = |address: &str, kind: &str, caller_id: &str| {

@@ -64,8 +64,10 @@ pub struct StepReport {
 /// The end of one attempt, as the carrier tells it when it asks for the next step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepEnd {
-    /// The attempt; `None` is the one of that step.
+    /// The attempt; `None` is the one of that step, or whichever of those that rang at once it turns out to be.
     pub attempt: Option<u32>,
+    /// The carrier's name of the leg that it speaks of, where it names no attempt.
+    pub leg: Option<String>,
     /// The end as the call machine takes it.
     pub event: CallEvent,
     /// Cause, talk time and originator as text.
@@ -102,6 +104,8 @@ pub struct CarrierReply {
 pub enum Action {
     /// Ring this target.
     Dial(DialTarget),
+    /// Ring these at once; one of them takes the call.
+    DialAll(Vec<DialTarget>),
     /// Let the caller leave a message after this greeting.
     Voicemail(String),
     /// Say this, then hang up.
@@ -114,13 +118,29 @@ impl Action {
     /// The word of the contract.
     pub const fn as_str(&self) -> &'static str {
         match self {
-            Action::Dial(_) => "dial",
+            Action::Dial(_) | Action::DialAll(_) => "dial",
             Action::Voicemail(_) => "voicemail",
             Action::Message(_) => "message",
             Action::Hangup(_) => "hangup",
         }
     }
+
+    /// Who is rung.
+    pub fn targets(&self) -> &[DialTarget] {
+        match self {
+            Action::Dial(target) => std::slice::from_ref(target),
+            Action::DialAll(targets) => targets,
+            Action::Voicemail(_) | Action::Message(_) | Action::Hangup(_) => &[],
+        }
+    }
 }
+
+/// What whoever picks up has to press where a call is screened.
+pub const SCREEN_DIGIT: &str = "1";
+/// What it hears.
+pub const SCREEN_SAY: &str = "You have a call. Press 1 to take it.";
+/// How long the digit is waited for after that, in seconds.
+pub const SCREEN_WAIT_S: u64 = 8;
 
 /// One target to ring.
 #[derive(Clone, Debug, PartialEq)]
@@ -135,4 +155,6 @@ pub struct DialTarget {
     pub ring_s: u64,
     /// Number shown to the target.
     pub caller_id: Option<E164>,
+    /// Whoever picks up takes the call only by pressing a digit.
+    pub screen: bool,
 }

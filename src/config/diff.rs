@@ -370,6 +370,12 @@ fn node(catalog: &Catalog, tree: &Node, whole: bool) -> String {
         }
         Node::Scope(scope) => format!("{}({})", held_to(scope), node(&scope.node)),
         Node::Terminal(terminal) => action(terminal, whole),
+        Node::Simultaneous(together) => {
+            let members: Vec<_> =
+                together.members.iter().map(|m| catalog.target(*m).id.to_string()).collect();
+            let answer = if together.screen { "screen" } else { "first" };
+            format!("simultaneous(answer {answer}: {})", members.join(", "))
+        }
     }
 }
 

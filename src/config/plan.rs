@@ -11,19 +11,21 @@ use super::groups::Groups;
 use super::numbers::Numbers;
 use super::values::{address, hours, zone};
 use super::ways;
-use crate::domain::plan::{AuctionNode, Branch, RoundRobin, Scope};
+use crate::domain::plan::{AuctionNode, Branch, RoundRobin, Scope, SimultaneousNode};
 use crate::domain::{GroupId, HangupCause, Money, Node, Plan, PlanId, TargetIx, Terminal};
 
 /// Deepest tree, groups included, a root without children being 1 deep.
 pub(super) const DEPTH_MAX: usize = 32;
 /// Longest text a caller hears, in bytes.
 pub(super) const TERMINAL_TEXT_MAX: usize = 500;
+/// Fewest and most targets that ring at once: carriers take no more.
+pub(super) const TOGETHER: (usize, usize) = (2, 10);
 /// Highest weight.
 pub(super) const WEIGHT_MAX: u64 = 1_000_000;
 
 const NODE: &str = "\"target-id\", {sequential = […]}, {weighted = [{weight = 3, node = …}]}, {round_robin = […]}, \
-                    {first_match = [{when = […], node = …}]}, {auction = […]}, {group = \"group-id\"}, or an action that ends the \
-                    way such as {voicemail = \"text\"}";
+                    {first_match = [{when = […], node = …}]}, {simultaneous = [\"target-id\", …]}, {auction = […]}, \
+                    {group = \"group-id\"}, or an action that ends the way such as {voicemail = \"text\"}";
 const TERMINAL: &str = "one of dial = \"+1…\", voicemail = \"text\", message = \"text\", hangup = \"busy\"";
 
 /// Reads one plan.
@@ -126,6 +128,10 @@ impl<'g, 'e, 'a> Tree<'g, 'e, 'a> {
     }
 
     fn leaf(&mut self, field: &Field<'_>) -> Option<Node> {
+        self.static_target(field).map(Node::Target)
+    }
+
+    fn static_target(&mut self, field: &Field<'_>) -> Option<TargetIx> {
         let target = self.target(field)?;
         let entry = self.groups.entries.targets.field(target.0);
         if entry.has("endpoint") && !entry.has("price") && !entry.has("bids") {
@@ -133,7 +139,21 @@ impl<'g, 'e, 'a> Tree<'g, 'e, 'a> {
             field.wrong("has no fixed price: it bids, and nobody asks for bids here", allowed);
             return None;
         }
-        Some(Node::Target(target))
+        Some(target)
+    }
+
+    /// Targets that ring at once.
+    fn simultaneous(&mut self, r: &Reader<'_>, field: &Field<'_>) -> Option<Node> {
+        let (fewest, most) = TOGETHER;
+        let allowed = format!("{fewest} to {most} targets with a `price`");
+        let fields = field.list(&allowed);
+        let answer = r.field("answer").choice(&[("screen", true), ("first", false)]);
+        if !(fewest..=most).contains(&fields.len()) {
+            field.wrong(format!("has {}", fields.len()), &allowed);
+            return None;
+        }
+        let members = fields.iter().filter_map(|field| self.static_target(field)).collect();
+        Some(Node::Simultaneous(SimultaneousNode { members, screen: answer.unwrap_or(true) }))
     }
 
     fn target(&mut self, field: &Field<'_>) -> Option<TargetIx> {
@@ -187,10 +207,10 @@ impl<'g, 'e, 'a> Tree<'g, 'e, 'a> {
     fn strategy(&mut self, r: &Reader<'_>, depth: usize) -> Option<(Node, Option<GroupId>)> {
         let (sequential, weighted) = (r.field("sequential"), r.field("weighted"));
         let (round_robin, first_match) = (r.field("round_robin"), r.field("first_match"));
-        let (auction, group) = (r.field("auction"), r.field("group"));
+        let (together, auction, group) = (r.field("simultaneous"), r.field("auction"), r.field("group"));
         let is_action = ACTIONS.iter().any(|action| r.field(action).is_set());
         self.has_actions |= is_action || group.is_set();
-        let kinds = [&sequential, &weighted, &round_robin, &first_match, &auction, &group];
+        let kinds = [&sequential, &weighted, &round_robin, &first_match, &together, &auction, &group];
         match kinds.iter().filter(|kind| kind.is_set()).count() + usize::from(is_action) {
             0 => {
                 sequential.missing(NODE);
@@ -213,6 +233,8 @@ impl<'g, 'e, 'a> Tree<'g, 'e, 'a> {
         } else if first_match.is_set() {
             let branches = children(&first_match, "a list of {when = […], node = …}");
             Node::FirstMatch(self.branches(&branches, depth))
+        } else if together.is_set() {
+            self.simultaneous(r, &together)?
         } else if auction.is_set() {
             Node::Auction(self.auction(r, &auction))
         } else if group.is_set() {

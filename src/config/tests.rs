@@ -6,6 +6,7 @@ mod faults;
 mod filters;
 mod plans;
 mod schedules;
+mod simultaneous;
 mod tables;
 
 use std::cell::RefCell;

@@ -187,6 +187,7 @@ fn offers(node: &Node) -> Vec<(TargetIx, Money)> {
     match node {
         Node::Auction(AuctionNode { members, floor, .. }) => members.iter().map(|m| (*m, *floor)).collect(),
         Node::Target(target) => vec![(*target, Money::ZERO)],
+        Node::Simultaneous(node) => node.members.iter().map(|m| (*m, Money::ZERO)).collect(),
         other => other.children().into_iter().flat_map(offers).collect(),
     }
 }

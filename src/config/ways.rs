@@ -35,7 +35,7 @@ pub(super) fn open(node: &Node, path: &str) -> Option<String> {
             };
             Some(open(&scope.node, &path).unwrap_or_else(|| format!("{path} is closed")))
         }
-        Node::Auction(_) | Node::Target(_) | Node::Terminal(_) => {
+        Node::Auction(_) | Node::Simultaneous(_) | Node::Target(_) | Node::Terminal(_) => {
             Some(format!("nobody takes the call at {path}"))
         }
     }
@@ -44,10 +44,11 @@ pub(super) fn open(node: &Node, path: &str) -> Option<String> {
 /// Auctions that would wait longer than the campaign lets them: the deadline comes first.
 pub(super) fn late_timeouts(catalog: &Catalog, entries: &Entries<'_>, into: &mut Vec<Problem>) {
     for (campaign, (_, field)) in catalog.campaigns.iter().zip(entries.campaigns.iter()) {
-        let plan = catalog.plan(campaign.plan);
-        let Some(timeout) = longest(&plan.root).filter(|timeout| *timeout > campaign.deadline) else {
-            continue;
-        };
+        let late = campaign.plans().find_map(|plan| {
+            let plan = catalog.plan(plan);
+            Some((plan, longest(&plan.root).filter(|timeout| *timeout > campaign.deadline)?))
+        });
+        let Some((plan, timeout)) = late else { continue };
         let what = format!(
             "has a deadline_ms of {}, before the timeout_ms of {} of an auction in plan {}: the deadline counts",
             campaign.deadline.as_millis(),

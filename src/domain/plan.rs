@@ -37,6 +37,8 @@ pub enum Node {
     FirstMatch(Vec<Branch>),
     /// One static target.
     Target(TargetIx),
+    /// Static targets that ring at once; one of them takes the call.
+    Simultaneous(SimultaneousNode),
     /// Children in the order written, from another one on for each call.
     RoundRobin(RoundRobin),
     /// A node with limits of its own, or by a name of its own.
@@ -91,6 +93,15 @@ pub struct AuctionNode {
     pub timeout: Option<Duration>,
 }
 
+/// Targets that ring at once.
+#[derive(Clone, Debug)]
+pub struct SimultaneousNode {
+    /// Who rings, in the order in which capacity is held.
+    pub members: Vec<TargetIx>,
+    /// Whoever picks up takes the call only by pressing a digit, so that no voicemail does.
+    pub screen: bool,
+}
+
 impl Node {
     /// The nodes right below it, in the order written.
     pub fn children(&self) -> Vec<&Node> {
@@ -100,7 +111,7 @@ impl Node {
             Node::Weighted(children) => children.iter().map(|(_, child)| child).collect(),
             Node::FirstMatch(branches) => branches.iter().map(|branch| &branch.node).collect(),
             Node::Scope(scope) => vec![&scope.node],
-            Node::Auction(_) | Node::Target(_) | Node::Terminal(_) => Vec::new(),
+            Node::Auction(_) | Node::Simultaneous(_) | Node::Target(_) | Node::Terminal(_) => Vec::new(),
         }
     }
 
@@ -108,7 +119,7 @@ impl Node {
     pub fn ends(&self) -> bool {
         match self {
             Node::Terminal(_) => true,
-            Node::Auction(_) | Node::Target(_) => false,
+            Node::Auction(_) | Node::Simultaneous(_) | Node::Target(_) => false,
             // All children are walked, in whatever order.
             Node::Sequential(_) | Node::Weighted(_) | Node::RoundRobin(_) => {
                 self.children().into_iter().any(Node::ends)
@@ -148,7 +159,7 @@ impl Node {
                 }
             }
             Node::Scope(scope) => scope.node.number_from(branches, round_robins),
-            Node::Auction(_) | Node::Target(_) | Node::Terminal(_) => {}
+            Node::Auction(_) | Node::Simultaneous(_) | Node::Target(_) | Node::Terminal(_) => {}
         }
     }
 
@@ -162,6 +173,7 @@ impl Node {
             Node::RoundRobin(round_robin) => {
                 round_robin.children.iter().for_each(|child| child.targets(into))
             }
+            Node::Simultaneous(node) => into.extend(&node.members),
             Node::Scope(scope) => scope.node.targets(into),
             Node::Terminal(_) => {}
             Node::FirstMatch(branches) => {

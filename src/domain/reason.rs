@@ -93,6 +93,7 @@ reasons! {
     404 Failed "failed" "The call could not be set up.";
     405 CallerAbandon "caller_abandon" "The caller hung up before anybody answered.";
     406 HoldNotDurable "hold_not_durable" "The disk did not take note of the capacity in time, so it was given back.";
+    407 OtherAnswered "other_answered" "It rang together with others, and another one took the call.";
 
     500 UnknownNumber "unknown_number" "Nobody configured the dialled number.";
     501 CampaignPaused "campaign_paused" "The campaign is paused.";
@@ -152,9 +153,10 @@ mod tests {
             216 throttled|217 protocol|218 not_needed|219 interrupted|300 no_bid|301 below_floor|\
             302 margin|303 outbid|304 tie_lost|305 lower_tier|306 expired|400 hold_lost|401 busy|\
             402 no_answer|403 rejected|404 failed|405 caller_abandon|406 hold_not_durable|\
-            500 unknown_number|501 campaign_paused|502 no_taker|503 static|504 internal_error|505 test|\
-            506 caller_blocked|507 campaign_closed|508 publisher_closed|600 billable|601 too_short|\
-            602 not_answered|603 unresolved|604 not_payable|605 already_billed|607 handed_back";
+            407 other_answered|500 unknown_number|501 campaign_paused|502 no_taker|503 static|\
+            504 internal_error|505 test|506 caller_blocked|507 campaign_closed|508 publisher_closed|\
+            600 billable|601 too_short|602 not_answered|603 unresolved|604 not_payable|605 already_billed|\
+            607 handed_back";
         let now: Vec<String> = Reason::ALL.iter().map(|r| format!("{} {r}", r.code())).collect();
         assert_eq!(now.join("|"), pinned);
         for reason in Reason::ALL {

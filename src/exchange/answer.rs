@@ -15,14 +15,14 @@ use crate::call::{Call, Kind, Patience, Recovery};
 use crate::carrier::{Action, CarrierReply, DialTarget};
 use crate::domain::catalog::{CarrierDialect, Secret};
 use crate::domain::{
-    Address, Campaign, CampaignId, Carrier, EndCounts, HangupCause, Money, Reason, TargetIx, Terminal,
-    Timestamp,
+    Address, Campaign, CampaignId, Carrier, Catalog, EndCounts, HangupCause, Money, Reason, TargetIx,
+    Terminal, Timestamp,
 };
 use crate::records::row::{DecidedRow, EndFacts, EndedRow, Row};
 use crate::routing::ring_tree::Step;
 use crate::state::calls::{Answer, CallKey, Noting, Ticket};
 use crate::state::live::{Course, Live, Offered, Open, Taker};
-use crate::state::rest::{Ahead, AuctionAhead, Rest, STANDING_MAX, Standing};
+use crate::state::rest::{Ahead, AuctionAhead, Rest, STANDING_MAX, Standing, TogetherAhead};
 use crate::telemetry::event::{self, Asked};
 use crate::telemetry::stage::{Laps, Stage};
 
@@ -92,11 +92,7 @@ impl Worker {
         let sold = taken.as_ref().map(|taken| (taken.target, taken.price));
         let mut open = self.open(ctx, Some(prepared));
         if is_dial(&reply.action) {
-            let patience = self.patience(ctx, prepared, taken.as_ref().map(|taken| taken.target));
-            let offered = self.offered(ctx, prepared, taken, &reply, now);
-            open.call.offer(ctx.attempt, self.kind(ctx, &offered), patience, now);
-            open.offered.reserve_exact(1);
-            open.offered.push(offered);
+            self.hand_out(ctx, prepared, &mut open, taken, &reply, now);
         } else {
             let _ = open.call.close(now);
             open.counted = Some(counts_at_once(ctx));
@@ -131,24 +127,25 @@ impl Worker {
     ) {
         let reply = &answer.reply;
         let mut aftermath = ended;
-        let row = if is_dial(&reply.action) {
+        let rows = if is_dial(&reply.action) {
             let (keys, rest) = (prepared.trail.keys(), Box::new(self.rest(ctx, &prepared, &decided)));
-            let attempt = self.exchange.state.calls.with(ctx.call_id, |live| {
+            let attempts = self.exchange.state.calls.with(ctx.call_id, |live| {
                 let open = live.open_mut()?;
                 open.rest = Some(rest);
-                let attempt = attempt_row(&keys, open.test, open.offered.first()?, at);
+                let row = |offered| Row::Attempt(Box::new(attempt_row(&keys, open.test, offered, at)));
+                let attempts: Vec<Row> = open.offered.iter().map(row).collect();
                 aftermath.picture(live);
-                Some(attempt)
+                Some(attempts)
             });
-            attempt.flatten().map(|attempt| Row::Attempt(Box::new(attempt)))
+            attempts.flatten().unwrap_or_default()
         } else {
-            Some(Row::Ended(Box::new(ended_at_once(ctx, &prepared, reply.reason, at))))
+            vec![Row::Ended(Box::new(ended_at_once(ctx, &prepared, reply.reason, at)))]
         };
         let mut first = decided_row(ctx, &prepared, sold, reply, &self.exchange.rules.caller_key);
         first.decided_us = laps.whole().as_micros() as u64;
         first.overhead_us = (decided.asked != Asked::Cold).then_some(laps.own().as_micros() as u64);
         aftermath.rows.push(Row::Decided(Box::new(first)));
-        aftermath.rows.extend(row);
+        aftermath.rows.extend(rows);
         self.record(ctx, aftermath.entry(Some(&answer)), prepared.trail, decided.out);
         drop(noting);
     }
@@ -179,7 +176,7 @@ impl Worker {
                 None => decided.reason,
             },
             valid_until: valid_until(taken, now),
-            max_talk_s: taken.map_or(TERMINAL_TALK, |t| catalog.target(t.target).max_talk).as_secs(),
+            max_talk_s: longest_talk(catalog, taken).as_secs(),
             caller: ctx.caller,
             token: Some(ctx.token),
             decided_us: 0,
@@ -218,6 +215,10 @@ impl Worker {
         let standing = decided.beaten.iter().take(STANDING_MAX);
         let ahead = |step: &Step<'_>| match step {
             Step::Dial(target) => Ahead::Dial(id(target)),
+            Step::Together(node) => Ahead::Together(Box::new(TogetherAhead {
+                members: node.members.iter().map(id).collect(),
+                screen: node.screen,
+            })),
             Step::Auction(node) => Ahead::Auction(Box::new(AuctionAhead {
                 members: node.members.iter().map(id).collect(),
                 floor: node.floor,
@@ -259,7 +260,6 @@ impl Worker {
         reply: &CarrierReply,
         now: Timestamp,
     ) -> Offered {
-        debug_assert_eq!(ctx.attempt, ctx.step, "an attempt has the number of its step");
         let catalog = &ctx.in_force.snapshot.catalog;
         let at = taken.as_ref().map_or(now, |taken| taken.held.at);
         let taker = taken.map(|taken| {
@@ -289,6 +289,7 @@ impl Worker {
             catalog: catalog.digest.clone(),
             taker,
             end: None,
+            leg: None,
         }
     }
 
@@ -335,27 +336,34 @@ fn live(ctx: &Ctx, key: &Arc<CallKey>, campaign: Option<CampaignId>, open: Open,
 /// What the carrier is told to do.
 fn action(ctx: &Ctx, prepared: &Prepared<'_>, taken: Option<&Taken>, rules: &Rules) -> Action {
     let catalog = &ctx.in_force.snapshot.catalog;
-    let dial = |address: Address, role, ring: Duration| {
+    let target = |attempt, address: Address, role, ring: Duration, screen| {
         let caller_id = ctx.request.from;
         let ring_s = ring.as_secs();
-        Action::Dial(DialTarget { attempt: ctx.attempt, address, role, ring_s, caller_id })
+        DialTarget { attempt, address, role, ring_s, caller_id, screen }
     };
+    let terminal = |address: &Address| target(ctx.attempt, address.clone(), "terminal", TERMINAL_RING, false);
     match taken {
         _ if ctx.request.test => match &rules.test_address {
             Some(address) => {
                 // As long as the target would: its attempt is waited for no longer.
                 let ring = taken.map_or(TERMINAL_RING, |taken| ring(ctx, prepared, taken.target));
-                dial(address.clone(), "terminal", ring)
+                Action::Dial(target(ctx.attempt, address.clone(), "terminal", ring, false))
             }
             None => Action::Hangup(HangupCause::Normal),
         },
         Some(taken) => {
-            let target = catalog.target(taken.target);
-            let address = taken.offer.destination.clone().unwrap_or_else(|| target.address.clone());
-            dial(address, "buyer", ring(ctx, prepared, taken.target))
+            let of = |(attempt, taken): (u32, &Taken)| {
+                let configured = &catalog.target(taken.target).address;
+                let address = taken.offer.destination.as_ref().unwrap_or(configured).clone();
+                target(attempt, address, "buyer", ring(ctx, prepared, taken.target), taken.screen)
+            };
+            match taken.together.is_empty() {
+                true => Action::Dial(of((ctx.attempt, taken))),
+                false => Action::DialAll((ctx.attempt..).zip(taken.all()).map(of).collect()),
+            }
         }
         None => match prepared.way.terminal {
-            Terminal::Dial(address) => dial(address.clone(), "terminal", TERMINAL_RING),
+            Terminal::Dial(address) => Action::Dial(terminal(address)),
             Terminal::Voicemail(greeting) => Action::Voicemail(greeting.clone()),
             Terminal::Message(text) => Action::Message(text.clone()),
             Terminal::Hangup(cause) => Action::Hangup(*cause),
@@ -373,7 +381,13 @@ fn ring(ctx: &Ctx, prepared: &Prepared<'_>, target: TargetIx) -> Duration {
 }
 
 pub(super) fn is_dial(action: &Action) -> bool {
-    matches!(action, Action::Dial(_))
+    matches!(action, Action::Dial(_) | Action::DialAll(_))
+}
+
+/// How long the call may last: as long as each may talk who is rung.
+fn longest_talk(catalog: &Catalog, taken: Option<&Taken>) -> Duration {
+    let talks = taken.into_iter().flat_map(Taken::all).map(|taken| catalog.target(taken.target).max_talk);
+    talks.min().unwrap_or(TERMINAL_TALK)
 }
 
 fn valid_until(taken: Option<&Taken>, now: Timestamp) -> Timestamp {

@@ -66,7 +66,7 @@ pub(super) struct Ctx {
     pub(super) token: u128,
     /// The step that is decided.
     pub(super) step: u32,
-    /// The number its attempt would have.
+    /// The number its first attempt would have.
     pub(super) attempt: u32,
     /// Longest its attempt may ring.
     pub(super) ring: Duration,
@@ -330,15 +330,17 @@ impl Worker {
         let mut answer = Vec::new();
         for (at, step) in walk.iter().copied() {
             match step {
-                Step::Dial(ix) => {
-                    let (target, terms) = (catalog.target(ix), prices.of(catalog, ix));
-                    let offer = fixed_offer(target, &terms).filter(|_| trail.is_open(ix));
-                    let Some(offer) = offer else { continue };
-                    let floor = bars.floor.or(FloorOf::Target, terms.floor);
-                    match accept(&offer, floor.amount, bars.min_price, Duration::ZERO, ctx.arrived) {
-                        Ok(()) => answer.push((at, ix, offer)),
-                        Err(reason) => {
-                            trail.close(ix, reason, Some(offer.price), bars.note(reason, floor));
+                Step::Dial(_) | Step::Together(_) => {
+                    for ix in step.targets().iter().copied() {
+                        let (target, terms) = (catalog.target(ix), prices.of(catalog, ix));
+                        let offer = fixed_offer(target, &terms).filter(|_| trail.is_open(ix));
+                        let Some(offer) = offer else { continue };
+                        let floor = bars.floor.or(FloorOf::Target, terms.floor);
+                        match accept(&offer, floor.amount, bars.min_price, Duration::ZERO, ctx.arrived) {
+                            Ok(()) => answer.push((at, ix, offer)),
+                            Err(reason) => {
+                                trail.close(ix, reason, Some(offer.price), bars.note(reason, floor))
+                            }
                         }
                     }
                 }

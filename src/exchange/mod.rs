@@ -22,6 +22,7 @@ mod step;
 mod story;
 mod subject;
 pub mod sweep;
+mod together;
 mod trail;
 pub mod unknown;
 

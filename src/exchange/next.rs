@@ -13,9 +13,10 @@ use tokio::sync::watch;
 
 use super::progress::{Aftermath, Claim, NotTaken};
 use super::step::Job;
+use super::together::ends_of;
 use super::{Asking, Deciding, Worker};
 use crate::call::Onward;
-use crate::call::event::{CallEvent, EventKind};
+use crate::call::event::EventKind;
 use crate::carrier::{Action, CallerLeg, CarrierReply, StepReport};
 use crate::domain::{CallId, Carrier, Cause, HangupCause, Timestamp};
 use crate::records::CommitError;
@@ -196,31 +197,23 @@ impl Worker {
         report: &StepReport,
         now: Timestamp,
     ) -> Result<Aftermath, NotTaken> {
-        let mut ends = Vec::with_capacity(report.ends.len());
-        for end in &report.ends {
-            let attempt = end.attempt.unwrap_or(report.step);
-            if !live.has_attempt(attempt) {
-                return Err(NotTaken::NoAttempt);
-            }
-            ends.push((attempt, end));
-        }
-        let told = |open: &u32| ends.iter().any(|(attempt, _)| attempt == open);
+        let ends = ends_of(live, report)?;
+        let told = |open: &u32| ends.iter().any(|(attempt, ..)| attempt == open);
         if let Some(attempt) = live.open().and_then(|open| open.call.open().find(|open| !told(open))) {
             return Err(NotTaken::NoEnd(attempt));
         }
         let mut effects = Vec::new();
         let mut rows = Vec::new();
-        for (attempt, end) in ends {
-            let told = CallEvent { attempt: Some(attempt), ..end.event.clone() };
+        for (attempt, told, detail) in ends {
             effects.extend(live.tell(|call| call.on_event(&told, now)));
             rows.push(Row::Event(Box::new(EventRow {
                 call_id: id,
                 event_id: format!("next/{}/{attempt}", report.step),
                 attempt: Some(attempt),
                 kind: "ended",
-                at: Some(end.event.at),
+                at: Some(told.at),
                 received: now,
-                detail: end.detail.clone(),
+                detail,
             })));
         }
         effects.extend(live.tell(|call| call.on_step_over(now)));

@@ -225,7 +225,7 @@ fn hours_of_plan(campaign: &Campaign, now: Timestamp) -> Option<String> {
 fn floor_of(step: &Step<'_>) -> Money {
     match step {
         Step::Auction(node) => node.floor,
-        Step::Dial(_) => Money::ZERO,
+        Step::Dial(_) | Step::Together(_) => Money::ZERO,
     }
 }
 

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use super::Exchange;
 use super::subject::kept_id;
+use super::together::note_leg;
 use crate::billing::ledger::entries;
-use crate::billing::{Settlement, settle};
+use crate::billing::{Settlement, lost_to_another, settle};
 use crate::call::event::{CallEvent, Effect, EventKind};
 use crate::capacity::hold::Changes;
 use crate::carrier::generic::CarrierEvent;
@@ -158,7 +159,7 @@ impl Exchange {
         let id = claim.call;
         let CallEvent { at, kind, .. } = reported.event;
         let of_a_leg = !matches!(kind, EventKind::CallEnded { .. } | EventKind::Noted);
-        let last = Some(live.attempts()).filter(|last| of_a_leg && *last > 0);
+        let last = live.latest().filter(|_| of_a_leg);
         let attempt = reported.event.attempt.or(last);
         if of_a_leg && attempt.is_none() {
             return Err(NotTaken::NoAttempt);
@@ -166,6 +167,7 @@ impl Exchange {
         if attempt.is_some_and(|attempt| !live.has_attempt(attempt)) {
             return Err(NotTaken::NoAttempt);
         }
+        note_leg(live, attempt, reported.leg.as_ref());
         let event = CallEvent { attempt, ..reported.event.clone() };
         let effects = live.tell(|call| call.on_event(&event, now));
         let mut aftermath = self.run(id, live, effects, now);
@@ -231,6 +233,13 @@ impl Exchange {
                     }
                     aftermath.expired = true;
                     attempt_ended(id, live, attempt, lost_end(now), None, now, &mut aftermath);
+                }
+                Effect::Void { attempt, end } => {
+                    let settlement = taker(live, attempt).map(|taker| {
+                        aftermath.changes.extend(taker.hold.void());
+                        lost_to_another()
+                    });
+                    attempt_ended(id, live, attempt, end, settlement, now, &mut aftermath);
                 }
                 Effect::Settle { attempt, end } => {
                     let other_billed = live.is_billed();

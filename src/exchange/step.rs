@@ -14,12 +14,12 @@ use tokio::sync::watch;
 use super::answer::is_dial;
 use super::decide::{Ctx, Prepared, Way};
 use super::progress::{Aftermath, attempt_row};
-use super::story::{Beaten, Decided};
+use super::story::{Beaten, Decided, Taken};
 use super::subject::Subject;
 use super::{Asking, InForce, Worker};
 use crate::call::Onward;
 use crate::carrier::{Action, CallerLeg};
-use crate::domain::plan::AuctionNode;
+use crate::domain::plan::{AuctionNode, SimultaneousNode};
 use crate::domain::{
     CallId, CampaignId, CarrierIx, Catalog, Node, PublisherId, TargetId, TargetIx, Timestamp,
 };
@@ -155,24 +155,22 @@ impl Worker {
         reply.decided_us = now.since(ctx.arrived).as_micros() as u64;
         let mut taken = decided.taken.take();
         let rest = self.rest(ctx, &prepared, &decided);
-        let patience = self.patience(ctx, &prepared, taken.as_ref().map(|taken| taken.target));
         let told = exchange.state.calls.with(ctx.call_id, |live| {
             let mut aftermath = Aftermath::default();
             let campaign = live.campaign.clone();
             let goes_on = is_dial(&reply.action) && !live.is_caller_gone();
             let answer = if let Some(open) = live.open_mut().filter(|_| goes_on) {
                 event::step_taken(campaign.as_ref(), reply.action.as_str(), reply.reason);
-                let offered = self.offered(ctx, &prepared, taken.take(), &reply, now);
-                let attempt = attempt_row(&prepared.trail.keys(), open.test, &offered, now);
-                aftermath.rows.push(Row::Attempt(Box::new(attempt)));
-                open.call.offer(ctx.attempt, self.kind(ctx, &offered), patience, now);
-                open.offered.reserve_exact(1);
-                open.offered.push(offered);
+                let before = open.offered.len();
+                self.hand_out(ctx, &prepared, open, taken.take(), &reply, now);
+                let keys = prepared.trail.keys();
+                let row = |offered| Row::Attempt(Box::new(attempt_row(&keys, open.test, offered, now)));
+                aftermath.rows.extend(open.offered[before..].iter().map(row));
                 open.rest = Some(Box::new(rest));
                 self.answer(ctx.carrier(), reply, ctx.about)
             } else {
                 // Who was chosen is not handed out, as the caller left meanwhile.
-                if let Some(taken) = &taken {
+                for taken in taken.iter().flat_map(Taken::all) {
                     prepared.trail.withdraw(taken.target);
                 }
                 let effects = live.tell(|call| call.close(now));
@@ -235,6 +233,10 @@ impl Left {
                     floor: auction.floor,
                     takeover: auction.takeover,
                     timeout: auction.timeout,
+                })),
+                Ahead::Together(together) => Some(Node::Simultaneous(SimultaneousNode {
+                    members: together.members.iter().filter_map(find).collect(),
+                    screen: together.screen,
                 })),
             };
             if let Some(node) = node {

@@ -41,6 +41,29 @@ pub(super) struct Taken {
     pub(super) held: Held,
     pub(super) basis: &'static str,
     pub(super) reason: Reason,
+    /// Whoever picks up takes the call only by pressing a digit.
+    pub(super) screen: bool,
+    /// Who rings at the same time, in the order of the plan.
+    pub(super) together: Vec<Taken>,
+}
+
+impl Taken {
+    /// One that rings alone, and has the caller when it picks up.
+    pub(super) fn by(
+        target: TargetIx,
+        offer: Offer,
+        price: Money,
+        held: Held,
+        basis: &'static str,
+        reason: Reason,
+    ) -> Taken {
+        Taken { target, offer, price, held, basis, reason, screen: false, together: Vec::new() }
+    }
+
+    /// It and who rings with it.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Taken> {
+        std::iter::once(self).chain(&self.together)
+    }
 }
 
 /// A decision.
@@ -101,6 +124,7 @@ impl Worker {
             decided.walked += 1;
             decided.taken = match step {
                 Step::Dial(_) => self.try_static(ctx, prepared, |step| step == at).await,
+                Step::Together(node) => self.try_together(ctx, prepared, at, node.screen).await,
                 Step::Auction(node) => {
                     let (subject, terms) = (&prepared.subject, (prepared.bars, &prepared.prices));
                     let run = self.auction(ctx, subject, terms, &mut prepared.trail, (at, node), asking);
@@ -163,14 +187,10 @@ impl Worker {
             match self.hold(ctx, &prepared.subject, target).await {
                 Ok(held) => {
                     prepared.trail.close(target, Reason::Won, Some(offer.price), None);
-                    let price = offer.price;
+                    let (price, screen) = (offer.price, prepared.is_screened(step));
                     return Some(Taken {
-                        target,
-                        offer,
-                        price,
-                        held,
-                        basis: "static",
-                        reason: Reason::Static,
+                        screen,
+                        ..Taken::by(target, offer, price, held, "static", Reason::Static)
                     });
                 }
                 Err(refused) => {
@@ -217,7 +237,7 @@ impl Worker {
                     prepared.trail.close(target, Reason::Won, price, None);
                     let reason = if basis == "auction" { Reason::Won } else { Reason::Static };
                     let offer = ranked.offer.clone();
-                    decided.taken = Some(Taken { target, offer, price: pays, held, basis, reason });
+                    decided.taken = Some(Taken::by(target, offer, pays, held, basis, reason));
                     first = Some(ranked);
                 }
                 Err(refused) => prepared.trail.close(target, refused.reason, price, Some(refused.note)),
@@ -256,7 +276,7 @@ impl Worker {
                         decided.beaten.push((run.target(lost.entrant), lost.clone(), basis));
                     }
                     let (offer, price) = (first.offer.clone(), first.pays);
-                    break (Some(Taken { target, offer, price, held, basis, reason }), ranking.unplaced);
+                    break (Some(Taken::by(target, offer, price, held, basis, reason)), ranking.unplaced);
                 }
                 Err(refused) => {
                     trail.close(target, refused.reason, price, Some(refused.note));
@@ -278,7 +298,12 @@ impl Worker {
 
     /// Holds what the target takes now, in the windows of now; a test call takes nothing. The decision keeps its terms,
     /// but a catalog that came into force since is heard: who was paused meanwhile gets no call, and its limits count.
-    async fn hold(&self, ctx: &Ctx, subject: &Subject<'_>, target: TargetIx) -> Result<Held, Refused> {
+    pub(super) async fn hold(
+        &self,
+        ctx: &Ctx,
+        subject: &Subject<'_>,
+        target: TargetIx,
+    ) -> Result<Held, Refused> {
         let now = self.exchange.clock.now();
         let current = self.exchange.in_force.load();
         let is_same = Arc::ptr_eq(&current, &ctx.in_force);

@@ -100,7 +100,7 @@ pub(super) async fn next(
     let answered = served.worker.next(claim, report, Asking::Open, arrived).await;
     if answered == Err(NotTaken::Unknown) {
         for StepEnd { event, detail, .. } in ends {
-            let ended = CarrierEvent { event_id: String::new(), kind: "ended", event, detail };
+            let ended = CarrierEvent { event_id: String::new(), kind: "ended", event, detail, leg: None };
             served.worker.exchange.keep_unknown(carrier.as_ref(), &call, &ended);
         }
     }

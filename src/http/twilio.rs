@@ -4,6 +4,7 @@
 //! reports is told when it is on disk.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
@@ -16,14 +17,18 @@ use crate::call::event::{CallEvent, EventKind};
 use crate::carrier::generic::{CarrierEvent, CarrierFault};
 use crate::carrier::twilio::form::Form;
 use crate::carrier::twilio::signature::{SETTINGS_HEADER, SIGNATURE_HEADER, Signed, verify};
+use crate::carrier::twilio::twiml::Callbacks;
 use crate::carrier::twilio::{self, LegKind, twiml};
-use crate::carrier::{CallerLeg, StepEnd, StepReport};
+use crate::carrier::{CallerLeg, SCREEN_DIGIT, StepEnd, StepReport};
 use crate::domain::catalog::CarrierDialect;
 use crate::domain::{CallId, CarrierIx, Cause, EndedBy, Timestamp};
 use crate::exchange::progress::{Claim, NotTaken};
 use crate::exchange::{Asking, InForce};
 use crate::problem::{Code, Problem};
 use crate::state::calls::CallKey;
+
+/// Longest that somebody on the line waits for a disk.
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// What every path under `/twilio` takes.
 pub(super) const METHODS: &str = "GET, POST";
@@ -42,6 +47,11 @@ impl Admitted {
     fn key(&self, call_sid: &str) -> CallKey {
         let carrier = self.in_force.snapshot.catalog.carrier(self.carrier).id.clone();
         CallKey { carrier, carrier_call_id: call_sid.to_owned() }
+    }
+
+    /// What the carrier's URLs begin with.
+    fn base(&self) -> &str {
+        self.in_force.snapshot.catalog.carrier(self.carrier).public_url.as_deref().unwrap_or("")
     }
 
     /// The claim to a call whose URL we made: it carries the call's token.
@@ -66,6 +76,7 @@ pub(super) async fn answer(
         ["voice"] => voice(served, admit(served, request).await?).await,
         ["dial", call, step] => dial(served, admit(served, request).await?, call, step).await,
         ["leg", call, attempt] => leg(served, admit(served, request).await?, call, attempt).await,
+        ["screen", call, attempt] => screen(served, admit(served, request).await?, call, attempt).await,
         ["status"] => status(served, admit(served, request).await?).await,
         ["fallback"] => fallback(served, admit(served, request).await?).await,
         ["done", call] => done(served, admit(served, request).await?, call).await,
@@ -162,14 +173,15 @@ fn end_of(report: &twilio::DialReport, arrived: Timestamp) -> StepEnd {
     let twilio::LegReport { cause, ended_by, talk_ms } = report.end;
     let event = CallEvent { attempt: None, at: arrived, kind: EventKind::Ended { cause, ended_by, talk_ms } };
     let talk = talk_ms.map(|ms| format!(", talk {ms} ms")).unwrap_or_default();
-    StepEnd { attempt: None, event, detail: format!("{}, by {}{talk}", cause.as_str(), ended_by.as_str()) }
+    let detail = format!("{}, by {}{talk}", cause.as_str(), ended_by.as_str());
+    StepEnd { attempt: None, leg: report.leg_sid.clone(), event, detail }
 }
 
 /// The end of a `Dial` of a call that nobody knows any more, after a restart say: kept for the operator, since it may have
 /// been a talk.
 fn unknown(served: &Served, admitted: &Admitted, call: &str, end: StepEnd, caller: CallerLeg) -> Answer {
     let StepEnd { event, detail, .. } = end;
-    let event = CarrierEvent { event_id: String::new(), kind: "ended", event, detail };
+    let event = CarrierEvent { event_id: String::new(), kind: "ended", event, detail, leg: None };
     let carrier = &admitted.in_force.snapshot.catalog.carrier(admitted.carrier).id;
     served.worker.exchange.keep_unknown(Some(carrier), call, &event);
     xml(if caller == CallerLeg::Gone { twiml::empty() } else { twiml::hangup() }.into())
@@ -190,8 +202,46 @@ async fn leg(served: &Served, admitted: Admitted, call: &str, attempt: &str) -> 
     detail.extend(told.duration_s.map(|s| format!("leg of {s} s")));
     let at = told.at.unwrap_or(admitted.arrived);
     let event = CallEvent { attempt: Some(attempt), at, kind: what };
-    report(served, claim, CarrierEvent { event_id: told.event_id, kind, event, detail: detail.join(", ") })
-        .await
+    let (event_id, detail, leg) = (told.event_id, detail.join(", "), Some(told.leg_sid));
+    report(served, claim, CarrierEvent { event_id, kind, event, detail, leg }).await
+}
+
+/// Somebody picked up who has to press a digit first, and then pressed one. The first who does takes the call; whoever
+/// comes later, or presses something else, is hung up on. The caller is connected when the document is over.
+async fn screen(served: &Served, admitted: Admitted, call: &str, attempt: &str) -> Result<Answer, Problem> {
+    let attempt = number(attempt)?;
+    let told = twilio::screen(&admitted.form).map_err(invalid)?;
+    let claim = admitted.claim(call, &told.parent_sid)?;
+    let exchange = &served.worker.exchange;
+    let id = claim.call;
+    let may_take = || exchange.state.calls.with(id, |live| live.may_take(attempt)).unwrap_or(false);
+    let is_its = told.digits.as_deref() == Some(SCREEN_DIGIT);
+    let what = if is_its { EventKind::Bridged } else { EventKind::Noted };
+    let event = CallEvent { attempt: Some(attempt), at: admitted.arrived, kind: what };
+    let detail = match &told.digits {
+        None => "picked up: asked for a digit".to_owned(),
+        Some(_) if is_its => "pressed the digit: takes the call".to_owned(),
+        Some(_) => "pressed another digit".to_owned(),
+    };
+    let event_id =
+        format!("{}:screen:{}", told.leg_sid, if told.digits.is_some() { "digits" } else { "asked" });
+    let event = CarrierEvent { event_id, kind: "digits", event, detail, leg: Some(told.leg_sid) };
+    match tokio::time::timeout(A_MOMENT, report(served, claim, event)).await {
+        Ok(Err(problem)) if problem.status == 403 => return Err(problem),
+        // Somebody waits on the line: the disk can come later.
+        Ok(_) | Err(_) => {}
+    }
+    let document = match &told.digits {
+        _ if !may_take() => twiml::hangup(),
+        None => {
+            let base = admitted.base();
+            let token = admitted.token.unwrap_or_default();
+            twiml::screen(&Callbacks { base, token }.screen(id, attempt))
+        }
+        Some(_) if is_its => twiml::empty(),
+        Some(_) => twiml::hangup(),
+    };
+    Ok(xml(document.into()))
 }
 
 /// News of the caller's own call: of use where it is over and nobody said so.
@@ -202,7 +252,7 @@ async fn status(served: &Served, admitted: Admitted) -> Result<Answer, Problem> 
     let (kind, what) = if told.is_over { ("call_ended", ended) } else { ("noted", EventKind::Noted) };
     let event = CallEvent { attempt: None, at: told.at.unwrap_or(admitted.arrived), kind: what };
     let event_id = format!("status:{kind}");
-    let event = CarrierEvent { event_id, kind, event, detail: String::new() };
+    let event = CarrierEvent { event_id, kind, event, detail: String::new(), leg: None };
     let exchange = &served.worker.exchange;
     let CallKey { carrier, carrier_call_id } = key.clone();
     match exchange.state.calls.find(&key).await {
@@ -283,7 +333,7 @@ async fn instead(
     let kind = EventKind::Ended { cause: Cause::Failed, ended_by: EndedBy::Exchange, talk_ms: None };
     let event = CallEvent { attempt: None, at: admitted.arrived, kind };
     let detail = "the document was of no use to the carrier".to_owned();
-    let report = StepReport { step, caller, ends: vec![StepEnd { attempt: None, event, detail }] };
+    let report = StepReport { step, caller, ends: vec![StepEnd { attempt: None, leg: None, event, detail }] };
     match served.worker.next(claim, report, Asking::Fallback, admitted.arrived).await {
         Ok(answer) => Ok(document(&answer)),
         Err(_) => Ok(xml(twiml::sorry().into())),
@@ -297,7 +347,7 @@ async fn done(served: &Served, admitted: Admitted, call: &str) -> Result<Answer,
     let event = CallEvent { attempt: None, at: admitted.arrived, kind: EventKind::Noted };
     let seconds = admitted.form.get("RecordingDuration").unwrap_or("0");
     let detail = format!("message of {} s", seconds.parse::<u32>().unwrap_or(0));
-    let event = CarrierEvent { event_id: "done".to_owned(), kind: "recording", event, detail };
+    let event = CarrierEvent { event_id: "done".to_owned(), kind: "recording", event, detail, leg: None };
     match report(served, claim, event).await {
         Err(problem) if problem.status == 403 => Err(problem),
         _ => Ok(xml(twiml::hangup().into())),

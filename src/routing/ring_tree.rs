@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::domain::draw::Draw;
-use crate::domain::plan::{AuctionNode, Branch, RoundRobin};
+use crate::domain::plan::{AuctionNode, Branch, RoundRobin, SimultaneousNode};
 use crate::domain::{Node, Plan, Reason, TargetIx, Terminal, Timestamp, Zone};
 
 /// One step of a walk. After the last comes the action that ends it.
@@ -16,6 +16,8 @@ pub enum Step<'a> {
     Auction(&'a AuctionNode),
     /// Offer the call to this static target.
     Dial(TargetIx),
+    /// Ring these static targets at once.
+    Together(&'a SimultaneousNode),
 }
 
 impl<'a> Step<'a> {
@@ -24,6 +26,7 @@ impl<'a> Step<'a> {
         match self {
             Step::Auction(auction) => &auction.members,
             Step::Dial(target) => std::slice::from_ref(target),
+            Step::Together(node) => &node.members,
         }
     }
 
@@ -32,6 +35,7 @@ impl<'a> Step<'a> {
         match node {
             Node::Auction(auction) => Some(Step::Auction(auction)),
             Node::Target(target) => Some(Step::Dial(*target)),
+            Node::Simultaneous(node) => Some(Step::Together(node)),
             Node::Sequential(_)
             | Node::Weighted(_)
             | Node::FirstMatch(_)
@@ -138,6 +142,7 @@ impl<'a> Unrolling<'a, '_> {
             }
             Node::Auction(auction) => self.step(Step::Auction(auction)),
             Node::Target(target) => self.step(Step::Dial(*target)),
+            Node::Simultaneous(node) => self.step(Step::Together(node)),
             Node::Scope(scope) => {
                 if let Some((hours, zone)) = &scope.hours
                     && !hours.is_open(zone, self.given.now)

@@ -305,6 +305,10 @@ impl World {
                 let names: Vec<&str> = node.members.iter().map(|ix| self.name(*ix)).collect();
                 format!("auction {}", names.join(" "))
             }
+            Step::Together(node) => {
+                let names: Vec<&str> = node.members.iter().map(|ix| self.name(*ix)).collect();
+                format!("together {}", names.join(" "))
+            }
         })
     }
 }
@@ -652,6 +656,7 @@ fn a_walk_loses_nobody_and_follows_its_seed() {
         for step in walk(plan, given).steps {
             match step {
                 Step::Auction(node) => walked.extend(&node.members),
+                Step::Together(node) => walked.extend(&node.members),
                 Step::Dial(target) => walked.push(target),
             }
         }

@@ -73,6 +73,8 @@ pub struct OfferedImage {
     pub taker: Option<TakerImage>,
     /// How it ended, and what that is worth to its taker.
     pub end: Option<(AttemptEnd, Option<Settlement>)>,
+    /// The carrier's name of its leg.
+    pub leg: Option<String>,
 }
 
 /// A target that was given a call, as [`Taker`].
@@ -177,6 +179,7 @@ fn offered_image(offered: &Offered) -> OfferedImage {
             hold: taker.hold.image(),
         }),
         end: offered.end,
+        leg: offered.leg.clone(),
     }
 }
 
@@ -195,5 +198,6 @@ fn offered(image: OfferedImage) -> Offered {
             hold: Hold::restored(taker.hold),
         }),
         end: image.end,
+        leg: image.leg,
     }
 }

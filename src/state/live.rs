@@ -76,6 +76,8 @@ pub struct Open {
 #[derive(Clone, Copy, Debug)]
 pub struct Settled {
     attempts: u32,
+    /// The step that handed out the last of them.
+    step: u32,
     billed: bool,
     outcome: Reason,
 }
@@ -99,6 +101,8 @@ pub struct Offered {
     pub taker: Option<Taker>,
     /// How it ended, and what that is worth to its taker.
     pub end: Option<(AttemptEnd, Option<Settlement>)>,
+    /// The carrier's name of its leg, of one that rings at once with others: how they are told apart later.
+    pub leg: Option<String>,
 }
 
 /// A target that was given a call, with what settling it needs.
@@ -131,8 +135,7 @@ impl Live {
         }
     }
 
-    /// How many attempts there were. They are numbered from one, and each has the number of the step that handed it out:
-    /// a step without one is a call's last.
+    /// How many attempts there were. They are numbered from one, in the order of the steps that handed them out.
     pub fn attempts(&self) -> u32 {
         match &self.course {
             Course::Open(open) => open.call.attempts(),
@@ -140,9 +143,30 @@ impl Live {
         }
     }
 
+    /// The last step that handed out an attempt; zero without one.
+    pub fn last_dialled(&self) -> u32 {
+        match &self.course {
+            Course::Open(open) => open.offered.last().map_or(0, |offered| offered.step),
+            Course::Settled(settled) => settled.step,
+        }
+    }
+
     /// Whether the attempt exists.
     pub fn has_attempt(&self, number: u32) -> bool {
         (1..=self.attempts()).contains(&number)
+    }
+
+    /// The attempt that a report is about which names none: the last, but for those that lost the call to another.
+    pub fn latest(&self) -> Option<u32> {
+        let last = Some(self.attempts()).filter(|last| *last > 0);
+        let had_it = |offered: &&Offered| offered.outcome() != Some(Reason::OtherAnswered);
+        let of_open = |open: &Open| open.offered.iter().rev().find(had_it).map(|offered| offered.attempt);
+        self.open().and_then(of_open).or(last)
+    }
+
+    /// Whether the attempt may still take the call, or has it.
+    pub fn may_take(&self, attempt: u32) -> bool {
+        self.open().is_some_and(|open| open.call.may_take(attempt))
     }
 
     /// Whether an attempt was billed.
@@ -180,7 +204,8 @@ impl Live {
     pub fn settle(&mut self) {
         if self.open().is_some_and(|open| open.call.is_settled()) {
             let (attempts, billed, outcome) = (self.attempts(), self.is_billed(), self.outcome());
-            self.course = Course::Settled(Settled { attempts, billed, outcome });
+            let step = self.last_dialled();
+            self.course = Course::Settled(Settled { attempts, step, billed, outcome });
             self.steps.shrink_to_fit();
         }
     }
@@ -192,9 +217,11 @@ impl Open {
         self.offered.iter().find(|o| matches!(&o.end, Some((_, Some(settlement))) if settlement.billable))
     }
 
-    /// The attempt whose end is the call's: that which was billed, else the last one.
+    /// The attempt whose end is the call's: that which was billed, else the last one that had the caller or nobody did
+    /// instead.
     pub fn decisive(&self) -> Option<&Offered> {
-        self.billed().or(self.offered.last())
+        let had_it = |offered: &&Offered| offered.outcome() != Some(Reason::OtherAnswered);
+        self.billed().or_else(|| self.offered.iter().rev().find(had_it)).or(self.offered.last())
     }
 }
 
@@ -217,7 +244,7 @@ mod tests {
     use super::*;
     use crate::billing::settle;
     use crate::call::event::{CallEvent, EventKind};
-    use crate::call::{Kind, Patience, Recovery};
+    use crate::call::{Kind, Patience, Recovery, Rung};
     use crate::domain::{CarrierId, Cause, EndedBy, HoldId, Money, Payout};
 
     const S: fn(u64) -> Duration = Duration::from_secs;
@@ -227,7 +254,8 @@ mod tests {
         let recovery = Recovery { early_hangup: S(0), attempts: 5, ring_budget: S(60), next_within: S(0) };
         let patience = Patience { late_events: S(30), unanswered: S(40), answered: S(3_600) };
         let mut call = Call::new(recovery);
-        call.offer(1, Kind::Target, patience, Timestamp::default());
+        let rung = Rung { number: 1, step: 1, kind: Kind::Target, screened: false, patience };
+        call.offer(rung, Timestamp::default());
         let terms = Terms {
             price: Money::from_micros(25_000_000),
             min_duration: S(90),
@@ -250,6 +278,7 @@ mod tests {
             catalog: "digest".into(),
             taker: Some(taker),
             end: None,
+            leg: None,
         };
         let open = Open {
             at: Timestamp::default(),

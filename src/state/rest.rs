@@ -52,6 +52,17 @@ pub enum Ahead {
     Dial(TargetId),
     /// Ask these at once. Boxed: of a long walk most steps are static targets.
     Auction(Box<AuctionAhead>),
+    /// Ring these at once.
+    Together(Box<TogetherAhead>),
+}
+
+/// Static targets that were not rung yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TogetherAhead {
+    /// Who rings.
+    pub members: Vec<TargetId>,
+    /// Whoever picks up takes the call only by pressing a digit.
+    pub screen: bool,
 }
 
 /// An auction that was not held yet.

@@ -189,6 +189,26 @@ pub fn leg(form: &Form) -> Result<LegEvent, Faults> {
     read.done(LegEvent { parent_sid, leg_sid, event_id, kind, at: at(form), sequence, duration_s })
 }
 
+/// What the leg of a screened attempt asks once somebody picked up there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Screened {
+    /// The caller's call.
+    pub parent_sid: String,
+    /// The leg.
+    pub leg_sid: String,
+    /// What was pressed; `None` while nobody was asked to.
+    pub digits: Option<String>,
+}
+
+/// Reads the request to a `Number`'s URL, or to the action of what it was told.
+pub fn screen(form: &Form) -> Result<Screened, Faults> {
+    let mut read = Reader { form, faults: Vec::new() };
+    let parent_sid = read.sid("ParentCallSid", ID_MAX);
+    let leg_sid = read.sid("CallSid", LEG_SID_MAX);
+    let digits = form.get("Digits").filter(|digits| !digits.is_empty()).map(str::to_owned);
+    read.done(Screened { parent_sid, leg_sid, digits })
+}
+
 /// News of the caller's own call, sent to the number's status callback.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallStatus {

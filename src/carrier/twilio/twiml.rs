@@ -1,4 +1,4 @@
-//! Answers as TwiML: one document per step, with one target at most.
+//! Answers as TwiML: one document per step, with one target or those that ring at once.
 //!
 //! Every document ends the call or names the URL that is asked next, never its own: Twilio's default action is the URL
 //! the document came from, which would ask for another call. Elements and attributes are those of Twilio's own
@@ -9,7 +9,7 @@ use std::io;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 
-use crate::carrier::{Action, CallerLeg, CarrierReply, DialTarget};
+use crate::carrier::{Action, CallerLeg, CarrierReply, DialTarget, SCREEN_DIGIT, SCREEN_SAY, SCREEN_WAIT_S};
 use crate::domain::{Address, CallId, HangupCause};
 
 /// The content type of every document.
@@ -46,6 +46,11 @@ impl Callbacks<'_> {
         format!("{}/twilio/leg/{call}/{attempt}?token={:032x}", self.base, self.token)
     }
 
+    /// Asked when the leg of a screened attempt is answered, and again when a digit was pressed there.
+    pub fn screen(&self, call: CallId, attempt: u32) -> String {
+        format!("{}/twilio/screen/{call}/{attempt}?token={:032x}", self.base, self.token)
+    }
+
     /// Asked when a message was left: nothing is to be done any more.
     fn done(&self, call: CallId) -> String {
         format!("{}/twilio/done/{call}?token={:032x}", self.base, self.token)
@@ -61,7 +66,7 @@ impl Callbacks<'_> {
 /// ```
 pub fn reply(reply: &CarrierReply, callbacks: &Callbacks<'_>) -> Vec<u8> {
     match &reply.action {
-        Action::Dial(target) => dial(reply, target, callbacks),
+        Action::Dial(_) | Action::DialAll(_) => dial(reply, callbacks),
         Action::Voicemail(greeting) => voicemail(greeting, &callbacks.done(reply.call_id)),
         Action::Message(text) => say_and_hang_up(text),
         Action::Hangup(cause) => match (cause, reply.caller) {
@@ -91,16 +96,28 @@ pub fn sorry() -> Vec<u8> {
     say_and_hang_up("We are sorry, your call cannot be taken right now. Please call again later.")
 }
 
+/// What is heard by whoever picks up where a call is screened, before the caller is connected; `action` is asked with the
+/// digit. Who presses nothing is hung up on.
+pub fn screen(action: &str) -> Vec<u8> {
+    document(|out| {
+        out.create_element("Gather")
+            .with_attribute(("numDigits", SCREEN_DIGIT.len().to_string().as_str()))
+            .with_attribute(("timeout", SCREEN_WAIT_S.to_string().as_str()))
+            .with_attribute(("action", action))
+            .write_inner_content(|out| say(out, SCREEN_SAY))?;
+        verb(out, "Hangup")
+    })
+}
+
 type Out = Writer<Vec<u8>>;
 
-fn dial(reply: &CarrierReply, target: &DialTarget, callbacks: &Callbacks<'_>) -> Vec<u8> {
+fn dial(reply: &CarrierReply, callbacks: &Callbacks<'_>) -> Vec<u8> {
+    let targets = reply.action.targets();
     let (shortest, longest) = TIMEOUT_S;
-    let timeout = target.ring_s.saturating_sub(RINGS_LONGER_S).clamp(shortest, longest);
+    // There is one for all that ring at once: nobody's time is cut short.
+    let ring_s = targets.iter().map(|target| target.ring_s).max().unwrap_or_default();
+    let timeout = ring_s.saturating_sub(RINGS_LONGER_S).clamp(shortest, longest);
     let limit = reply.max_talk_s.clamp(1, TIME_LIMIT_MAX_S);
-    let noun = match &target.address {
-        Address::Number(_) => "Number",
-        Address::Sip(_) => "Sip",
-    };
     document(|out| {
         let mut dial = out
             .create_element("Dial")
@@ -108,18 +125,35 @@ fn dial(reply: &CarrierReply, target: &DialTarget, callbacks: &Callbacks<'_>) ->
             .with_attribute(("timeout", timeout.to_string().as_str()))
             .with_attribute(("answerOnBridge", "true"))
             .with_attribute(("timeLimit", limit.to_string().as_str()));
-        if let Some(number) = target.caller_id {
+        if let Some(number) = targets.first().and_then(|target| target.caller_id) {
             dial = dial.with_attribute(("callerId", number.reveal().as_str()));
         }
         dial.write_inner_content(|out| {
-            out.create_element(noun)
-                .with_attribute(("statusCallback", callbacks.leg(reply.call_id, target.attempt).as_str()))
-                .with_attribute(("statusCallbackEvent", "initiated ringing answered completed"))
-                .write_text_content(BytesText::new(&sayable(&target.address.reveal())))?;
-            Ok(())
+            targets.iter().try_for_each(|target| noun(out, reply, target, callbacks))
         })?;
         Ok(())
     })
+}
+
+/// One who is rung.
+fn noun(
+    out: &mut Out,
+    reply: &CarrierReply,
+    target: &DialTarget,
+    callbacks: &Callbacks<'_>,
+) -> io::Result<()> {
+    let noun = match &target.address {
+        Address::Number(_) => "Number",
+        Address::Sip(_) => "Sip",
+    };
+    let mut noun = out.create_element(noun);
+    if target.screen {
+        noun = noun.with_attribute(("url", callbacks.screen(reply.call_id, target.attempt).as_str()));
+    }
+    noun.with_attribute(("statusCallback", callbacks.leg(reply.call_id, target.attempt).as_str()))
+        .with_attribute(("statusCallbackEvent", "initiated ringing answered completed"))
+        .write_text_content(BytesText::new(&sayable(&target.address.reveal())))?;
+    Ok(())
 }
 
 /// The last verb is for a caller who said nothing: then the action is not asked.

@@ -9,7 +9,7 @@ use crate::routing::compiled_branches;
 use crate::routing::ring_tree::{Given, walk};
 
 /// Three targets at fixed prices; `root` is the plan of all calls.
-fn plan_market(root: &str) -> String {
+pub(super) fn plan_market(root: &str) -> String {
     let target = |id: &str| {
         format!("[target.{id}]\nbuyer = \"acme\"\naddress = \"+15125550{id}\"\nprice = \"20.00\"\n")
             .replace(&format!("[target.{id}]"), &format!("[target.t{id}]"))

@@ -10,7 +10,7 @@ use crate::auction::rank::Ranked;
 use crate::billing::{Settlement, Terms};
 use crate::call::event::{CallEvent, EventKind};
 use crate::call::image::{Attempt, CallImage, End};
-use crate::call::{Call, Kind, Patience, Recovery};
+use crate::call::{Call, Kind, Patience, Recovery, Rung};
 use crate::capacity::hold::{Hold, HoldImage, HoldState};
 use crate::capacity::{Basis, CapKey, Entity};
 use crate::carrier::{Action, CallerLeg, CarrierReply, CarrierRequest, DialTarget};
@@ -30,7 +30,7 @@ use crate::records::row::{
 use crate::state::callers::{Content, Difference};
 use crate::state::calls::CallKey;
 use crate::state::image::{AnswerImage, LiveImage, OfferedImage, TakerImage};
-use crate::state::rest::{Ahead, AuctionAhead, Rest, Standing};
+use crate::state::rest::{Ahead, AuctionAhead, Rest, Standing, TogetherAhead};
 
 /// What is drawn.
 pub struct Sampler(pub Draw);
@@ -402,6 +402,8 @@ impl Sampler {
             expires: self.at(),
             judge_at: self.maybe(Sampler::at),
             handed_back: self.maybe(Sampler::at),
+            step: self.below(9) as u32,
+            screened: self.yes(),
         }
     }
 
@@ -441,6 +443,7 @@ impl Sampler {
             catalog: self.digest().into(),
             taker: self.maybe(Sampler::taker),
             end: self.maybe(|s| (s.attempt_end(), s.maybe(Sampler::settlement))),
+            leg: self.maybe(Sampler::text),
         }
     }
 
@@ -508,8 +511,13 @@ impl Sampler {
     }
 
     fn ahead(&mut self) -> Ahead {
-        if self.yes() {
-            return Ahead::Dial(self.target());
+        match self.below(4) {
+            0 | 1 => return Ahead::Dial(self.target()),
+            2 => {
+                let members = self.some(3, Sampler::target);
+                return Ahead::Together(Box::new(TogetherAhead { members, screen: self.yes() }));
+            }
+            _ => {}
         }
         Ahead::Auction(Box::new(AuctionAhead {
             members: self.some(3, Sampler::target),
@@ -565,15 +573,21 @@ impl Sampler {
         }
     }
 
+    fn dial(&mut self) -> DialTarget {
+        DialTarget {
+            attempt: self.below(9) as u32,
+            address: self.address(),
+            role: self.one(&["buyer", "terminal"]),
+            ring_s: self.number(),
+            caller_id: self.maybe(Sampler::e164),
+            screen: self.yes(),
+        }
+    }
+
     fn action(&mut self) -> Action {
-        match self.below(4) {
-            0 => Action::Dial(DialTarget {
-                attempt: self.below(9) as u32,
-                address: self.address(),
-                role: self.one(&["buyer", "terminal"]),
-                ring_s: self.number(),
-                caller_id: self.maybe(Sampler::e164),
-            }),
+        match self.below(5) {
+            0 => Action::Dial(self.dial()),
+            4 => Action::DialAll(self.some(3, Sampler::dial)),
             1 => Action::Voicemail(self.text()),
             2 => Action::Message(self.text()),
             _ => Action::Hangup(self.one(&HangupCause::ALL)),
@@ -691,7 +705,8 @@ fn everyday() -> LiveImage {
         ring_budget: Duration::from_secs(60),
         next_within: Duration::from_secs(10),
     });
-    call.offer(1, Kind::Target, PATIENCE, at);
+    let rung = Rung { number: 1, step: 1, kind: Kind::Target, screened: false, patience: PATIENCE };
+    call.offer(rung, at);
     let (buyer, target) = (fixture::buyer("acme"), fixture::target("acme-1"));
     let entities = [Entity::Buyer(buyer.clone()), Entity::Target(target.clone())];
     let caps = entities.into_iter().flat_map(|entity| {
@@ -759,6 +774,7 @@ fn everyday() -> LiveImage {
             catalog: "0123456789abcdef".repeat(4).into(),
             taker: Some(TakerImage { target, buyer, terms, hold: hold.image() }),
             end: None,
+            leg: None,
         }],
         rest: Some(Box::new(Rest {
             request: Arc::new(request),
@@ -800,6 +816,7 @@ pub fn opened() -> Entry {
                 role: "buyer",
                 ring_s: 20,
                 caller_id: E164::parse("+15125550123"),
+                screen: false,
             }),
             basis: "auction",
             reason: Reason::Won,

@@ -95,7 +95,17 @@ impl World {
                 continue;
             };
             let taker = TakerImage { target, buyer, hold: hold.image(), terms: taker.terms };
-            return OfferedImage { attempt: 1, step: 1, at, basis, why, catalog, taker: Some(taker), end };
+            return OfferedImage {
+                attempt: 1,
+                step: 1,
+                at,
+                basis,
+                why,
+                catalog,
+                taker: Some(taker),
+                end,
+                leg: None,
+            };
         }
     }
 

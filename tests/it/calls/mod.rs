@@ -11,3 +11,4 @@ mod privacy;
 mod reroutes;
 mod schedules;
 mod tables;
+mod together;

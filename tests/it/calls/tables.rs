@@ -152,7 +152,7 @@ fn a_floor_of_the_hour_is_what_a_bid_must_reach() {
         .target("acme", "acme", &lines);
     let exchange = Exchange::start(&market);
     let answer = exchange.decide(&ask("CA1", "x"));
-    assert_eq!(outcome(&exchange, &answer, "acme"), ["below_floor", "25.00", ""]);
+    assert_eq!(outcome(&exchange, &answer, "acme"), ["below_floor", "25.00", "target 25.01"]);
     let asked = bidders.pings("acme")[0].body.clone();
     assert!(asked.contains("\"floor\":\"25.01\""), "{asked}");
     exchange.finish();

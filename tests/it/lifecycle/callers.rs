@@ -331,7 +331,8 @@ fn a_tried_call_is_said_to_be_on_a_list() {
     assert!(words.join(" ").contains("20.00 suppressed on own") && told.contains("1 of 2 targets"), "{told}");
     let told = good(&tried(&["--on-list", "own", "--on-list", "dnc"]));
     assert!(
-        told.contains("The caller is blocked (on dnc): only the plan's terminal action is left."),
+        told.contains("barred     caller_blocked: only the plan's terminal action is left")
+            && told.contains("saw on dnc"),
         "{told}"
     );
     let refused = tried(&["--on-list", "nobody"]);

@@ -101,6 +101,7 @@ fn differs(market: &Market, real: &Real, call: &Call, counts: &mut Counts) -> Op
                 let members: Vec<&str> = node.members.iter().map(|target| asked.id(*target)).collect();
                 format!("auction {}", members.join(" "))
             }
+            Step::Together(_) => unreachable!("generated markets ring nobody together"),
         })
         .collect();
     let walked: Vec<String> = rank::walk(&known)

@@ -131,6 +131,7 @@ impl<'a> Asked<'a> {
             let fates = match step {
                 Step::Dial(target) => self.dial(*target, campaign, least, call).into_iter().collect(),
                 Step::Auction(node) => self.auction(place, node, campaign, least, call),
+                Step::Together(_) => unreachable!("generated markets ring nobody together"),
             };
             let is_over = fates.iter().any(|fate| fate.reason == "won");
             told.push(fates);

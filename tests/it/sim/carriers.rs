@@ -22,7 +22,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 
 use super::check::{Check, Promise, Sent};
 use super::market::{CARRIERS, TWILIO};
-use super::world::{Asking, CallPlan, Fate, Report, Trick, leg};
+use super::world::{Asking, CallPlan, Fate, Report, Together, Trick, leg, together};
 
 /// Bytes a pipe holds.
 const PIPE: usize = 8 * 1024;
@@ -160,56 +160,81 @@ impl Carriers {
             answer[key].as_str().and_then(|url| url.strip_prefix("http://exchange")).map(Arc::from)
         };
         let number = |value: &Value| value.as_u64().unwrap_or(0) as u32;
-        let (step, attempt) = (number(&answer["step"]), number(&answer["targets"][0]["attempt"]));
-        let leg = leg(plan.seed, plan.n, attempt);
+        let step = number(&answer["step"]);
+        let targets = answer["targets"].as_array().into_iter().flatten();
+        let attempts: Vec<u32> = targets.map(|target| number(&target["attempt"])).collect();
+        let rung = match attempts[..] {
+            [alone] => {
+                let leg = leg(plan.seed, plan.n, alone);
+                Together { asks_on: leg.asks_on, asks_again: leg.asks_again, legs: vec![leg] }
+            }
+            _ => together(plan.seed, plan.n, &attempts),
+        };
         let (base, start) = (tokio::time::Instant::now(), self.clock.now());
         let path: Option<Arc<str>> = url("events");
-        for (place, report) in leg.reports.iter().enumerate() {
-            let Some(path) = path.clone() else { break };
-            let (carriers, plan, report) = (Arc::clone(self), Arc::clone(plan), report.clone());
-            tokio::spawn(async move {
-                sleep_until(base + Duration::from_millis(report.sent_ms)).await;
-                carriers.report(&plan, &path, start, (attempt, place), &report).await;
-            });
+        for (attempt, leg) in attempts.iter().copied().zip(&rung.legs) {
+            for (place, report) in leg.reports.iter().enumerate() {
+                let Some(path) = path.clone() else { break };
+                let (carriers, plan, report) = (Arc::clone(self), Arc::clone(plan), report.clone());
+                tokio::spawn(async move {
+                    sleep_until(base + Duration::from_millis(report.sent_ms)).await;
+                    carriers.report(&plan, &path, start, (attempt, place), &report).await;
+                });
+            }
         }
+        let fates: Vec<(u32, Fate)> =
+            attempts.into_iter().zip(rung.legs.iter().map(|leg| leg.fate)).collect();
         let next: Option<Arc<str>> = url("next");
-        for at in leg.asks_on.into_iter().chain(leg.asks_again) {
+        for at in rung.asks_on.into_iter().chain(rung.asks_again) {
             let Some(path) = next.clone() else { break };
-            let (carriers, plan, fate) = (Arc::clone(self), Arc::clone(plan), leg.fate);
+            let (carriers, plan, fates) = (Arc::clone(self), Arc::clone(plan), fates.clone());
             // What the answer to a repeat says is done already.
-            let acts = Some(at) == leg.asks_on;
+            let acts = Some(at) == rung.asks_on;
             tokio::spawn(async move {
                 sleep_until(base + Duration::from_millis(at)).await;
-                if let Some(heard) =
-                    carriers.ask_on(&plan, &path, (step, attempt), fate).await.filter(|_| acts)
-                {
+                if let Some(heard) = carriers.ask_on(&plan, &path, step, &fates).await.filter(|_| acts) {
                     carriers.follow(&plan, &heard.body);
                 }
             });
         }
     }
 
-    /// Asks for the next step, saying how the last attempt ended.
-    async fn ask_on(&self, plan: &CallPlan, path: &str, at: (u32, u32), fate: Fate) -> Option<Heard> {
-        let (step, attempt) = at;
-        let (cause, by, talk) = match fate {
-            Fate::Talk { talk, by, .. } => ("normal", by, Some(talk)),
-            Fate::Fails { cause, by, .. } => (cause, by, None),
-            Fate::Abandon { .. } | Fate::Silence | Fate::Lost { .. } => ("cancelled", "caller", None),
-        };
+    /// Asks for the next step, saying how the attempts of the last one ended.
+    async fn ask_on(&self, plan: &CallPlan, path: &str, step: u32, fates: &[(u32, Fate)]) -> Option<Heard> {
         let now = Timestamp::from_micros(self.clock.now().millis() * 1_000);
-        let told = talk.map_or(String::new(), |talk| format!(",\"talk_ms\":{talk}"));
+        let caller_left = fates.len() == 1 || fates.iter().any(|(_, f)| matches!(f, Fate::Abandon { .. }));
+        let mut ends = Vec::new();
+        for (attempt, fate) in fates {
+            let (cause, by, talk) = match *fate {
+                Fate::Talk { talk, by, .. } => ("normal", by, Some(talk)),
+                Fate::Fails { cause, by, .. } => (cause, by, None),
+                Fate::Silence | Fate::Lost { .. } if !caller_left => ("cancelled", "carrier", None),
+                Fate::Abandon { .. } | Fate::Silence | Fate::Lost { .. } => ("cancelled", "caller", None),
+            };
+            ends.push((*attempt, cause, by, talk));
+        }
+        let told: Vec<String> = ends
+            .iter()
+            .map(|(attempt, cause, by, talk)| {
+                let talk = talk.map_or(String::new(), |talk| format!(",\"talk_ms\":{talk}"));
+                format!("{{\"attempt\":{attempt},\"cause\":\"{cause}\",\"ended_by\":\"{by}\"{talk}}}")
+            })
+            .collect();
         let body = format!(
-            "{{\"step\":{step},\"result\":\"attempts_ended\",\"at\":\"{now}\",\"attempts\":[{{\"attempt\":{attempt},\
-             \"cause\":\"{cause}\",\"ended_by\":\"{by}\"{told}}}]}}"
+            "{{\"step\":{step},\"result\":\"attempts_ended\",\"at\":\"{now}\",\"attempts\":[{}]}}",
+            told.join(",")
         );
-        let end = Some((cause, by, talk));
-        let sent = Sent { n: plan.n, kind: "ended", attempt: Some(attempt), at: Some(now), end };
+        let sent = |(attempt, cause, by, talk)| {
+            let (attempt, end) = (Some(attempt), Some((cause, by, talk)));
+            Sent { n: plan.n, kind: "ended", attempt, at: Some(now), end }
+        };
         for _ in 0..TRIES {
             let began = self.clock.now();
             {
                 let mut check = self.check.lock().unwrap();
-                check.sends(&format!("next/{step}/{attempt}"), sent.clone());
+                for end in &ends {
+                    check.sends(&format!("next/{step}/{}", end.0), sent(*end));
+                }
                 check.asks_on(plan, step);
             }
             let post = self.post(plan.carrier, path, key(plan), body.clone());

@@ -151,12 +151,19 @@ root = { sequential = [
   { auction = ["ant-home", "cat-home"] },
   { auction = ["eel-home", "fox-home", "eel-phone"] },
   "eel-table",
-  "fox-late",
+  { first_match = [
+    { when = [{ sub_id = ["s"] }], node = { simultaneous = ["fox-late", "ant-phone", "fox-phone"] } },
+    { node = "fox-late" },
+  ] },
 ] }
 terminal = { dial = "+16025550160" }
 
 [plan.legal]
-root = { sequential = ["dog-phone", { auction = ["bee-legal", "dog-legal", "eel-legal", "fox-legal"] }] }
+root = { sequential = [
+  "dog-phone",
+  { auction = ["bee-legal", "dog-legal", "eel-legal", "fox-legal"] },
+  { first_match = [{ when = [{ sub_id = ["s"] }], node = { simultaneous = ["eel-phone", "cat-phone"], answer = "first" } }] },
+] }
 terminal = { hangup = "busy" }
 
 [plan.legal-late]

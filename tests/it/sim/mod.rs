@@ -35,7 +35,7 @@ const MET: &str = "won paused buyer_paused geo cap concurrency not_reached no_ti
     disconnected http_status redirect malformed ping_mismatch above_max bad_terms bad_destination bad_currency \
     throttled protocol no_bid below_floor margin outbid tie_lost lower_tier hold_lost busy no_answer rejected \
     failed caller_abandon unknown_number campaign_paused campaign_closed publisher_closed no_taker not_needed unresponsive test billable too_short not_answered \
-    unresolved fallback suppressed caller_blocked no_row";
+    unresolved fallback suppressed caller_blocked no_row other_answered";
 
 /// A number from the environment.
 fn told(name: &str) -> Option<u64> {

@@ -269,6 +269,62 @@ pub fn leg(seed: u64, n: u32, attempt: u32) -> LegPlan {
     LegPlan { fate, reports, asks_on, asks_again }
 }
 
+/// What becomes of all that ring at once.
+pub struct Together {
+    /// Of each, in the order of the answer; when the carrier asks on is not in it.
+    pub legs: Vec<LegPlan>,
+    /// When the carrier asks what to do next, in milliseconds after the answer.
+    pub asks_on: Option<u64>,
+    /// When it asks the same again.
+    pub asks_again: Option<u64>,
+}
+
+/// What becomes of these attempts of call `n`: of each what would become of it alone, until the first that is connected
+/// takes the call, or the caller leaves. Now and then a carrier connects two.
+pub fn together(seed: u64, n: u32, attempts: &[u32]) -> Together {
+    let first = attempts.first().copied().unwrap_or(0);
+    let mut chance = Chance::new(seed, &["together", &n.to_string(), &first.to_string()]);
+    let c = &mut chance;
+    let alone: Vec<Fate> = attempts.iter().map(|attempt| leg(seed, n, *attempt).fate).collect();
+    let bridge = |fate: &Fate| if let Fate::Talk { bridge, .. } = fate { Some(*bridge) } else { None };
+    let leaves = |fate: &Fate| if let Fate::Abandon { after } = fate { Some(*after) } else { None };
+    let took = alone.iter().filter_map(bridge).min();
+    let left = alone.iter().filter_map(leaves).min().filter(|left| took.is_none_or(|took| *left < took));
+    let connects_two = c.hits(500);
+    let fates: Vec<Fate> = alone
+        .into_iter()
+        .map(|fate| match (fate, left, took) {
+            (Fate::Silence | Fate::Lost { .. }, ..) => fate,
+            (Fate::Fails { after, .. }, Some(left), _) if after < left => fate,
+            (_, Some(after), _) => Fate::Abandon { after },
+            (Fate::Talk { bridge, .. }, None, Some(took)) if bridge == took || connects_two => fate,
+            (Fate::Fails { after, .. }, None, Some(took)) if after < took => fate,
+            (_, None, Some(took)) => {
+                Fate::Fails { after: took + c.between(5, 80), cause: "cancelled", by: "carrier" }
+            }
+            (_, None, None) => fate,
+        })
+        .collect();
+    let ends: Vec<Option<u64>> = fates
+        .iter()
+        .map(|fate| match *fate {
+            Fate::Talk { bridge, talk, .. } => Some(bridge + talk),
+            Fate::Fails { after, .. } | Fate::Abandon { after } => Some(after),
+            // Whoever still rings then is cancelled.
+            Fate::Silence | Fate::Lost { .. } => took.or(left),
+        })
+        .collect();
+    let ended = ends.iter().copied().collect::<Option<Vec<u64>>>().and_then(|ends| ends.into_iter().max());
+    let often = if took.is_none() && left.is_none() { 8_500 } else { 3_500 };
+    let asks_on = ended.filter(|_| c.hits(often)).map(|ended| ended + c.between(0, 2_500));
+    let asks_again = asks_on.filter(|_| c.hits(2_000)).map(|on| on + c.between(0, 1_500));
+    let legs = fates
+        .into_iter()
+        .map(|fate| LegPlan { fate, reports: reports(&fate, c), asks_on: None, asks_again: None })
+        .collect();
+    Together { legs, asks_on, asks_again }
+}
+
 fn reports(fate: &Fate, c: &mut Chance) -> Vec<Report> {
     let mut told: Vec<(&'static str, u64, Option<_>)> = Vec::new();
     let rings = c.between(100, 700);

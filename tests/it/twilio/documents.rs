@@ -8,7 +8,7 @@ use crate::support::twilio::Twilio;
 
 fn dial(address: Address, caller_id: Option<&str>) -> Action {
     let caller_id = caller_id.and_then(E164::parse);
-    Action::Dial(DialTarget { attempt: 1, address, role: "buyer", ring_s: 20, caller_id })
+    Action::Dial(DialTarget { attempt: 1, address, role: "buyer", ring_s: 20, caller_id, screen: false })
 }
 
 fn actions() -> Vec<Action> {

@@ -8,3 +8,4 @@ mod privacy;
 mod shapes;
 mod signatures;
 mod simulated;
+mod together;

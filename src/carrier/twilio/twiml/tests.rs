@@ -34,6 +34,7 @@ fn to(address: &str, ring_s: u64, caller_id: Option<&str>) -> Action {
         role: "buyer",
         ring_s,
         caller_id: caller_id.and_then(E164::parse),
+        screen: false,
     })
 }
 

@@ -16,7 +16,7 @@ use crate::domain::{
     CallId, E164, HangupCause, Money, PlanId, SetBy, TagValue, Tags, Tail, TargetId, Terminal, Timestamp,
 };
 use crate::state::image::AnswerImage;
-use crate::state::rest::{Ahead, AuctionAhead, Rest, Standing};
+use crate::state::rest::{Ahead, AuctionAhead, Rest, Standing, TogetherAhead};
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct RestV1<'a> {
@@ -99,6 +99,11 @@ enum AheadV1<'a> {
         takeover: Option<i64>,
         timeout: Option<SpanV1>,
     },
+    Together {
+        #[serde(borrow)]
+        members: Vec<&'a str>,
+        screen: bool,
+    },
 }
 
 /// All but the call and the step, which stand before it.
@@ -119,17 +124,23 @@ pub(super) struct AnswerV1<'a> {
 
 #[derive(Serialize, Deserialize)]
 enum ActionV1<'a> {
-    Dial {
-        attempt: u32,
-        #[serde(borrow)]
-        address: AddressV1<'a>,
-        role: &'a str,
-        ring_s: u64,
-        caller_id: Option<u64>,
-    },
+    #[serde(borrow)]
+    Dial(DialV1<'a>),
     Voicemail(&'a str),
     Message(&'a str),
     Hangup(u8),
+    DialAll(Vec<DialV1<'a>>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct DialV1<'a> {
+    attempt: u32,
+    #[serde(borrow)]
+    address: AddressV1<'a>,
+    role: &'a str,
+    ring_s: u64,
+    caller_id: Option<u64>,
+    screen: bool,
 }
 
 impl<'a> RestV1<'a> {
@@ -291,6 +302,10 @@ impl<'a> AheadV1<'a> {
                 takeover: auction.takeover.map(Money::micros),
                 timeout: auction.timeout.map(SpanV1::of),
             },
+            Ahead::Together(together) => AheadV1::Together {
+                members: together.members.iter().map(TargetId::as_str).collect(),
+                screen: together.screen,
+            },
         }
     }
 
@@ -305,6 +320,10 @@ impl<'a> AheadV1<'a> {
                     timeout: timeout.map(SpanV1::read).transpose()?,
                 }))
             }
+            AheadV1::Together { members, screen } => Ahead::Together(Box::new(TogetherAhead {
+                members: members.into_iter().map(target).collect::<Result<_, _>>()?,
+                screen,
+            })),
         })
     }
 }
@@ -346,13 +365,8 @@ impl<'a> AnswerV1<'a> {
 impl<'a> ActionV1<'a> {
     fn of(action: &'a Action) -> ActionV1<'a> {
         match action {
-            Action::Dial(dial) => ActionV1::Dial {
-                attempt: dial.attempt,
-                address: AddressV1::of(&dial.address),
-                role: ROLE.of(dial.role),
-                ring_s: dial.ring_s,
-                caller_id: dial.caller_id.map(E164::digits),
-            },
+            Action::Dial(dial) => ActionV1::Dial(DialV1::of(dial)),
+            Action::DialAll(all) => ActionV1::DialAll(all.iter().map(DialV1::of).collect()),
             Action::Voicemail(greeting) => ActionV1::Voicemail(greeting),
             Action::Message(text) => ActionV1::Message(text),
             Action::Hangup(cause) => ActionV1::Hangup(cause.code()),
@@ -361,16 +375,37 @@ impl<'a> ActionV1<'a> {
 
     fn read(self) -> Result<Action, DecodeError> {
         Ok(match self {
-            ActionV1::Dial { attempt, address, role, ring_s, caller_id } => Action::Dial(DialTarget {
-                attempt,
-                address: address.read()?,
-                role: ROLE.read(role)?,
-                ring_s,
-                caller_id: caller_id.map(number).transpose()?,
-            }),
+            ActionV1::Dial(dial) => Action::Dial(dial.read()?),
+            ActionV1::DialAll(all) => {
+                Action::DialAll(all.into_iter().map(DialV1::read).collect::<Result<_, _>>()?)
+            }
             ActionV1::Voicemail(greeting) => Action::Voicemail(greeting.to_owned()),
             ActionV1::Message(text) => Action::Message(text.to_owned()),
             ActionV1::Hangup(cause) => Action::Hangup(HangupCause::read(cause)?),
+        })
+    }
+}
+
+impl<'a> DialV1<'a> {
+    fn of(dial: &'a DialTarget) -> DialV1<'a> {
+        DialV1 {
+            attempt: dial.attempt,
+            address: AddressV1::of(&dial.address),
+            role: ROLE.of(dial.role),
+            ring_s: dial.ring_s,
+            caller_id: dial.caller_id.map(E164::digits),
+            screen: dial.screen,
+        }
+    }
+
+    fn read(self) -> Result<DialTarget, DecodeError> {
+        Ok(DialTarget {
+            attempt: self.attempt,
+            address: self.address.read()?,
+            role: ROLE.read(self.role)?,
+            ring_s: self.ring_s,
+            caller_id: self.caller_id.map(number).transpose()?,
+            screen: self.screen,
         })
     }
 }

@@ -77,6 +77,8 @@ struct LegV1 {
     expires: i64,
     judge_at: Option<i64>,
     handed_back: Option<i64>,
+    step: u32,
+    screened: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -110,6 +112,7 @@ struct OfferedV1<'a> {
     catalog: DigestV1<'a>,
     taker: Option<TakerV1<'a>>,
     end: Option<(EndV1, Option<SettlementV1>)>,
+    leg: Option<&'a str>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -278,6 +281,8 @@ impl LegV1 {
             expires: attempt.expires.micros(),
             judge_at: micros(attempt.judge_at),
             handed_back: micros(attempt.handed_back),
+            step: attempt.step,
+            screened: attempt.screened,
         }
     }
 
@@ -302,6 +307,8 @@ impl LegV1 {
             expires: at(self.expires),
             judge_at: self.judge_at.map(at),
             handed_back: self.handed_back.map(at),
+            step: self.step,
+            screened: self.screened,
         })
     }
 }
@@ -368,6 +375,7 @@ impl<'a> OfferedV1<'a> {
                 .end
                 .as_ref()
                 .map(|(end, settlement)| (EndV1::of(*end), settlement.map(SettlementV1::of))),
+            leg: offered.leg.as_deref(),
         }
     }
 
@@ -384,6 +392,7 @@ impl<'a> OfferedV1<'a> {
             catalog: self.catalog.read().into(),
             taker: self.taker.map(TakerV1::read).transpose()?,
             end: self.end.map(end).transpose()?,
+            leg: self.leg.map(str::to_owned),
         })
     }
 }

@@ -1,10 +1,11 @@
 //! Attempts: what each holds, what carriers told of it, and its end by the rules of events.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use outcry::capacity::{Basis, CapKey, Entity};
 use outcry::domain::schedule::day_window;
-use outcry::domain::{Catalog, Money, Payout, Reason, Timestamp};
+use outcry::domain::{Catalog, Money, Node, Payout, Reason, Timestamp};
 use outcry::records::row::{AttemptRow, EndFacts, EventRow};
 
 use super::{Check, Promise, Sent, find};
@@ -38,6 +39,55 @@ pub(super) struct Leg {
     pub(super) expired: bool,
     pub(super) settled: bool,
     pub(super) billed: bool,
+    /// The step that handed it out: those of one step ring at once.
+    pub(super) step: u32,
+    /// Whoever picks up must press a digit first.
+    pub(super) screened: bool,
+    /// It was settled as a talk.
+    pub(super) talked: bool,
+}
+
+/// Who else rings for the same step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Others {
+    None,
+    Ring,
+    /// One of them picked up.
+    Answered,
+    /// One of them has the caller.
+    Took,
+}
+
+/// The others of this attempt's step.
+pub(super) fn others(legs: &BTreeMap<u32, Leg>, number: u32) -> Others {
+    let Some(step) = legs.get(&number).map(|leg| leg.step) else { return Others::None };
+    let of = |leg: &Leg| match leg {
+        leg if leg.has_the_caller() => Others::Took,
+        leg if !leg.screened && leg.answered.is_some() => Others::Answered,
+        _ => Others::Ring,
+    };
+    let mut found = legs.iter().filter(|(other, leg)| **other != number && leg.step == step);
+    found.next().map_or(Others::None, |(_, first)| {
+        found.fold(of(first), |most, (_, leg)| if (of(leg) as u8) > most as u8 { of(leg) } else { most })
+    })
+}
+
+/// Whether the plan of this call screens whoever picks up at this target.
+fn is_screened(catalog: &Catalog, row: &AttemptRow) -> bool {
+    fn find(node: &Node, target: &str, catalog: &Catalog) -> bool {
+        match node {
+            Node::Sequential(children) => children.iter().any(|child| find(child, target, catalog)),
+            Node::Weighted(children) => children.iter().any(|(_, child)| find(child, target, catalog)),
+            Node::FirstMatch(branches) => branches.iter().any(|branch| find(&branch.node, target, catalog)),
+            Node::Simultaneous(node) => {
+                node.screen && node.members.iter().any(|ix| catalog.target(*ix).id.as_str() == target)
+            }
+            _ => false,
+        }
+    }
+    let campaign = catalog.campaigns.iter().find(|one| row.keys.campaign.as_ref() == Some(&one.id));
+    let target = row.target.as_ref().map_or("", |target| target.as_str());
+    campaign.is_some_and(|campaign| find(&catalog.plan(campaign.plan).root, target, catalog))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +97,7 @@ pub(super) struct End {
     pub(super) at: Timestamp,
     pub(super) talk: u64,
     pub(super) cause: &'static str,
+    pub(super) by: &'static str,
 }
 
 impl Check {
@@ -75,6 +126,10 @@ impl Check {
             expired: false,
             settled: false,
             billed: false,
+            step: row.step,
+            // Twilio's calls come without the label by which the plan rings several.
+            screened: plan.carrier != TWILIO && !row.test && is_screened(catalog, row),
+            talked: false,
         };
         if let Some(id) = &row.target {
             let target = find(catalog, id.as_str());
@@ -183,10 +238,36 @@ impl Check {
         let Some(leg) = known.legs.get(&row.attempt) else {
             return self.broke(Promise::OneEnd, format!("attempt {} of call {n} never was", row.attempt));
         };
-        match leg.judge(now, false).or_else(|| leg.judge(now, is_over)) {
+        let others = others(&known.legs, row.attempt);
+        if end.reason == Reason::OtherAnswered {
+            let is_lost = others == Others::Took || leg.is_lost(others);
+            let holds = is_lost && !end.billable && !end.connected;
+            return self.lost(n, row.attempt, holds);
+        }
+        match leg.judge(now, false, others).or_else(|| leg.judge(now, is_over, others)) {
             None => self.expired(n, row.attempt, end, is_over),
             Some(talk_ms) => self.settled(n, row, end, talk_ms),
         }
+    }
+
+    /// Another one that rang at the same time has the caller: everything is free again.
+    fn lost(&mut self, n: u32, attempt: u32, holds: bool) {
+        let Some(leg) = self.calls.entry(n).or_default().legs.get_mut(&attempt) else { return };
+        let once = !std::mem::replace(&mut leg.settled, true);
+        let (freed, leg) = (leg.free(), leg.clone());
+        *self.counts.reasons.entry(Reason::OtherAnswered.as_str()).or_insert(0) += 1;
+        self.free(&freed);
+        for key in leg.keys.iter().filter(|key| key.basis == Basis::BillableDay) {
+            let units = self.units.entry(key.clone()).or_default();
+            if leg.expired {
+                units.unresolved -= 1;
+            } else {
+                units.held -= 1;
+            }
+        }
+        self.must(once && holds, Promise::OneEnd, || {
+            format!("attempt {attempt} of call {n} lost to another that did not take it: {leg:?}")
+        });
     }
 
     /// The end of an attempt that nobody reported.
@@ -238,10 +319,10 @@ impl Leg {
         if is_news {
             self.expires = self.expires.max(received.after(self.patience.1));
         }
-        if let Some((cause, _, talk)) = sent.end {
+        if let Some((cause, by, talk)) = sent.end {
             let inferred = matches!(sent.kind, "call_ended" | "leg_over");
             let talk = talk.filter(|_| !inferred);
-            let end = End { inferred, no_talk: talk.is_none(), at, talk: talk.unwrap_or(0), cause };
+            let end = End { inferred, no_talk: talk.is_none(), at, talk: talk.unwrap_or(0), cause, by };
             self.end = Some(self.end.map_or(end, |known| known.min(end)));
             self.judge_at.get_or_insert(received.after(late_events));
         }
@@ -255,10 +336,34 @@ impl Leg {
         self.proven && self.end.as_ref().is_some_and(may_have)
     }
 
+    pub(super) fn has_the_caller(&self) -> bool {
+        if self.settled { self.talked } else { self.bridged.is_some() }
+    }
+
+    /// Nobody picked up, and it was not the caller who left.
+    fn is_unheard(&self, end: &End) -> bool {
+        self.answered.is_none() && self.bridged.is_none() && end.talk == 0 && end.by != "caller"
+    }
+
+    /// It was let go of while another was answered.
+    pub(super) fn is_lost(&self, others: Others) -> bool {
+        let is_let_go = |end: &End| {
+            self.is_unheard(end) && (end.cause == "cancelled" || end.cause == "no_answer" && end.inferred)
+        };
+        matches!(others, Others::Answered | Others::Took) && self.end.as_ref().is_some_and(is_let_go)
+    }
+
     /// The talk in milliseconds, once enough is known to bill by it.
-    pub(super) fn judge(&self, now: Timestamp, is_over: bool) -> Option<u64> {
+    pub(super) fn judge(&self, now: Timestamp, is_over: bool, others: Others) -> Option<u64> {
         let end = self.end?;
         let waited = is_over || self.judge_at.is_some_and(|at| at <= now);
+        if others != Others::None && self.is_unheard(&end) {
+            match end.cause {
+                "cancelled" => return waited.then_some(0),
+                "busy" | "no_answer" | "rejected" => return Some(0),
+                _ => {}
+            }
+        }
         let since = |start: Timestamp| (end.at.since(start).min(self.patience.1).as_micros() / 1_000) as u64;
         if self.proven && end.no_talk {
             let is_told = !end.inferred && end.cause != "normal";
@@ -269,6 +374,7 @@ impl Leg {
             (_, "busy" | "no_answer" | "rejected" | "cancelled", ..) if !end.inferred => Some(0),
             (_, "failed", None, _) if !end.inferred => waited.then_some(0),
             (.., Some(bridged), _) if !end.inferred || waited => Some(since(bridged)),
+            (.., None, Some(_)) if waited && self.screened => Some(0),
             (.., None, Some(answered)) if waited => Some(since(answered)),
             (.., None, None) if waited => Some(0),
             _ => None,

@@ -4,6 +4,7 @@ use outcry::capacity::Basis;
 use outcry::domain::{CallId, Payout};
 use outcry::records::row::{AttemptRow, EndFacts, EndedRow, LedgerRow};
 
+use super::legs::{Others, others};
 use super::{Check, Promise};
 
 impl Check {
@@ -47,6 +48,7 @@ impl Check {
         // Of the attempts of one call at most one is billed.
         let billable = leg.target.is_some() && is_long && !leg.test && !is_billed;
         leg.billed = billable;
+        leg.talked = talk_ms > 0;
         let leg = leg.clone();
         if billable {
             let payout = match leg.payout {
@@ -95,7 +97,11 @@ impl Check {
         let now = self.clock.now();
         let Some(n) = self.by_id.get(&id).copied() else { return };
         let known = self.calls.entry(n).or_default();
-        let is_left = known.legs.values().any(|leg| !leg.settled && leg.judge(now, false).is_some());
+        let is_left = known.legs.iter().any(|(number, leg)| {
+            let others = others(&known.legs, *number);
+            let is_lost = others == Others::Took || leg.is_lost(others);
+            !leg.settled && (is_lost || leg.judge(now, false, others).is_some())
+        });
         let is_booked = known.owed == known.booked;
         let what = format!("call {n}: {:?} is owed and {:?} booked", known.owed, known.booked);
         self.must(!is_left, Promise::OneEnd, || format!("call {n} could be judged and was not"));

@@ -88,7 +88,7 @@ fn node_of<'a>(node: &'a Node, catalog: &Catalog, target: &str) -> Option<&'a Au
             branches.iter().find_map(|branch| node_of(&branch.node, catalog, target))
         }
         Node::Scope(scope) => node_of(&scope.node, catalog, target),
-        Node::Target(_) | Node::Terminal(_) => None,
+        Node::Simultaneous(_) | Node::Target(_) | Node::Terminal(_) => None,
     }
 }
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 use outcry::domain::catalog::{Catalog, Pricing};
 use outcry::domain::{PriceRule, Reason, Timestamp};
 use outcry::records::row::{AttemptRow, DecidedRow, Row};
+use serde_json::Value;
 
 use super::heard::read;
 use super::legs::UNANSWERED_SLACK;
-use super::{Check, Promise, SLACK, Window, find};
+use super::{Check, Promise, SLACK, Said, Window, find};
 use crate::sim::market::{CARRIERS, TEST_ADDRESS, TWILIO};
 use crate::sim::terms;
 use crate::sim::world::CallPlan;
@@ -198,7 +199,8 @@ impl Check {
         let (Some(answer), Some(row)) = (known.answers.get(&step).cloned(), known.decided.clone()) else {
             return;
         };
-        let attempt = known.attempts.values().find(|attempt| attempt.step == step).cloned();
+        let attempts: Vec<_> =
+            known.attempts.values().filter(|attempt| attempt.step == step).cloned().collect();
         let said = known.said.clone();
         let value = read(plan, &answer);
         let dials = value["action"] == "dial";
@@ -216,14 +218,20 @@ impl Check {
         self.must(same && (step > 1 || first), Promise::Agrees, || {
             format!("call {n}: {value} is not {row:?}")
         });
-        let Some(attempt) = attempt.filter(|_| dials) else { return };
+        for (place, attempt) in attempts.iter().enumerate().filter(|_| dials) {
+            self.agree_on(n, &value["targets"][place], attempt, &said);
+        }
+    }
+
+    /// One who is rung, by the carrier's bytes and by the record.
+    fn agree_on(&mut self, n: u32, target: &Value, attempt: &AttemptRow, said: &[Said]) {
         // What is left of the ring budget may be less than the target's own ring time.
-        let rings = Duration::from_secs(value["targets"][0]["ring_s"].as_u64().unwrap_or(0));
+        let rings = Duration::from_secs(target["ring_s"].as_u64().unwrap_or(0));
         let leg = self.known(n).legs.get_mut(&attempt.attempt);
         if let Some(leg) = leg.filter(|leg| leg.answered.is_none() && leg.bridged.is_none()) {
             leg.expires = leg.expires.min(attempt.offered_at.after(rings + UNANSWERED_SLACK));
         }
-        let address = value["targets"][0]["address"].as_str().unwrap_or_default().to_owned();
+        let address = target["address"].as_str().unwrap_or_default().to_owned();
         let expected = match &attempt.target {
             _ if attempt.test => TEST_ADDRESS.to_owned(),
             None => "+16025550160".to_owned(),
@@ -235,7 +243,8 @@ impl Check {
                 chosen.unwrap_or_else(|| find(catalog, id.as_str()).address.reveal())
             }
         };
-        let agrees = address == expected && value["targets"][0]["attempt"] == attempt.attempt;
+        let agrees = address == expected && target["attempt"] == attempt.attempt;
+        let step = attempt.step;
         self.must(agrees, Promise::Agrees, || {
             format!("step {step} of call {n} was sent to another address than {:?} has", attempt.target)
         });

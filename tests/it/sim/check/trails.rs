@@ -37,13 +37,14 @@ impl Check {
         let won: Vec<&str> =
             row.outcomes.iter().filter(|o| o.reason == Reason::Won).map(|o| o.target.as_str()).collect();
         // What a later step found is not handed out to a caller who left meanwhile.
-        let handed_out = known.attempts.values().find(|attempt| attempt.step == row.step);
-        let took = match handed_out {
-            Some(attempt) => attempt.target.as_ref(),
-            None => decided.target.as_ref(),
+        let handed_out: Vec<_> = known.attempts.values().filter(|attempt| attempt.step == row.step).collect();
+        let took: Vec<&str> = match handed_out[..] {
+            [] => decided.target.iter().map(|target| target.as_str()).collect(),
+            // Those that ring at once, in the order in which they were held.
+            _ => handed_out.iter().filter_map(|attempt| Some(attempt.target.as_ref()?.as_str())).collect(),
         };
-        let is_known = row.step == 1 || handed_out.is_some();
-        if is_known && won != took.map(|target| target.as_str()).into_iter().collect::<Vec<_>>() {
+        let is_known = row.step == 1 || !handed_out.is_empty();
+        if is_known && won != took {
             faults.push(format!("{won:?} won and {took:?} took it"));
         }
         let mut late = None;
