@@ -306,6 +306,9 @@ impl Call {
     /// Of those that ring at once one takes the call: the first that is known to have the caller; of several that came to
     /// be known at once, the one that was connected first by the carrier's own clock. The others are over.
     fn award(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if self.attempts.len() < 2 {
+            return;
+        }
         for at in 0..self.attempts.len() {
             let (step, company) = (self.attempts[at].step, self.company(at));
             // What is known of the others may be what its own end waited for.

@@ -575,4 +575,27 @@ mod tests {
             expected("hangup", ["", "", null, r#"{"cause":"busy"}"#, null, null, "0.0"])
         );
     }
+
+    #[test]
+    fn those_that_ring_at_once_are_listed_with_what_they_have_to_press() {
+        let target = |attempt, screen| DialTarget {
+            attempt,
+            address: Address::parse("+15125550900").expect("an address"),
+            role: "buyer",
+            ring_s: 20,
+            caller_id: None,
+            screen,
+        };
+        let text = answer(Action::DialAll(vec![target(2, true), target(3, false)]), Some(255), 0);
+        let listed = |attempt: u32, screen: &str| {
+            format!(
+                "{{\"attempt\":{attempt},\"address\":\"+15125550900\",\"kind\":\"number\",\"role\":\"buyer\",\
+                 \"ring_s\":20,\"caller_id\":null,\"headers\":{{}},\"whisper\":null,\"screen\":{screen}}}"
+            )
+        };
+        let screen = r#"{"say":"You have a call. Press 1 to take it.","digits":"1","wait_s":8}"#;
+        let targets = format!("\"targets\":[{},{}]", listed(2, screen), listed(3, "null"));
+        assert!(text.contains("\"action\":\"dial\"") && text.contains("\"mode\":\"all_at_once\""), "{text}");
+        assert!(text.contains(&targets), "{text}");
+    }
 }

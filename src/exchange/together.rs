@@ -94,15 +94,12 @@ impl Worker {
 /// Keeps the carrier's name of a leg where it may have to be told from others.
 pub(super) fn note_leg(live: &mut Live, attempt: Option<u32>, leg: Option<&String>) {
     let (Some(attempt), Some(leg), Some(open)) = (attempt, leg, live.open_mut()) else { return };
-    let Some(step) = open.offered.iter().find(|o| o.attempt == attempt).map(|offered| offered.step) else {
+    let step = open.offered.iter().find(|offered| offered.attempt == attempt).map(|offered| offered.step);
+    if open.offered.iter().filter(|offered| Some(offered.step) == step).count() < 2 {
         return;
-    };
-    let mut together = open.offered.iter_mut().filter(|offered| offered.step == step);
-    if together.by_ref().nth(1).is_some() {
-        let its = open.offered.iter_mut().find(|offered| offered.attempt == attempt);
-        if let Some(offered) = its {
-            offered.leg.get_or_insert_with(|| leg.clone());
-        }
+    }
+    for offered in open.offered.iter_mut().filter(|offered| offered.attempt == attempt) {
+        offered.leg.get_or_insert_with(|| leg.clone());
     }
 }
 

@@ -131,6 +131,14 @@ fn a_call_that_nobody_makes_is_tried() {
     assert_eq!((&told["floor"], &told["pricing"]), (&json!("campaign 0.00"), &json!("first")));
 
     let config = ["--config", settings.to_str().unwrap()];
+    let together = market.clone().plan(
+        "root = { sequential = [{ simultaneous = [\"texan\", \"desk\"] }] }\nterminal = { hangup = \"busy\" }",
+    );
+    together.write_catalog(folder.path());
+    let at_once = good(&outcry(&[&["plan", "show", "main"], &config[..]].concat()));
+    assert!(at_once.contains("└─ all at once, whoever presses 1\n│     ├─ texan"), "{at_once}");
+    assert!(tried(&["--from", CALLER]).contains("of 2 targets"), "both are tried");
+    market.write_catalog(folder.path());
     let drawn = good(&outcry(&[&["plan", "show", "main"], &config[..]].concat()));
     assert!(
         drawn.starts_with("main\n├─ sequential\n│  ├─ texan") && drawn.contains("└─ otherwise"),

@@ -23,6 +23,16 @@ fn actions() -> Vec<Action> {
         Action::Voicemail(spoken.to_owned()),
         Action::Message(spoken.to_owned()),
     ];
+    let rung = |attempt, address| DialTarget {
+        attempt,
+        address,
+        role: "buyer",
+        ring_s: 20,
+        caller_id: E164::parse("+15125550123"),
+        screen: attempt > 1,
+    };
+    let sip_address = sip("sip:sales@voip.example.com;transport=tls");
+    actions.push(Action::DialAll(vec![rung(1, number()), rung(2, number()), rung(3, sip_address)]));
     actions.extend(HangupCause::ALL.map(Action::Hangup));
     actions
 }

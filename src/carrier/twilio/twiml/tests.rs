@@ -58,6 +58,43 @@ fn a_number_is_dialled() {
 }
 
 #[test]
+fn those_that_ring_at_once_stand_in_one_dial_each_with_its_own_urls() {
+    let one = |attempt, address: &str, ring_s| {
+        let Action::Dial(target) = to(address, ring_s, Some("+15125550123")) else { panic!("it dials") };
+        DialTarget { attempt, screen: true, ..target }
+    };
+    let both = vec![one(3, "+15125550999", 20), one(4, "sip:a@b.example", 30)];
+    let url = |what: &str, number| {
+        format!("https://calls.example.com:8443/a&amp;b/twilio/{what}/{CALL}/{number}?{TOKEN}")
+    };
+    let noun = |name: &str, attempt, address: &str| {
+        format!(
+            "<{name} url=\"{}\" statusCallback=\"{}\" \
+             statusCallbackEvent=\"initiated ringing answered completed\">{address}</{name}>",
+            url("screen", attempt),
+            url("leg", attempt)
+        )
+    };
+    let wanted = format!(
+        "{HEAD}<Response><Dial action=\"{}\" timeout=\"25\" answerOnBridge=\"true\" timeLimit=\"3600\" \
+         callerId=\"+15125550123\">{}{}</Dial></Response>",
+        url("dial", 2),
+        noun("Number", 3, "+15125550999"),
+        noun("Sip", 4, "sip:a@b.example")
+    );
+    assert_eq!(rendered(Action::DialAll(both)), wanted);
+}
+
+#[test]
+fn whoever_picks_up_is_asked_for_a_digit_and_hung_up_on_without_one() {
+    let wanted = format!(
+        "{HEAD}<Response><Gather numDigits=\"1\" timeout=\"8\" action=\"https://x.example/s?token=1&amp;a=2\">\
+         <Say>You have a call. Press 1 to take it.</Say></Gather><Hangup/></Response>"
+    );
+    assert_eq!(text(screen("https://x.example/s?token=1&a=2")), wanted);
+}
+
+#[test]
 fn a_sip_address_is_dialled_with_its_headers() {
     let document = rendered(to("sip:sales@voip.example.com;transport=tls?X-A=1&X-B=é", 20, None));
     assert!(!document.contains("callerId"), "{document}");
