@@ -5,6 +5,7 @@ use outcry::domain::{CallId, Payout};
 use outcry::records::row::{AttemptRow, EndFacts, EndedRow, LedgerRow};
 
 use super::legs::{Others, others};
+use super::rest::SWEPT;
 use super::{Check, Promise};
 
 impl Check {
@@ -100,7 +101,9 @@ impl Check {
         let is_left = known.legs.iter().any(|(number, leg)| {
             let others = others(&known.legs, *number);
             let is_lost = others == Others::Took || leg.is_lost(others);
-            !leg.settled && (is_lost || leg.judge(now, false, others).is_some())
+            // What another of its step was told is no reason to look at one whose waiting is just over: the sweep does.
+            let at = if others == Others::None { now } else { now.before(SWEPT) };
+            !leg.settled && (is_lost || leg.judge(at, false, others).is_some())
         });
         let is_booked = known.owed == known.booked;
         let what = format!("call {n}: {:?} is owed and {:?} booked", known.owed, known.booked);
