@@ -80,7 +80,15 @@ pub fn faults(seed: u64, n: u32, row: &TrailRow) -> Vec<String> {
             () if is_blocked => matches!(reason, Reason::CallerBlocked | Reason::CampaignPaused),
             () if is_suppressed && is_theirs => matches!(
                 reason,
-                Reason::Suppressed | Reason::Paused | Reason::BuyerPaused | Reason::CampaignPaused
+                Reason::Suppressed
+                    | Reason::Paused
+                    | Reason::BuyerPaused
+                    | Reason::CampaignPaused
+                    | Reason::CampaignClosed
+                    | Reason::PublisherClosed
+                    | Reason::Branch
+                    | Reason::PlanEnded
+                    | Reason::NodeClosed
             ),
             () => !matches!(reason, Reason::CallerBlocked | Reason::Suppressed),
         };
