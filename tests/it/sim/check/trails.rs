@@ -58,7 +58,14 @@ impl Check {
             }
             known.finals.insert(row.step);
             known.outcomes.extend(row.outcomes.iter().cloned());
-            let is_barred = matches!(decided.reason, Reason::CampaignPaused | Reason::UnknownNumber);
+            let is_barred = matches!(
+                decided.reason,
+                Reason::UnknownNumber
+                    | Reason::CampaignPaused
+                    | Reason::CallerBlocked
+                    | Reason::CampaignClosed
+                    | Reason::PublisherClosed
+            );
             for turn in row.turns.iter().filter(|_| !row.test && !is_barred) {
                 let children = self.turns.entry((row.plan.clone(), turn.node)).or_default();
                 *children.entry(turn.first).or_insert(0) += 1;
@@ -115,6 +122,7 @@ impl Check {
 /// paused meanwhile is not held, or who won a later step finds that its caller has left.
 const PRICED: [Reason; 12] = [
     Reason::Won,
+    Reason::CallerAbandon,
     Reason::BelowFloor,
     Reason::Margin,
     Reason::Outbid,
