@@ -28,6 +28,11 @@ fn rung(answer: &Value) -> &str {
     }
 }
 
+/// The caller hangs up while it rings: nothing follows.
+fn leave(exchange: &Exchange, answer: &Value) {
+    exchange.report(answer, "ended", 1_000, json!({"cause": "cancelled", "ended_by": "caller"}));
+}
+
 fn busy() -> Value {
     json!({"cause": "busy", "ended_by": "target"})
 }
@@ -47,7 +52,7 @@ fn calls_go_round() {
     let exchange = Exchange::start_with(&phones(r#"{ round_robin = ["one", "two", "three"] }"#), WAITING);
     let first = exchange.decide(&ask("CA1"));
     assert_eq!(rung(&first), "one");
-    exchange.give_up(&first);
+    leave(&exchange, &first);
     // Neither a repeat nor a test call takes a turn.
     exchange.decide(&ask("CA1"));
     exchange.decide(&json!({"carrier_call_id": "CAT", "to": NUMBER, "from": CALLER, "test": true}));
@@ -56,7 +61,7 @@ fn calls_go_round() {
     // Its phone is busy: the next in the order of this call, whoever has had a turn meanwhile.
     let third = exchange.decide(&ask("CA3"));
     assert_eq!(rung(&third), "three");
-    exchange.give_up(&third);
+    leave(&exchange, &third);
     let again = exchange.go_on(&second, busy());
     assert_eq!(rung(&again), "three");
     let again = exchange.go_on(&again, busy());
@@ -69,7 +74,7 @@ fn calls_go_round() {
     assert_eq!(rung(&fifth), "two");
     let sixth = exchange.decide(&ask("CA6"));
     assert_eq!(rung(&sixth), "three");
-    exchange.give_up(&sixth);
+    leave(&exchange, &sixth);
     let seventh = exchange.decide(&ask("CA7"));
     assert_eq!(rung(&seventh), "three", "one and two are taken");
     assert_eq!(exchange.outcome(id(&seventh), "one").0, "concurrency");
@@ -77,7 +82,7 @@ fn calls_go_round() {
     assert_eq!(turns(&second), json!([{"node": 0, "first": 1}]));
     assert_eq!(turns(&seventh), json!([{"node": 0, "first": 0}]));
     for answer in [&fourth, &fifth, &seventh] {
-        exchange.give_up(answer);
+        leave(&exchange, answer);
     }
     exchange.finish();
 }

@@ -133,7 +133,6 @@ const PRICED: [Reason; 12] = [
     Reason::Paused,
     Reason::BuyerPaused,
     Reason::CampaignPaused,
-    Reason::CallerAbandon,
 ];
 /// What else only a complete reply leads to.
 const REPLIED: [Reason; 10] = [
