@@ -65,12 +65,16 @@ impl Stage {
     }
 }
 
+/// Whether campaign or publisher of the call do not want its caller.
+pub fn is_blocked(seed: u64, n: u32, row: &TrailRow) -> bool {
+    let is_of = row.keys.campaign.as_ref().is_some_and(|id| id.as_str() == "auto")
+        || row.keys.publisher.as_ref().is_some_and(|id| id.as_str() == "pub-b");
+    is_of && is_on(BLOCKED, seed, n)
+}
+
 /// What is not true of a trail, by the lists: who is on one is not asked, and nobody else is refused for it.
 pub fn faults(seed: u64, n: u32, row: &TrailRow) -> Vec<String> {
-    let named = |id: Option<&str>, name: &str| id == Some(name);
-    let is_of = named(row.keys.campaign.as_ref().map(|id| id.as_str()), "auto")
-        || named(row.keys.publisher.as_ref().map(|id| id.as_str()), "pub-b");
-    let is_blocked = is_of && is_on(BLOCKED, seed, n);
+    let is_blocked = is_blocked(seed, n, row);
     let is_suppressed = is_on(SUPPRESSED, seed, n);
     let mut faults = Vec::new();
     for outcome in &row.outcomes {
