@@ -88,8 +88,104 @@ impl<'a> Known<'a> {
     }
 
     pub fn plan(&self) -> &'a Plan {
-        let id = self.campaign().map_or(&self.market.default_plan, |campaign| &campaign.plan);
+        let of = |campaign: &'a Campaign| {
+            let now =
+                campaign.scheduled.iter().find(|(hours, _)| is_open(hours, campaign.zone, self.call.at));
+            now.map_or(&campaign.plan, |(_, plan)| plan)
+        };
+        let id = self.campaign().map_or(&self.market.default_plan, of);
         self.market.plans.iter().find(|plan| plan.id == *id).expect("a plan")
+    }
+
+    /// Whether the campaign has the plan for some hours.
+    pub fn is_scheduled(&self) -> bool {
+        self.campaign().is_some_and(|campaign| {
+            campaign.scheduled.iter().any(|(hours, _)| is_open(hours, campaign.zone, self.call.at))
+        })
+    }
+
+    /// What the winner pays.
+    pub fn pricing(&self) -> Option<&'static str> {
+        self.campaign().map(|campaign| if campaign.is_second { "second" } else { "first" })
+    }
+
+    pub fn publisher(&self) -> Option<&'a Publisher> {
+        let number = self.number?;
+        self.market.publishers.iter().find(|publisher| publisher.id == number.publisher)
+    }
+
+    /// What bars the whole call.
+    pub fn barred(&self) -> Option<&'static str> {
+        let (Some(campaign), Some(publisher)) = (self.campaign(), self.publisher()) else {
+            return Some("unknown_number");
+        };
+        let is_closed = |hours: &Option<Hours>, zone| {
+            hours.as_ref().is_some_and(|hours| !is_open(hours, zone, self.call.at))
+        };
+        if campaign.paused {
+            Some("campaign_paused")
+        } else if is_closed(&campaign.hours, campaign.zone) {
+            Some("campaign_closed")
+        } else if is_closed(&publisher.hours, publisher.zone) {
+            Some("publisher_closed")
+        } else {
+            None
+        }
+    }
+
+    /// What every rule about the whole call says.
+    pub fn whole(&self) -> Vec<&'static str> {
+        let (Some(campaign), Some(publisher)) = (self.campaign(), self.publisher()) else {
+            return Vec::new();
+        };
+        let mut all = vec![says(!campaign.paused)];
+        all.extend(campaign.hours.iter().map(|hours| says(is_open(hours, campaign.zone, self.call.at))));
+        all.extend(publisher.hours.iter().map(|hours| says(is_open(hours, publisher.zone, self.call.at))));
+        all.into_iter().map(Says::word).collect()
+    }
+
+    /// Every floor that campaign and publisher ask of the call, with its name.
+    pub fn floors(&self) -> Vec<(String, i64)> {
+        let (Some(campaign), Some(publisher)) = (self.campaign(), self.publisher()) else {
+            return Vec::new();
+        };
+        let mut floors = vec![("campaign".to_owned(), campaign.floor)];
+        let row = campaign.floors.iter().position(|row| self.hold(&row.when));
+        floors.extend(row.map(|row| (format!("campaign row {}", row + 1), campaign.floors[row].floor)));
+        let own = publisher.floors.iter().find(|(id, _)| *id == campaign.id).map_or(0, |(_, floor)| *floor);
+        floors.push(("publisher".to_owned(), publisher.floor.max(own)));
+        floors
+    }
+
+    /// The highest of them.
+    pub fn floor(&self) -> i64 {
+        self.floors().into_iter().map(|(_, floor)| floor).max().unwrap_or(0)
+    }
+
+    /// Whether a price leaves the margin.
+    pub fn leaves_margin(&self, price: i64) -> bool {
+        let (Some(campaign), Some(publisher)) = (self.campaign(), self.publisher()) else { return true };
+        let Some(Margin { amount, part }) = campaign.min_margin else { return true };
+        let own = publisher.payouts.iter().find(|(id, _)| *id == campaign.id).map(|(_, payout)| payout);
+        let (price, amount, part) = (i128::from(price), i128::from(amount), i128::from(part));
+        // Hundredths of a per cent of what is left.
+        let left = match own.unwrap_or(&campaign.payout) {
+            Payout::Fixed(payout) => (price - i128::from(*payout)) * 10_000,
+            // What is left is price × (1 − share).
+            Payout::Share(share) => price * i128::from(10_000 - share),
+        };
+        // With nothing asked for, a share never leaves less.
+        left >= amount * 10_000 && left >= part * price
+    }
+
+    /// The lowest price that does.
+    pub fn least_leaving(&self) -> i64 {
+        let (mut low, mut high) = (0, i64::from(u32::MAX) * CENT);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.leaves_margin(middle) { high = middle } else { low = middle + 1 }
+        }
+        low
     }
 
     /// A tag as text: the carrier's, else the number's.
@@ -210,6 +306,24 @@ impl<'a> Known<'a> {
         "candidate"
     }
 
+    /// `candidate` or why not, and what every rule says, of a target that the way does not come to for a reason, or in a node
+    /// with this floor.
+    pub fn tried(&self, target: &Target, left: Option<&'static str>, node: i64) -> (&'static str, Vec<Says>) {
+        let mut rules = self.rules(target);
+        let mut verdict = self.barred().or(left).unwrap_or_else(|| self.verdict(target));
+        if let (Price::Fixed(price), Some(_)) = (&target.price, self.number) {
+            let reaches = *price >= self.floor().max(node).max(target.floor);
+            let leaves = self.leaves_margin(*price);
+            rules.extend([says(reaches), says(leaves)]);
+            verdict = match verdict {
+                "candidate" if !reaches => "below_floor",
+                "candidate" if !leaves => "margin",
+                other => other,
+            };
+        }
+        (verdict, rules)
+    }
+
     /// What every rule of a target says: whether it and its buyer are paused, their hours, its filters.
     pub fn rules(&self, target: &Target) -> Vec<Says> {
         let buyer = self.buyer(target);
@@ -223,7 +337,12 @@ impl<'a> Known<'a> {
 
     /// Whether a branch of a plan may be taken. Its hours name their zone.
     pub fn may_take(&self, branch: &Branch) -> bool {
-        branch.when.iter().all(|filter| self.says(filter, "UTC") == Says::Yes)
+        self.hold(&branch.when)
+    }
+
+    /// Whether all of these hold, whose hours name their zone.
+    fn hold(&self, filters: &[Filter]) -> bool {
+        filters.iter().all(|filter| self.says(filter, "UTC") == Says::Yes)
     }
 
     fn buyer(&self, target: &Target) -> &'a Buyer {

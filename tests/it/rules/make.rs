@@ -123,21 +123,41 @@ impl Maker {
                 deadline_ms: self.one(&[100, 300]),
                 early_close: self.percent(60),
                 floor: if self.percent(50) { self.amount(8, 14) } else { 0 },
+                floors: if self.percent(30) { self.floors(&names) } else { Vec::new() },
+                is_second: self.percent(45),
                 payout,
-                min_margin: if self.percent(30) {
-                    None
-                } else if self.percent(50) {
-                    Some(0)
-                } else {
-                    Some(self.amount(1, 5))
-                },
+                min_margin: self.margin(),
+                scheduled: Vec::new(),
+                zone: self.one(&ZONES),
+                hours: self.percent(15).then(|| self.hours()),
             };
-            market.campaigns.push(campaign);
+            let scheduled =
+                if self.percent(30) { self.scheduled(&campaign, &market.plans) } else { Vec::new() };
+            market.campaigns.push(Campaign { scheduled, ..campaign });
         }
         for id in &publishers {
             let own: Vec<String> = campaigns.iter().filter(|_| self.percent(30)).cloned().collect();
             let payouts = own.into_iter().map(|campaign| (campaign, self.payout())).collect();
-            market.publishers.push(Publisher { id: id.clone(), payouts });
+            let floored: Vec<String> = campaigns.iter().filter(|_| self.percent(25)).cloned().collect();
+            market.publishers.push(Publisher {
+                id: id.clone(),
+                zone: self.one(&ZONES),
+                hours: self.percent(15).then(|| self.hours()),
+                floor: if self.percent(30) { self.amount(8, 16) } else { 0 },
+                floors: floored.into_iter().map(|campaign| (campaign, self.amount(8, 20))).collect(),
+                payouts,
+            });
+        }
+        // A payout that leaves the margin at no price is an error.
+        for campaign in &mut market.campaigns {
+            let own = market.publishers.iter().flat_map(|publisher| &publisher.payouts);
+            let own = own.filter(|(id, _)| *id == campaign.id).map(|(_, payout)| payout);
+            let least = own.chain([&campaign.payout]).map(left_of_shares).min().unwrap_or(0);
+            let is_possible = |margin: Margin| margin.part <= least && (least > 0 || margin.amount == 0);
+            campaign.min_margin = campaign.min_margin.map(|margin| match is_possible(margin) {
+                true => margin,
+                false => Margin { amount: 0, part: 0 },
+            });
         }
         for number in numbers {
             let sub_id = self.percent(50).then(|| self.one(&LABELS).to_owned());
@@ -146,6 +166,58 @@ impl Maker {
             market.numbers.push(Number { number: number.to_owned(), campaign, publisher, sub_id, tags });
         }
         market
+    }
+
+    fn margin(&mut self) -> Option<Margin> {
+        let amount = self.amount(1, 5);
+        match self.up_to(9) {
+            0..=2 => None,
+            3..=4 => Some(Margin { amount: 0, part: 0 }),
+            5..=6 => Some(Margin { amount, part: 0 }),
+            7 => Some(Margin { amount: 0, part: self.one(&[1_000, 2_500, 3_333, 4_000]) }),
+            _ => Some(Margin { amount, part: self.one(&[1_000, 1_250, 3_333]) }),
+        }
+    }
+
+    fn floors(&mut self, names: &Names<'_>) -> Vec<FloorRow> {
+        let row = |maker: &mut Maker| {
+            let when = maker.top_filters(names, false);
+            FloorRow { when, floor: maker.amount(9, 22) }
+        };
+        (0..1 + self.up_to(2)).map(|_| row(self)).collect()
+    }
+
+    /// Plans by the clock, each of which has a time that those before it and the campaign's hours leave, as far as
+    /// `outcry check` asks.
+    fn scheduled(&mut self, campaign: &Campaign, plans: &[Plan]) -> Vec<(Hours, String)> {
+        let mut left = vec![true; 7 * 1_440];
+        let weekly = |hours: &Hours, week: &mut dyn FnMut(usize)| {
+            for line in hours {
+                if let Line::Weekly(days, span) = line {
+                    minutes_of(days, *span).into_iter().for_each(&mut *week);
+                }
+            }
+        };
+        if let Some(hours) = &campaign.hours {
+            let mut open = vec![false; 7 * 1_440];
+            weekly(hours, &mut |minute| open[minute] = true);
+            if !hours.iter().any(|line| matches!(line, Line::Weekly(..))) {
+                return Vec::new();
+            }
+            left = open;
+        }
+        let mut scheduled = Vec::new();
+        for _ in 0..1 + self.up_to(1) {
+            let hours = self.hours();
+            let mut after = left.clone();
+            weekly(&hours, &mut |minute| after[minute] = false);
+            // Some minutes for it, and some for those behind it.
+            if after != left && after.contains(&true) {
+                left = after;
+                scheduled.push((hours, self.one(plans).id));
+            }
+        }
+        scheduled
     }
 
     fn payout(&mut self) -> Payout {
@@ -266,9 +338,9 @@ impl Maker {
         let word = |maker: &mut Maker| maker.one(&WORDS).to_owned();
         let words = |maker: &mut Maker| maker.some(&WORDS, 4).into_iter().map(str::to_owned).collect();
         let number = |maker: &mut Maker| maker.one(&NUMBERS).to_owned();
-        let test = match self.up_to(10) {
-            0 => Test::Is(word(self)),
-            1 => Test::IsNot(word(self)),
+        let test = match self.up_to(14) {
+            0 | 11 | 12 => Test::Is(word(self)),
+            1 | 13 | 14 => Test::IsNot(word(self)),
             2 => Test::In(words(self)),
             3 => Test::NotIn(words(self)),
             4 => Test::Below(number(self)),
@@ -535,6 +607,14 @@ struct Names<'a> {
     publishers: &'a [String],
     campaigns: &'a [String],
     numbers: &'a [&'static str],
+}
+
+/// What is left of every price, in hundredths of a per cent.
+fn left_of_shares(payout: &Payout) -> u32 {
+    match payout {
+        Payout::Fixed(_) => 10_000,
+        Payout::Share(share) => 10_000 - share,
+    }
 }
 
 /// What two filters must not both be in one list, as their values might exclude each other.

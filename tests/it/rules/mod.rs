@@ -19,7 +19,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use judge::Known;
-use model::{Call, Filter, Market, Test};
+use model::{Call, Filter, Market, Test, money};
+use outcry::exchange::preview::Preview;
 use outcry::routing::ring_tree::Step;
 use real::Real;
 
@@ -43,7 +44,9 @@ const MET: &str = "verdict candidate|verdict paused|verdict buyer_paused|verdict
     tag not_in yes|tag not_in no|tag < yes|tag < no|tag < strange|tag > yes|tag > no|tag > strange|tag between yes|\
     tag between no|tag between strange|tag exists yes|tag exists no|tag matches yes|tag matches no|tag prefix yes|\
     tag prefix no|all yes|all no|all strange|any yes|any no|any strange|not yes|not no|not strange|8 deep|dial|auction|\
-    two steps|no taker|weighted|branch taken|unknown number|barred|closed early|by draw|taken over|also waited";
+    two steps|no taker|weighted|branch taken|scheduled plan|barred unknown_number|barred campaign_paused|\
+    barred campaign_closed|barred publisher_closed|verdict campaign_closed|verdict below_floor|verdict margin|\
+    floor of campaign|floor of campaign row|floor of publisher|pays less|pays the floor|pays the margin|closed early|by draw|taken over|also waited";
 
 /// A number from the environment.
 fn told(name: &str) -> Option<u64> {
@@ -62,13 +65,31 @@ fn differs(market: &Market, real: &Real, call: &Call, counts: &mut Counts) -> Op
     if facts != expected {
         return Some(format!("facts: the exchange says {facts:?}, expected {expected:?}"));
     }
-    let taken: Vec<&str> = rank::walk(&known)
-        .iter()
-        .flat_map(|step| match step {
-            rank::Step::Dial(id) => vec![*id],
-            rank::Step::Auction(auction) => auction.members.iter().map(String::as_str).collect(),
-        })
-        .collect();
+    let said = (preview.barred.as_deref(), whole(preview), preview.plan_hours.is_some(), preview.pricing);
+    let expected = (known.barred(), known.whole(), known.is_scheduled(), known.pricing());
+    if said != expected {
+        return Some(format!("whole: the exchange says {said:?}, expected {expected:?}"));
+    }
+    if let Some(said) = &preview.floor {
+        let top = known.floor();
+        let mut highest = known.floors().into_iter().filter(|floor| floor.1 == top);
+        let (name, is_only) = (highest.next().expect("one is").0, highest.next().is_none());
+        let amount = money(top).replace('"', "");
+        let is_it = if is_only { *said == format!("{name} {amount}") } else { said.ends_with(&amount) };
+        if !is_it {
+            return Some(format!("floor: the exchange says {said:?}, expected {name} {amount}"));
+        }
+    }
+    // Where a call comes to each target, with the floor there.
+    let mut taken: BTreeMap<&str, i64> = BTreeMap::new();
+    for step in rank::walk(&known) {
+        match step {
+            rank::Step::Dial(id) => drop(taken.insert(id, 0)),
+            rank::Step::Auction(auction) => {
+                taken.extend(auction.members.iter().map(|id| (id.as_str(), auction.floor)));
+            }
+        }
+    }
     let ids = rank::targets(known.plan());
     let listed: Vec<&str> = preview.targets.iter().map(|tried| tried.target.as_str()).collect();
     if ids != listed {
@@ -76,9 +97,11 @@ fn differs(market: &Market, real: &Real, call: &Call, counts: &mut Counts) -> Op
     }
     for tried in &preview.targets {
         let target = market.targets.iter().find(|target| target.id == tried.target).expect("a target");
-        let verdict = if taken.contains(&tried.target.as_str()) { known.verdict(target) } else { "branch" };
+        let node = taken.get(tried.target.as_str()).copied();
+        let left = if node.is_some() { None } else { Some("branch") };
+        let (verdict, rules) = known.tried(target, left, node.unwrap_or(0));
         count(counts, &format!("verdict {verdict}"));
-        let expected: Vec<&str> = known.rules(target).into_iter().map(judge::Says::word).collect();
+        let expected: Vec<&str> = rules.into_iter().map(judge::Says::word).collect();
         let said: Vec<&str> = tried.rules.iter().map(|rule| rule.says).collect();
         if (tried.verdict.as_str(), &said) != (verdict, &expected) {
             let rules: Vec<&str> = tried.rules.iter().map(|rule| rule.rule.as_str()).collect();
@@ -125,12 +148,17 @@ fn differs(market: &Market, real: &Real, call: &Call, counts: &mut Counts) -> Op
     if call.replies.values().all(lives) && market.targets.iter().all(usual) {
         count(counts, "also waited");
         let (early, patient) = (rank::taker(&expected), rank::taker_of_the_patient(&known));
-        if early != patient.as_deref() {
+        if early != patient {
             return Some(format!("early: {early:?} takes the call, and if all are waited for {patient:?}"));
         }
     }
     note_story(&known, &walked, &expected, counts);
     None
+}
+
+/// What every rule about the whole call says.
+fn whole(preview: &Preview) -> Vec<&'static str> {
+    preview.rules.iter().map(|rule| rule.says).collect()
 }
 
 fn count(counts: &mut Counts, what: &str) {
@@ -192,10 +220,18 @@ fn note_story(known: &Known<'_>, walked: &[String], story: &[Vec<rank::Fate>], c
             count(counts, what);
         }
     }
-    match known.campaign() {
-        None => return count(counts, "unknown number"),
-        Some(campaign) if campaign.paused => return count(counts, "barred"),
-        Some(_) => {}
+    if known.is_scheduled() {
+        count(counts, "scheduled plan");
+    }
+    if let Some(reason) = known.barred() {
+        return count(counts, &format!("barred {reason}"));
+    }
+    let top = known.floor();
+    if let Some((name, _)) = known.floors().iter().rfind(|floor| floor.1 == top) {
+        count(
+            counts,
+            &format!("floor of {}", name.trim_end_matches(|c: char| c == ' ' || c.is_ascii_digit())),
+        );
     }
     for fate in story.iter().flatten() {
         count(counts, &format!("fate {}", fate.reason));
@@ -207,6 +243,15 @@ fn note_story(known: &Known<'_>, walked: &[String], story: &[Vec<rank::Fate>], c
                 count(counts, "two steps");
             }
             let won = last.iter().find(|fate| fate.reason == "won").expect("one has");
+            if won.pays < won.price {
+                let is = |least: i64| won.pays == Some(least);
+                let what = match () {
+                    () if is(known.floor()) => "pays the floor",
+                    () if is(known.least_leaving()) => "pays the margin",
+                    () => "pays less",
+                };
+                count(counts, what);
+            }
             let level = |fate: &&rank::Fate| fate.reason == "tie_lost" && fate.price == won.price;
             if last.iter().filter(level).count() > 0 {
                 count(counts, "by draw");

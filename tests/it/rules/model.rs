@@ -83,14 +83,36 @@ pub struct Auction {
 #[derive(Clone, Debug)]
 pub struct Campaign {
     pub id: String,
+    /// The plan of all times for which none is scheduled.
     pub plan: String,
+    pub scheduled: Vec<(Hours, String)>,
+    pub zone: &'static str,
+    pub hours: Option<Hours>,
     pub paused: bool,
     pub deadline_ms: u64,
     pub early_close: bool,
     pub floor: i64,
+    pub floors: Vec<FloorRow>,
+    /// The winner of an auction pays what its bid needs.
+    pub is_second: bool,
     pub payout: Payout,
     /// `None` allows a loss.
-    pub min_margin: Option<i64>,
+    pub min_margin: Option<Margin>,
+}
+
+/// A floor for some calls.
+#[derive(Clone, Debug)]
+pub struct FloorRow {
+    pub when: Vec<Filter>,
+    pub floor: i64,
+}
+
+/// What must be left of a price after the payout.
+#[derive(Clone, Copy, Debug)]
+pub struct Margin {
+    pub amount: i64,
+    /// Hundredths of a per cent of the price.
+    pub part: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -103,6 +125,11 @@ pub enum Payout {
 #[derive(Clone, Debug)]
 pub struct Publisher {
     pub id: String,
+    pub zone: &'static str,
+    pub hours: Option<Hours>,
+    pub floor: i64,
+    /// By campaign.
+    pub floors: Vec<(String, i64)>,
     pub payouts: Vec<(String, Payout)>,
 }
 
@@ -453,7 +480,16 @@ impl fmt::Display for Market {
             campaign.write(f)?;
         }
         for publisher in &self.publishers {
-            writeln!(f, "[publisher.{}]\nname = \"p\"\nzone = \"UTC\"", publisher.id)?;
+            writeln!(f, "[publisher.{}]\nname = \"p\"\nzone = {}", publisher.id, quoted(publisher.zone))?;
+            if let Some(lines) = &publisher.hours {
+                writeln!(f, "hours = {}", hours(lines))?;
+            }
+            let floors: Vec<String> = publisher
+                .floors
+                .iter()
+                .map(|(campaign, floor)| format!("{campaign} = {}", money(*floor)))
+                .collect();
+            writeln!(f, "floor = {}\nfloors = {{ {} }}", money(publisher.floor), floors.join(", "))?;
             let own: Vec<String> =
                 publisher.payouts.iter().map(|(campaign, payout)| format!("{campaign} = {payout}")).collect();
             writeln!(f, "payouts = {{ {} }}", own.join(", "))?;
@@ -518,18 +554,46 @@ impl Campaign {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "[campaign.{}]\nvertical = \"v\"\nplan = {}\npaused = {}\ndeadline_ms = {}\nearly_close = {}\nfloor = {}",
+            "[campaign.{}]\nvertical = \"v\"\npaused = {}\ndeadline_ms = {}\nearly_close = {}\nfloor = {}",
             self.id,
-            quoted(&self.plan),
             self.paused,
             self.deadline_ms,
             self.early_close,
             money(self.floor)
         )?;
+        if self.scheduled.is_empty() {
+            writeln!(f, "plan = {}", quoted(&self.plan))?;
+        } else {
+            let one = |(lines, plan): &(Hours, String)| {
+                format!("  {{ plan = {}, hours = {} }},\n", quoted(plan), hours(lines))
+            };
+            let scheduled: String = self.scheduled.iter().map(one).collect();
+            writeln!(f, "plans = [\n{scheduled}  {{ plan = {} }},\n]", quoted(&self.plan))?;
+        }
+        if self.hours.is_some() || !self.scheduled.is_empty() {
+            writeln!(f, "zone = {}", quoted(self.zone))?;
+        }
+        if let Some(lines) = &self.hours {
+            writeln!(f, "hours = {}", hours(lines))?;
+        }
+        if !self.floors.is_empty() {
+            let one = |row: &FloorRow| {
+                let when = list(&row.when, |filter| filter.to_string());
+                format!("  {{ when = {when}, floor = {} }},\n", money(row.floor))
+            };
+            writeln!(f, "floors = [\n{}]", self.floors.iter().map(one).collect::<String>())?;
+        }
+        if self.is_second {
+            writeln!(f, "pricing = \"second\"")?;
+        }
         writeln!(f, "payout = {}", self.payout)?;
         match self.min_margin {
-            Some(0) => Ok(()),
-            Some(margin) => writeln!(f, "min_margin = {}", money(margin)),
+            Some(Margin { amount: 0, part: 0 }) => Ok(()),
+            Some(Margin { amount, part: 0 }) => writeln!(f, "min_margin = {}", money(amount)),
+            Some(Margin { amount: 0, part }) => writeln!(f, "min_margin = {}", percent(part)),
+            Some(Margin { amount, part }) => {
+                writeln!(f, "min_margin = {{ amount = {}, percent = {} }}", money(amount), percent(part))
+            }
             None => writeln!(f, "negative_margin = \"allow_and_flag\""),
         }
     }

@@ -118,13 +118,16 @@ pub struct Fate {
     pub reason: String,
     /// Its price, where one was named.
     pub price: Option<i64>,
+    /// What it pays if it takes the call.
+    pub pays: Option<i64>,
 }
 
-/// `acme outbid 24.00`
+/// `acme won 24.00 pays 18.00`
 impl fmt::Debug for Fate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.target, self.reason)?;
-        self.price.map_or(Ok(()), |price| write!(f, " {}", money(price)))
+        self.price.map_or(Ok(()), |price| write!(f, " {}", money(price)))?;
+        self.pays.map_or(Ok(()), |pays| write!(f, " pays {}", money(pays)))
     }
 }
 
@@ -133,22 +136,23 @@ pub fn story(known: &Known<'_>) -> Vec<Vec<Fate>> {
     told(known, known.campaign().is_some_and(|campaign| campaign.early_close))
 }
 
-/// Who takes the call if every auction waits for all until it closes.
-pub fn taker_of_the_patient(known: &Known<'_>) -> Option<String> {
-    taker(&told(known, false)).map(str::to_owned)
+/// Who takes the call, at which price, if every auction waits for all until it closes.
+pub fn taker_of_the_patient(known: &Known<'_>) -> Option<(String, Option<i64>)> {
+    taker(&told(known, false))
 }
 
-/// Who takes the call.
-pub fn taker(story: &[Vec<Fate>]) -> Option<&str> {
-    story.iter().flatten().find(|fate| fate.reason == "won").map(|fate| fate.target.as_str())
+/// Who takes the call, and what it pays.
+pub fn taker(story: &[Vec<Fate>]) -> Option<(String, Option<i64>)> {
+    let won = story.iter().flatten().find(|fate| fate.reason == "won")?;
+    Some((won.target.clone(), won.pays))
 }
 
 fn told(known: &Known<'_>, is_early: bool) -> Vec<Vec<Fate>> {
-    let Some(campaign) = known.campaign().filter(|campaign| !campaign.paused) else { return Vec::new() };
+    let Some(campaign) = known.campaign().filter(|_| known.barred().is_none()) else { return Vec::new() };
     let mut told = Vec::new();
     for (place, step) in walk(known).iter().enumerate() {
         let fates = match step {
-            Step::Dial(id) => dial(known, campaign, id).into_iter().collect(),
+            Step::Dial(id) => dial(known, id).into_iter().collect(),
             Step::Auction(auction) => {
                 let seed = stirred(known.call.seed ^ (place as u64 + 1));
                 Open { is_early, ..Open::of(known, campaign, auction, seed) }.run()
@@ -167,36 +171,27 @@ fn target<'a>(known: &Known<'a>, id: &str) -> &'a Target {
     known.market.targets.iter().find(|target| target.id == id).expect("a target")
 }
 
-fn dial(known: &Known<'_>, campaign: &Campaign, id: &str) -> Option<Fate> {
+fn dial(known: &Known<'_>, id: &str) -> Option<Fate> {
     let target = target(known, id);
     let Price::Fixed(price) = target.price else { panic!("{id} bids") };
     if known.verdict(target) != "candidate" {
         return None;
     }
-    let reason = match too_low(known, campaign, campaign.floor.max(target.floor), price) {
+    let reason = match too_low(known, known.floor().max(target.floor), price) {
         Some(reason) => reason,
         None if known.call.full.contains(id) => "hold_lost",
         None => "won",
     };
-    Some(Fate { target: id.to_owned(), reason: reason.to_owned(), price: Some(price) })
+    let pays = (reason == "won").then_some(price);
+    Some(Fate { target: id.to_owned(), reason: reason.to_owned(), price: Some(price), pays })
 }
 
 /// Below the floor, or without the margin.
-fn too_low(known: &Known<'_>, campaign: &Campaign, floor: i64, price: i64) -> Option<&'static str> {
+fn too_low(known: &Known<'_>, floor: i64, price: i64) -> Option<&'static str> {
     if price < floor {
         return Some("below_floor");
     }
-    let margin = campaign.min_margin?;
-    let publisher = known.number.map(|number| &number.publisher).expect("a call of a campaign");
-    let publisher = known.market.publishers.iter().find(|one| one.id == *publisher).expect("a publisher");
-    let own = publisher.payouts.iter().find(|(id, _)| *id == campaign.id).map(|(_, payout)| payout);
-    let leaves_it = match own.unwrap_or(&campaign.payout) {
-        Payout::Fixed(payout) => price - payout >= margin,
-        // What is left is price × (1 − share).
-        Payout::Share(_) if margin == 0 => true,
-        Payout::Share(share) => i128::from(price) * i128::from(10_000 - share) >= i128::from(margin) * 10_000,
-    };
-    if leaves_it { None } else { Some("margin") }
+    if known.leaves_margin(price) { None } else { Some("margin") }
 }
 
 /// One member of an auction with what is known of it so far.
@@ -213,6 +208,8 @@ struct Entrant<'a> {
 struct Open<'k, 'a> {
     known: &'k Known<'a>,
     campaign: &'a Campaign,
+    /// The highest floor of campaign and publisher.
+    floor: i64,
     node: &'a Auction,
     seed: u64,
     /// Whether it is over when nobody outstanding could still be first.
@@ -243,7 +240,7 @@ impl<'k, 'a> Open<'k, 'a> {
             Entrant { target, price, refused: None, is_struck: false }
         };
         let entrants = members.into_iter().map(entrant).collect();
-        Open { known, campaign, node, seed, is_early: campaign.early_close, entrants }
+        Open { known, campaign, floor: known.floor(), node, seed, is_early: campaign.early_close, entrants }
     }
 
     /// Replies are taken in the order in which they come until none could change the winner; then who is first is held, and
@@ -278,22 +275,22 @@ impl<'k, 'a> Open<'k, 'a> {
                 break;
             };
             let id = &self.entrants[first.entrant].target.id;
-            let fate = |target: &str, reason: &str, price: i64| Fate {
+            let fate = |target: &str, reason: &str, price: i64, pays: Option<i64>| Fate {
                 target: target.to_owned(),
                 reason: reason.to_owned(),
                 price: Some(price),
+                pays,
             };
             if self.known.call.full.contains(id) {
-                fates.push(fate(id, "hold_lost", first.price));
+                fates.push(fate(id, "hold_lost", first.price, None));
                 let struck = first.entrant;
                 self.entrants[struck].is_struck = true;
                 continue;
             }
-            for one in &standing {
+            let left: Vec<&Standing> =
+                standing.iter().filter(|one| !self.entrants[one.entrant].is_struck).collect();
+            for (place, one) in left.iter().enumerate() {
                 let entrant = &self.entrants[one.entrant];
-                if entrant.is_struck {
-                    continue;
-                }
                 let reason = if one.entrant == first.entrant {
                     "won"
                 } else if one.tier > first.tier {
@@ -303,14 +300,16 @@ impl<'k, 'a> Open<'k, 'a> {
                 } else {
                     "outbid"
                 };
-                fates.push(fate(&entrant.target.id, reason, one.price));
+                let pays = self.pays(one, left.get(place + 1).copied());
+                fates.push(fate(&entrant.target.id, reason, one.price, Some(pays)));
             }
             break;
         }
         for entrant in self.entrants.iter().filter(|entrant| !entrant.is_struck) {
             if !fates.iter().any(|fate| fate.target == entrant.target.id) {
                 let (reason, price) = self.unplaced(entrant, now);
-                fates.push(Fate { target: entrant.target.id.clone(), reason: reason.to_owned(), price });
+                let target = entrant.target.id.clone();
+                fates.push(Fate { target, reason: reason.to_owned(), price, pays: None });
             }
         }
         fates.sort();
@@ -348,7 +347,18 @@ impl<'k, 'a> Open<'k, 'a> {
     }
 
     fn floor(&self, target: &Target) -> i64 {
-        self.campaign.floor.max(self.node.floor).max(target.floor)
+        self.floor.max(self.node.floor).max(target.floor)
+    }
+
+    /// What a bid needs to come before whoever is next.
+    fn pays(&self, one: &Standing, next: Option<&Standing>) -> i64 {
+        let target = self.entrants[one.entrant].target;
+        if !self.campaign.is_second || !matches!(target.price, Price::Bids(..)) {
+            return one.price;
+        }
+        let needed = next.map_or(0, |next| next.score / i128::from(target.multiplier));
+        let needed = i64::try_from(needed).expect("an amount") / CENT * CENT;
+        needed.max(self.floor(target)).max(self.known.least_leaving()).max(CENT).min(one.price)
     }
 
     fn is_alive(until: Option<u64>, now: u64) -> bool {
@@ -358,14 +368,14 @@ impl<'k, 'a> Open<'k, 'a> {
     /// The price of one that may be handed out now.
     fn acceptable(&self, entrant: &Entrant<'_>, now: u64) -> Option<i64> {
         let (price, until) = entrant.price?;
-        let refused = too_low(self.known, self.campaign, self.floor(entrant.target), price);
+        let refused = too_low(self.known, self.floor(entrant.target), price);
         if refused.is_none() && Self::is_alive(until, now) { Some(price) } else { None }
     }
 
     fn unplaced(&self, entrant: &Entrant<'_>, now: u64) -> (&'static str, Option<i64>) {
         match (entrant.price, entrant.refused) {
             (Some((price, until)), _) => {
-                let low = too_low(self.known, self.campaign, self.floor(entrant.target), price);
+                let low = too_low(self.known, self.floor(entrant.target), price);
                 let dying = (!Self::is_alive(until, now)).then_some("expired");
                 (low.or(dying).expect("it was not placed"), Some(price))
             }
@@ -414,8 +424,8 @@ impl<'k, 'a> Open<'k, 'a> {
         drawn
     }
 
-    /// Whether somebody who has not answered could still be first: each is tried with the most it may bid. A tie at the top
-    /// counts, as a draw would decide it.
+    /// Whether somebody who has not answered could still be first, or second where that is another price: each is tried with
+    /// the most it may bid. A tie counts, as a draw would decide it.
     fn is_waiting(&self, now: u64) -> bool {
         let outstanding: Vec<usize> = (0..self.entrants.len())
             .filter(|at| self.entrants[*at].price.is_none() && self.entrants[*at].refused.is_none())
@@ -428,10 +438,10 @@ impl<'k, 'a> Open<'k, 'a> {
             let Price::Bids(most, _) = self.entrants[at].target.price else { panic!("a bidder") };
             tried.entrants[at].price = Some((most, None));
             let standing = tried.standing(now);
-            let mut left = standing.iter().filter(|one| !self.entrants[one.entrant].is_struck);
-            let first = left.next();
-            let own = standing.iter().find(|one| one.entrant == at);
-            matches!((first, own), (Some(first), Some(own)) if compared(first, own) == Ordering::Equal)
+            let Some(own) = standing.iter().find(|one| one.entrant == at) else { return false };
+            let places = if self.campaign.is_second { 2 } else { 1 };
+            let left = standing.iter().filter(|one| !self.entrants[one.entrant].is_struck);
+            left.take(places).any(|one| compared(one, own) == Ordering::Equal)
         })
     }
 }

@@ -13,11 +13,13 @@ use outcry::carrier::{CarrierRequest, generic};
 use outcry::domain::catalog::Pricing;
 use outcry::domain::draw::mix;
 use outcry::domain::plan::AuctionNode;
-use outcry::domain::{Campaign, Catalog, Money, PingId, Reason, Target, TargetIx, Timestamp};
+use outcry::domain::{
+    Address, Campaign, Catalog, Money, PingId, Reason, Tags, Target, TargetIx, Timestamp, TrackingNumber,
+};
 use outcry::exchange::preview::{Preview, preview_by};
-use outcry::routing::filter::Compiled;
+use outcry::routing::price::{Terms as Priced, terms};
 use outcry::routing::ring_tree::{Given, Step, walk};
-use outcry::routing::{Facts, Located, RuleBook};
+use outcry::routing::{Facts, Located, RuleBook, Verdict, floor, screen};
 
 use super::model::{Call, Market};
 use super::rank::Fate;
@@ -52,34 +54,29 @@ impl Real {
         let request = generic::request(call.json().as_bytes()).expect("a request");
         let at = Timestamp::from_micros(call.at * 1_000_000);
         let preview = preview_by(&self.catalog, &self.book, &request, Vec::new(), at);
-        Asked { catalog: &self.catalog, branches: &self.book.branches, request, at, preview }
+        let mut tags = request.tags.clone();
+        let number = dialled(&self.catalog, &request);
+        for (key, value) in number.iter().flat_map(|number| &number.tags) {
+            tags.add(key, value.clone(), outcry::domain::SetBy::Number).expect("few tags");
+        }
+        Asked { catalog: &self.catalog, book: &self.book, request, tags, at, preview }
     }
 }
 
 /// A call to a market.
 pub struct Asked<'a> {
     catalog: &'a Catalog,
-    branches: &'a [Vec<Compiled>],
+    book: &'a RuleBook,
     request: CarrierRequest,
+    tags: Tags,
     at: Timestamp,
     pub preview: Preview,
 }
 
 impl<'a> Asked<'a> {
-    /// The steps of its walk.
-    pub fn walk(&self, call: &Call) -> Vec<Step<'a>> {
-        let plan = self.catalog.plans.iter().position(|plan| plan.id.as_str() == self.preview.plan);
-        let plan = plan.expect("the plan of the preview");
-        let branches = &self.branches[plan];
-        let number = match &self.request.to {
-            outcry::domain::Address::Number(number) => self.catalog.number(*number),
-            outcry::domain::Address::Sip(_) => None,
-        };
-        let mut tags = self.request.tags.clone();
-        for (key, value) in number.iter().flat_map(|number| &number.tags) {
-            tags.add(key, value.clone(), outcry::domain::SetBy::Number).expect("few tags");
-        }
-        let facts = Facts {
+    fn facts(&self) -> Facts<'_> {
+        let number = dialled(self.catalog, &self.request);
+        Facts {
             state: self.preview.state.as_deref(),
             country: self.preview.country.as_deref(),
             area_code: self.preview.area_code,
@@ -90,11 +87,18 @@ impl<'a> Asked<'a> {
             dialled: number.map(|number| number.number),
             attestation: self.request.stir.as_deref().and_then(|stir| stir.chars().next()),
             has_number: self.request.from.is_some(),
-            tags: &tags,
+            tags: &self.tags,
             now: self.at,
             earlier_attempts: 0,
             lists: &[],
-        };
+        }
+    }
+
+    /// The steps of its walk.
+    pub fn walk(&self, call: &Call) -> Vec<Step<'a>> {
+        let plan = self.catalog.plans.iter().position(|plan| plan.id.as_str() == self.preview.plan);
+        let plan = plan.expect("the plan of the preview");
+        let (branches, facts) = (&self.book.branches[plan], self.facts());
         let given = Given {
             seed: call.seed,
             now: self.at,
@@ -108,29 +112,30 @@ impl<'a> Asked<'a> {
         self.catalog.target(target).id.as_str()
     }
 
-    fn is_candidate(&self, target: TargetIx) -> bool {
-        let id = self.id(target);
-        self.preview.targets.iter().any(|tried| tried.target == id && tried.verdict == "candidate")
+    /// The terms of a target that may take the call or be asked.
+    fn candidate(&self, target: TargetIx) -> Option<Priced> {
+        let facts = self.facts();
+        let is_one = screen(self.catalog, &self.book.filters, target, &facts) == Verdict::Candidate;
+        let terms = terms(self.catalog, &self.book.tables, target, &facts);
+        (is_one && terms.refusal().is_none()).then_some(terms)
     }
 
     /// What becomes of everybody, step by step, until somebody takes the call.
     pub fn story(&self, call: &Call, steps: &[Step<'a>]) -> Vec<Vec<Fate>> {
-        let number = match &self.request.to {
-            outcry::domain::Address::Number(number) => self.catalog.number(*number),
-            outcry::domain::Address::Sip(_) => None,
-        };
-        let Some(number) = number else { return Vec::new() };
+        let Some(number) = dialled(self.catalog, &self.request) else { return Vec::new() };
         let campaign = self.catalog.campaign(number.campaign);
-        if campaign.paused {
+        if self.preview.barred.is_some() {
             return Vec::new();
         }
         let payout = self.catalog.payout(number.publisher, number.campaign);
         let least = min_price(payout, campaign.min_margin);
+        let whose = (number.publisher, number.campaign);
+        let floor = floor(self.catalog, &self.book.floors, whose, &self.facts()).amount;
         let mut told = Vec::new();
         for (place, step) in steps.iter().enumerate() {
             let fates = match step {
-                Step::Dial(target) => self.dial(*target, campaign, least, call).into_iter().collect(),
-                Step::Auction(node) => self.auction(place, node, campaign, least, call),
+                Step::Dial(target) => self.dial(*target, floor, least, call).into_iter().collect(),
+                Step::Auction(node) => self.auction(place, node, campaign, (floor, least), call),
                 Step::Together(_) => unreachable!("generated markets ring nobody together"),
             };
             let is_over = fates.iter().any(|fate| fate.reason == "won");
@@ -142,22 +147,25 @@ impl<'a> Asked<'a> {
         told
     }
 
-    fn dial(&self, ix: TargetIx, campaign: &Campaign, least: Money, call: &Call) -> Option<Fate> {
+    fn dial(&self, ix: TargetIx, floor: Money, least: Money, call: &Call) -> Option<Fate> {
         let target = self.catalog.target(ix);
-        let offer = fixed(target).filter(|_| self.is_candidate(ix))?;
-        let reason = match accept(&offer, campaign.floor.max(target.floor), least, Duration::ZERO, self.at) {
+        let terms = self.candidate(ix)?;
+        let offer = offer(target, &terms)?;
+        let reason = match accept(&offer, floor.max(terms.floor), least, Duration::ZERO, self.at) {
             Err(reason) => reason,
             Ok(()) if call.full.contains(target.id.as_str()) => Reason::HoldLost,
             Ok(()) => Reason::Won,
         };
-        Some(self.fate(ix, reason, Some(offer.price)))
+        let pays = (reason == Reason::Won).then_some(offer.price);
+        Some(self.fate(ix, reason, Some(offer.price), pays))
     }
 
-    fn fate(&self, target: TargetIx, reason: Reason, price: Option<Money>) -> Fate {
+    fn fate(&self, target: TargetIx, reason: Reason, price: Option<Money>, pays: Option<Money>) -> Fate {
         Fate {
             target: self.id(target).to_owned(),
             reason: reason.to_string(),
             price: price.map(Money::micros),
+            pays: pays.map(Money::micros),
         }
     }
 
@@ -166,16 +174,17 @@ impl<'a> Asked<'a> {
         place: usize,
         node: &AuctionNode,
         campaign: &Campaign,
-        least: Money,
+        (floor, least): (Money, Money),
         call: &Call,
     ) -> Vec<Fate> {
-        let mut members: Vec<TargetIx> =
-            node.members.iter().copied().filter(|ix| self.is_candidate(*ix)).collect();
-        members.sort_unstable();
+        let mut open: Vec<(TargetIx, Priced)> =
+            node.members.iter().filter_map(|ix| Some((*ix, self.candidate(*ix)?))).collect();
+        open.sort_unstable_by_key(|one| one.0);
+        let members: Vec<TargetIx> = open.iter().map(|one| one.0).collect();
         let closes = self.at.after(campaign.deadline);
         let rules = Rules {
             closes,
-            floor: campaign.floor.max(node.floor),
+            floor: floor.max(node.floor),
             min_price: least,
             takeover: node.takeover,
             guard: GUARD,
@@ -184,7 +193,7 @@ impl<'a> Asked<'a> {
             price: campaign.price,
             money_step: Money::from_micros(10_000),
         };
-        let entrants = members.iter().map(|ix| entrant(self.catalog.target(*ix))).collect();
+        let entrants = open.iter().map(|(ix, terms)| entrant(self.catalog.target(*ix), terms)).collect();
         let mut auction = Auction::open(rules, entrants);
         let mut coming: Vec<(u64, usize)> = Vec::new();
         for (entrant, ix) in members.iter().enumerate() {
@@ -214,27 +223,26 @@ impl<'a> Asked<'a> {
                     ranking
                         .unplaced
                         .into_iter()
-                        .map(|one| self.fate(members[one.entrant], one.reason, one.amount)),
+                        .map(|one| self.fate(members[one.entrant], one.reason, one.amount, None)),
                 );
                 break;
             };
             let ix = members[first.entrant];
             if call.full.contains(self.id(ix)) {
-                fates.push(self.fate(ix, Reason::HoldLost, Some(first.offer.price)));
+                fates.push(self.fate(ix, Reason::HoldLost, Some(first.offer.price), None));
                 auction.strike(first.entrant);
                 continue;
             }
-            fates.push(self.fate(ix, Reason::Won, Some(first.offer.price)));
-            fates.extend(
-                rest.iter().map(|lost| {
-                    self.fate(members[lost.entrant], lost.lost_to(first), Some(lost.offer.price))
-                }),
-            );
+            fates.push(self.fate(ix, Reason::Won, Some(first.offer.price), Some(first.pays)));
+            fates.extend(rest.iter().map(|lost| {
+                let (price, pays) = (Some(lost.offer.price), Some(lost.pays));
+                self.fate(members[lost.entrant], lost.lost_to(first), price, pays)
+            }));
             fates.extend(
                 ranking
                     .unplaced
                     .into_iter()
-                    .map(|one| self.fate(members[one.entrant], one.reason, one.amount)),
+                    .map(|one| self.fate(members[one.entrant], one.reason, one.amount, None)),
             );
             break;
         }
@@ -263,28 +271,31 @@ impl<'a> Asked<'a> {
     }
 }
 
-fn fixed(target: &Target) -> Option<Offer> {
-    match target.pricing {
-        Pricing::Fixed(price) => {
-            Some(Offer { price, min_duration: target.min_duration, destination: None, expires: None })
-        }
-        Pricing::Endpoint(_) => None,
-        Pricing::Table(_) => unreachable!("generated markets have no bid tables"),
+/// The number that was dialled, if somebody configured it.
+fn dialled<'a>(catalog: &'a Catalog, request: &CarrierRequest) -> Option<&'a TrackingNumber> {
+    match &request.to {
+        Address::Number(number) => catalog.number(*number),
+        Address::Sip(_) => None,
     }
 }
 
-fn entrant(target: &Target) -> Entrant {
+/// What a target offers that nobody asks.
+fn offer(target: &Target, terms: &Priced) -> Option<Offer> {
+    let price = terms.price?;
+    Some(Offer { price, min_duration: target.min_duration, destination: None, expires: None })
+}
+
+fn entrant(target: &Target, terms: &Priced) -> Entrant {
     Entrant {
         tier: target.tier,
         priority: target.priority,
         weight: target.weight,
         multiplier: target.multiplier,
-        floor: target.floor,
-        fixed: fixed(target),
+        floor: terms.floor,
+        fixed: offer(target, terms),
         ceiling: match &target.pricing {
-            Pricing::Fixed(price) => *price,
             Pricing::Endpoint(endpoint) => endpoint.max_bid,
-            Pricing::Table(_) => unreachable!("generated markets have no bid tables"),
+            Pricing::Fixed(_) | Pricing::Table(_) => terms.price.unwrap_or(Money::ZERO),
         },
         waited: true,
     }
