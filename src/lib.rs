@@ -69,6 +69,7 @@ pub mod upkeep;
 pub mod admin;
 pub mod http;
 pub mod plan;
+pub mod replay;
 
 // Layer 6: the whole.
 pub mod app;

@@ -29,7 +29,8 @@ use outcry::records::CommitError;
 use outcry::records::seal::Seal;
 use outcry::records::sqlite::{Reader, StoreError};
 use outcry::records::stored::CallQuery;
-use outcry::report::{self, By, EntityValues, Format, Style};
+use outcry::replay::{ReplayArgs, ReplayFault, Stored};
+use outcry::report::{self, As, By, EntityValues, Format, Style};
 use outcry::routing::bid_table::BidIndex;
 use outcry::runtime::{chain, hex, random_bytes, run_here};
 use outcry::telemetry::MetricsPage;
@@ -155,7 +156,7 @@ enum Verb {
     },
     /// One call, whole: why it went where it went, and what it was worth.
     #[command(
-        after_help = "Examples:\n  outcry explain\n  outcry explain 01JD3Z5QAX7Y8R2M4N6P8S0TVW --format json"
+        after_help = "Examples:\n  outcry explain\n  outcry explain 01JD3Z5QAX7Y8R2M4N6P8S0TVW --rules"
     )]
     Explain {
         #[command(flatten)]
@@ -163,10 +164,21 @@ enum Verb {
         /// The call's id: 26 characters. Left out, the newest call.
         #[arg(value_parser = call_id)]
         call: Option<CallId>,
+        /// Only what one buyer or publisher may see: `buyer:acme-auto` or `publisher:p7`. Printed as JSON.
+        #[arg(long = "as", value_name = "WHO", value_parser = whom)]
+        whom: Option<As>,
+        /// Also print every rule over every target, with the value it saw.
+        #[arg(long, conflicts_with = "whom")]
+        rules: bool,
         /// `table` for people, `json` for programs.
         #[arg(long, value_enum, default_value = "table")]
         format: ExplainFormat,
     },
+    /// A recorded call decided again, from its records and the catalog of its digest: the same winner and reasons, or what
+    /// would differ.
+    #[command(after_help = "Examples:\n  outcry replay 01JD3Z5QAX7Y8R2M4N6P8S0TVW\n  \
+                      outcry replay 01JD3Z5QAX7Y8R2M4N6P8S0TVW --set floor=20.00 --set target.acme-1.paused=true")]
+    Replay(ReplayArgs),
     /// The journal: is it whole, what does it say, how fast is its disk.
     #[command(subcommand)]
     #[command(after_help = "Examples:\n  outcry journal verify\n  outcry journal dump --limit 20")]
@@ -233,6 +245,10 @@ fn reason(text: &str) -> Result<Reason, String> {
 fn call_id(text: &str) -> Result<CallId, String> {
     CallId::parse(text)
         .ok_or_else(|| "26 characters of Crockford's base 32, as `outcry calls` prints them".to_owned())
+}
+
+fn whom(text: &str) -> Result<As, String> {
+    As::parse(text).ok_or_else(|| "buyer:<id> or publisher:<id>".to_owned())
 }
 
 fn span(text: &str) -> Result<Duration, String> {
@@ -313,6 +329,22 @@ impl From<PlanFault> for Ended {
     }
 }
 
+impl From<ReplayFault> for Ended {
+    fn from(fault: ReplayFault) -> Ended {
+        let code = match &fault {
+            ReplayFault::Nothing(_) => 1,
+            ReplayFault::Setting(_) => 2,
+            ReplayFault::NotReplayable(_) => DATA,
+            ReplayFault::Store(error) => return Ended::data(error),
+            ReplayFault::Output(_) => 1,
+        };
+        match fault {
+            ReplayFault::Output(error) => error.into(),
+            other => Ended { code, what: other.to_string() },
+        }
+    }
+}
+
 impl From<std::io::Error> for Ended {
     fn from(error: std::io::Error) -> Ended {
         // Whoever reads the output has read enough, as `head` does.
@@ -374,7 +406,17 @@ fn run(verb: Verb) -> Result<(), Ended> {
                 .map_err(|error| Ended::data(&error))?;
             Ok(report::print(&mut std::io::stdout().lock(), format, style(), &page.calls, None)?)
         }
-        Verb::Explain { settings, call, format } => explain(&settings, call, format),
+        Verb::Explain { settings, call, whom, rules, format } => {
+            explain(&settings, call, whom.as_ref(), rules, format)
+        }
+        Verb::Replay(args) => {
+            let settings = settings(&args.config)?;
+            let reader = Reader::open(&settings.store.path).map_err(|error| Ended::data(&error))?;
+            let is_equal = args.run(&settings, &reader, &mut std::io::stdout().lock(), style())?;
+            let differs =
+                || Ended { code: 1, what: "the call does not come out as it was recorded".to_owned() };
+            if is_equal { Ok(()) } else { Err(differs()) }
+        }
         Verb::Journal(verb) => {
             let settings = settings(verb.config())?;
             // Without the key what is sealed is told to be so.
@@ -539,19 +581,36 @@ fn operate(
     Ok(report::print(&mut std::io::stdout().lock(), reach.format, style(), &found.values, None)?)
 }
 
-fn explain(settings: &SettingsFile, call: Option<CallId>, format: ExplainFormat) -> Result<(), Ended> {
-    let reader = reader(settings)?;
+fn explain(
+    settings: &SettingsFile,
+    call: Option<CallId>,
+    whom: Option<&As>,
+    rules: bool,
+    format: ExplainFormat,
+) -> Result<(), Ended> {
+    let settings = self::settings(&settings.config)?;
+    let reader = Reader::open(&settings.store.path).map_err(|error| Ended::data(&error))?;
     let nothing = |what: String| Ended { code: 1, what };
     let call = match call {
         Some(call) => call,
         None => newest(&reader)?.ok_or_else(|| nothing("the store knows no call yet".to_owned()))?,
     };
-    let found = report::explain(&reader, call).map_err(|error| Ended::data(&error))?;
+    let mut read = Stored::new(&settings);
+    let found = report::explain_by(&reader, call, &mut |digest| read.catalog(&reader, digest));
+    let found = found.map_err(|error| Ended::data(&error))?;
     let explained =
         found.ok_or_else(|| nothing(format!("the store knows no call {call}; see `outcry calls`")))?;
     let mut out = std::io::stdout().lock();
+    if let Some(whom) = whom {
+        let digest = explained.decision.as_ref().map(|decision| decision.catalog.clone());
+        let catalog = digest.and_then(|digest| read.catalog(&reader, &digest).ok());
+        let cut = explained.cut(whom, catalog.as_deref());
+        let cut = cut.ok_or_else(|| nothing(format!("call {call} is none of its business")))?;
+        serde_json::to_writer_pretty(&mut out, &cut).map_err(std::io::Error::from)?;
+        return Ok(writeln!(out)?);
+    }
     match format {
-        ExplainFormat::Table => write!(out, "{}", explained.text(style()))?,
+        ExplainFormat::Table => write!(out, "{}", explained.text_with(style(), rules))?,
         ExplainFormat::Json => {
             serde_json::to_writer_pretty(&mut out, &explained).map_err(std::io::Error::from)?;
             writeln!(out)?;

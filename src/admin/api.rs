@@ -14,7 +14,7 @@ use crate::exchange::unknown::UnknownReport;
 use crate::problem::{Code, Fault, Problem};
 use crate::records::sqlite::{Reader, StoreError};
 use crate::records::stored::CallQuery;
-use crate::report::{self, CallPage, EntryPage, Explained, StepPage};
+use crate::report::{self, As, CallPage, EntryPage, StepPage, Told};
 use crate::runtime::chain;
 
 /// Rows of a page unless asked otherwise.
@@ -139,13 +139,49 @@ pub async fn calls(
     from_store(desk, move |reader| report::calls(reader, &query, limit)).await.map(Json)
 }
 
-/// One call, whole: decision, every target's outcome, events, end, ledger.
-#[utoipa::path(get, path = "/api/v1/calls/{call_id}", params(("call_id" = String, Path)), responses(
-    (status = 200, body = Explained), (status = 404, body = Problem), (status = 503, body = Problem),
+/// For whom a call is told.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct CallAsked {
+    /// `buyer:acme-auto` or `publisher:p7`: only what that one may see. Left out, all of it.
+    #[serde(rename = "as")]
+    whom: Option<String>,
+}
+
+/// One call, whole: decision, every target's outcome with every rule, events, end, ledger; or as one may see it.
+#[utoipa::path(get, path = "/api/v1/calls/{call_id}", params(("call_id" = String, Path), CallAsked), responses(
+    (status = 200, body = Told), (status = 400, body = Problem), (status = 404, body = Problem),
+    (status = 503, body = Problem),
 ))]
-pub async fn call(State(desk): State<Desk>, Named(call_id): Named) -> Result<Json<Explained>, Problem> {
+pub async fn call(
+    State(desk): State<Desk>,
+    Named(call_id): Named,
+    QueryOf(asked): QueryOf<CallAsked>,
+) -> Result<Json<Told>, Problem> {
     let id = CallId::parse(&call_id).ok_or_else(unknown_call)?;
-    from_store(desk, move |reader| report::explain(reader, id)).await?.map(Json).ok_or_else(unknown_call)
+    let mut read = Asked::default();
+    let whom = read.value("as", asked.whom.as_deref(), "buyer:<id> or publisher:<id>", As::parse);
+    read.done()?;
+    let inner = Arc::clone(&desk.inner);
+    let told = from_store(desk, move |reader| {
+        let mut catalog_of = |digest: &str| {
+            let in_force = inner.exchange.in_force.load_full();
+            match *in_force.snapshot.catalog.digest == *digest {
+                true => Ok(Arc::clone(&in_force.snapshot.catalog)),
+                false => (inner.stored)(reader, digest),
+            }
+        };
+        let Some(explained) = report::explain_by(reader, id, &mut catalog_of)? else { return Ok(None) };
+        Ok(match whom {
+            None => Some(Told::Whole(Box::new(explained))),
+            Some(whom) => {
+                let digest = explained.decision.as_ref().map(|decision| decision.catalog.clone());
+                let catalog = digest.and_then(|digest| catalog_of(&digest).ok());
+                explained.cut(&whom, catalog.as_deref())
+            }
+        })
+    });
+    told.await?.map(Json).ok_or_else(unknown_call)
 }
 
 /// Steps with the outcome of every target, in the order they became final.

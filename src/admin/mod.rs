@@ -24,9 +24,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::AdminKey;
+use crate::domain::Catalog;
 use crate::exchange::Exchange;
 use crate::listener::bearer;
 use crate::problem::{Code, Problem};
+use crate::records::sqlite::Reader;
 use crate::runtime::same_digest;
 use crate::telemetry::{MetricsPage, event};
 use order::Order;
@@ -51,7 +53,12 @@ struct Inner {
     keys: Vec<AdminKey>,
     reads: Arc<Semaphore>,
     imports: Arc<Semaphore>,
+    /// A catalog of the store by its digest.
+    stored: Box<StoredCatalog>,
 }
+
+/// Reads a catalog of the store by its digest; what is wrong with it, in words.
+pub type StoredCatalog = dyn Fn(&Reader, &str) -> Result<Arc<Catalog>, String> + Send + Sync;
 
 impl Desk {
     /// Without `keys` everybody who reaches the listener is an operator: for loopback only, as `config` ensures.
@@ -61,10 +68,11 @@ impl Desk {
         metrics: MetricsPage,
         store: PathBuf,
         keys: Vec<AdminKey>,
+        stored: Box<StoredCatalog>,
     ) -> Desk {
         let reads = Arc::new(Semaphore::new(READS));
         let imports = Arc::new(Semaphore::new(IMPORTS));
-        Desk { inner: Arc::new(Inner { exchange, orders, metrics, store, keys, reads, imports }) }
+        Desk { inner: Arc::new(Inner { exchange, orders, metrics, store, keys, reads, imports, stored }) }
     }
 }
 

@@ -15,8 +15,8 @@ mod past;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -38,7 +38,9 @@ use crate::ping::client::{self, Pool};
 use crate::ping::endpoint::{Endpoint, Endpoints, TrustError};
 use crate::ping::wire::Reach;
 use crate::records::recall::RecallError;
+use crate::records::sqlite::Reader;
 use crate::records::{COMMIT_WAIT, CommitError, Ending, sqlite};
+use crate::replay::Stored;
 use crate::runtime::{Clock, Entropy, Shutdown, chain, hex, random_bytes, run_here, run_worker};
 use crate::snapshot::Snapshot;
 use crate::state::State;
@@ -214,12 +216,16 @@ impl Running {
         threads.push(start_acceptor(traffic, &door, workers, &shutdown)?);
         let reload = Arc::new(Notify::new());
         let (orders, ordered) = mpsc::channel(ORDERS_MAX);
+        let stored = Mutex::new(Stored::new(&settings));
         let desk = Desk::new(
             Arc::clone(&exchange),
             orders,
             metrics.clone(),
             settings.store.path.clone(),
             settings.admin.keys.clone(),
+            Box::new(move |reader: &Reader, digest: &str| {
+                stored.lock().unwrap_or_else(PoisonError::into_inner).catalog(reader, digest)
+            }),
         );
         let office = Office {
             exchange: Arc::clone(&exchange),

@@ -32,6 +32,9 @@ pub(super) fn files(dir: &Path, sink: &Sink) -> Vec<Source> {
     let fault = |what: String, allowed: &str| {
         sink.push(Problem::of_file(&dir.display().to_string(), "catalog_dir", what, allowed));
     };
+    if let Some(paths) = super::stored::paths() {
+        return paths.iter().filter_map(|path| Source::open(path).ok()).collect();
+    }
     let mut paths: Vec<PathBuf> = match fs::read_dir(dir) {
         Ok(found) => {
             found.filter_map(|entry| Some(entry.ok()?.path())).filter(|p| is_catalog_file(p)).collect()

@@ -15,6 +15,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{MISSING, Problem, Sink, excerpt, nearest, shown};
+use super::stored;
 use crate::domain::Money;
 
 /// Largest file read, in bytes.
@@ -40,6 +41,9 @@ impl Source {
     /// Reads a whole file of at most [`FILE_BYTES_MAX`].
     pub(super) fn open(path: &Path) -> Result<Source, Box<Problem>> {
         let name = path.display().to_string();
+        if let Some(text) = stored::text_of(path) {
+            return Ok(Source::new(name, text));
+        }
         let fault = |what: String, allowed| Box::new(Problem::of_file(&name, "", what, allowed));
         let mut bytes = Vec::new();
         fs::File::open(path)

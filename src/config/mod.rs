@@ -24,6 +24,7 @@ mod problem;
 mod ranges;
 mod schedules;
 mod settings;
+mod stored;
 mod target;
 mod values;
 mod warnings;
@@ -43,6 +44,7 @@ pub use settings::{
     Admin, AdminKey, CallTraffic, Calls, ENVIRONMENT, Limits, Log, LogFormat, LogLevel, MoneySettings, Pings,
     Role, Settings, Store, Tls,
 };
+pub use stored::{StoredFault, load_stored};
 
 use file::{File, Source};
 use problem::Sink;

@@ -488,6 +488,9 @@ fn private_key(field: &Field<'_>, base: &Path) -> Option<PathBuf> {
 
 fn pem(field: &Field<'_>, base: &Path, allowed: &str, fits: fn(&[u8]) -> bool) -> Option<PathBuf> {
     let path = path(field, base)?;
+    if super::stored::is_read() {
+        return Some(path);
+    }
     let what = match std::fs::read(&path) {
         Ok(text) if fits(&text) => return Some(path),
         Ok(_) => format!("{} is no such file", path.display()),

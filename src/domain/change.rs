@@ -325,5 +325,27 @@ pub fn text(files: &Catalog, changes: &[Change]) -> String {
     format!("# changes made at run time\n{}", lines.concat())
 }
 
+/// Reads what [`text`] writes; `None` if it is anything else. Who made them and when is not in it.
+pub fn read_text(section: &str) -> Option<Vec<Change>> {
+    let mut lines = section.lines();
+    if lines.next()? != "# changes made at run time" {
+        return None;
+    }
+    let change = |line: &str| {
+        let (entity, rest) = line.strip_prefix("# ")?.split_once(": ")?;
+        let (kind, id) = entity.split_once(' ')?;
+        let (key, values) = rest.split_once(" = ")?;
+        let (value, file) = values.strip_suffix(')')?.split_once(" (file: ")?;
+        let key = Key::parse(key)?;
+        Some(Change {
+            entity: Entity::parse(kind, id)?,
+            value: Value::parse(key, value)?,
+            file: Value::parse(key, file)?,
+            origin: Origin { actor: String::new(), by: None, at: Timestamp::default() },
+        })
+    };
+    lines.map(change).collect()
+}
+
 #[cfg(test)]
 mod tests;

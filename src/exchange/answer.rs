@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::decide::{Ctx, Prepared};
+use super::kept;
 use super::progress::{Aftermath, attempt_row};
 use super::story::{Decided, Taken};
 use super::subject::{kept, record_token};
@@ -127,6 +128,9 @@ impl Worker {
     ) {
         let reply = &answer.reply;
         let mut aftermath = ended;
+        let mut prepared = prepared;
+        let facts = kept::facts(ctx, &prepared.subject);
+        prepared.trail.keep(facts);
         let rows = if is_dial(&reply.action) {
             let (keys, rest) = (prepared.trail.keys(), Box::new(self.rest(ctx, &prepared, &decided)));
             let attempts = self.exchange.state.calls.with(ctx.call_id, |live| {
@@ -213,19 +217,6 @@ impl Worker {
         let catalog = &ctx.in_force.snapshot.catalog;
         let id = |ix: &TargetIx| catalog.target(*ix).id.clone();
         let standing = decided.beaten.iter().take(STANDING_MAX);
-        let ahead = |step: &Step<'_>| match step {
-            Step::Dial(target) => Ahead::Dial(id(target)),
-            Step::Together(node) => Ahead::Together(Box::new(TogetherAhead {
-                members: node.members.iter().map(id).collect(),
-                screen: node.screen,
-            })),
-            Step::Auction(node) => Ahead::Auction(Box::new(AuctionAhead {
-                members: node.members.iter().map(id).collect(),
-                floor: node.floor,
-                takeover: node.takeover,
-                timeout: node.timeout,
-            })),
-        };
         Rest {
             request: Arc::clone(&ctx.request),
             plan: prepared.way.plan.clone(),
@@ -245,7 +236,7 @@ impl Worker {
                 .collect(),
             walk: prepared.way.walk[decided.walked..]
                 .iter()
-                .map(|(place, step)| (*place, ahead(step)))
+                .map(|(place, step)| (*place, ahead(catalog, step)))
                 .collect(),
             rings: prepared.way.rings.iter().map(|(ix, ring)| (id(ix), *ring)).collect(),
         }
@@ -312,6 +303,24 @@ impl Worker {
             None => (TERMINAL_RING, TERMINAL_TALK),
         };
         Patience { late_events, unanswered: ring + UNANSWERED_SLACK, answered: talk + ANSWERED_SLACK }
+    }
+}
+
+/// A step of the walk as a call keeps it.
+pub(super) fn ahead(catalog: &Catalog, step: &Step<'_>) -> Ahead {
+    let id = |ix: &TargetIx| catalog.target(*ix).id.clone();
+    match step {
+        Step::Dial(target) => Ahead::Dial(id(target)),
+        Step::Together(node) => Ahead::Together(Box::new(TogetherAhead {
+            members: node.members.iter().map(id).collect(),
+            screen: node.screen,
+        })),
+        Step::Auction(node) => Ahead::Auction(Box::new(AuctionAhead {
+            members: node.members.iter().map(id).collect(),
+            floor: node.floor,
+            takeover: node.takeover,
+            timeout: node.timeout,
+        })),
     }
 }
 

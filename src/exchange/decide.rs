@@ -22,7 +22,8 @@ use crate::auction::{Auction, Offer, accept};
 use crate::carrier::{CallerLeg, CarrierRequest};
 use crate::domain::draw::mix;
 use crate::domain::{
-    CallId, Carrier, CarrierIx, FloorOf, Payout, PlanId, Reason, TargetIx, Terminal, Timestamp,
+    CallId, Campaign, Carrier, CarrierIx, Catalog, FloorOf, Money, Payout, PlanId, Reason, TargetIx, Terminal,
+    Timestamp,
 };
 use crate::records::row::CallKeys;
 use crate::routing::ring_tree::{Given, Left, Step, Turn, Walk, walk};
@@ -80,7 +81,7 @@ impl Ctx {
     /// The seed of an auction, by its place in the walk and, where it is held again, its step: draws that shared one would
     /// decide each other.
     pub(super) fn seed_of(&self, place: usize) -> u64 {
-        mix(self.seed ^ (place as u64 + 1) ^ (u64::from(self.step.saturating_sub(1)) << 32))
+        seed_of(self.seed, self.step, place)
     }
 
     /// When the auctions of this step close: by the campaign's deadline, and in time for the carrier's ceiling.
@@ -267,7 +268,10 @@ impl Worker {
         let about = (ctx.step, ctx.request.test, ctx.seed);
         let mut trail = Trail::open(keys, about, catalog, way.plan, &way.targets, &subject.tags);
         trail.turned(&way.turns);
-        let bars = Bars::of(ctx, &subject, way.promised);
+        let line = subject.line.as_ref();
+        let facts = subject.facts(catalog, &ctx.request, ctx.arrived);
+        let row = line.and_then(|line| floor_row(&snapshot.rules.floors, line.campaign, &facts));
+        let bars = Bars::of(catalog, (line, row), way.promised);
         let barred = subject.barred(ctx);
         if let Some((reason, note)) = barred {
             let barred = Some(reason);
@@ -278,17 +282,12 @@ impl Worker {
             return Prepared { subject, way, trail, bars, prices, static_answer, barred, laps };
         }
         let barred = None;
-        // Most plans leave nobody out.
-        if !way.left.is_empty() {
-            let walked: BTreeSet<TargetIx> =
-                way.walk.iter().flat_map(|(_, step)| step.targets()).copied().collect();
-            for left in way.left.iter().filter(|left| !walked.contains(&left.target)) {
-                trail.close(left.target, left.reason, None, left.zone.map(|zone| format!("in {zone}")));
-            }
-        }
+        leave_out(&way.walk, &way.left, &mut trail);
         self.screen(ctx, &subject, &mut trail);
-        let prices = Prices::settle(ctx, &subject, &way, &mut trail);
-        let static_answer = self.static_answer(ctx, &way.walk, (bars, &prices), &mut trail);
+        let terms = |ix: TargetIx| terms(catalog, &snapshot.rules.tables, ix, &facts);
+        let prices = Prices::settle(catalog, &way.walk, &mut trail, &terms);
+        let about = (ctx.seed, ctx.step, ctx.arrived, snapshot.money_step);
+        let static_answer = static_answer(catalog, about, &way.walk, (bars, &prices), &mut trail);
         laps.end(Stage::Prepare, self.exchange.clock.now());
         Prepared { subject, way, trail, bars, prices, static_answer, barred, laps }
     }
@@ -317,60 +316,72 @@ impl Worker {
             }
         }
     }
+}
 
-    /// The walk in which every bid endpoint said no bid. Fixed prices that may not be handed out get their reason.
-    fn static_answer(
-        &self,
-        ctx: &Ctx,
-        walk: &[(usize, Step<'_>)],
-        (bars, prices): (Bars, &Prices),
-        trail: &mut Trail,
-    ) -> Vec<(usize, TargetIx, Offer)> {
-        let catalog = &ctx.in_force.snapshot.catalog;
-        let mut answer = Vec::new();
-        for (at, step) in walk.iter().copied() {
-            match step {
-                Step::Dial(_) | Step::Together(_) => {
-                    for ix in step.targets().iter().copied() {
-                        let (target, terms) = (catalog.target(ix), prices.of(catalog, ix));
-                        let offer = fixed_offer(target, &terms).filter(|_| trail.is_open(ix));
-                        let Some(offer) = offer else { continue };
-                        let floor = bars.floor.or(FloorOf::Target, terms.floor);
-                        match accept(&offer, floor.amount, bars.min_price, Duration::ZERO, ctx.arrived) {
-                            Ok(()) => answer.push((at, ix, offer)),
-                            Err(reason) => {
-                                trail.close(ix, reason, Some(offer.price), bars.note(reason, floor))
-                            }
-                        }
+/// The seed of the draws of an auction, by its place in the walk and, where it is held again, its step: draws that shared
+/// one would decide each other.
+pub(super) fn seed_of(seed: u64, step: u32, place: usize) -> u64 {
+    mix(seed ^ (place as u64 + 1) ^ (u64::from(step.saturating_sub(1)) << 32))
+}
+
+/// Gives those that the walk left out their reason.
+pub(super) fn leave_out(walk: &[(usize, Step<'_>)], left: &[Left<'_>], trail: &mut Trail) {
+    // Most plans leave nobody out.
+    if left.is_empty() {
+        return;
+    }
+    let walked: BTreeSet<TargetIx> = walk.iter().flat_map(|(_, step)| step.targets()).copied().collect();
+    for left in left.iter().filter(|left| !walked.contains(&left.target)) {
+        trail.close(left.target, left.reason, None, left.zone.map(|zone| format!("in {zone}")));
+    }
+}
+
+/// The walk in which every bid endpoint said no bid. Fixed prices that may not be handed out get their reason.
+pub(super) fn static_answer(
+    catalog: &Catalog,
+    (seed, number, arrived, money_step): (u64, u32, Timestamp, Money),
+    walk: &[(usize, Step<'_>)],
+    (bars, prices): (Bars, &Prices),
+    trail: &mut Trail,
+) -> Vec<(usize, TargetIx, Offer)> {
+    let mut answer = Vec::new();
+    for (at, step) in walk.iter().copied() {
+        match step {
+            Step::Dial(_) | Step::Together(_) => {
+                for ix in step.targets().iter().copied() {
+                    let (target, terms) = (catalog.target(ix), prices.of(catalog, ix));
+                    let offer = fixed_offer(target, &terms).filter(|_| trail.is_open(ix));
+                    let Some(offer) = offer else { continue };
+                    let floor = bars.floor.or(FloorOf::Target, terms.floor);
+                    match accept(&offer, floor.amount, bars.min_price, Duration::ZERO, arrived) {
+                        Ok(()) => answer.push((at, ix, offer)),
+                        Err(reason) => trail.close(ix, reason, Some(offer.price), bars.note(reason, floor)),
                     }
                 }
-                Step::Auction(node) => {
-                    let is_fixed =
-                        |ix: &TargetIx| trail.is_open(*ix) && prices.of(catalog, *ix).price.is_some();
-                    let mut members: Vec<TargetIx> = node.members.iter().copied().filter(is_fixed).collect();
-                    members.sort_unstable();
-                    let rules = crate::auction::Rules {
-                        closes: ctx.arrived,
-                        floor: bars.floor.amount.max(node.floor),
-                        min_price: bars.min_price,
-                        takeover: node.takeover,
-                        guard: Duration::ZERO,
-                        seed: ctx.seed_of(at),
-                        early: false,
-                        price: bars.price,
-                        money_step: ctx.in_force.snapshot.money_step,
-                    };
-                    let entrants = members
-                        .iter()
-                        .map(|ix| entrant(catalog.target(*ix), &prices.of(catalog, *ix)))
-                        .collect();
-                    let ranking = Auction::open(rules, entrants).ranking(ctx.arrived);
-                    answer.extend(ranking.ranked.into_iter().map(|r| (at, members[r.entrant], r.offer)));
-                }
+            }
+            Step::Auction(node) => {
+                let is_fixed = |ix: &TargetIx| trail.is_open(*ix) && prices.of(catalog, *ix).price.is_some();
+                let mut members: Vec<TargetIx> = node.members.iter().copied().filter(is_fixed).collect();
+                members.sort_unstable();
+                let rules = crate::auction::Rules {
+                    closes: arrived,
+                    floor: bars.floor.amount.max(node.floor),
+                    min_price: bars.min_price,
+                    takeover: node.takeover,
+                    guard: Duration::ZERO,
+                    seed: seed_of(seed, number, at),
+                    early: false,
+                    price: bars.price,
+                    money_step,
+                };
+                let entrants =
+                    members.iter().map(|ix| entrant(catalog.target(*ix), &prices.of(catalog, *ix))).collect();
+                let ranking = Auction::open(rules, entrants).ranking(arrived);
+                answer.extend(ranking.ranked.into_iter().map(|r| (at, members[r.entrant], r.offer)));
             }
         }
-        answer
     }
+    answer
 }
 
 /// What a repeat must be about too.

@@ -14,6 +14,7 @@ use crate::domain::catalog::Pricing;
 use crate::domain::{
     CallerListIx, Campaign, Catalog, Floor, FloorOf, Hours, Money, Reason, Target, TargetIx, Timestamp, Zone,
 };
+use crate::report::RuleRow;
 use crate::routing::price::{By, Terms, terms};
 use crate::routing::ring_tree::{Given, Left, Step, walk};
 use crate::routing::{Located, RuleBook, Truth, Verdict, floor, judge, screen};
@@ -72,18 +73,7 @@ pub struct Tried {
     /// The value that decided.
     pub note: Option<String>,
     /// Every rule in the order in which they are held against a call.
-    pub rules: Vec<Ruled>,
-}
-
-/// One rule and what it says.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Ruled {
-    /// What it asks.
-    pub rule: String,
-    /// `yes`, `no`, or `strange` where what came cannot be compared.
-    pub says: &'static str,
-    /// The value it saw.
-    pub saw: String,
+    pub rules: Vec<RuleRow>,
 }
 
 /// What this call would meet at `now`.
@@ -139,11 +129,8 @@ pub fn preview_by(
             (None, Verdict::Refused(reason, note)) => (reason.to_string(), note),
         };
         let rules = judge(catalog, &book.filters, ix, &facts);
-        let mut rules: Vec<Ruled> = rules
-            .into_iter()
-            .map(|judged| Ruled { rule: judged.rule, says: said(judged.truth), saw: judged.saw })
-            .chain(price_rule(target, &terms))
-            .collect();
+        let mut rules: Vec<RuleRow> =
+            rules.into_iter().map(RuleRow::of).chain(price_rule(target, &terms)).collect();
         let node = walked.get(&ix).copied().unwrap_or_default();
         let priced = bar.and_then(|(floor, least)| priced(&terms, floor.or(FloorOf::Node, node), least));
         let (verdict, note) = match priced {
@@ -291,13 +278,5 @@ fn named(catalog: &Catalog, ix: TargetIx, terms: &Terms) -> Tried {
         verdict: String::new(),
         note: None,
         rules: Vec::new(),
-    }
-}
-
-const fn said(truth: Truth) -> &'static str {
-    match truth {
-        Truth::Yes => "yes",
-        Truth::No => "no",
-        Truth::Strange => "strange",
     }
 }

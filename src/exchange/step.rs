@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::answer::is_dial;
 use super::decide::{Ctx, Prepared, Way};
+use super::kept;
 use super::progress::{Aftermath, attempt_row};
 use super::story::{Beaten, Decided, Taken};
 use super::subject::Subject;
@@ -26,7 +27,7 @@ use crate::domain::{
 use crate::records::row::Row;
 use crate::routing::ring_tree::Step;
 use crate::state::calls::{self, Answer};
-use crate::state::rest::{Ahead, Rest};
+use crate::state::rest::{Ahead, Rest, Standing};
 use crate::telemetry::event;
 
 /// A step that is to be taken.
@@ -122,7 +123,7 @@ impl Worker {
         // The lists of this moment: who was blocked or suppressed since is so from now on.
         let listed = self.exchange.callers.listed(catalog, ctx.request.from);
         let subject = Subject::of(catalog, &ctx.request, call_at).still(catalog, &whose).on(listed);
-        let mut left = Left::of(catalog, &rest, &tried, onward);
+        let mut left = Left::of(catalog, (&rest.standing, &rest.walk, &rest.rings), &tried, onward);
         if asking == Asking::Fallback {
             left.standing.retain(|(.., basis)| *basis == "static");
         }
@@ -149,6 +150,8 @@ impl Worker {
         mut decided: Decided,
         tell: &watch::Sender<Option<Arc<Answer>>>,
     ) {
+        let facts = kept::facts(ctx, &prepared.subject);
+        prepared.trail.keep(facts);
         let exchange = &self.exchange;
         let now = exchange.clock.now();
         let mut reply = self.reply(ctx, &prepared, &decided, now);
@@ -199,17 +202,25 @@ impl Worker {
     }
 }
 
+/// What an earlier step left: the offers that stand, the walk, and who rings no longer than what.
+pub(super) type LeftBehind<'a> = (&'a [Standing], &'a [(usize, Ahead)], &'a [(TargetId, Duration)]);
+
 /// What is left of a decision, in terms of the catalog in force now.
-struct Left {
-    targets: Vec<TargetIx>,
-    standing: Vec<Beaten>,
+pub(super) struct Left {
+    pub(super) targets: Vec<TargetIx>,
+    pub(super) standing: Vec<Beaten>,
     walk: Vec<(usize, Node)>,
     rings: Vec<(TargetIx, Duration)>,
 }
 
 impl Left {
     /// Who was tried is not tried again, and who is gone from the catalog cannot be.
-    fn of(catalog: &Catalog, rest: &Rest, tried: &[TargetId], onward: Onward) -> Left {
+    pub(super) fn of(
+        catalog: &Catalog,
+        (standing, walk, rings): LeftBehind<'_>,
+        tried: &[TargetId],
+        onward: Onward,
+    ) -> Left {
         let mut left =
             Left { targets: Vec::new(), standing: Vec::new(), walk: Vec::new(), rings: Vec::new() };
         if onward == Onward::Terminal {
@@ -219,13 +230,13 @@ impl Left {
             let at = catalog.targets.binary_search_by(|target| target.id.cmp(id)).ok()?;
             (!tried.contains(id)).then_some(TargetIx(at as u32))
         };
-        for standing in &rest.standing {
+        for standing in standing {
             let is_same_buyer = |ix: &TargetIx| catalog.buyer(catalog.target(*ix).buyer).id == standing.buyer;
             let found = find(&standing.target).filter(is_same_buyer);
             left.standing.extend(found.map(|ix| (ix, standing.ranked.clone(), standing.basis)));
         }
         left.targets.extend(left.standing.iter().map(|(ix, ..)| *ix));
-        for (place, ahead) in &rest.walk {
+        for (place, ahead) in walk {
             let node = match ahead {
                 Ahead::Dial(id) => find(id).map(Node::Target),
                 Ahead::Auction(auction) => Some(Node::Auction(AuctionNode {
@@ -244,7 +255,7 @@ impl Left {
                 left.walk.push((*place, node));
             }
         }
-        left.rings.extend(rest.rings.iter().filter_map(|(id, ring)| Some((find(id)?, *ring))));
+        left.rings.extend(rings.iter().filter_map(|(id, ring)| Some((find(id)?, *ring))));
         let mut seen = Vec::new();
         left.targets.retain(|ix| {
             !seen.contains(ix) && {
@@ -255,7 +266,7 @@ impl Left {
         left
     }
 
-    fn steps(&self) -> Vec<(usize, Step<'_>)> {
+    pub(super) fn steps(&self) -> Vec<(usize, Step<'_>)> {
         self.walk.iter().filter_map(|(place, node)| Some((*place, Step::of(node)?))).collect()
     }
 }

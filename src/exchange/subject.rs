@@ -50,6 +50,13 @@ pub(super) struct Subject<'a> {
     lists: Vec<CallerListIx>,
 }
 
+impl<'a> Line<'a> {
+    /// The line of a tracking number.
+    pub(super) fn of(number: &'a TrackingNumber) -> Line<'a> {
+        Line { campaign: number.campaign, publisher: number.publisher, number }
+    }
+}
+
 impl<'a> Subject<'a> {
     /// Looks a call that came at `call_at` up in the catalog.
     pub(super) fn of(catalog: &'a Catalog, request: &CarrierRequest, call_at: Timestamp) -> Subject<'a> {
@@ -57,8 +64,7 @@ impl<'a> Subject<'a> {
             Address::Number(number) => catalog.number(*number),
             Address::Sip(_) => None,
         };
-        let line =
-            number.map(|number| Line { campaign: number.campaign, publisher: number.publisher, number });
+        let line = number.map(Line::of);
         let plan = line.map_or(catalog.default_plan, |line| catalog.campaign(line.campaign).plan_at(call_at));
         let area = request.from.and_then(E164::nanp).map(|(area, _)| area);
         let by_area = area.and_then(|area| area_code(area).state_or_territory());

@@ -9,7 +9,7 @@ use crate::auction::bid::{NoBid, clean_note};
 use crate::domain::caller::PERSONAL_TAGS;
 use crate::domain::{Catalog, Money, PingId, PlanId, Reason, Tags, TargetIx};
 use crate::ping::Late;
-use crate::records::row::{CallKeys, OutcomeRow, TrailRow};
+use crate::records::row::{CallKeys, FactsRow, OutcomeRow, TrailRow};
 use crate::routing::ring_tree::Turn;
 
 /// One target that may be given the call.
@@ -69,6 +69,7 @@ impl Trail {
                 .collect(),
             outcomes: Vec::new(),
             turns: Vec::new(),
+            facts: None,
         };
         Trail { row, lines: targets.iter().copied().map(line).collect() }
     }
@@ -86,6 +87,11 @@ impl Trail {
     /// Who had their turn in the walk.
     pub(super) fn turned(&mut self, turns: &[Turn]) {
         self.row.turns = turns.to_vec();
+    }
+
+    /// What it was decided by, as far as that is kept.
+    pub(super) fn keep(&mut self, facts: FactsRow) {
+        self.row.facts = Some(facts);
     }
 
     /// The targets, in the order of the plan.
@@ -203,7 +209,7 @@ fn with_outcomes(row: TrailRow, outcomes: Vec<OutcomeRow>) -> TrailRow {
 }
 
 /// A tag as records show it: personal ones not at all, in others nothing that could be a phone number.
-fn shown(key: &str, value: &str) -> String {
+pub(super) fn shown(key: &str, value: &str) -> String {
     let is_personal = PERSONAL_TAGS.iter().any(|personal| personal.eq_ignore_ascii_case(key));
     if is_personal { "•••".to_owned() } else { clean_note(value) }
 }

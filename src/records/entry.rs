@@ -338,6 +338,11 @@ pub(super) fn close(word: &str) -> Result<&'static str, DecodeError> {
     v1::close(word)
 }
 
+/// The word for where a caller's place comes from.
+pub(super) fn geo_source(word: &str) -> Result<&'static str, DecodeError> {
+    v1::geo_source(word)
+}
+
 pub(super) fn counts(version: Version, body: &[u8]) -> Result<Counts, DecodeError> {
     match version {
         Version::V1 => v1::read_counts(body).map(|caps| Counts { caps }),

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::row::{
-    AttemptRow, CallKeys, CatalogRow, DecidedRow, EndCounts, EndFacts, EndedRow, EventRow, LedgerRow,
-    OutcomeRow, Row, TrailRow, Turn,
+    AttemptRow, CallKeys, CatalogRow, DecidedRow, EndCounts, EndFacts, EndedRow, EventRow, FactsRow,
+    LedgerRow, OutcomeRow, Row, TrailRow, Turn,
 };
 use super::sqlite::{Place, Store};
 use crate::domain::{
@@ -139,6 +139,19 @@ pub fn trail(n: u64, is_final: bool) -> TrailRow {
         tags: vec![("case".to_owned(), "collision".to_owned())],
         outcomes,
         turns: vec![Turn { node: 0, first: 1 }],
+        facts: Some(FactsRow {
+            at: keys(n).at,
+            catalog: None,
+            state: Some("TX".to_owned()),
+            geo_source: "area_code",
+            country: Some("US".to_owned()),
+            area_code: Some(512),
+            zip3: None,
+            attestation: Some('A'),
+            has_number: true,
+            not_kept: Vec::new(),
+            branches: Vec::new(),
+        }),
     }
 }
 

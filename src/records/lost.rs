@@ -45,6 +45,10 @@ fn settled(trail: StoredTrail, test: bool) -> Option<Row> {
         tags: trail.tags,
         outcomes: trail.outcomes.into_iter().map(outcome).collect::<Option<_>>()?,
         turns: trail.turns,
+        facts: match trail.facts {
+            Some(facts) => Some(facts.row()?),
+            None => None,
+        },
     })))
 }
 

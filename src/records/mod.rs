@@ -19,6 +19,7 @@ pub mod entry;
 pub(crate) mod fixture;
 pub mod fold;
 mod keep;
+pub mod known;
 mod lost;
 mod packed;
 pub mod recall;

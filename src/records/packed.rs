@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::row::{TrailRow, Turn};
-use super::stored::{StoredOutcome, StoredTrail};
+use super::row::{FactsRow, TrailRow, Turn};
+use super::stored::{StoredFacts, StoredOutcome, StoredTrail};
 use crate::domain::{CallId, Money, PingId, Timestamp};
 
 /// The version written today.
@@ -17,6 +17,7 @@ struct TrailV2<'a> {
     #[serde(borrow)]
     trail: TrailV1<'a>,
     turns: Vec<(u32, u32)>,
+    facts: Option<FactsV2<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -32,6 +33,57 @@ struct TrailV1<'a> {
     plan: &'a str,
     tags: Vec<(&'a str, &'a str)>,
     outcomes: Vec<OutcomeV1<'a>>,
+}
+
+/// Follows the trail since version 2.
+#[derive(Serialize, Deserialize)]
+struct FactsV2<'a> {
+    at: i64,
+    #[serde(borrow)]
+    catalog: Option<&'a str>,
+    state: Option<&'a str>,
+    geo_source: &'a str,
+    country: Option<&'a str>,
+    area_code: Option<u16>,
+    zip3: Option<u16>,
+    attestation: Option<char>,
+    has_number: bool,
+    not_kept: Vec<&'a str>,
+    branches: Vec<u32>,
+}
+
+impl<'a> FactsV2<'a> {
+    fn of(facts: &'a FactsRow) -> FactsV2<'a> {
+        FactsV2 {
+            at: facts.at.micros(),
+            catalog: facts.catalog.as_deref(),
+            state: facts.state.as_deref(),
+            geo_source: facts.geo_source,
+            country: facts.country.as_deref(),
+            area_code: facts.area_code,
+            zip3: facts.zip3,
+            attestation: facts.attestation,
+            has_number: facts.has_number,
+            not_kept: facts.not_kept.iter().map(String::as_str).collect(),
+            branches: facts.branches.clone(),
+        }
+    }
+
+    fn read(self) -> StoredFacts {
+        StoredFacts {
+            at: Timestamp::from_micros(self.at),
+            catalog: self.catalog.map(str::to_owned),
+            state: self.state.map(str::to_owned),
+            geo_source: self.geo_source.to_owned(),
+            country: self.country.map(str::to_owned),
+            area_code: self.area_code,
+            zip3: self.zip3,
+            attestation: self.attestation,
+            has_number: self.has_number,
+            not_kept: self.not_kept.into_iter().map(str::to_owned).collect(),
+            branches: self.branches,
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -92,10 +144,11 @@ pub(super) fn pack(row: &TrailRow) -> Result<Vec<u8>, postcard::Error> {
             .collect(),
     };
     let turns = row.turns.iter().map(|turn| (turn.node, turn.first)).collect();
-    let room = 96 + 64 * row.outcomes.len();
+    let facts = row.facts.as_ref().map(FactsV2::of);
+    let room = 160 + 64 * row.outcomes.len();
     let mut bytes = Vec::with_capacity(room);
     bytes.push(VERSION);
-    postcard::to_extend(&TrailV2 { trail, turns }, bytes)
+    postcard::to_extend(&TrailV2 { trail, turns, facts }, bytes)
 }
 
 /// Reads packed bytes of any version back, together with the columns they stood beside.
@@ -108,13 +161,12 @@ pub(super) fn unpack(
 ) -> Result<StoredTrail, UnpackError> {
     let (version, body) = bytes.split_first().ok_or(UnpackError::Empty)?;
     let read = match version {
-        1 => {
-            postcard::take_from_bytes(body).map(|(trail, rest)| (TrailV2 { trail, turns: Vec::new() }, rest))
-        }
+        1 => postcard::take_from_bytes(body)
+            .map(|(trail, rest)| (TrailV2 { trail, turns: Vec::new(), facts: None }, rest)),
         2 => postcard::take_from_bytes::<TrailV2<'_>>(body),
         _ => return Err(UnpackError::UnknownVersion { found: *version }),
     };
-    let (TrailV2 { trail, turns }, rest) = read.map_err(UnpackError::Damaged)?;
+    let (TrailV2 { trail, turns, facts }, rest) = read.map_err(UnpackError::Damaged)?;
     if !rest.is_empty() {
         return Err(UnpackError::TooLong);
     }
@@ -146,5 +198,6 @@ pub(super) fn unpack(
             })
             .collect(),
         turns: turns.into_iter().map(|(node, first)| Turn { node, first }).collect(),
+        facts: facts.map(FactsV2::read),
     })
 }

@@ -151,6 +151,36 @@ pub struct TrailRow {
     pub outcomes: Vec<OutcomeRow>,
     /// Who had their turn at the plan's round robins, in the order of the walk.
     pub turns: Vec<Turn>,
+    /// What it was decided by; `None` where the exchange ended before that was written.
+    pub facts: Option<FactsRow>,
+}
+
+/// What a step was decided by, as far as it may be kept: with the catalog's text, enough to decide it again. Whose number
+/// it was, the whole ZIP and personal tags are not in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FactsRow {
+    /// When its request was read: the time that hours are asked at.
+    pub at: Timestamp,
+    /// Digest of the catalog, of steps after the first; that of the first is in its decision.
+    pub catalog: Option<String>,
+    /// Two-letter state of the caller.
+    pub state: Option<String>,
+    /// Where the place comes from: `carrier area_code none`.
+    pub geo_source: &'static str,
+    /// Two-letter country of the caller's number.
+    pub country: Option<String>,
+    /// Area code of the caller's number.
+    pub area_code: Option<u16>,
+    /// First three digits of the caller's ZIP; 0 where what came is none.
+    pub zip3: Option<u16>,
+    /// What was verified of the caller's number: `A`, `B` or `C`.
+    pub attestation: Option<char>,
+    /// The caller showed a valid number.
+    pub has_number: bool,
+    /// Facts that are not kept, or not whole: `zip`, `sub_id`, `tag case`; `tags` where the name of one is not.
+    pub not_kept: Vec<String>,
+    /// Numbers of the plan's branches that look at one of these and were open to the call.
+    pub branches: Vec<u32>,
 }
 
 /// How one target fared in one step.

@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-use super::row::Turn;
+use super::entry;
+use super::row::{FactsRow, Turn};
 use crate::domain::change::{Change, Entity, Key, Origin, Value};
 use crate::domain::{CallId, Money, PingId, Timestamp};
 
@@ -129,6 +130,43 @@ pub struct StoredTrail {
     pub tags: Vec<(String, String)>,
     pub outcomes: Vec<StoredOutcome>,
     pub turns: Vec<Turn>,
+    pub facts: Option<StoredFacts>,
+}
+
+/// What a step was decided by; the fields are those of `row::FactsRow`.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "documented where they are written")]
+pub struct StoredFacts {
+    pub at: Timestamp,
+    pub catalog: Option<String>,
+    pub state: Option<String>,
+    pub geo_source: String,
+    pub country: Option<String>,
+    pub area_code: Option<u16>,
+    pub zip3: Option<u16>,
+    pub attestation: Option<char>,
+    pub has_number: bool,
+    pub not_kept: Vec<String>,
+    pub branches: Vec<u32>,
+}
+
+impl StoredFacts {
+    /// As they were written; `None` where a word of them is not known to this version.
+    pub fn row(self) -> Option<FactsRow> {
+        Some(FactsRow {
+            at: self.at,
+            catalog: self.catalog,
+            state: self.state,
+            geo_source: entry::geo_source(&self.geo_source).ok()?,
+            country: self.country,
+            area_code: self.area_code,
+            zip3: self.zip3,
+            attestation: self.attestation,
+            has_number: self.has_number,
+            not_kept: self.not_kept,
+            branches: self.branches,
+        })
+    }
 }
 
 /// How one target fared; the fields are those of `row::OutcomeRow`.

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use super::fixture::{Folder, call_id, decided, event, trail, whole_call};
 use super::sqlite::tests::refuse_event;
 use super::sqlite::{Reader, Store};
-use super::stored::{StoredEvent, StoredTrail};
+use super::stored::{StoredEvent, StoredFacts, StoredTrail};
 use super::*;
 use crate::domain::{Money, PingId, Reason};
 use crate::journal::{Backend, Settings};
@@ -301,26 +301,27 @@ async fn a_store_that_was_deleted_is_made_again_from_the_journal() {
     assert_eq!(before.calls, 30);
 }
 
-/// Bytes of version 1 as released: they are in people's stores, so they never change.
+/// Bytes of version 1: they are in stores, so they never change.
 const V1: &str = "01\
     8099f381afacb00601076175746f2d7573010270372a0b616c6c5f7265706c696564c801d4c202046d61696e01046361\
     736509636f6c6c6973696f6e030661636d652d310461636d650101c0e5a8180100000000000000000000000000000007\
     01c0f2010006626f6c742d3104626f6c74af020180b48913010000000000000000000000000000000701f0a802000663\
     6f72652d3104636f72656900000001083530206f66203530";
-/// What version 2 has beside that: the turns of round robins.
-const V2_TURNS: &str = "010001";
+/// What version 2 has beside that: the turns of round robins, and what the step was decided by.
+const V2: &str = "010001018099f381afacb006000102545809617265615f636f646501025553018004000101410100000000";
 
 #[test]
 fn packed_bytes_are_pinned_and_read_back() {
     let row = trail(1, true);
     let bytes = packed::pack(&row).expect("packed");
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex, format!("02{}{V2_TURNS}", &V1[2..]));
+    assert_eq!(hex, format!("02{}{V2}", &V1[2..]));
     let old: Vec<u8> = (0..V1.len())
         .step_by(2)
         .map(|at| u8::from_str_radix(&V1[at..at + 2], 16).expect("hex digits"))
         .collect();
     let old = packed::unpack(9, call_id(1), 1, true, &old).expect("read");
+    assert_eq!(old.facts, None);
     let read = packed::unpack(9, call_id(1), 1, true, &bytes).expect("read");
     assert_eq!((&read.turns, &old.turns), (&row.turns, &Vec::new()));
     assert_eq!(StoredTrail { turns: Vec::new(), ..read.clone() }, old);
@@ -331,6 +332,8 @@ fn packed_bytes_are_pinned_and_read_back() {
     assert_eq!((won.target.as_str(), won.reason), ("acme-1", Reason::Won.code()));
     assert_eq!((won.amount, won.ping), (Some(Money::from_micros(25_500_000)), Some(PingId::from_bits(7))));
     assert_eq!(read.outcomes[2].note.as_deref(), Some("50 of 50"));
+    assert_eq!((&old.outcomes, old.seed), (&read.outcomes, read.seed));
+    assert_eq!(read.facts.and_then(StoredFacts::row), row.facts);
 }
 
 #[test]

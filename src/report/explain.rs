@@ -9,7 +9,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::rows::{EntryRow, StepRow, meaning, ms, reason};
+use super::rules::{CatalogOf, Judging};
 use crate::domain::{CallId, Money, Timestamp};
+use crate::records::known::Known;
 use crate::records::sqlite::{Reader, StoreError};
 use crate::records::stored::{
     StoredAttempt, StoredDecision, StoredEnd, StoredEndFacts, StoredEntry, StoredEvent, StoredMoney,
@@ -40,6 +42,9 @@ pub struct Explained {
     pub end: Option<ExplainedEnd>,
     /// Its money.
     pub ledger: ExplainedLedger,
+    /// Why no rule is shown: the catalog it was decided by cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules_fault: Option<String>,
 }
 
 /// The first decision of a call.
@@ -191,10 +196,41 @@ pub struct ExplainedLedger {
 
 /// Reads the whole story of a call; `None` when the store has nothing of it.
 pub fn explain(reader: &Reader, call_id: CallId) -> Result<Option<Explained>, StoreError> {
-    let StoredWhole { call, trails, attempts, events, entries } = reader.whole(call_id)?;
+    Ok(explained(call_id, reader.whole(call_id)?))
+}
+
+/// The same, with every rule over every target: `catalog_of` gives a catalog by its digest.
+pub fn explain_by(
+    reader: &Reader,
+    call_id: CallId,
+    catalog_of: &mut CatalogOf<'_>,
+) -> Result<Option<Explained>, StoreError> {
+    let whole = reader.whole(call_id)?;
+    let Some(mut document) = explained(call_id, whole.clone()) else { return Ok(None) };
+    let decision = whole.call.as_ref().and_then(|call| call.decision.as_ref());
+    for (step, trail) in document.steps.iter_mut().zip(&whole.trails) {
+        let (Some(decision), Some(facts)) = (decision, &trail.facts) else { continue };
+        let catalog = match catalog_of(facts.catalog.as_ref().unwrap_or(&decision.catalog)) {
+            Ok(catalog) => catalog,
+            Err(fault) => {
+                document.rules_fault = Some(fault);
+                continue;
+            }
+        };
+        let Some(known) = Known::of(&catalog, trail, decision) else { continue };
+        let judging = Judging::of(known, trail);
+        for (row, outcome) in step.outcomes.iter_mut().zip(&trail.outcomes) {
+            row.rules = Some(judging.rules(outcome));
+        }
+    }
+    Ok(Some(document))
+}
+
+fn explained(call_id: CallId, whole: StoredWhole) -> Option<Explained> {
+    let StoredWhole { call, trails, attempts, events, entries } = whole;
     let is_unknown = call.is_none() && trails.is_empty() && attempts.is_empty();
     if is_unknown && events.is_empty() && entries.is_empty() {
-        return Ok(None);
+        return None;
     }
     let whose = call
         .as_ref()
@@ -208,7 +244,7 @@ pub fn explain(reader: &Reader, call_id: CallId) -> Result<Option<Explained>, St
     let (decision, end, money) = call.map_or((None, None, sums(&entries)), |call| {
         (call.decision.map(ExplainedDecision::from), call.end.map(ExplainedEnd::from), call.money)
     });
-    Ok(Some(Explained {
+    Some(Explained {
         call_id: call_id.to_string(),
         at: at.map(|at| at.to_string()),
         campaign,
@@ -219,7 +255,8 @@ pub fn explain(reader: &Reader, call_id: CallId) -> Result<Option<Explained>, St
         events: events.into_iter().map(|event| explained_event(event, at)).collect(),
         end,
         ledger: explained_ledger(entries, money),
-    }))
+        rules_fault: None,
+    })
 }
 
 /// What the store sums up for calls it has a line of.

@@ -13,9 +13,11 @@ use crate::records::stored::{CallQuery, StoredPnl};
 
 mod callers;
 mod changes;
+mod cut;
 mod explain;
 mod print;
 mod rows;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -23,12 +25,14 @@ mod upkeep;
 
 pub use callers::{CallerLists, ListChanged, ListRow, OnList};
 pub use changes::{Changes, EntityValues, NotedPage, NotedRow, Shown, ValueRow, changes, history, values};
+pub use cut::{As, ForBuyer, ForPublisher, OwnAttempt, OwnEnd, OwnEntry, OwnOutcome, Told};
 pub use explain::{
     Explained, ExplainedAttempt, ExplainedDecision, ExplainedEnd, ExplainedEvent, ExplainedFacts,
-    ExplainedLedger, explain,
+    ExplainedLedger, explain, explain_by,
 };
 pub use print::{Cell, Column, Format, Printed, Style, print};
 pub use rows::{By, CallPage, CallRow, EntryPage, EntryRow, OutcomeRow, Pnl, PnlRow, StepPage, StepRow};
+pub use rules::{CatalogOf, RuleRow};
 pub use upkeep::{COMMIT_MOST, CheckedStore, JournalRow, SpeedRow, THROUGHPUT_LEAST, TallyRow};
 
 /// Profit and loss of the calls that arrived in the whole hours from `since`'s to the one that ends at `until` or

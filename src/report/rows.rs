@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::print::{Cell, Column, Printed};
+use super::rules::RuleRow;
 use crate::domain::{Money, Reason};
 use crate::records::stored::{PnlKey, StoredCall, StoredEntry, StoredOutcome, StoredPnl, StoredTrail};
 
@@ -224,6 +225,10 @@ pub struct OutcomeRow {
     pub latency_ms: Option<f64>,
     /// The value that decided, or the buyer's own word.
     pub note: Option<String>,
+    /// Every rule that was held against the call, in their order, up to the one that decided; only in the document of one
+    /// call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Vec<RuleRow>>,
 }
 
 /// A page of steps, in the order their outcomes became final.
@@ -432,6 +437,7 @@ impl From<StoredOutcome> for OutcomeRow {
             ping_id: outcome.ping.map(|ping| ping.to_string()),
             latency_ms: outcome.latency_us.map(ms),
             note: outcome.note,
+            rules: None,
         }
     }
 }

@@ -516,6 +516,7 @@ fn the_winner_is_named_over_whom_it_beat() {
         ping_id: None,
         latency_ms: None,
         note: None,
+        rules: None,
     };
     let (won, outbid, tier, tie) = (
         outcome("w", Reason::Won, Some("9.00")),

@@ -14,6 +14,11 @@ use crate::domain::{Money, Reason};
 impl Explained {
     /// The story for a person at a terminal.
     pub fn text(&self, style: Style) -> String {
+        self.text_with(style, false)
+    }
+
+    /// The same, where wanted with every rule over every target.
+    pub fn text_with(&self, style: Style, with_rules: bool) -> String {
         let mut page = Page { text: String::new(), style };
         page.call(self);
         match &self.decision {
@@ -22,6 +27,12 @@ impl Explained {
         }
         for step in &self.steps {
             page.step(step, &self.attempts);
+            if with_rules {
+                page.rules(step);
+            }
+        }
+        if let (true, Some(fault)) = (with_rules, &self.rules_fault) {
+            page.section("RULES", fault);
         }
         page.attempts(&self.attempts);
         page.events(&self.events);
@@ -153,6 +164,24 @@ impl Page {
             ]
         });
         self.table(&columns, rows.collect());
+    }
+
+    fn rules(&mut self, step: &StepRow) {
+        self.section(&format!("RULES OF STEP {}", step.step), "each up to the one that decided");
+        let columns =
+            [Column::text("target"), Column::text("says"), Column::text("rule"), Column::text("saw")];
+        let mut lines = Vec::new();
+        for outcome in &step.outcomes {
+            for rule in outcome.rules.iter().flatten() {
+                lines.push(vec![
+                    Cell::of(&outcome.target),
+                    Cell::of(rule.says),
+                    Cell::of(&rule.rule),
+                    Cell::of(&rule.saw),
+                ]);
+            }
+        }
+        self.table(&columns, lines);
     }
 
     fn attempts(&mut self, attempts: &[ExplainedAttempt]) {

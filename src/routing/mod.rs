@@ -5,8 +5,10 @@
 
 pub mod bid_table;
 pub mod filter;
+pub mod kept;
 pub mod price;
 pub mod ring_tree;
+pub mod rules;
 mod suppress;
 
 #[cfg(test)]
@@ -98,6 +100,11 @@ pub fn floor(
 /// Judges one target. The order of the rules is published and decides which reason a target refused by several gets:
 /// paused, buyer paused, suppressed, closed, earlier attempts, then its filters in the order written.
 pub fn screen(catalog: &Catalog, filters: &[Compiled], target: TargetIx, facts: &Facts<'_>) -> Verdict {
+    screen_by(catalog, &filters[target.at()], target, facts)
+}
+
+/// The same by these filters of the target.
+pub fn screen_by(catalog: &Catalog, filters: &Compiled, target: TargetIx, facts: &Facts<'_>) -> Verdict {
     let the_target = catalog.target(target);
     let buyer = catalog.buyer(the_target.buyer);
     if the_target.paused {
@@ -119,7 +126,7 @@ pub fn screen(catalog: &Catalog, filters: &[Compiled], target: TargetIx, facts: 
     if the_target.earlier_attempts.is_some_and(|most| facts.earlier_attempts > most) {
         return Verdict::Refused(Reason::EarlierAttempts, Some(facts.earlier_attempts.to_string()));
     }
-    match filters[target.at()].judge(facts) {
+    match filters.judge(facts) {
         Ok(()) => Verdict::Candidate,
         Err((reason, note)) => Verdict::Refused(reason, Some(note)),
     }

@@ -9,7 +9,7 @@ use crate::records::row::{
 use crate::records::sqlite::{Moment, StoreError};
 use crate::records::stored::{
     StoredAttempt, StoredCall, StoredChange, StoredDecision, StoredEnd, StoredEndFacts, StoredEntry,
-    StoredEvent, StoredTrail,
+    StoredEvent, StoredFacts, StoredTrail,
 };
 
 /// What the store has of a row.
@@ -160,6 +160,7 @@ impl Differs {
             self.shown(&of("latency"), or_none(&row.latency_us), or_none(&found.latency_us));
             self.hidden(&of("note"), &row.note, &found.note);
         }
+        self.hidden("the facts", &row.facts, &found.facts.clone().and_then(StoredFacts::row));
     }
 
     fn event(&mut self, row: &EventRow, found: &StoredEvent) {

@@ -24,8 +24,8 @@ use crate::domain::{
 };
 use crate::records::fixture::{self, NINE};
 use crate::records::row::{
-    AttemptRow, CallKeys, CatalogRow, DecidedRow, EndFacts, EndedRow, EventRow, LedgerRow, ListedRow,
-    OutcomeRow, Row, TrailRow, Turn,
+    AttemptRow, CallKeys, CatalogRow, DecidedRow, EndFacts, EndedRow, EventRow, FactsRow, LedgerRow,
+    ListedRow, OutcomeRow, Row, TrailRow, Turn,
 };
 use crate::state::callers::{Content, Difference};
 use crate::state::calls::CallKey;
@@ -229,6 +229,23 @@ impl Sampler {
             tags: self.some(2, |s| (s.text(), s.text())),
             outcomes: self.some(3, Sampler::outcome),
             turns: self.some(2, |s| Turn { node: s.below(9) as u32, first: s.below(300) as u32 }),
+            facts: self.maybe(Sampler::kept_facts),
+        }
+    }
+
+    fn kept_facts(&mut self) -> FactsRow {
+        FactsRow {
+            at: self.at(),
+            catalog: self.maybe(Sampler::digest),
+            state: self.maybe(Sampler::text),
+            geo_source: self.one(&["carrier", "area_code", "none"]),
+            country: self.maybe(Sampler::text),
+            area_code: self.maybe(|s| s.below(1_000) as u16),
+            zip3: self.maybe(|s| s.below(1_000) as u16),
+            attestation: self.maybe(|s| s.one(&['A', 'B', 'C'])),
+            has_number: self.yes(),
+            not_kept: self.some(2, Sampler::text),
+            branches: self.some(2, |s| s.below(300) as u32),
         }
     }
 

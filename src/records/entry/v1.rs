@@ -272,6 +272,11 @@ pub(super) fn close(word: &str) -> Result<&'static str, DecodeError> {
     words::CLOSE.read(word)
 }
 
+/// A word of the closed list of where a place comes from.
+pub(super) fn geo_source(word: &str) -> Result<&'static str, DecodeError> {
+    words::GEO_SOURCE.read(word)
+}
+
 /// The image of a put that was seen.
 pub(super) fn image(bytes: &[u8]) -> Result<LiveImage, DecodeError> {
     let (head, rest): (CallHeadV1, _) = read("the head of a call", bytes)?;

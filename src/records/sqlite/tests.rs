@@ -13,8 +13,8 @@ use crate::records::fixture::{
 use crate::records::row::{AttemptRow, EndCounts, EndFacts, LedgerRow};
 use crate::records::stored::{
     CallQuery, PnlKey, StoredAttempt, StoredCall, StoredCatalog, StoredDecision, StoredEnd, StoredEndFacts,
-    StoredEntry, StoredEvent, StoredImbalance, StoredMoney, StoredOutcome, StoredPnl, StoredReasonCount,
-    StoredTotals, StoredTrail, StoredUse,
+    StoredEntry, StoredEvent, StoredFacts, StoredImbalance, StoredMoney, StoredOutcome, StoredPnl,
+    StoredReasonCount, StoredTotals, StoredTrail, StoredUse,
 };
 
 fn reader(folder: &Folder) -> Reader {
@@ -142,6 +142,19 @@ fn every_kind_of_row_comes_back_as_it_went_in() {
                 note: outcome.note,
             })
             .collect(),
+        facts: trail.facts.map(|facts| StoredFacts {
+            at: facts.at,
+            catalog: facts.catalog,
+            state: facts.state,
+            geo_source: facts.geo_source.into(),
+            country: facts.country,
+            area_code: facts.area_code,
+            zip3: facts.zip3,
+            attestation: facts.attestation,
+            has_number: facts.has_number,
+            not_kept: facts.not_kept,
+            branches: facts.branches,
+        }),
     };
     assert_eq!(whole.trails, std::slice::from_ref(&stored));
     assert_eq!(reader.trails_after(0, 10).expect("steps"), [stored]);
@@ -545,6 +558,12 @@ fn a_store_of_version_1_is_upgraded_with_everything_in_it() {
         }
     }
     rows.push(Row::Attempt(Box::new(at_arrival(1, Some(billed())))));
+    // What steps were decided by was not written then.
+    for row in &mut rows {
+        if let Row::Trail(trail) = row {
+            trail.facts = None;
+        }
+    }
     write(&mut fresh.open(), &rows);
     let new = Reader::open(&fresh.file()).expect("a reader");
     assert_eq!(reader.whole(call_id(1)).expect("a call"), new.whole(call_id(1)).expect("a call"));

@@ -8,6 +8,7 @@ mod money;
 mod nodes;
 mod prices;
 mod privacy;
+mod replays;
 mod reroutes;
 mod schedules;
 mod tables;

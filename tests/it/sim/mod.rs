@@ -102,6 +102,12 @@ fn every_promise_holds_in_every_world() {
     assert!(failed.is_empty(), "\n{}", failed.join("\n"));
     let total = total.into_inner().unwrap();
     println!("{seeds} worlds: {total:#?}");
+    assert!(
+        total.replayed * 10 > total.calls * 9,
+        "{} of {} calls were decided again",
+        total.replayed,
+        total.calls
+    );
     if total.calls >= u64::from(CALLS) * 10 {
         let never: Vec<_> =
             MET.split_whitespace().filter(|reason| !total.reasons.contains_key(reason)).collect();

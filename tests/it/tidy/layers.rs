@@ -32,6 +32,7 @@ const MODULES: &[(&str, u8)] = &[
     ("admin", 5),
     ("http", 5),
     ("plan", 5),
+    ("replay", 5),
     ("app", 6),
     ("demo", 6),
 ];
@@ -51,7 +52,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("problem", &["listener", "http", "admin"]),
     ("listener", &["http", "admin", "app"]),
     // Everybody else is given values. `admin` knows `AdminKey`, see `ONE_NAME`.
-    ("config", &["admin", "app", "demo"]),
+    ("config", &["admin", "app", "demo", "replay"]),
 ];
 
 /// Where one name is all that may be used: from, to, the name.

@@ -9,6 +9,7 @@ mod layers;
 mod lockfile;
 mod pages;
 mod promql;
+mod rules;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -13,7 +13,7 @@ use super::root;
 const UPDATE: &str = "UPDATE_DOCS";
 
 /// Compares a page with what it should say, or writes it.
-fn page_says(path: &str, wanted: &str) {
+pub(super) fn page_says(path: &str, wanted: &str) {
     let file = root().join(path);
     if env::var_os(UPDATE).is_some() {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -52,7 +52,7 @@ fn difference(found: &str, wanted: &str) -> Option<String> {
 }
 
 /// Text as a cell of a table.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 

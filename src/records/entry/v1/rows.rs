@@ -5,15 +5,15 @@ use serde::{Deserialize, Serialize};
 use super::callers::ListedV1;
 use super::changes::{ChangeKeyV1, EntityV1, ValueV1};
 use super::words::{
-    ACTION, BASIS, CLOSE, DigestV1, ENDED_BY, EVENT, LEDGER, TALK_SOURCE, at, buyer, campaign, carrier,
-    money, publisher, reason, target,
+    ACTION, BASIS, CLOSE, DigestV1, ENDED_BY, EVENT, GEO_SOURCE, LEDGER, TALK_SOURCE, at, buyer, campaign,
+    carrier, money, publisher, reason, target,
 };
 use super::{DecodeError, Id, call_id, id};
 use crate::domain::change::{Happened, Noted, Origin};
 use crate::domain::{BuyerId, CampaignId, EndCounts, Money, PingId, PublisherId, TargetId};
 use crate::records::row::{
-    AttemptRow, CallKeys, CatalogRow, DecidedRow, EndFacts, EndedRow, EventRow, LedgerRow, OutcomeRow, Row,
-    TrailRow, Turn,
+    AttemptRow, CallKeys, CatalogRow, DecidedRow, EndFacts, EndedRow, EventRow, FactsRow, LedgerRow,
+    OutcomeRow, Row, TrailRow, Turn,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -77,6 +77,57 @@ pub(super) struct TrailV1<'a> {
     tags: Vec<(&'a str, &'a str)>,
     outcomes: Vec<OutcomeV1<'a>>,
     turns: Vec<(u32, u32)>,
+    facts: Option<KnownV1<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KnownV1<'a> {
+    at: i64,
+    #[serde(borrow)]
+    catalog: Option<DigestV1<'a>>,
+    state: Option<&'a str>,
+    geo_source: &'a str,
+    country: Option<&'a str>,
+    area_code: Option<u16>,
+    zip3: Option<u16>,
+    attestation: Option<char>,
+    has_number: bool,
+    not_kept: Vec<&'a str>,
+    branches: Vec<u32>,
+}
+
+impl<'a> KnownV1<'a> {
+    fn of(facts: &'a FactsRow) -> KnownV1<'a> {
+        KnownV1 {
+            at: facts.at.micros(),
+            catalog: facts.catalog.as_deref().map(DigestV1::of),
+            state: facts.state.as_deref(),
+            geo_source: GEO_SOURCE.of(facts.geo_source),
+            country: facts.country.as_deref(),
+            area_code: facts.area_code,
+            zip3: facts.zip3,
+            attestation: facts.attestation,
+            has_number: facts.has_number,
+            not_kept: facts.not_kept.iter().map(String::as_str).collect(),
+            branches: facts.branches.clone(),
+        }
+    }
+
+    fn read(self) -> Result<FactsRow, DecodeError> {
+        Ok(FactsRow {
+            at: at(self.at),
+            catalog: self.catalog.map(DigestV1::read),
+            state: self.state.map(str::to_owned),
+            geo_source: GEO_SOURCE.read(self.geo_source)?,
+            country: self.country.map(str::to_owned),
+            area_code: self.area_code,
+            zip3: self.zip3,
+            attestation: self.attestation,
+            has_number: self.has_number,
+            not_kept: self.not_kept.into_iter().map(str::to_owned).collect(),
+            branches: self.branches,
+        })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -303,6 +354,7 @@ impl<'a> TrailV1<'a> {
             tags: row.tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
             outcomes: row.outcomes.iter().map(OutcomeV1::of).collect(),
             turns: row.turns.iter().map(|turn| (turn.node, turn.first)).collect(),
+            facts: row.facts.as_ref().map(KnownV1::of),
         }
     }
 
@@ -320,6 +372,7 @@ impl<'a> TrailV1<'a> {
             tags: self.tags.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             outcomes: self.outcomes.into_iter().map(OutcomeV1::read).collect::<Result<_, _>>()?,
             turns: self.turns.into_iter().map(|(node, first)| Turn { node, first }).collect(),
+            facts: self.facts.map(KnownV1::read).transpose()?,
         })
     }
 }

@@ -27,6 +27,8 @@ pub(super) const ACTION: Words =
     Words { field: "the action", known: &["dial", "gather", "voicemail", "message", "hangup"] };
 pub(super) const CLOSE: Words =
     Words { field: "the close", known: &["no_auction", "all_replied", "early", "deadline"] };
+pub(super) const GEO_SOURCE: Words =
+    Words { field: "the source of the place", known: &["carrier", "area_code", "none"] };
 pub(super) const EVENT: Words = Words {
     field: "the kind of an event",
     known: &[

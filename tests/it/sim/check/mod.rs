@@ -9,6 +9,7 @@ mod heard;
 mod legs;
 mod money;
 mod prices;
+mod replays;
 mod rest;
 mod rows;
 mod schedules;
@@ -23,7 +24,7 @@ use bytes::Bytes;
 use outcry::capacity::CapKey;
 use outcry::domain::catalog::Disclosure;
 use outcry::domain::{CallId, Catalog, Target, Timestamp};
-use outcry::records::row::{AttemptRow, DecidedRow, EndedRow, OutcomeRow};
+use outcry::records::row::{AttemptRow, DecidedRow, EndedRow, OutcomeRow, TrailRow};
 use outcry::runtime::Clock;
 
 use legs::Leg;
@@ -66,6 +67,8 @@ pub enum Promise {
     AtRest,
     /// The children of a round robin come first equally often. Broken by a call that takes two turns, or none.
     Turns,
+    /// A recorded call can be decided again. Broken by another winner or reason from the replies that were recorded.
+    Replays,
     /// Nothing panics, behind a fence or not. Broken by one panic, or one `internal_error`.
     NoBug,
 }
@@ -91,6 +94,8 @@ impl fmt::Display for Broken {
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
     pub calls: u64,
+    /// Of these decided again.
+    pub replayed: u64,
     pub requests: u64,
     pub pings: u64,
     pub events: u64,
@@ -108,6 +113,7 @@ pub struct Counts {
 impl Counts {
     pub fn add(&mut self, other: &Counts) {
         self.calls += other.calls;
+        self.replayed += other.replayed;
         self.requests += other.requests;
         self.pings += other.pings;
         self.events += other.events;
@@ -184,6 +190,8 @@ struct Known {
     said: Vec<Said>,
     finals: BTreeSet<u32>,
     outcomes: Vec<OutcomeRow>,
+    /// Its steps as they were written last.
+    trails: BTreeMap<u32, TrailRow>,
     legs: BTreeMap<u32, Leg>,
     /// Attempts that were handed out, by number.
     attempts: BTreeMap<u32, AttemptRow>,

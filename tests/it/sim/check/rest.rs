@@ -61,6 +61,7 @@ impl Check {
         let held = gauges.held();
         self.must(held == 0, Promise::AtRest, || format!("{held} units are held"));
         self.compare(gauges, Promise::Caps, " at rest");
+        self.replays(calls);
         let (mut owed, mut booked) = (BTreeMap::new(), BTreeMap::new());
         for n in calls {
             let known = self.calls.entry(*n).or_default();

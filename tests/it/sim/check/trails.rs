@@ -20,6 +20,7 @@ impl Check {
         let catalog = &self.catalogs[&decided.catalog];
         let planned = planned(catalog, &row.plan);
         let named: Vec<&str> = row.outcomes.iter().map(|outcome| outcome.target.as_str()).collect();
+        known.trails.insert(row.step, row.clone());
         let mut faults = Vec::new();
         if known.finals.contains(&row.step) {
             faults.push("it was final before".to_owned());

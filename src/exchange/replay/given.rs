@@ -1,0 +1,158 @@
+//! What one recorded step is decided by: the facts that were kept, the catalog compiled, and what was recorded of targets.
+
+use std::collections::BTreeMap;
+
+use super::NotReplayable;
+use crate::domain::catalog::PlanIx;
+use crate::domain::plan::Branch;
+use crate::domain::{BuyerId, CampaignId, Catalog, Money, Plan, PublisherId, Reason, Tags, TargetIx};
+use crate::exchange::subject::Line;
+use crate::records::known::Known;
+use crate::records::row::CallKeys;
+use crate::records::stored::{StoredDecision, StoredOutcome, StoredTrail};
+use crate::routing::filter::Compiled;
+use crate::routing::rules::{Phase, is_of};
+use crate::routing::{Facts, Verdict, compiled, compiled_branches, screen, screen_by};
+
+/// One step to decide again.
+pub(super) struct Given<'a> {
+    pub(super) catalog: &'a Catalog,
+    pub(super) trail: &'a StoredTrail,
+    pub(super) line: Option<Line<'a>>,
+    pub(super) plan: &'a Plan,
+    pub(super) test: bool,
+    known: Known<'a>,
+    plan_ix: PlanIx,
+    filters: Vec<Compiled>,
+    branches: Vec<Vec<Compiled>>,
+    recorded: BTreeMap<&'a str, &'a StoredOutcome>,
+}
+
+/// What was recorded of one target.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Recorded<'a> {
+    pub(super) reason: Reason,
+    pub(super) amount: Option<Money>,
+    pub(super) note: Option<&'a str>,
+    pub(super) was_asked: bool,
+}
+
+/// What screening says of a target, and why it could not say all of it by itself.
+pub(super) enum Screened {
+    /// Every rule was held against the facts.
+    Decided(Verdict),
+    /// A filter looks at a fact that is not kept: it says what it said then.
+    Recorded(Verdict),
+    /// The same, and it was not asked then: it is taken to hold.
+    Assumed,
+}
+
+impl<'a> Given<'a> {
+    pub(super) fn of(
+        catalog: &'a Catalog,
+        trail: &'a StoredTrail,
+        call: &'a StoredDecision,
+    ) -> Result<Given<'a>, NotReplayable> {
+        let unknown = |what: String| NotReplayable::Unknown {
+            step: trail.step,
+            what,
+            digest: catalog.digest.to_string(),
+        };
+        let plan_ix = catalog.plans.iter().position(|plan| plan.id.as_str() == trail.plan);
+        let plan_ix = plan_ix.ok_or_else(|| unknown(format!("plan {}", trail.plan)))?;
+        let known = Known::of(catalog, trail, call).ok_or(NotReplayable::NoFacts(trail.step))?;
+        let line = known.number.map(Line::of);
+        if trail.campaign.is_some() && line.is_none() {
+            return Err(unknown("a number".to_owned()));
+        }
+        Ok(Given {
+            catalog,
+            trail,
+            line,
+            plan: &catalog.plans[plan_ix],
+            test: call.test,
+            known,
+            plan_ix: PlanIx(plan_ix as u32),
+            filters: compiled(catalog),
+            branches: compiled_branches(catalog),
+            recorded: trail.outcomes.iter().map(|outcome| (outcome.target.as_str(), outcome)).collect(),
+        })
+    }
+
+    /// Who and what it is about, for its record.
+    pub(super) fn keys(&self) -> CallKeys {
+        CallKeys {
+            call_id: self.trail.call_id,
+            at: self.trail.at,
+            campaign: self.trail.campaign.as_deref().and_then(|id| CampaignId::parse(id).ok()),
+            publisher: self.trail.publisher.as_deref().and_then(|id| PublisherId::parse(id).ok()),
+        }
+    }
+
+    pub(super) fn facts(&self) -> Facts<'_> {
+        self.known.facts()
+    }
+
+    pub(super) fn tags(&self) -> &Tags {
+        self.known.tags()
+    }
+
+    pub(super) fn recorded(&self, ix: TargetIx) -> Option<Recorded<'_>> {
+        let found = self.recorded.get(self.catalog.target(ix).id.as_str())?;
+        let reason = Reason::from_code(found.reason)?;
+        let was_asked = found.ping.is_some();
+        Some(Recorded { reason, amount: found.amount, note: found.note.as_deref(), was_asked })
+    }
+
+    /// Whether a call with these facts may take the branch.
+    pub(super) fn may_take(&self, branch: &Branch) -> bool {
+        if branch.when.iter().any(|filter| self.known.lacks(filter)) {
+            return self.known.was_open(branch.number);
+        }
+        self.branches[self.plan_ix.at()][branch.number].judge(&self.facts()).is_ok()
+    }
+
+    /// What screening says of a target.
+    pub(super) fn screened(&self, ix: TargetIx) -> Screened {
+        let (facts, target) = (self.facts(), self.catalog.target(ix));
+        let is_kept = |filter: &&_| !self.known.lacks(filter);
+        let Some(first) = target.filters.iter().position(|filter| !is_kept(&filter)) else {
+            return Screened::Decided(screen(self.catalog, &self.filters, ix, &facts));
+        };
+        let zone = &self.catalog.buyer(target.buyer).zone;
+        let before = Compiled::new(&target.filters[..first], zone);
+        match screen_by(self.catalog, &before, ix, &facts) {
+            Verdict::Candidate => {}
+            refused @ Verdict::Refused(..) => return Screened::Decided(refused),
+        }
+        let recorded = self.recorded(ix);
+        if let Some(Recorded { reason, note, .. }) =
+            recorded.filter(|recorded| is_of_a_filter(recorded.reason))
+        {
+            return Screened::Recorded(Verdict::Refused(reason, note.map(str::to_owned)));
+        }
+        let rest: Vec<_> = target.filters[first..].iter().filter(is_kept).cloned().collect();
+        match screen_by(self.catalog, &Compiled::new(&rest, zone), ix, &facts) {
+            refused @ Verdict::Refused(..) => Screened::Decided(refused),
+            Verdict::Candidate if recorded.is_some_and(|recorded| was_screened(recorded.reason)) => {
+                Screened::Recorded(Verdict::Candidate)
+            }
+            Verdict::Candidate => Screened::Assumed,
+        }
+    }
+
+    /// The id of a target's buyer.
+    pub(super) fn buyer(&self, ix: TargetIx) -> &BuyerId {
+        &self.catalog.buyer(self.catalog.target(ix).buyer).id
+    }
+}
+
+/// Refused by a filter: what comes before them does not.
+fn is_of_a_filter(reason: Reason) -> bool {
+    is_of(reason, Phase::Screen) && !matches!(reason, Reason::Paused | Reason::BuyerPaused)
+}
+
+/// Whether a target that ended so had been asked all its filters.
+fn was_screened(reason: Reason) -> bool {
+    !is_of(reason, Phase::Screen) && !is_of(reason, Phase::Call) && reason != Reason::Branch
+}

@@ -1,0 +1,422 @@
+//! The story of one recorded step, told again: what stood is tried, then the plan is walked. Its order is that of
+//! `exchange::story`; replies and holds are those of the record instead of futures.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::given::{Given, Recorded, Screened};
+use super::{ReplayedStep, ReplayedTarget, Winner, recorded_winner, shown};
+use crate::auction::bid::{Bid, NoBid, Reply, clean_note};
+use crate::auction::rank::Ranked;
+use crate::auction::{Auction, Rules};
+use crate::call::Onward;
+use crate::domain::plan::AuctionNode;
+use crate::domain::{Money, Payout, Reason, TargetId, TargetIx, Timestamp};
+use crate::exchange::answer::ahead;
+use crate::exchange::ask::{Bars, entrant};
+use crate::exchange::decide::{barred, seed_of, static_answer};
+use crate::exchange::since::PAUSED_SINCE;
+use crate::exchange::step::Left;
+use crate::exchange::story::Beaten;
+use crate::exchange::trail::Trail;
+use crate::records::stored::StoredTrail;
+use crate::routing::Verdict;
+use crate::routing::ring_tree::{Step, walk};
+use crate::routing::rules::{Phase, is_of};
+use crate::state::rest::{Ahead, STANDING_MAX, Standing};
+
+/// What is left of a bid's life where the record does not say that it had too little: enough.
+const LIFE: Duration = Duration::from_secs(3_600);
+
+/// What one step leaves to the next.
+#[derive(Default)]
+pub(super) struct Carried {
+    standing: Vec<Standing>,
+    walk: Vec<(usize, Ahead)>,
+    payout: Option<Payout>,
+    /// Targets that had an attempt before.
+    pub(super) tried: Vec<String>,
+}
+
+/// A step while it is decided again.
+pub(super) struct Story<'a> {
+    given: &'a Given<'a>,
+    left: Option<Left>,
+    trail: Trail,
+    bars: Bars,
+    by: BTreeMap<TargetIx, &'static str>,
+}
+
+/// What was decided.
+pub(super) struct Decided {
+    taken: Option<(TargetIx, Money, &'static str)>,
+    reason: Reason,
+    walked: usize,
+    walk: Vec<(usize, Ahead)>,
+    beaten: Vec<Beaten>,
+    /// The auction whose winner was handed out, for bids that came after its end and in time.
+    ended: Option<(Auction, Vec<TargetIx>)>,
+}
+
+impl<'a> Story<'a> {
+    pub(super) fn of(given: &'a Given<'a>, carried: &Carried) -> Story<'a> {
+        let catalog = given.catalog;
+        let left = (given.trail.step > 1).then(|| {
+            let tried: Vec<TargetId> =
+                carried.tried.iter().filter_map(|id| TargetId::parse(id).ok()).collect();
+            // Of a step that only ends the call nothing was left.
+            let onward = match given.trail.outcomes.is_empty() {
+                true => Onward::Terminal,
+                false => Onward::Attempt { ring: Duration::ZERO },
+            };
+            Left::of(catalog, (&carried.standing, &carried.walk), &tried, onward)
+        });
+        let targets = left.as_ref().map_or_else(
+            || {
+                let mut targets = Vec::new();
+                given.plan.root.targets(&mut targets);
+                targets
+            },
+            |left| left.targets.clone(),
+        );
+        let about = (given.trail.step, given.test, given.trail.seed);
+        let trail = Trail::open(given.keys(), about, catalog, &given.plan.id, &targets, given.tags());
+        let bars = Bars::of(catalog, given.line.as_ref(), carried.payout);
+        Story { given, left, trail, bars, by: BTreeMap::new() }
+    }
+
+    /// Decides the step.
+    pub(super) fn decide(&mut self, carried: &Carried) -> Decided {
+        let given = self.given;
+        let campaign = given.line.map(|line| given.catalog.campaign(line.campaign));
+        let left = self.left.take();
+        let walked: Vec<(usize, Step<'_>)> = match &left {
+            Some(left) => left.steps(),
+            None => walk(given.plan, given.trail.seed, &|branch| given.may_take(branch))
+                .into_iter()
+                .enumerate()
+                .collect(),
+        };
+        let mut decided = Decided {
+            taken: None,
+            reason: Reason::NoTaker,
+            walked: 0,
+            walk: walked.iter().map(|(place, step)| (*place, ahead(given.catalog, step))).collect(),
+            beaten: Vec::new(),
+            ended: None,
+        };
+        if let Some(reason) = barred(campaign) {
+            self.trail.targets().into_iter().for_each(|ix| self.trail.close(ix, reason, None, None));
+            decided.reason = reason;
+            return decided;
+        }
+        debug_assert!(
+            given.trail.step > 1 || carried.standing.is_empty(),
+            "nothing stands before the first step"
+        );
+        if given.trail.step == 1 {
+            let on_the_way: BTreeSet<TargetIx> =
+                walked.iter().flat_map(|(_, step)| step.targets()).copied().collect();
+            for ix in self.trail.targets().into_iter().filter(|ix| !on_the_way.contains(ix)) {
+                self.trail.close(ix, Reason::Branch, None, None);
+            }
+        }
+        self.screen();
+        let when = (given.trail.seed, given.facts().now);
+        let static_answer = static_answer(given.catalog, when, &walked, self.bars, &mut self.trail);
+        self.try_standing(left.as_ref().map_or(&[], |left| &left.standing), &mut decided);
+        for (place, step) in walked {
+            if decided.taken.is_some() {
+                break;
+            }
+            decided.walked += 1;
+            match step {
+                Step::Dial(ix) => {
+                    let offered = static_answer.iter().find(|(at, target, _)| (*at, *target) == (place, ix));
+                    if let Some((.., offer)) = offered.filter(|_| self.trail.is_open(ix))
+                        && self.hold(ix, offer.price)
+                    {
+                        decided.taken = Some((ix, offer.price, "static"));
+                    }
+                }
+                Step::Auction(node) => self.try_auction(place, node, &mut decided),
+            }
+        }
+        decided.reason = match decided.taken {
+            _ if given.test => Reason::Test,
+            Some((.., "static")) => Reason::Static,
+            Some(_) => Reason::Won,
+            None => Reason::NoTaker,
+        };
+        // Who was chosen is not handed the call where its caller had left.
+        if let Some((ix, ..)) = decided.taken
+            && given.recorded(ix).is_some_and(|recorded| recorded.reason == Reason::CallerAbandon)
+        {
+            self.trail.withdraw(ix);
+            self.by.insert(ix, "record: the caller had left");
+        }
+        decided
+    }
+
+    fn screen(&mut self) {
+        for ix in self.trail.targets().into_iter().filter(|ix| self.trail.is_open(*ix)).collect::<Vec<_>>() {
+            let verdict = match self.given.screened(ix) {
+                Screened::Decided(verdict) => verdict,
+                Screened::Recorded(verdict) => {
+                    self.by.insert(ix, "record: a fact was not kept");
+                    verdict
+                }
+                Screened::Assumed => {
+                    self.by.insert(ix, "assumed: a fact was not kept");
+                    Verdict::Candidate
+                }
+            };
+            match (verdict, self.given.recorded(ix)) {
+                (Verdict::Refused(reason, note), _) => {
+                    self.trail.close(ix, reason, None, note.map(|note| clean_note(&note)));
+                }
+                (Verdict::Candidate, Some(was)) if is_of(was.reason, Phase::Capacity) => {
+                    self.take(ix, was, "record: capacity");
+                }
+                (Verdict::Candidate, _) => {}
+            }
+        }
+    }
+
+    /// The recorded verdict, as it is.
+    fn take(&mut self, ix: TargetIx, was: Recorded<'_>, by: &'static str) {
+        self.trail.close(ix, was.reason, was.amount, was.note.map(str::to_owned));
+        self.by.insert(ix, by);
+    }
+
+    /// Whether the target was held, as far as the record says otherwise; then it has won.
+    fn hold(&mut self, ix: TargetIx, price: Money) -> bool {
+        let was = self.given.recorded(ix);
+        let is_refused =
+            |was: &Recorded<'_>| is_of(was.reason, Phase::Hold) || was.note == Some(PAUSED_SINCE);
+        match was.filter(is_refused) {
+            Some(was) => {
+                self.trail.close(ix, was.reason, Some(price), was.note.map(str::to_owned));
+                self.by.insert(ix, "record: not held");
+                false
+            }
+            None => {
+                self.trail.close(ix, Reason::Won, Some(price), None);
+                true
+            }
+        }
+    }
+
+    fn try_standing(&mut self, standing: &[Beaten], decided: &mut Decided) {
+        let mut first: Option<&Ranked> = None;
+        for (ix, ranked, basis) in standing {
+            let (price, was) = (ranked.offer.price, self.given.recorded(*ix));
+            // Where the carrier asked its fallback, nothing that was bid was tried.
+            let is_passed_over = was.is_some_and(|was| was.reason == Reason::NotReached);
+            if !self.trail.is_open(*ix) || is_passed_over {
+                continue;
+            }
+            if let Some(was) = was.filter(|was| was.reason == Reason::Expired) {
+                self.take(*ix, was, "record: the bid was too old");
+            } else if let Some(first) = first {
+                self.trail.close(*ix, ranked.lost_to(first), Some(price), None);
+                decided.beaten.push((*ix, ranked.clone(), basis));
+            } else if self.hold(*ix, price) {
+                decided.taken = Some((*ix, price, basis));
+                first = Some(ranked);
+            }
+        }
+    }
+
+    fn try_auction(&mut self, place: usize, node: &AuctionNode, decided: &mut Decided) {
+        let given = self.given;
+        let at = given.facts().now;
+        let mut members: Vec<TargetIx> =
+            node.members.iter().copied().filter(|ix| self.trail.is_open(*ix)).collect();
+        members.retain(|ix| match given.recorded(*ix).filter(|was| is_of(was.reason, Phase::Ask)) {
+            Some(was) if given.catalog.target(*ix).endpoint().is_some() => {
+                self.take(*ix, was, "record: not asked");
+                false
+            }
+            Some(_) | None => true,
+        });
+        members.sort_unstable();
+        let rules = Rules {
+            closes: at.after(LIFE),
+            floor: self.bars.floor.max(node.floor),
+            min_price: self.bars.min_price,
+            takeover: node.takeover,
+            guard: Duration::ZERO,
+            seed: seed_of(given.trail.seed, place),
+            early: false,
+        };
+        let entrants = members.iter().map(|ix| entrant(given.catalog.target(*ix))).collect();
+        let mut auction = Auction::open(rules, entrants);
+        for (entrant, ix) in members.iter().enumerate() {
+            if let Some(reply) = given.recorded(*ix).and_then(|was| reply(was, at)) {
+                if matches!(reply, Reply::NoBid(_)) {
+                    self.by.insert(*ix, "record: its reply");
+                }
+                auction.on_reply(entrant, reply, at);
+            }
+        }
+        let (mut has_bids, mut placed) = (false, None);
+        while placed.is_none() {
+            let ranking = auction.ranking(at);
+            has_bids |= ranking.ranked.iter().any(|ranked| ranked.offer.expires.is_some());
+            let basis = if has_bids { "auction" } else { "static" };
+            let Some((first, rest)) = ranking.ranked.split_first() else {
+                placed = Some(ranking);
+                continue;
+            };
+            let (ix, price) = (members[first.entrant], first.offer.price);
+            if !self.hold(ix, price) {
+                auction.strike(first.entrant);
+                continue;
+            }
+            decided.taken = Some((ix, price, basis));
+            for lost in rest {
+                let ix = members[lost.entrant];
+                self.trail.close(ix, lost.lost_to(first), Some(lost.offer.price), None);
+                decided.beaten.push((ix, lost.clone(), basis));
+            }
+            placed = Some(ranking);
+        }
+        for one in placed.map(|ranking| ranking.unplaced).unwrap_or_default() {
+            let ix = members[one.entrant];
+            match given.recorded(ix).filter(|was| one.reason == Reason::Pending && was.was_asked) {
+                Some(was) => self.take(ix, was, "record: its reply"),
+                None => self.trail.close(ix, one.reason, one.amount, one.note),
+            }
+        }
+        if decided.taken.is_some() {
+            decided.ended = Some((auction, members));
+        }
+    }
+
+    /// What the next step finds.
+    pub(super) fn onward(&self, decided: Decided, next: Option<&StoredTrail>, carried: Carried) -> Carried {
+        let given = self.given;
+        let standing = |ix: TargetIx, ranked: Ranked, basis| {
+            let target = given.catalog.target(ix).id.clone();
+            Standing { target, buyer: given.buyer(ix).clone(), ranked, basis }
+        };
+        let all: Vec<Standing> =
+            decided.beaten.into_iter().map(|(ix, r, basis)| standing(ix, r, basis)).collect();
+        let walk = decided.walk[decided.walked..].to_vec();
+        let payout = carried.payout.or_else(|| {
+            let line = given.line?;
+            Some(*given.catalog.payout(line.publisher, line.campaign))
+        });
+        let mut onward = Carried { standing: all, walk, payout, tried: Vec::new() };
+        // Bids that came after an early end and in time: the next step has them, and the record says so.
+        if let (Some((mut auction, members)), Some(next)) = (decided.ended, next) {
+            let at = given.facts().now;
+            let mut has_joined = false;
+            for (entrant, ix) in members.iter().enumerate() {
+                let id = given.catalog.target(*ix).id.as_str();
+                let was = given.recorded(*ix).filter(|was| was.reason == Reason::NotNeeded);
+                if let Some(amount) = was.and_then(|was| was.amount)
+                    && next.outcomes.iter().any(|outcome| outcome.target == id)
+                {
+                    auction.on_reply(entrant, bid(amount, at.after(LIFE)), at);
+                    has_joined = true;
+                }
+            }
+            if has_joined {
+                let ranked = auction.ranking(at).ranked.into_iter();
+                onward.standing = ranked
+                    .map(|ranked| standing(members[ranked.entrant], ranked, "auction"))
+                    .filter(|one| {
+                        decided.taken.is_none_or(|(ix, ..)| given.catalog.target(ix).id != one.target)
+                    })
+                    .filter(|one| carried.tried.iter().all(|tried| tried != one.target.as_str()))
+                    .collect();
+            }
+        }
+        onward.standing.truncate(STANDING_MAX);
+        onward
+    }
+
+    /// The step beside its record.
+    pub(super) fn told(&self, decided: &Decided, digest: &str) -> ReplayedStep {
+        let given = self.given;
+        let mut targets: Vec<ReplayedTarget> = Vec::new();
+        let mut won = None;
+        for (ix, outcome) in self.trail.targets().into_iter().zip(self.trail.outcomes()) {
+            let was = given.recorded(ix);
+            // Nobody asked it then, so nobody knows what it would have said.
+            let is_unknown =
+                outcome.reason == Reason::Pending && was.is_none_or(|was| was.reason != Reason::Pending);
+            let is_priced = outcome.reason == Reason::Won;
+            if is_priced {
+                won = Some(Winner { target: outcome.target.to_string(), price: outcome.amount.map(shown) });
+            }
+            targets.push(ReplayedTarget {
+                target: outcome.target.to_string(),
+                buyer: outcome.buyer.to_string(),
+                reason: if is_unknown { "unknown".to_owned() } else { outcome.reason.to_string() },
+                amount: outcome.amount.map(shown),
+                recorded: was.map(|was| was.reason.to_string()),
+                recorded_amount: was.and_then(|was| was.amount).map(shown),
+                by: match is_unknown {
+                    true => "unknown: it was not asked",
+                    false => self.by.get(&ix).copied().unwrap_or("decided"),
+                },
+                is_equal: !is_unknown
+                    && was.is_some_and(|was| {
+                        was.reason == outcome.reason && (!is_priced || was.amount == outcome.amount)
+                    }),
+            });
+        }
+        for missing in &given.trail.outcomes {
+            if targets.iter().all(|target| target.target != missing.target) {
+                let reason = Reason::from_code(missing.reason);
+                targets.push(ReplayedTarget {
+                    target: missing.target.clone(),
+                    buyer: missing.buyer.clone(),
+                    reason: "not in the step".to_owned(),
+                    amount: None,
+                    recorded: reason.map(|reason| reason.to_string()),
+                    recorded_amount: missing.amount.map(shown),
+                    by: "decided",
+                    is_equal: false,
+                });
+            }
+        }
+        let recorded = recorded_winner(given.trail);
+        let is_equal = won == recorded && targets.iter().all(|target| target.is_equal);
+        ReplayedStep {
+            step: given.trail.step,
+            plan: given.plan.id.to_string(),
+            catalog: digest.to_owned(),
+            winner: won,
+            recorded,
+            reason: decided.reason.to_string(),
+            is_equal,
+            targets,
+        }
+    }
+}
+
+/// What a bidder answered, by its record; `None` where it was not asked, or a bid came when it was not needed any more.
+fn reply(was: Recorded<'_>, at: Timestamp) -> Option<Reply> {
+    if !was.was_asked || was.reason == Reason::NotNeeded {
+        return None;
+    }
+    let is_answer =
+        is_of(was.reason, Phase::Reply) || was.reason.code() / 100 == 2 || was.reason == Reason::Pending;
+    match was.amount.filter(|_| !is_answer) {
+        // What it lived is not recorded, only whether that was enough.
+        Some(amount) if was.reason == Reason::Expired => Some(bid(amount, at.before(LIFE))),
+        Some(amount) => Some(bid(amount, at.after(LIFE))),
+        None => {
+            let (reason, note) = (was.reason, was.note.map(str::to_owned));
+            Some(Reply::NoBid(NoBid { reason, amount: was.amount, note }))
+        }
+    }
+}
+
+fn bid(amount: Money, expires: Timestamp) -> Reply {
+    Reply::Bid(Bid { amount, expires, destination: None, min_duration: Duration::ZERO })
+}

@@ -1,0 +1,217 @@
+//! Every rule over every target of a recorded step, in their order, with the values they saw: judged anew by the catalog of
+//! its digest and the facts that were kept, when somebody asks. Nothing of it is stored.
+//!
+//! What is taken from the record (capacity, replies, who came first) says what it said then; a filter that looks at a fact
+//! that is not kept says so.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::billing::min_price;
+use crate::domain::plan::AuctionNode;
+use crate::domain::{Catalog, Filter, Money, Node, Reason, TargetIx};
+use crate::records::known::Known;
+use crate::records::stored::{StoredOutcome, StoredTrail};
+use crate::routing::filter::Compiled;
+use crate::routing::rules::{Phase, RULES, Rule, is_of};
+use crate::routing::{Judged, Truth, compiled, judge};
+
+/// A catalog by its digest.
+pub type CatalogOf<'a> = dyn FnMut(&str) -> Result<Arc<Catalog>, String> + 'a;
+
+/// Said of a filter that looks at a fact which is not kept.
+const NOT_KEPT: &str = "not kept: taken from the record";
+
+/// One rule and what it says.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct RuleRow {
+    /// What it asks.
+    #[schema(example = "state in TX OK")]
+    pub rule: String,
+    /// `yes`, `no`, `strange` where what came cannot be compared, `unknown` where the record does not say.
+    #[schema(example = "no")]
+    pub says: &'static str,
+    /// The value it saw.
+    #[schema(example = "state NM")]
+    pub saw: String,
+    /// The filter it is, for those who may not see all of one.
+    #[serde(skip)]
+    pub(super) filter: Option<Filter>,
+}
+
+impl RuleRow {
+    /// What a rule of screening says.
+    pub fn of(judged: Judged) -> RuleRow {
+        RuleRow { rule: judged.rule, says: said(judged.truth), saw: judged.saw, filter: None }
+    }
+
+    fn new(rule: impl Into<String>, says: &'static str, saw: impl Into<String>) -> RuleRow {
+        RuleRow { rule: rule.into(), says, saw: saw.into(), filter: None }
+    }
+}
+
+/// The word for what a test says.
+const fn said(truth: Truth) -> &'static str {
+    match truth {
+        Truth::Yes => "yes",
+        Truth::No => "no",
+        Truth::Strange => "strange",
+    }
+}
+
+/// What the rules of one step are judged by.
+pub(super) struct Judging<'a> {
+    known: Known<'a>,
+    filters: Vec<Compiled>,
+    auctions: Vec<&'a AuctionNode>,
+    has_branches: bool,
+}
+
+impl<'a> Judging<'a> {
+    pub(super) fn of(known: Known<'a>, trail: &StoredTrail) -> Judging<'a> {
+        let plan = known.catalog.plans.iter().find(|plan| plan.id.as_str() == trail.plan);
+        let (mut auctions, mut branches) = (Vec::new(), Vec::new());
+        if let Some(plan) = plan {
+            find_auctions(&plan.root, &mut auctions);
+            plan.root.branches(&mut branches);
+        }
+        let filters = compiled(known.catalog);
+        Judging { known, filters, auctions, has_branches: !branches.is_empty() && trail.step == 1 }
+    }
+
+    /// The rules of one target, in their order, up to the one that decided. Empty for a target that is in no catalog.
+    pub(super) fn rules(&self, outcome: &StoredOutcome) -> Vec<RuleRow> {
+        let targets = &self.known.catalog.targets;
+        let found = targets.binary_search_by(|target| target.id.as_str().cmp(&outcome.target));
+        let (Ok(at), Some(reason)) = (found, Reason::from_code(outcome.reason)) else { return Vec::new() };
+        let ix = TargetIx(at as u32);
+        let note = outcome.note.as_deref().unwrap_or("");
+        // Of a call that was lost before it began no target was looked at.
+        let of_the_call = RULES.iter().find(|rule| rule.reason == reason && rule.phase == Phase::Call);
+        if let Some(rule) = of_the_call.filter(|_| note.is_empty()) {
+            return vec![RuleRow::new(rule.name, "no", reason.as_str())];
+        }
+        let mut rows = Vec::new();
+        if self.has_branches {
+            let says = if reason == Reason::Branch { "no" } else { "yes" };
+            rows.push(RuleRow::new("it stands in the branch that the call took", says, ""));
+        }
+        if reason == Reason::Branch {
+            return rows;
+        }
+        rows.extend(self.screened(ix, reason, note));
+        if rows.iter().any(|row| row.says == "no" || row.says == "strange") {
+            return rows;
+        }
+        if is_of(reason, Phase::Screen) || is_of(reason, Phase::Call) {
+            if rows.iter().all(|row| row.says == "yes") {
+                rows.push(RuleRow::new("that is so when it is to be handed the call", "no", note));
+            }
+            return rows;
+        }
+        rows.extend(self.after_screening(ix, reason, outcome));
+        rows
+    }
+
+    fn screened(&self, ix: TargetIx, reason: Reason, note: &str) -> Vec<RuleRow> {
+        let facts = self.known.facts();
+        let filters = &self.known.catalog.target(ix).filters;
+        let mut rows: Vec<RuleRow> =
+            judge(self.known.catalog, &self.filters, ix, &facts).into_iter().map(RuleRow::of).collect();
+        let first = rows.len() - filters.len();
+        for (row, filter) in rows[first..].iter_mut().zip(filters) {
+            row.filter = Some(filter.clone());
+        }
+        let is_lacking = |row: &RuleRow| row.filter.as_ref().is_some_and(|filter| self.known.lacks(filter));
+        let is_refused = is_of(reason, Phase::Screen);
+        let lacking = rows.iter().filter(|row| is_lacking(row)).count();
+        let others_hold = rows.iter().all(|row| row.says == "yes" || is_lacking(row));
+        for row in &mut rows {
+            if !row.filter.as_ref().is_some_and(|filter| self.known.lacks(filter)) {
+                continue;
+            }
+            (row.says, row.saw) = match (is_refused, lacking == 1 && others_hold) {
+                (false, _) => ("yes", NOT_KEPT.to_owned()),
+                (true, true) => ("no", format!("{note}; {NOT_KEPT}")),
+                (true, false) => ("unknown", NOT_KEPT.to_owned()),
+            };
+        }
+        rows
+    }
+
+    /// What comes after screening, up to the rule that decided; everything for the winner.
+    fn after_screening(&self, ix: TargetIx, reason: Reason, outcome: &StoredOutcome) -> Vec<RuleRow> {
+        let catalog = self.known.catalog;
+        let target = catalog.target(ix);
+        let buyer = catalog.buyer(target.buyer);
+        let is_asked = target.endpoint().is_some();
+        let amount = outcome.amount.map_or(String::new(), |amount| amount.to_string());
+        let mut rows = Vec::new();
+        for rule in RULES {
+            let is_met = match rule.reason {
+                Reason::Cap => target.limits.daily_billable.or(buyer.limits.daily_billable).is_some(),
+                Reason::Concurrency => target.limits.concurrency.or(buyer.limits.concurrency).is_some(),
+                Reason::NoTaker | Reason::Branch => false,
+                Reason::Expired => is_asked,
+                _ => match rule.phase {
+                    Phase::Call | Phase::Screen => false,
+                    Phase::Ask | Phase::Reply => is_asked,
+                    Phase::Plan | Phase::Capacity | Phase::Price | Phase::Rank | Phase::Hold => true,
+                },
+            };
+            let decides = rule.reason == reason || rule.phase == Phase::Reply && reason.code() / 100 == 2;
+            if !is_met && !decides {
+                continue;
+            }
+            let saw = match (rule.phase, decides) {
+                (Phase::Price | Phase::Rank, _) => amount.clone(),
+                (Phase::Reply, true) => outcome.note.clone().unwrap_or_else(|| reason.to_string()),
+                (Phase::Reply, false) => format!("bid {amount}").trim_end().to_owned(),
+                (_, true) => outcome.note.clone().unwrap_or_default(),
+                (_, false) => String::new(),
+            };
+            let says = match decides {
+                true if reason == Reason::Pending => "unknown",
+                true => "no",
+                false => "yes",
+            };
+            rows.push(RuleRow::new(self.named(rule, ix), says, saw));
+            if decides {
+                break;
+            }
+        }
+        rows
+    }
+
+    /// A rule with the bar it sets for this target.
+    fn named(&self, rule: &Rule, ix: TargetIx) -> String {
+        let catalog = self.known.catalog;
+        let Some(number) = self.known.number else { return rule.name.to_owned() };
+        let campaign = catalog.campaign(number.campaign);
+        match rule.reason {
+            Reason::BelowFloor => {
+                let node = self.auctions.iter().find(|node| node.members.contains(&ix));
+                let of_node = node.map_or(Money::ZERO, |node| node.floor);
+                format!("{} {}", rule.name, campaign.floor.max(of_node).max(catalog.target(ix).floor))
+            }
+            Reason::Margin => {
+                let payout = catalog.payout(number.publisher, number.campaign);
+                format!("{}: at least {}", rule.name, min_price(payout, campaign.min_margin))
+            }
+            Reason::LowerTier => format!("{} {}", rule.name, catalog.target(ix).tier),
+            _ => rule.name.to_owned(),
+        }
+    }
+}
+
+fn find_auctions<'a>(node: &'a Node, into: &mut Vec<&'a AuctionNode>) {
+    match node {
+        Node::Sequential(children) => children.iter().for_each(|child| find_auctions(child, into)),
+        Node::Weighted(children) => children.iter().for_each(|(_, child)| find_auctions(child, into)),
+        Node::FirstMatch(branches) => branches.iter().for_each(|branch| find_auctions(&branch.node, into)),
+        Node::Auction(auction) => into.push(auction),
+        Node::Target(_) => {}
+    }
+}

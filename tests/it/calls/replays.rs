@@ -1,0 +1,143 @@
+//! Recorded calls decided again: the same winner and reasons, by the catalogs of the store, whatever is in force now.
+
+use serde_json::{Value, json};
+
+use crate::support::bids::{bid, bidders, no_bid};
+use crate::support::market::{CALLER, NUMBER};
+use crate::support::{Exchange, Market, eventually, request};
+
+const WAITING: &str = "[calls]\nnext_within_s = 60\n";
+
+fn ask(id: &str) -> Value {
+    json!({"carrier_call_id": id, "to": NUMBER, "from": CALLER})
+}
+
+fn id(answer: &Value) -> &str {
+    answer["call_id"].as_str().unwrap()
+}
+
+/// What `outcry replay` says, and whether it says that nothing differs.
+fn replay(exchange: &Exchange, call: &str, args: &[&str]) -> (Value, bool) {
+    let output = exchange.cli(&[&["replay", call, "--format", "json"], args].concat());
+    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    let code = output.status.code();
+    assert!(matches!(code, Some(0 | 1)), "{code:?}: {said}");
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
+    assert_eq!(found["is_equal"], code == Some(0), "{found:#}");
+    (found, code == Some(0))
+}
+
+fn reason(replayed: &Value, step: usize, target: &str) -> String {
+    let targets = replayed["steps"][step]["targets"].as_array().unwrap();
+    let found = targets.iter().find(|one| one["target"] == target).unwrap_or_else(|| panic!("{replayed:#}"));
+    found["reason"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_call_comes_out_as_it_was_recorded_and_otherwise_where_something_is_set() {
+    let market = bidders([("a", bid("50")), ("b", bid("40")), ("c", bid("20")), ("d", no_bid())]);
+    let mut plan = Market::new(r#"{ sequential = [{ auction = ["a", "b", "c", "d"] }, "desk", "texan"] }"#)
+        .campaign("floor = \"30.00\"\npayout = { fixed = \"5.00\" }")
+        .patient();
+    for (n, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
+        let url = market.url(name);
+        let lines = format!("address = \"+1512555090{n}\"\nendpoint = {{ url = \"{url}\" }}");
+        plan = plan.buyer(name, "").target(name, name, &lines);
+    }
+    let filters = "filters = [{ zip = [\"787*\"] }, { tag = \"case\", op = \"=\", value = \"theft\" }]";
+    let plan = plan.target("desk", "a", "address = \"+15125550909\"\nprice = \"31.00\"").target(
+        "texan",
+        "b",
+        &format!("address = \"+15125550910\"\nprice = \"90.00\"\n{filters}"),
+    );
+    let exchange = Exchange::start_with(&plan, WAITING);
+
+    let asked = json!({"carrier_call_id": "CA1", "to": NUMBER, "from": CALLER, "geo": {"zip": "78701"},
+        "tags": {"case": "collision"}});
+    let first = exchange.decide(&asked);
+    let second = exchange.go_on(&first, json!({"cause": "busy", "ended_by": "target"}));
+    let third = exchange.go_on(&second, json!({"cause": "busy", "ended_by": "target"}));
+    exchange.go_on(&third, json!({"cause": "normal", "ended_by": "caller", "talk_ms": 95_000}));
+    let call = id(&first).to_owned();
+    eventually("the last step is on disk", || {
+        Some(exchange.explained(&call)).filter(|explained| explained["steps"][2].is_object())
+    });
+
+    // Whatever is in force now, it is decided by the catalog of its digest.
+    let other = plan.clone().buyer("late", "").target("late", "late", "price = \"99.00\"");
+    other.write_catalog(exchange.folder.path());
+    let reloaded = request(&exchange.admin, "POST", "/api/v1/reload", None, b"");
+    assert_eq!(reloaded.status, 200, "{}", reloaded.text());
+
+    let (same, is_equal) = replay(&exchange, &call, &[]);
+    assert!(is_equal, "{same:#}");
+    let winners: Vec<&Value> =
+        same["steps"].as_array().unwrap().iter().map(|step| &step["winner"]["target"]).collect();
+    assert_eq!(winners, ["a", "b", "desk"]);
+    let texan = same["steps"][0]["targets"].as_array().unwrap().last().unwrap();
+    assert_eq!((&texan["reason"], &texan["by"]), (&json!("tag"), &json!("record: a fact was not kept")));
+
+    // A floor that the winner does not reach: the desk's price reaches it.
+    let (low, is_equal) = replay(&exchange, &call, &["--set", "target.a.floor=50.01"]);
+    assert!(!is_equal);
+    assert_eq!((reason(&low, 0, "a").as_str(), reason(&low, 0, "b").as_str()), ("below_floor", "won"));
+    assert_eq!(low["steps"][0]["recorded"]["target"], "a");
+    let (none, _) = replay(&exchange, &call, &["--set", "floor=60"]);
+    assert_eq!(
+        (reason(&none, 0, "a").as_str(), reason(&none, 0, "desk").as_str()),
+        ("below_floor", "below_floor")
+    );
+    assert_eq!(none["steps"][0]["winner"], Value::Null);
+    let (margin, _) = replay(&exchange, &call, &["--set", "payout=45", "--set", "floor=0"]);
+    assert_eq!((reason(&margin, 0, "a").as_str(), reason(&margin, 0, "b").as_str()), ("won", "margin"));
+    let (paused, _) = replay(&exchange, &call, &["--set", "buyer.a.paused=true"]);
+    assert_eq!((reason(&paused, 0, "a").as_str(), reason(&paused, 0, "b").as_str()), ("buyer_paused", "won"));
+    let table = exchange.cli(&["replay", &call, "--set", "buyer.a.paused=true"]);
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(table.contains("b at 40.00") && table.contains("and it was a at 50.00"), "{table}");
+
+    for (args, code, says) in [
+        (vec!["--set", "recovery_s=1"], 2, "one of floor=AMOUNT"),
+        (vec!["--set", "target.nobody.paused=true"], 2, "nobody is no target"),
+        (vec!["--set", "target.a.price=20"], 2, "it bids"),
+    ] {
+        let output = exchange.cli(&[&["replay", call.as_str()][..], &args].concat());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), said.contains(says)), (Some(code), true), "{said}");
+    }
+
+    // The text that it was decided by.
+    let digest = exchange.explained(&call)["decision"]["catalog"].as_str().unwrap().to_owned();
+    let text = exchange.cli(&["replay", "--catalog", &digest]);
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("[target.texan]") && !text.contains("[target.late]"), "{text}");
+    exchange.finish();
+}
+
+#[test]
+fn changes_made_at_run_time_and_ties_are_decided_again() {
+    let market = bidders([("a", bid("20")), ("b", bid("20"))]);
+    let mut plan = Market::new(r#"{ sequential = [{ auction = ["a", "b"] }, "desk"] }"#).patient();
+    for name in ["a", "b"] {
+        plan = plan.bidder(name, &market.url(name));
+    }
+    let exchange = Exchange::start(&plan.target("desk", "a", "price = \"9.00\""));
+    let mut winners = std::collections::BTreeSet::new();
+    for n in 0..12 {
+        if n == 8 {
+            let paused = request(&exchange.admin, "PATCH", "/api/v1/buyers/a", None, br#"{"paused": true}"#);
+            assert_eq!(paused.status, 200, "{}", paused.text());
+        }
+        let answer = exchange.decide(&ask(&format!("CA{n}")));
+        exchange.give_up(&answer);
+        let (replayed, is_equal) = replay(&exchange, id(&answer), &[]);
+        assert!(is_equal, "{replayed:#}");
+        if n < 8 {
+            winners.insert(replayed["steps"][0]["winner"]["target"].to_string());
+        } else {
+            assert_eq!(reason(&replayed, 0, "a"), "buyer_paused");
+        }
+    }
+    assert_eq!(winners.len(), 2, "the draw decides");
+    exchange.finish();
+}
