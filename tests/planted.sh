@@ -32,6 +32,7 @@ promise_of() {
     step-before-decision)    echo Durable ;;
     restore-forgets-a-hold)  echo Restart ;;
     late-bid-not-written)    echo Restart ;;
+    draw-not-recorded)       echo Replays ;;
     journal-*)               echo Durable Start Content Honest ;;
     dedupe-dropped-*)        echo Once ;;
     place-*)                 echo Together ;;

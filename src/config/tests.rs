@@ -660,3 +660,38 @@ fn a_plan_of_very_many_targets_wants_larger_segments() {
         }
     }
 }
+
+/// Whatever became of the files since: the catalog is what its text says, but for secrets.
+#[test]
+fn a_catalog_is_read_anew_from_its_text() {
+    let loaded = shipped();
+    let mut settings = loaded.settings.clone();
+    settings.catalog_dir = "/nowhere/catalog".into();
+    settings.pings.allow_private_addresses = false;
+    let again = load_stored(&settings, &loaded.catalog.digest, &loaded.text).expect("as it was");
+    assert_eq!(again.digest, loaded.catalog.digest);
+    let differing = diff(&loaded.catalog, &again);
+    let is_not_in_it = |line: &String| line.contains("secret") || line.contains("ca_file");
+    assert!(differing.iter().all(is_not_in_it), "{differing:?}");
+    assert_eq!(again.numbers.len(), loaded.catalog.numbers.len(), "those of CSV files too");
+
+    let digest = |text: &str| crate::runtime::hex(&<sha2::Sha256 as sha2::Digest>::digest(text.as_bytes()));
+    let changed = format!(
+        "{}# changes made at run time\n# buyer acme-auto: paused = true (file: false)\n",
+        loaded.text
+    );
+    let paused = load_stored(&settings, &digest(&changed), &changed).expect("with what was changed");
+    let found = paused.buyers.iter().find(|buyer| buyer.id.as_str() == "acme-auto").expect("there");
+    assert!(found.paused);
+
+    let damaged = load_stored(&settings, &loaded.catalog.digest, &changed);
+    assert!(matches!(damaged, Err(StoredFault::Damaged(_))), "{damaged:?}");
+    let unknown = format!("{}# something else\n", loaded.text);
+    let unknown = load_stored(&settings, &digest(&unknown), &unknown);
+    assert!(matches!(unknown, Err(StoredFault::Unknown { .. })), "{unknown:?}");
+    let refused = "# a.toml (5 bytes)\na = 1\n";
+    let refused = load_stored(&settings, &digest(refused), refused);
+    assert!(matches!(refused, Err(StoredFault::Refused { .. })), "{refused:?}");
+    // Nothing of it is left behind: the next catalog is read from the disk.
+    assert!(shipped().catalog.digest == loaded.catalog.digest);
+}

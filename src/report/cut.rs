@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::explain::{Explained, ExplainedAttempt};
 use super::rows::EntryRow;
-use super::rules::RuleRow;
+use super::rules::{About, RuleRow};
 use crate::domain::catalog::Disclosure;
 use crate::domain::{Buyer, Campaign, Catalog, Filter};
 
@@ -286,27 +286,28 @@ fn to_the_second(at: &str) -> String {
 
 /// A rule as the buyer may see it: whom a call came from is hidden, and so is what its pings would not say.
 fn own_rule(row: RuleRow, buyer: &Buyer, campaign: &Campaign) -> RuleRow {
-    let Some(filter) = &row.filter else {
-        // Floors and margins are the operator's, and what they saw is the buyer's own price.
-        let is_bar = row.rule.starts_with("floor") || row.rule.starts_with("margin");
-        let word = row.rule.split([' ', ':']).next().unwrap_or_default().to_owned();
-        let is_shown = !is_bar || row.rule.starts_with("floor") && buyer.show_floor;
-        return if is_shown { row } else { RuleRow { rule: word, ..row } };
-    };
-    if is_source(filter) || names_a_hidden_tag(filter, campaign) {
-        return RuleRow { rule: "a condition of the operator".to_owned(), saw: String::new(), ..row };
-    }
-    match buyer.disclosure {
-        Disclosure::None => RuleRow { saw: String::new(), ..row },
-        Disclosure::Token | Disclosure::Full => row,
+    match &row.about {
+        About::Own => row,
+        About::Floor if buyer.show_floor => row,
+        About::Floor => RuleRow { rule: "floor".to_owned(), ..row },
+        About::Margin => RuleRow { rule: "margin".to_owned(), ..row },
+        About::Filter(filter) if is_hidden(filter, campaign) => {
+            RuleRow { rule: "a condition of the operator".to_owned(), saw: String::new(), ..row }
+        }
+        About::Filter(_) => match buyer.disclosure {
+            Disclosure::None => RuleRow { saw: String::new(), ..row },
+            Disclosure::Token | Disclosure::Full => row,
+        },
     }
 }
 
-fn is_source(filter: &Filter) -> bool {
+/// Whether a filter names where a call came from, or a tag that does not leave in pings.
+fn is_hidden(filter: &Filter, campaign: &Campaign) -> bool {
     match filter {
-        Filter::All(parts) | Filter::Any(parts) => parts.iter().any(is_source),
-        Filter::Not(part) => is_source(part),
+        Filter::All(parts) | Filter::Any(parts) => parts.iter().any(|part| is_hidden(part, campaign)),
+        Filter::Not(part) => is_hidden(part, campaign),
         Filter::Publisher(_) | Filter::Campaign(_) | Filter::SubId(_) | Filter::Number(_) => true,
+        Filter::Tag(key, _) => !campaign.ping_tags.contains(key),
         Filter::State(_)
         | Filter::Country(_)
         | Filter::AreaCode(_)
@@ -314,18 +315,6 @@ fn is_source(filter: &Filter) -> bool {
         | Filter::Near(..)
         | Filter::Hours(..)
         | Filter::Attestation(_)
-        | Filter::Anonymous(_)
-        | Filter::Tag(..) => false,
-    }
-}
-
-fn names_a_hidden_tag(filter: &Filter, campaign: &Campaign) -> bool {
-    match filter {
-        Filter::All(parts) | Filter::Any(parts) => {
-            parts.iter().any(|part| names_a_hidden_tag(part, campaign))
-        }
-        Filter::Not(part) => names_a_hidden_tag(part, campaign),
-        Filter::Tag(key, _) => !campaign.ping_tags.contains(key),
-        _ => false,
+        | Filter::Anonymous(_) => false,
     }
 }

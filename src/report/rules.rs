@@ -36,19 +36,32 @@ pub struct RuleRow {
     /// The value it saw.
     #[schema(example = "state NM")]
     pub saw: String,
-    /// The filter it is, for those who may not see all of one.
+    /// What it is about, for those who may not see all of it.
     #[serde(skip)]
-    pub(super) filter: Option<Filter>,
+    pub(super) about: About,
+}
+
+/// What a rule is about, as far as not everybody may see it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum About {
+    /// The caller or where the call came from.
+    Filter(Filter),
+    /// The lowest price that is taken.
+    Floor,
+    /// What must be left of a price.
+    Margin,
+    /// Nothing that is kept from anybody whose target it is about.
+    Own,
 }
 
 impl RuleRow {
     /// What a rule of screening says.
     pub fn of(judged: Judged) -> RuleRow {
-        RuleRow { rule: judged.rule, says: said(judged.truth), saw: judged.saw, filter: None }
+        RuleRow { rule: judged.rule, says: said(judged.truth), saw: judged.saw, about: About::Own }
     }
 
     fn new(rule: impl Into<String>, says: &'static str, saw: impl Into<String>) -> RuleRow {
-        RuleRow { rule: rule.into(), says, saw: saw.into(), filter: None }
+        RuleRow { rule: rule.into(), says, saw: saw.into(), about: About::Own }
     }
 }
 
@@ -122,14 +135,15 @@ impl<'a> Judging<'a> {
             judge(self.known.catalog, &self.filters, ix, &facts).into_iter().map(RuleRow::of).collect();
         let first = rows.len() - filters.len();
         for (row, filter) in rows[first..].iter_mut().zip(filters) {
-            row.filter = Some(filter.clone());
+            row.about = About::Filter(filter.clone());
         }
-        let is_lacking = |row: &RuleRow| row.filter.as_ref().is_some_and(|filter| self.known.lacks(filter));
+        let is_lacking =
+            |row: &RuleRow| matches!(&row.about, About::Filter(filter) if self.known.lacks(filter));
         let is_refused = is_of(reason, Phase::Screen);
         let lacking = rows.iter().filter(|row| is_lacking(row)).count();
         let others_hold = rows.iter().all(|row| row.says == "yes" || is_lacking(row));
         for row in &mut rows {
-            if !row.filter.as_ref().is_some_and(|filter| self.known.lacks(filter)) {
+            if !is_lacking(row) {
                 continue;
             }
             (row.says, row.saw) = match (is_refused, lacking == 1 && others_hold) {
@@ -177,7 +191,12 @@ impl<'a> Judging<'a> {
                 true => "no",
                 false => "yes",
             };
-            rows.push(RuleRow::new(self.named(rule, ix), says, saw));
+            let about = match rule.reason {
+                Reason::BelowFloor => About::Floor,
+                Reason::Margin => About::Margin,
+                _ => About::Own,
+            };
+            rows.push(RuleRow { about, ..RuleRow::new(self.named(rule, ix), says, saw) });
             if decides {
                 break;
             }

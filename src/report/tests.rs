@@ -542,3 +542,70 @@ fn the_winner_is_named_over_whom_it_beat() {
     let second = super::text::verdict(&[outcome("w", Reason::Won, Some("9.00"))], Some("7.50"));
     assert_eq!(second, "w won with 9.00 and pays 7.50: no other offer stood");
 }
+
+/// Exactly what each may see: of a call that acme won with 25.50, bolt lost with 20 and core had no unit left for.
+#[test]
+fn a_call_is_cut_for_whoever_looks() {
+    use serde_json::json;
+    let folder = Folder::new("cut");
+    let reader = small_store(&folder);
+    let seen = |who: &str| {
+        let explained = explain(&reader, call_id(1)).expect("read").expect("known");
+        let cut = explained.cut(&As::parse(who).expect("buyer or publisher"), None);
+        cut.map(|told| serde_json::to_value(told).expect("JSON"))
+    };
+    let outcome = |target: &str, reason: Reason, amount: Option<&str>, latency_ms: Option<f64>| {
+        json!({"step": 1, "target": target, "reason": reason.as_str(), "meaning": reason.meaning(), "amount": amount,
+            "ping_id": amount.map(|_| "00000000000000000000000007"), "latency_ms": latency_ms, "rules": []})
+    };
+    let buyer = |id: &str, outcome, attempts, entries| {
+        json!({"call_id": call_id(1).to_string(), "buyer": id, "at": "2026-11-20T09:00:01Z", "campaign": "auto-us",
+            "test": false, "outcomes": [outcome], "attempts": attempts, "entries": entries})
+    };
+    let end = json!({"ended_at": "2026-11-20T09:01:36.000Z", "connected": true, "talk_ms": 91_000, "ended_by": "caller",
+        "reason": "billable", "counts": true});
+    let attempt = json!({"attempt": 1, "target": "acme-1", "price": "25.50", "offered_at": "2026-11-20T09:00:01.041Z",
+        "end": end});
+    let booked = |kind: &str, amount: &str| json!({"kind": kind, "amount": amount, "booked_at": "2026-11-20T09:01:36.000Z"});
+    let table = [
+        (
+            "buyer:acme",
+            Some(buyer(
+                "acme",
+                outcome("acme-1", Reason::Won, Some("25.50"), Some(31.0)),
+                json!([attempt]),
+                json!([booked("revenue", "25.50")]),
+            )),
+        ),
+        (
+            "buyer:bolt",
+            Some(buyer(
+                "bolt",
+                outcome("bolt-1", Reason::Outbid, Some("20.00"), Some(38.0)),
+                json!([]),
+                json!([]),
+            )),
+        ),
+        ("buyer:core", Some(buyer("core", outcome("core-1", Reason::Cap, None, None), json!([]), json!([])))),
+        ("buyer:other", None),
+        (
+            "publisher:p7",
+            Some(
+                json!({"call_id": call_id(1).to_string(), "publisher": "p7", "at": "2026-11-20T09:00:01.000Z",
+                "campaign": "auto-us", "number": "+18005550100", "sub_id": "fb-77", "caller": "+1512*****23",
+                "state": "TX", "test": false, "action": "dial", "attempts": 1,
+                "end": {"ended_at": "2026-11-20T09:01:36.000Z", "connected": true, "talk_ms": 91_000,
+                    "ended_by": "caller", "reason": null, "counts": true},
+                "entries": [booked("payout", "-15.00")]}),
+            ),
+        ),
+        ("publisher:other", None),
+    ];
+    for (who, expected) in table {
+        let found = seen(who);
+        assert_eq!(found, expected, "{who}: {}", found.clone().unwrap_or_default());
+    }
+    for bad in ["acme", "buyer:", "carrier:tw", ""] {
+        assert_eq!(As::parse(bad), None, "{bad}");
+    }
+}

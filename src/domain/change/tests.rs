@@ -337,3 +337,26 @@ fn a_changed_limit_counts_in_every_range() {
     }
     assert_eq!(changes, [], "all is taken back");
 }
+
+#[test]
+fn the_text_of_changes_is_read_back() {
+    let files = files(&["buyer acme", "target desk", "campaign auto"]);
+    let origin = Origin { actor: String::new(), by: None, at: Timestamp::default() };
+    let changes: Vec<Change> = [
+        ("buyer acme", Value::Paused(true), Value::Paused(false)),
+        ("campaign auto", Value::Paused(true), Value::Paused(false)),
+        ("target desk", Value::Concurrency(Some(3)), Value::Concurrency(None)),
+        ("target desk", Value::DailyBillable(None), Value::DailyBillable(Some(10))),
+    ]
+    .into_iter()
+    .map(|(of, value, file)| {
+        let entity = entity(&of.split_whitespace().collect::<Vec<_>>());
+        Change { entity, value, file, origin: origin.clone() }
+    })
+    .collect();
+    let written = text(&files, &changes);
+    assert_eq!(read_text(&written), Some(changes), "{written}");
+    for bad in ["", "# changes", "# changes made at run time\n# buyer acme: paused = maybe (file: false)\n"] {
+        assert_eq!(read_text(bad), None, "{bad:?}");
+    }
+}

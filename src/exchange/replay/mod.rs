@@ -7,6 +7,7 @@
 mod given;
 pub mod set;
 mod story;
+mod told;
 
 #[cfg(test)]
 mod tests;

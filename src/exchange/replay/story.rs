@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::given::{Given, Recorded, Screened};
-use super::{ReplayedStep, ReplayedTarget, Winner, recorded_winner, shown};
 use crate::auction::bid::{Bid, NoBid, Reply, clean_note};
 use crate::auction::rank::Ranked;
 use crate::auction::{Auction, Rules};
@@ -40,17 +39,18 @@ pub(super) struct Carried {
 
 /// A step while it is decided again.
 pub(super) struct Story<'a> {
-    given: &'a Given<'a>,
+    pub(super) given: &'a Given<'a>,
     left: Option<Left>,
-    trail: Trail,
+    pub(super) trail: Trail,
     bars: Bars,
-    by: BTreeMap<TargetIx, &'static str>,
+    /// What reasons that were not decided anew rest on.
+    pub(super) by: BTreeMap<TargetIx, &'static str>,
 }
 
 /// What was decided.
 pub(super) struct Decided {
     taken: Option<(TargetIx, Money, &'static str)>,
-    reason: Reason,
+    pub(super) reason: Reason,
     walked: usize,
     walk: Vec<(usize, Ahead)>,
     beaten: Vec<Beaten>,
@@ -336,66 +336,6 @@ impl<'a> Story<'a> {
         }
         onward.standing.truncate(STANDING_MAX);
         onward
-    }
-
-    /// The step beside its record.
-    pub(super) fn told(&self, decided: &Decided, digest: &str) -> ReplayedStep {
-        let given = self.given;
-        let mut targets: Vec<ReplayedTarget> = Vec::new();
-        let mut won = None;
-        for (ix, outcome) in self.trail.targets().into_iter().zip(self.trail.outcomes()) {
-            let was = given.recorded(ix);
-            // Nobody asked it then, so nobody knows what it would have said.
-            let is_unknown =
-                outcome.reason == Reason::Pending && was.is_none_or(|was| was.reason != Reason::Pending);
-            let is_priced = outcome.reason == Reason::Won;
-            if is_priced {
-                won = Some(Winner { target: outcome.target.to_string(), price: outcome.amount.map(shown) });
-            }
-            targets.push(ReplayedTarget {
-                target: outcome.target.to_string(),
-                buyer: outcome.buyer.to_string(),
-                reason: if is_unknown { "unknown".to_owned() } else { outcome.reason.to_string() },
-                amount: outcome.amount.map(shown),
-                recorded: was.map(|was| was.reason.to_string()),
-                recorded_amount: was.and_then(|was| was.amount).map(shown),
-                by: match is_unknown {
-                    true => "unknown: it was not asked",
-                    false => self.by.get(&ix).copied().unwrap_or("decided"),
-                },
-                is_equal: !is_unknown
-                    && was.is_some_and(|was| {
-                        was.reason == outcome.reason && (!is_priced || was.amount == outcome.amount)
-                    }),
-            });
-        }
-        for missing in &given.trail.outcomes {
-            if targets.iter().all(|target| target.target != missing.target) {
-                let reason = Reason::from_code(missing.reason);
-                targets.push(ReplayedTarget {
-                    target: missing.target.clone(),
-                    buyer: missing.buyer.clone(),
-                    reason: "not in the step".to_owned(),
-                    amount: None,
-                    recorded: reason.map(|reason| reason.to_string()),
-                    recorded_amount: missing.amount.map(shown),
-                    by: "decided",
-                    is_equal: false,
-                });
-            }
-        }
-        let recorded = recorded_winner(given.trail);
-        let is_equal = won == recorded && targets.iter().all(|target| target.is_equal);
-        ReplayedStep {
-            step: given.trail.step,
-            plan: given.plan.id.to_string(),
-            catalog: digest.to_owned(),
-            winner: won,
-            recorded,
-            reason: decided.reason.to_string(),
-            is_equal,
-            targets,
-        }
     }
 }
 

@@ -106,6 +106,53 @@ fn a_call_comes_out_as_it_was_recorded_and_otherwise_where_something_is_set() {
         assert_eq!((output.status.code(), said.contains(says)), (Some(code), true), "{said}");
     }
 
+    // What each rule said, and what is nobody else's business.
+    let explained = exchange.explained(&call);
+    let rules = |target: usize| -> Vec<(String, String)> {
+        let rules = explained["steps"][0]["outcomes"][target]["rules"].as_array().unwrap().iter();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        rules.map(|rule| (text(&rule["rule"]), text(&rule["says"]))).collect()
+    };
+    let is = |rule: &str, says: &str| (rule.to_owned(), says.to_owned());
+    assert!(rules(0).iter().all(|(_, says)| says == "yes"), "{:?}", rules(0));
+    assert!(
+        rules(0).contains(&is("floor 30.00", "yes"))
+            && rules(0).contains(&is("margin: at least 5.00", "yes"))
+    );
+    assert_eq!(rules(1).last(), Some(&is("effective score", "no")));
+    assert_eq!(rules(2).last(), Some(&is("floor 30.00", "no")));
+    assert_eq!(rules(3).last(), Some(&is("it bids", "no")));
+    assert_eq!(rules(4).last(), Some(&is("order of the plan", "no")));
+    assert_eq!(
+        rules(5),
+        [
+            is("target is not paused", "yes"),
+            is("buyer is not paused", "yes"),
+            is("zip in 787*", "unknown"),
+            is("tag case = theft", "no")
+        ]
+    );
+    let told = exchange.cli(&["explain", &call, "--rules"]);
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("RULES OF STEP 1") && told.contains("floor 30.00"), "{told}");
+    let cut = |whom: &str| exchange.get(&format!("/api/v1/calls/{call}?as={whom}"));
+    let for_b = cut("buyer:b");
+    let by_cli = exchange.cli(&["explain", &call, "--as", "buyer:b"]);
+    assert_eq!(for_b.json(), serde_json::from_slice::<Value>(&by_cli.stdout).unwrap());
+    let text = for_b.text();
+    for secret in ["\"50.00\"", "desk", "\"a\"", "\"pub\"", "floor 30", "least", "\"31.00\"", "+1512"] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+    assert_eq!(
+        for_b.json()["outcomes"][0]["rules"].as_array().unwrap().last().unwrap()["rule"],
+        "effective score"
+    );
+    for secret in ["\"50.00\"", "\"31.00\"", "\"a\"", "\"b\"", "desk"] {
+        let text = cut("publisher:pub").text();
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+    assert_eq!((cut("buyer:late").status, cut("publisher:other").status, cut("b").status), (404, 404, 400));
+
     // The text that it was decided by.
     let digest = exchange.explained(&call)["decision"]["catalog"].as_str().unwrap().to_owned();
     let text = exchange.cli(&["replay", "--catalog", &digest]);

@@ -227,8 +227,8 @@ fn example(page: &mut String, rule: &Rule) {
 fn the_rules_page_is_the_table_of_rules() {
     let mut page = String::from(
         "# Rules\n\n\
-         Every rule that is held against a call and its targets, in the order in which they are. A target that is refused by\n\
-         several ends with the first one's [reason](reasons.md). `outcry explain CALL --rules` shows what each said of a call\n\
+         Every rule that is held against a call and its targets, in the order in which they are (but that of the plan, which\n\
+         ends what no earlier node left). A target that is refused by several ends with the first one's [reason](reasons.md). `outcry explain CALL --rules` shows what each said of a call\n\
          and the value it saw, `outcry plan try` what they would say, and `outcry replay CALL` decides a recorded call by them\n\
          again. This page is made from `src/routing/rules/table.rs`, and a test carries out every example.\n\n\
          What is not known of a call is equal to nothing: a condition on it does not hold, and its `not` does. What came and\n\
