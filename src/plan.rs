@@ -16,7 +16,8 @@ use crate::domain::plan::{AuctionNode, Scope};
 use crate::domain::{
     Address, CallerListIx, Campaign, Catalog, E164, Node, Plan, SetBy, Tags, TargetIx, Terminal, Timestamp,
 };
-use crate::exchange::preview::{Preview, Ruled, Tried, preview};
+use crate::exchange::preview::{Preview, Tried, preview};
+use crate::report::RuleRow;
 use crate::routing::bid_table::BidIndex;
 
 /// What is done with plans.
@@ -437,7 +438,7 @@ fn tell_one(text: &mut String, tried: &Tried, all_rules: bool) -> fmt::Result {
     tell_rules(text, &tried.rules, all_rules)
 }
 
-fn tell_rules(text: &mut String, rules: &[Ruled], all_rules: bool) -> fmt::Result {
+fn tell_rules(text: &mut String, rules: &[RuleRow], all_rules: bool) -> fmt::Result {
     for ruled in rules.iter().filter(|ruled| all_rules || ruled.says != "yes") {
         writeln!(text, "    {:8} {}  (saw {})", ruled.says, ruled.rule, ruled.saw)?;
     }

@@ -133,7 +133,7 @@ pub fn decide(
         read.insert(digest.to_owned(), Arc::clone(&catalog));
         Ok(catalog)
     };
-    let replayed = replay(whole, &mut catalog_of);
+    let replayed = replay(whole, settings.money.money_step, &mut catalog_of);
     match misset {
         Some(what) => Err(ReplayFault::Setting(what)),
         None => Ok(replayed?),

@@ -12,7 +12,6 @@ use super::subject::Subject;
 use super::trail::Trail;
 use crate::auction::{Auction, Entrant, Offer, Progress, Ranking, Rules, Unplaced};
 use crate::bidder::Ping;
-use crate::billing::min_price;
 use crate::domain::catalog::{Disclosure, Pricing};
 use crate::domain::plan::AuctionNode;
 use crate::domain::{Floor, FloorOf, Money, Reason, Target, TargetIx, Timestamp};

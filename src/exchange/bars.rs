@@ -3,11 +3,10 @@
 //! By the catalog in force when a step is taken, but for what the publisher was promised. Who comes first among the prices
 //! that reach them is said in `auction`.
 
-use super::decide::Ctx;
-use super::subject::Subject;
+use super::subject::Line;
 use crate::billing::{NEVER, min_price};
-use crate::domain::{Floor, Money, Payout, PriceRule, Reason};
-use crate::routing;
+use crate::domain::{Catalog, Floor, Money, Payout, PriceRule, Reason};
+use crate::routing::floor_by;
 
 /// The rules about prices of one call.
 #[derive(Clone, Copy, Debug)]
@@ -21,11 +20,14 @@ pub(super) struct Bars {
 }
 
 impl Bars {
-    /// Those of a call whose publisher was promised so much at an earlier step, or earns what the catalog says.
-    pub(super) fn of(ctx: &Ctx, subject: &Subject<'_>, promised: Option<Payout>) -> Bars {
-        let snapshot = &ctx.in_force.snapshot;
-        let catalog = &snapshot.catalog;
-        let (Some(campaign), Some(line)) = (subject.campaign(catalog), subject.line) else {
+    /// Those of a call to this line, for which this row of its campaign's floors holds, and whose publisher was promised
+    /// so much at an earlier step, or earns what the catalog says.
+    pub(super) fn of(
+        catalog: &Catalog,
+        (line, floor_row): (Option<&Line<'_>>, Option<usize>),
+        promised: Option<Payout>,
+    ) -> Bars {
+        let Some(line) = line else {
             return Bars {
                 floor: Floor::campaign(Money::ZERO),
                 min_price: Money::ZERO,
@@ -33,9 +35,9 @@ impl Bars {
             };
         };
         let payout = promised.unwrap_or(*catalog.payout(line.publisher, line.campaign));
-        let facts = subject.facts(catalog, &ctx.request, ctx.arrived);
+        let campaign = catalog.campaign(line.campaign);
         Bars {
-            floor: routing::floor(catalog, &snapshot.rules.floors, (line.publisher, line.campaign), &facts),
+            floor: floor_by(catalog, (line.publisher, line.campaign), floor_row),
             min_price: min_price(&payout, campaign.min_margin),
             price: campaign.price,
         }

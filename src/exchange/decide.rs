@@ -22,12 +22,13 @@ use crate::auction::{Auction, Offer, accept};
 use crate::carrier::{CallerLeg, CarrierRequest};
 use crate::domain::draw::mix;
 use crate::domain::{
-    CallId, Campaign, Carrier, CarrierIx, Catalog, FloorOf, Money, Payout, PlanId, Reason, TargetIx, Terminal,
+    CallId, Carrier, CarrierIx, Catalog, FloorOf, Money, Payout, PlanId, Reason, TargetIx, Terminal,
     Timestamp,
 };
 use crate::records::row::CallKeys;
+use crate::routing::price::terms;
 use crate::routing::ring_tree::{Given, Left, Step, Turn, Walk, walk};
-use crate::routing::{Facts, Verdict, screen};
+use crate::routing::{Facts, Verdict, floor_row, screen};
 use crate::state::calls::{Answer, Begin, CallKey, Ticket, wait};
 use crate::telemetry::event;
 use crate::telemetry::stage::{Laps, Stage};

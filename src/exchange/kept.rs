@@ -6,15 +6,17 @@ use super::decide::Ctx;
 use super::subject::{Subject, kept};
 use super::trail::shown;
 use crate::auction::bid::clean_note;
+use crate::domain::FloorRow;
 use crate::domain::plan::Branch;
 use crate::records::row::FactsRow;
-use crate::routing::Located;
 use crate::routing::kept::{SUB_ID, TAGS, ZIP, looks_at, tag};
+use crate::routing::{Located, floor_row};
 
 /// The facts of a step.
 pub(super) fn facts(ctx: &Ctx, subject: &Subject<'_>) -> FactsRow {
     let snapshot = &ctx.in_force.snapshot;
-    let facts = subject.facts(&snapshot.catalog, &ctx.request, ctx.arrived);
+    let catalog = &snapshot.catalog;
+    let facts = subject.facts(catalog, &ctx.request, ctx.arrived);
     let mut not_kept = Vec::new();
     let zip3 = match facts.zip {
         Located::Unknown => None,
@@ -34,7 +36,7 @@ pub(super) fn facts(ctx: &Ctx, subject: &Subject<'_>) -> FactsRow {
             not_kept.push(tag(&one.key));
         }
     }
-    let branches = match snapshot.branches[subject.plan_ix.at()].as_slice() {
+    let branches = match snapshot.rules.branches[subject.plan_ix.at()].as_slice() {
         // Most plans have none, and most calls keep all that they look at.
         compiled if compiled.is_empty() || not_kept.is_empty() => Vec::new(),
         compiled => {
@@ -42,14 +44,21 @@ pub(super) fn facts(ctx: &Ctx, subject: &Subject<'_>) -> FactsRow {
             subject.plan.root.branches(&mut branches);
             let is_open = |branch: &&&Branch| {
                 branch.when.iter().any(|filter| looks_at(filter, &not_kept))
-                    && compiled[branch.number].judge(&facts).is_ok()
+                    && compiled[branch.number].hold(&facts)
             };
             branches.iter().filter(is_open).map(|branch| branch.number as u32).collect()
         }
     };
+    let floors = subject.line.map(|line| (line.campaign, &catalog.campaign(line.campaign).floors));
+    let lacks_floors = |rows: &Vec<FloorRow>| {
+        rows.iter().any(|row| row.when.iter().any(|filter| looks_at(filter, &not_kept)))
+    };
+    let floor_row = floors
+        .filter(|(_, rows)| lacks_floors(rows))
+        .and_then(|(campaign, _)| floor_row(&snapshot.rules.floors, campaign, &facts));
     FactsRow {
         at: ctx.arrived,
-        catalog: (ctx.step > 1).then(|| snapshot.catalog.digest.to_string()),
+        catalog: (ctx.step > 1).then(|| catalog.digest.to_string()),
         state: subject.state.clone(),
         geo_source: subject.geo_source,
         country: facts.country.map(str::to_owned),
@@ -59,5 +68,8 @@ pub(super) fn facts(ctx: &Ctx, subject: &Subject<'_>) -> FactsRow {
         has_number: facts.has_number,
         not_kept,
         branches,
+        lists: facts.lists.iter().map(|list| catalog.caller_list(*list).id.to_string()).collect(),
+        earlier_attempts: ctx.attempt.saturating_sub(1),
+        floor_row: floor_row.map(|row| row as u32),
     }
 }

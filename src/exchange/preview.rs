@@ -17,7 +17,7 @@ use crate::domain::{
 use crate::report::RuleRow;
 use crate::routing::price::{By, Terms, terms};
 use crate::routing::ring_tree::{Given, Left, Step, walk};
-use crate::routing::{Located, RuleBook, Truth, Verdict, floor, judge, screen};
+use crate::routing::{Judged, Located, RuleBook, Truth, Verdict, floor, judge, screen};
 
 /// A call as the catalog sees it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -37,7 +37,7 @@ pub struct Preview {
     /// Why nobody may take the call, so that only the plan's terminal action is left.
     pub barred: Option<String>,
     /// Every rule about the whole call in the order in which they are held against it.
-    pub rules: Vec<Ruled>,
+    pub rules: Vec<RuleRow>,
     /// Two-letter state of the caller.
     pub state: Option<String>,
     /// Where the state comes from: `carrier area_code none`.
@@ -110,7 +110,7 @@ pub fn preview_by(
         steps.flat_map(|step| step.targets().iter().map(|target| (*target, floor_of(step)))).collect();
     let left: BTreeMap<TargetIx, Left<'_>> =
         walk.left.iter().rev().map(|left| (left.target, *left)).collect();
-    let (barred, rules) = whole(catalog, &subject, request, now);
+    let (barred, rules) = whole(catalog, &subject, now);
     let bar = subject.line.map(|line| {
         let payout = catalog.payout(line.publisher, line.campaign);
         let least = min_price(payout, catalog.campaign(line.campaign).min_margin);
@@ -169,33 +169,30 @@ pub fn preview_by(
 }
 
 /// What bars the whole call, and every rule that might have.
-fn whole(
-    catalog: &Catalog,
-    subject: &Subject<'_>,
-    request: &CarrierRequest,
-    now: Timestamp,
-) -> (Option<Reason>, Vec<Ruled>) {
+fn whole(catalog: &Catalog, subject: &Subject<'_>, now: Timestamp) -> (Option<Reason>, Vec<RuleRow>) {
     let Some(line) = subject.line else { return (Some(Reason::UnknownNumber), Vec::new()) };
     let (campaign, publisher) = (catalog.campaign(line.campaign), catalog.publisher(line.publisher));
     let is_paused = campaign.paused;
-    let mut rules = vec![Ruled {
+    let mut rules = vec![RuleRow::of(Judged {
         rule: "campaign is not paused".to_owned(),
-        says: said(Truth::from(!is_paused)),
+        truth: Truth::from(!is_paused),
         saw: if is_paused { "paused" } else { "not paused" }.to_owned(),
-    }];
-    let listed = subject.blocked(catalog, request, now);
+    })];
+    let listed = subject.blocked(catalog);
     let blocked = listed.as_ref().map(|_| Reason::CallerBlocked);
     if !campaign.blocked_callers.is_empty() || !publisher.blocked_callers.is_empty() {
-        rules.push(Ruled {
+        rules.push(RuleRow::of(Judged {
             rule: "caller is on no list of blocked callers".to_owned(),
-            says: said(Truth::from(listed.is_none())),
+            truth: Truth::from(listed.is_none()),
             saw: listed.unwrap_or_else(|| "on none".to_owned()),
-        });
+        }));
     }
-    let open = |whose: &str, hours: &Hours, zone: &Zone| Ruled {
-        rule: format!("{whose} is open {hours} in {zone}"),
-        says: said(Truth::from(hours.is_open(zone, now))),
-        saw: zone.wall_clock(now),
+    let open = |whose: &str, hours: &Hours, zone: &Zone| {
+        RuleRow::of(Judged {
+            rule: format!("{whose} is open {hours} in {zone}"),
+            truth: Truth::from(hours.is_open(zone, now)),
+            saw: zone.wall_clock(now),
+        })
     };
     rules.extend(campaign.hours.iter().map(|hours| open("campaign", hours, &campaign.zone)));
     rules.extend(publisher.hours.iter().map(|hours| open("publisher", hours, &publisher.zone)));
@@ -221,13 +218,14 @@ fn shown(least: Money) -> String {
 }
 
 /// What a fixed price is held against, and why it is refused if it is; of a bid nothing is known before it comes.
-type Priced = ([Ruled; 2], Option<(String, Option<String>)>);
+type Priced = ([RuleRow; 2], Option<(String, Option<String>)>);
 
 fn priced(terms: &Terms, floor: Floor, least: Money) -> Option<Priced> {
     let price = terms.price?;
     let floor = floor.or(FloorOf::Target, terms.floor);
     let (reaches, leaves) = (price >= floor.amount, price >= least);
-    let ruled = |rule: String, holds: bool| Ruled { rule, says: said(holds.into()), saw: price.to_string() };
+    let ruled =
+        |rule: String, holds: bool| RuleRow::of(Judged { rule, truth: holds.into(), saw: price.to_string() });
     let rules = [
         ruled(format!("price reaches the floor: {floor}"), reaches),
         ruled(format!("price leaves the margin: at least {}", shown(least)), leaves),
@@ -241,7 +239,7 @@ fn priced(terms: &Terms, floor: Floor, least: Money) -> Option<Priced> {
 }
 
 /// What the target's price is decided by, where it is not always the same.
-fn price_rule(target: &Target, terms: &Terms) -> Option<Ruled> {
+fn price_rule(target: &Target, terms: &Terms) -> Option<RuleRow> {
     let is_table = matches!(target.pricing, Pricing::Table(_));
     let range = terms.range.and_then(|at| target.ranges.get(at));
     if !is_table && range.is_none() {
@@ -261,7 +259,7 @@ fn price_rule(target: &Target, terms: &Terms) -> Option<Ruled> {
         (None, By::Row(_)) => "a bid of 0".to_owned(),
         (None, By::Always | By::Range | By::NoRow) => "no row that holds, and no base".to_owned(),
     };
-    Some(Ruled { rule, says: said(Truth::from(terms.refusal().is_none())), saw })
+    Some(RuleRow::of(Judged { rule, truth: Truth::from(terms.refusal().is_none()), saw }))
 }
 
 fn named(catalog: &Catalog, ix: TargetIx, terms: &Terms) -> Tried {

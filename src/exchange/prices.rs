@@ -5,32 +5,34 @@
 
 use std::collections::BTreeMap;
 
-use super::decide::{Ctx, Way};
-use super::subject::Subject;
 use super::trail::Trail;
 use crate::domain::catalog::Pricing;
 use crate::domain::{Catalog, Target, TargetIx};
-use crate::routing::price::{Terms, terms};
+use crate::routing::price::Terms;
+use crate::routing::ring_tree::Step;
 
 /// What the targets of a step ask for; those with a fixed price that no hour changes are not in it.
 #[derive(Debug, Default)]
 pub(super) struct Prices(BTreeMap<TargetIx, Terms>);
 
 impl Prices {
-    /// Works them out, notes what they come from, and closes the line of who has no price for this call.
-    pub(super) fn settle(ctx: &Ctx, subject: &Subject<'_>, way: &Way<'_>, trail: &mut Trail) -> Prices {
-        let snapshot = &ctx.in_force.snapshot;
-        let catalog = &snapshot.catalog;
+    /// Works out by `terms` those that differ from call to call, notes what they come from, and closes the line of who has
+    /// no price for this call.
+    pub(super) fn settle(
+        catalog: &Catalog,
+        walk: &[(usize, Step<'_>)],
+        trail: &mut Trail,
+        terms: &dyn Fn(TargetIx) -> Terms,
+    ) -> Prices {
         let mut prices = Prices::default();
         let differs =
             |target: &Target| matches!(target.pricing, Pricing::Table(_)) || !target.ranges.is_empty();
-        let facts = subject.facts(catalog, &ctx.request, ctx.arrived);
-        for ix in way.walk.iter().flat_map(|(_, step)| step.targets()).copied() {
+        for ix in walk.iter().flat_map(|(_, step)| step.targets()).copied() {
             let target = catalog.target(ix);
             if !differs(target) || !trail.is_open(ix) {
                 continue;
             }
-            let terms = terms(catalog, &snapshot.rules.tables, ix, &facts);
+            let terms = terms(ix);
             trail.priced(ix, terms.note(target));
             if let Some(reason) = terms.refusal() {
                 trail.close(ix, reason, None, None);

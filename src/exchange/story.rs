@@ -24,7 +24,7 @@ use crate::capacity::{Basis, CapKey, Claim, Entity, NO_LIMIT};
 use crate::domain::catalog::Limits;
 use crate::domain::schedule::day_window;
 use crate::domain::time_range::{TimeRange, limits_at};
-use crate::domain::{AfterFailure, Catalog, Money, Reason, TargetIx, Timestamp};
+use crate::domain::{AfterFailure, Campaign, Catalog, Money, Reason, TargetIx, Timestamp};
 use crate::routing::ring_tree::Step;
 use crate::telemetry::event::{self, Asked};
 use crate::telemetry::stage::{Laps, Stage};
@@ -286,7 +286,7 @@ impl Worker {
         };
         Self::note_run(&run, decided);
         // Where the auction is held anew after a failed attempt, nothing of this one stands.
-        let is_asked_anew = taken.is_some() && asks_anew(ctx, subject);
+        let is_asked_anew = taken.is_some() && asks_anew(subject.campaign(&ctx.in_force.snapshot.catalog));
         if is_asked_anew {
             decided.walked -= 1;
             decided.beaten.clear();
@@ -344,8 +344,7 @@ impl Worker {
 }
 
 /// Whether the auction of a failed attempt is held anew, without who was tried.
-fn asks_anew(ctx: &Ctx, subject: &Subject<'_>) -> bool {
-    let campaign = subject.campaign(&ctx.in_force.snapshot.catalog);
+pub(super) fn asks_anew(campaign: Option<&Campaign>) -> bool {
     campaign.is_some_and(|campaign| campaign.after_failure == AfterFailure::ReAuction)
 }
 

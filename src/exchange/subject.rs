@@ -141,45 +141,55 @@ impl<'a> Subject<'a> {
 
     /// Why the call goes to where its way ends without trying anybody, and the value that decided.
     pub(super) fn barred(&self, ctx: &Ctx) -> Option<(Reason, Option<String>)> {
-        let catalog = &ctx.in_force.snapshot.catalog;
-        let Some(campaign) = self.campaign(catalog) else { return Some((Reason::UnknownNumber, None)) };
-        if campaign.paused {
-            return Some((Reason::CampaignPaused, None));
-        }
-        if let Some(list) = self.blocked(catalog, &ctx.request, ctx.arrived) {
-            return Some((Reason::CallerBlocked, Some(list)));
-        }
-        // A call that was taken goes on after closing time.
-        let closed = self.closed(catalog, ctx.call_at).filter(|_| ctx.step == 1)?;
-        Some((closed, None))
+        barred(&ctx.in_force.snapshot.catalog, self.line, &self.lists, (ctx.call_at, ctx.step))
     }
 
     /// Whether campaign or publisher take no calls at this time, the campaign first.
     pub(super) fn closed(&self, catalog: &Catalog, at: Timestamp) -> Option<Reason> {
-        let line = self.line?;
-        if !catalog.campaign(line.campaign).is_open(at) {
-            return Some(Reason::CampaignClosed);
-        }
-        (!catalog.publisher(line.publisher).is_open(at)).then_some(Reason::PublisherClosed)
+        closed(catalog, &self.line?, at)
     }
 
     /// The list for which the call is not sold, in words.
-    pub(super) fn blocked(
-        &self,
-        catalog: &Catalog,
-        request: &CarrierRequest,
-        now: Timestamp,
-    ) -> Option<String> {
-        let line = self.line.filter(|_| !self.lists.is_empty())?;
-        let (campaign, publisher) = (catalog.campaign(line.campaign), catalog.publisher(line.publisher));
-        let list = blocked(campaign, publisher, &self.facts(catalog, request, now))?;
-        Some(on_list(catalog, list))
+    pub(super) fn blocked(&self, catalog: &Catalog) -> Option<String> {
+        blocked_by(catalog, &self.line?, &self.lists)
     }
 
     /// The campaign, unless the number is unknown.
     pub(super) fn campaign<'c>(&self, catalog: &'c Catalog) -> Option<&'c Campaign> {
         self.line.map(|line| catalog.campaign(line.campaign))
     }
+}
+
+/// Why a call that came at `call_at` goes to where its way ends without trying anybody at this step, and the value that
+/// decided.
+pub(super) fn barred(
+    catalog: &Catalog,
+    line: Option<Line<'_>>,
+    lists: &[CallerListIx],
+    (call_at, step): (Timestamp, u32),
+) -> Option<(Reason, Option<String>)> {
+    let Some(line) = line else { return Some((Reason::UnknownNumber, None)) };
+    if catalog.campaign(line.campaign).paused {
+        return Some((Reason::CampaignPaused, None));
+    }
+    if let Some(list) = blocked_by(catalog, &line, lists) {
+        return Some((Reason::CallerBlocked, Some(list)));
+    }
+    // A call that was taken goes on after closing time.
+    let closed = closed(catalog, &line, call_at).filter(|_| step == 1)?;
+    Some((closed, None))
+}
+
+fn closed(catalog: &Catalog, line: &Line<'_>, at: Timestamp) -> Option<Reason> {
+    if !catalog.campaign(line.campaign).is_open(at) {
+        return Some(Reason::CampaignClosed);
+    }
+    (!catalog.publisher(line.publisher).is_open(at)).then_some(Reason::PublisherClosed)
+}
+
+fn blocked_by(catalog: &Catalog, line: &Line<'_>, lists: &[CallerListIx]) -> Option<String> {
+    let list = blocked(catalog.campaign(line.campaign), catalog.publisher(line.publisher), lists)?;
+    Some(on_list(catalog, list))
 }
 
 /// The caller as this deployment's records know it: 64 bits, keyed, the same for every call of one number.

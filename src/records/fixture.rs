@@ -151,6 +151,9 @@ pub fn trail(n: u64, is_final: bool) -> TrailRow {
             has_number: true,
             not_kept: Vec::new(),
             branches: Vec::new(),
+            lists: Vec::new(),
+            earlier_attempts: 0,
+            floor_row: None,
         }),
     }
 }

@@ -3,9 +3,11 @@
 //! Which facts are not kept is in the record, and so is what was decided by them; nothing is judged here.
 
 use super::stored::{StoredDecision, StoredFacts, StoredTrail};
-use crate::domain::{Catalog, E164, Filter, SetBy, TagValue, Tags, TrackingNumber};
+use crate::domain::catalog::Pricing;
+use crate::domain::{CallerListIx, Catalog, E164, Filter, SetBy, TagValue, Tags, Target, TrackingNumber};
+use crate::routing::filter::Compiled;
 use crate::routing::kept::looks_at;
-use crate::routing::{Facts, Located};
+use crate::routing::{Facts, Located, floor_row};
 
 /// What is known of a recorded step.
 #[derive(Debug)]
@@ -17,6 +19,7 @@ pub struct Known<'a> {
     facts: &'a StoredFacts,
     sub_id: Option<&'a str>,
     tags: Tags,
+    lists: Vec<CallerListIx>,
 }
 
 impl<'a> Known<'a> {
@@ -28,11 +31,15 @@ impl<'a> Known<'a> {
             // One that does not fit was not kept as it came.
             let _ = tags.add(key, TagValue::Text(value.clone()), SetBy::Carrier);
         }
+        let facts = trail.facts.as_ref()?;
+        let mut lists: Vec<CallerListIx> = (0..catalog.caller_lists.len() as u32).map(CallerListIx).collect();
+        lists.retain(|ix| facts.lists.iter().any(|id| *id == *catalog.caller_list(*ix).id.as_str()));
         Some(Known {
             catalog,
             // A number that had another campaign by then was nobody's.
             number: number.filter(|_| trail.campaign.is_some()),
-            facts: trail.facts.as_ref()?,
+            facts,
+            lists,
             sub_id: call.sub_id.as_deref(),
             tags,
         })
@@ -53,8 +60,10 @@ impl<'a> Known<'a> {
             dialled: self.number.map(|number| number.number),
             attestation: kept.attestation,
             has_number: kept.has_number,
+            lists: &self.lists,
             tags: &self.tags,
             now: kept.at,
+            earlier_attempts: kept.earlier_attempts,
         }
     }
 
@@ -66,6 +75,23 @@ impl<'a> Known<'a> {
     /// Whether a filter looks at something that is not kept.
     pub fn lacks(&self, filter: &Filter) -> bool {
         looks_at(filter, &self.facts.not_kept)
+    }
+
+    /// The row of the campaign's floors that holds for the call, as it was recorded where one of them looks at what is not
+    /// kept; `rows` are those of all campaigns, compiled.
+    pub fn floor_row(&self, rows: &[Vec<Compiled>]) -> Option<usize> {
+        let campaign = self.number?.campaign;
+        let floors = &self.catalog.campaign(campaign).floors;
+        match floors.iter().any(|row| row.when.iter().any(|filter| self.lacks(filter))) {
+            true => self.facts.floor_row.map(|row| row as usize),
+            false => floor_row(rows, campaign, &self.facts()),
+        }
+    }
+
+    /// Whether a target's price rests on a fact that is not kept: a row of its table looks at one.
+    pub fn lacks_price(&self, target: &Target) -> bool {
+        let Pricing::Table(table) = &target.pricing else { return false };
+        table.rows.iter().any(|row| row.when.iter().any(|filter| self.lacks(filter)))
     }
 
     /// Whether a branch that looks at such a fact was open to the call.

@@ -181,6 +181,12 @@ pub struct FactsRow {
     pub not_kept: Vec<String>,
     /// Numbers of the plan's branches that look at one of these and were open to the call.
     pub branches: Vec<u32>,
+    /// Ids of the caller lists that the caller was on.
+    pub lists: Vec<String>,
+    /// Attempts of the call that had come to nothing.
+    pub earlier_attempts: u32,
+    /// The row of the campaign's floors that held, from 0, where one of them looks at what is not kept.
+    pub floor_row: Option<u32>,
 }
 
 /// How one target fared in one step.

@@ -148,6 +148,9 @@ pub struct StoredFacts {
     pub has_number: bool,
     pub not_kept: Vec<String>,
     pub branches: Vec<u32>,
+    pub lists: Vec<String>,
+    pub earlier_attempts: u32,
+    pub floor_row: Option<u32>,
 }
 
 impl StoredFacts {
@@ -165,6 +168,9 @@ impl StoredFacts {
             has_number: self.has_number,
             not_kept: self.not_kept,
             branches: self.branches,
+            lists: self.lists,
+            earlier_attempts: self.earlier_attempts,
+            floor_row: self.floor_row,
         })
     }
 }

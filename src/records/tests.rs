@@ -308,7 +308,7 @@ const V1: &str = "01\
     01c0f2010006626f6c742d3104626f6c74af020180b48913010000000000000000000000000000000701f0a802000663\
     6f72652d3104636f72656900000001083530206f66203530";
 /// What version 2 has beside that: the turns of round robins, and what the step was decided by.
-const V2: &str = "010001018099f381afacb006000102545809617265615f636f646501025553018004000101410100000000";
+const V2: &str = "010001018099f381afacb006000102545809617265615f636f64650102555301800400010141010000000000";
 
 #[test]
 fn packed_bytes_are_pinned_and_read_back() {
@@ -324,7 +324,7 @@ fn packed_bytes_are_pinned_and_read_back() {
     assert_eq!(old.facts, None);
     let read = packed::unpack(9, call_id(1), 1, true, &bytes).expect("read");
     assert_eq!((&read.turns, &old.turns), (&row.turns, &Vec::new()));
-    assert_eq!(StoredTrail { turns: Vec::new(), ..read.clone() }, old);
+    assert_eq!(StoredTrail { turns: Vec::new(), facts: None, ..read.clone() }, old);
     assert_eq!((read.seq, read.step, read.is_final, read.seed, read.plan.as_str()), (9, 1, true, 42, "main"));
     assert_eq!((read.asked_us, read.closed_us, read.close.as_str()), (200, 41_300, "all_replied"));
     assert_eq!((read.at, read.tags), (row.keys.at, row.tags));

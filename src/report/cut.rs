@@ -288,8 +288,8 @@ fn to_the_second(at: &str) -> String {
 fn own_rule(row: RuleRow, buyer: &Buyer, campaign: &Campaign) -> RuleRow {
     match &row.about {
         About::Own => row,
-        About::Floor if buyer.show_floor => row,
-        About::Floor => RuleRow { rule: "floor".to_owned(), ..row },
+        About::Floor(floor) if buyer.show_floor => RuleRow { rule: format!("floor {floor}"), ..row },
+        About::Floor(_) => RuleRow { rule: "floor".to_owned(), ..row },
         About::Margin => RuleRow { rule: "margin".to_owned(), ..row },
         About::Filter(filter) if is_hidden(filter, campaign) => {
             RuleRow { rule: "a condition of the operator".to_owned(), saw: String::new(), ..row }

@@ -9,14 +9,16 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::billing::min_price;
+use crate::billing::{NEVER, min_price};
+use crate::domain::catalog::Pricing;
 use crate::domain::plan::AuctionNode;
-use crate::domain::{Catalog, Filter, Money, Node, Reason, TargetIx};
+use crate::domain::time_range::limits_at;
+use crate::domain::{Catalog, Filter, Floor, FloorOf, Money, Node, Reason, TargetIx};
 use crate::records::known::Known;
 use crate::records::stored::{StoredOutcome, StoredTrail};
-use crate::routing::filter::Compiled;
+use crate::routing::price::{Terms, terms};
 use crate::routing::rules::{Phase, RULES, Rule, is_of};
-use crate::routing::{Judged, Truth, compiled, judge};
+use crate::routing::{Judged, RuleBook, Truth, floor_by, judge};
 
 /// A catalog by its digest.
 pub type CatalogOf<'a> = dyn FnMut(&str) -> Result<Arc<Catalog>, String> + 'a;
@@ -46,8 +48,8 @@ pub struct RuleRow {
 pub(super) enum About {
     /// The caller or where the call came from.
     Filter(Filter),
-    /// The lowest price that is taken.
-    Floor,
+    /// The lowest price that is taken: whose floor it is says where the call came from.
+    Floor(Money),
     /// What must be left of a price.
     Margin,
     /// Nothing that is kept from anybody whose target it is about.
@@ -77,7 +79,7 @@ const fn said(truth: Truth) -> &'static str {
 /// What the rules of one step are judged by.
 pub(super) struct Judging<'a> {
     known: Known<'a>,
-    filters: Vec<Compiled>,
+    rules: RuleBook,
     auctions: Vec<&'a AuctionNode>,
     has_branches: bool,
 }
@@ -90,8 +92,8 @@ impl<'a> Judging<'a> {
             find_auctions(&plan.root, &mut auctions);
             plan.root.branches(&mut branches);
         }
-        let filters = compiled(known.catalog);
-        Judging { known, filters, auctions, has_branches: !branches.is_empty() && trail.step == 1 }
+        let rules = RuleBook::of(known.catalog);
+        Judging { known, rules, auctions, has_branches: !branches.is_empty() && trail.step == 1 }
     }
 
     /// The rules of one target, in their order, up to the one that decided. Empty for a target that is in no catalog.
@@ -111,7 +113,13 @@ impl<'a> Judging<'a> {
             let says = if reason == Reason::Branch { "no" } else { "yes" };
             rows.push(RuleRow::new("it stands in the branch that the call took", says, ""));
         }
-        if reason == Reason::Branch {
+        let left_out = RULES
+            .iter()
+            .find(|rule| rule.reason == reason && rule.phase == Phase::Plan && reason != Reason::NotReached);
+        if let Some(rule) = left_out {
+            if reason != Reason::Branch {
+                rows.push(RuleRow::new(rule.name, "no", note));
+            }
             return rows;
         }
         rows.extend(self.screened(ix, reason, note));
@@ -132,7 +140,7 @@ impl<'a> Judging<'a> {
         let facts = self.known.facts();
         let filters = &self.known.catalog.target(ix).filters;
         let mut rows: Vec<RuleRow> =
-            judge(self.known.catalog, &self.filters, ix, &facts).into_iter().map(RuleRow::of).collect();
+            judge(self.known.catalog, &self.rules.filters, ix, &facts).into_iter().map(RuleRow::of).collect();
         let first = rows.len() - filters.len();
         for (row, filter) in rows[first..].iter_mut().zip(filters) {
             row.about = About::Filter(filter.clone());
@@ -162,17 +170,22 @@ impl<'a> Judging<'a> {
         let buyer = catalog.buyer(target.buyer);
         let is_asked = target.endpoint().is_some();
         let amount = outcome.amount.map_or(String::new(), |amount| amount.to_string());
+        let now = self.known.facts().now;
+        let limits = [(&target.limits, &target.ranges), (&buyer.limits, &buyer.ranges)]
+            .map(|(always, ranges)| limits_at(always, ranges, &buyer.zone, now));
         let mut rows = Vec::new();
         for rule in RULES {
             let is_met = match rule.reason {
-                Reason::Cap => target.limits.daily_billable.or(buyer.limits.daily_billable).is_some(),
-                Reason::Concurrency => target.limits.concurrency.or(buyer.limits.concurrency).is_some(),
-                Reason::NoTaker | Reason::Branch => false,
+                Reason::Cap => limits.iter().any(|limits| limits.daily_billable.is_some()),
+                Reason::Concurrency => limits.iter().any(|limits| limits.concurrency.is_some()),
+                Reason::NoTaker => false,
+                Reason::NoRow => matches!(target.pricing, Pricing::Table(_)),
                 Reason::Expired => is_asked,
                 _ => match rule.phase {
                     Phase::Call | Phase::Screen => false,
                     Phase::Ask | Phase::Reply => is_asked,
-                    Phase::Plan | Phase::Capacity | Phase::Price | Phase::Rank | Phase::Hold => true,
+                    Phase::Plan => rule.reason == Reason::NotReached,
+                    Phase::Capacity | Phase::Price | Phase::Rank | Phase::Hold => true,
                 },
             };
             let decides = rule.reason == reason || rule.phase == Phase::Reply && reason.code() / 100 == 2;
@@ -192,7 +205,7 @@ impl<'a> Judging<'a> {
                 false => "yes",
             };
             let about = match rule.reason {
-                Reason::BelowFloor => About::Floor,
+                Reason::BelowFloor => About::Floor(self.floor(ix).map_or(Money::ZERO, |floor| floor.amount)),
                 Reason::Margin => About::Margin,
                 _ => About::Own,
             };
@@ -204,6 +217,20 @@ impl<'a> Judging<'a> {
         rows
     }
 
+    fn terms(&self, ix: TargetIx) -> Terms {
+        terms(self.known.catalog, &self.rules.tables, ix, &self.known.facts())
+    }
+
+    /// The highest of the floors that count for this target.
+    fn floor(&self, ix: TargetIx) -> Option<Floor> {
+        let number = self.known.number?;
+        let node = self.auctions.iter().find(|node| node.members.contains(&ix));
+        let of_node = node.map_or(Money::ZERO, |node| node.floor);
+        let row = self.known.floor_row(&self.rules.floors);
+        let floor = floor_by(self.known.catalog, (number.publisher, number.campaign), row);
+        Some(floor.or(FloorOf::Node, of_node).or(FloorOf::Target, self.terms(ix).floor))
+    }
+
     /// A rule with the bar it sets for this target.
     fn named(&self, rule: &Rule, ix: TargetIx) -> String {
         let catalog = self.known.catalog;
@@ -211,13 +238,14 @@ impl<'a> Judging<'a> {
         let campaign = catalog.campaign(number.campaign);
         match rule.reason {
             Reason::BelowFloor => {
-                let node = self.auctions.iter().find(|node| node.members.contains(&ix));
-                let of_node = node.map_or(Money::ZERO, |node| node.floor);
-                format!("{} {}", rule.name, campaign.floor.max(of_node).max(catalog.target(ix).floor))
+                self.floor(ix).map_or(rule.name.to_owned(), |floor| format!("{} {floor}", rule.name))
             }
             Reason::Margin => {
                 let payout = catalog.payout(number.publisher, number.campaign);
-                format!("{}: at least {}", rule.name, min_price(payout, campaign.min_margin))
+                match min_price(payout, campaign.min_margin) {
+                    NEVER => format!("{}: no price leaves it", rule.name),
+                    least => format!("{}: at least {least}", rule.name),
+                }
             }
             Reason::LowerTier => format!("{} {}", rule.name, catalog.target(ix).tier),
             _ => rule.name.to_owned(),
@@ -231,6 +259,8 @@ fn find_auctions<'a>(node: &'a Node, into: &mut Vec<&'a AuctionNode>) {
         Node::Weighted(children) => children.iter().for_each(|(_, child)| find_auctions(child, into)),
         Node::FirstMatch(branches) => branches.iter().for_each(|branch| find_auctions(&branch.node, into)),
         Node::Auction(auction) => into.push(auction),
-        Node::Target(_) => {}
+        Node::RoundRobin(node) => node.children.iter().for_each(|child| find_auctions(child, into)),
+        Node::Scope(scope) => find_auctions(&scope.node, into),
+        Node::Target(_) | Node::Terminal(_) => {}
     }
 }

@@ -90,9 +90,23 @@ pub fn floor(
     (publisher, campaign): (PublisherIx, CampaignIx),
     facts: &Facts<'_>,
 ) -> Floor {
+    floor_by(catalog, (publisher, campaign), floor_row(rows, campaign, facts))
+}
+
+/// The first row of the campaign's floors that holds.
+pub fn floor_row(rows: &[Vec<Compiled>], campaign: CampaignIx, facts: &Facts<'_>) -> Option<usize> {
+    rows[campaign.at()].iter().position(|when| when.hold(facts))
+}
+
+/// The floor of a call for which this row of the campaign's floors holds.
+pub fn floor_by(
+    catalog: &Catalog,
+    (publisher, campaign): (PublisherIx, CampaignIx),
+    row: Option<usize>,
+) -> Floor {
     let floor = catalog.floor(publisher, campaign);
-    match rows[campaign.at()].iter().position(|when| when.hold(facts)) {
-        Some(row) => floor.or(FloorOf::Row(row + 1), catalog.campaign(campaign).floors[row].floor),
+    match row.and_then(|row| Some((row, catalog.campaign(campaign).floors.get(row)?))) {
+        Some((row, of_row)) => floor.or(FloorOf::Row(row + 1), of_row.floor),
         None => floor,
     }
 }

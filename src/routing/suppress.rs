@@ -6,9 +6,9 @@
 use super::{Facts, Judged, Truth};
 use crate::domain::{CallerListIx, Campaign, Catalog, Publisher, Target};
 
-/// The first of these lists that the caller is on.
-fn first_on(lists: &[CallerListIx], facts: &Facts<'_>) -> Option<CallerListIx> {
-    lists.iter().copied().find(|list| facts.lists.contains(list))
+/// The first of these lists that the caller is on, who is on `own`.
+fn first_on(lists: &[CallerListIx], own: &[CallerListIx]) -> Option<CallerListIx> {
+    lists.iter().copied().find(|list| own.contains(list))
 }
 
 /// The list for which a target is not asked about the caller: its buyer's first, then its own.
@@ -18,12 +18,12 @@ pub(super) fn suppressed(catalog: &Catalog, target: &Target, facts: &Facts<'_>) 
         return None;
     }
     let buyers = &catalog.buyer(target.buyer).suppressed_callers;
-    first_on(buyers, facts).or_else(|| first_on(&target.suppressed_callers, facts))
+    first_on(buyers, facts.lists).or_else(|| first_on(&target.suppressed_callers, facts.lists))
 }
 
-/// The list for which the whole call is not sold: the campaign's first, then the publisher's.
-pub fn blocked(campaign: &Campaign, publisher: &Publisher, facts: &Facts<'_>) -> Option<CallerListIx> {
-    first_on(&campaign.blocked_callers, facts).or_else(|| first_on(&publisher.blocked_callers, facts))
+/// The list for which the whole call of a caller who is on `own` is not sold: the campaign's first, then the publisher's.
+pub fn blocked(campaign: &Campaign, publisher: &Publisher, own: &[CallerListIx]) -> Option<CallerListIx> {
+    first_on(&campaign.blocked_callers, own).or_else(|| first_on(&publisher.blocked_callers, own))
 }
 
 /// The value that decided: which list.
@@ -37,7 +37,7 @@ pub(super) fn judged(catalog: &Catalog, target: &Target, facts: &Facts<'_>) -> V
     let lists = [("buyer", buyers), ("target", &target.suppressed_callers)];
     let rule = |(whose, lists): (&str, &Vec<CallerListIx>)| {
         let names: Vec<&str> = lists.iter().map(|list| catalog.caller_list(*list).id.as_str()).collect();
-        let on = first_on(lists, facts);
+        let on = first_on(lists, facts.lists);
         (!lists.is_empty()).then(|| Judged {
             rule: format!("caller is on no list of the {whose}: {}", names.join(", ")),
             truth: Truth::from(on.is_none()),

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use super::NotReplayable;
 use crate::domain::catalog::PlanIx;
-use crate::domain::plan::Branch;
+use crate::domain::plan::{Branch, RoundRobin};
 use crate::domain::{BuyerId, CampaignId, Catalog, Money, Plan, PublisherId, Reason, Tags, TargetIx};
 use crate::exchange::subject::Line;
 use crate::records::known::Known;
 use crate::records::row::CallKeys;
 use crate::records::stored::{StoredDecision, StoredOutcome, StoredTrail};
 use crate::routing::filter::Compiled;
+use crate::routing::price::{By, Terms, terms};
 use crate::routing::rules::{Phase, is_of};
-use crate::routing::{Facts, Verdict, compiled, compiled_branches, screen, screen_by};
+use crate::routing::{Facts, RuleBook, Verdict, screen, screen_by};
 
 /// One step to decide again.
 pub(super) struct Given<'a> {
@@ -21,10 +22,10 @@ pub(super) struct Given<'a> {
     pub(super) line: Option<Line<'a>>,
     pub(super) plan: &'a Plan,
     pub(super) test: bool,
+    pub(super) money_step: Money,
     known: Known<'a>,
     plan_ix: PlanIx,
-    filters: Vec<Compiled>,
-    branches: Vec<Vec<Compiled>>,
+    rules: RuleBook,
     recorded: BTreeMap<&'a str, &'a StoredOutcome>,
 }
 
@@ -52,6 +53,7 @@ impl<'a> Given<'a> {
         catalog: &'a Catalog,
         trail: &'a StoredTrail,
         call: &'a StoredDecision,
+        money_step: Money,
     ) -> Result<Given<'a>, NotReplayable> {
         let unknown = |what: String| NotReplayable::Unknown {
             step: trail.step,
@@ -71,10 +73,10 @@ impl<'a> Given<'a> {
             line,
             plan: &catalog.plans[plan_ix],
             test: call.test,
+            money_step,
             known,
             plan_ix: PlanIx(plan_ix as u32),
-            filters: compiled(catalog),
-            branches: compiled_branches(catalog),
+            rules: RuleBook::of(catalog),
             recorded: trail.outcomes.iter().map(|outcome| (outcome.target.as_str(), outcome)).collect(),
         })
     }
@@ -109,7 +111,40 @@ impl<'a> Given<'a> {
         if branch.when.iter().any(|filter| self.known.lacks(filter)) {
             return self.known.was_open(branch.number);
         }
-        self.branches[self.plan_ix.at()][branch.number].judge(&self.facts()).is_ok()
+        self.rules.branches[self.plan_ix.at()][branch.number].hold(&self.facts())
+    }
+
+    /// The turn that the call had at a round robin.
+    pub(super) fn turn(&self, node: &RoundRobin) -> u64 {
+        let had = self.trail.turns.iter().find(|turn| turn.node as usize == node.number);
+        had.map_or(0, |turn| u64::from(turn.first))
+    }
+
+    /// The row of the campaign's floors that holds for the call.
+    pub(super) fn floor_row(&self) -> Option<usize> {
+        self.known.floor_row(&self.rules.floors)
+    }
+
+    /// What a target's own terms come to. Where a row of its table looks at a fact that is not kept, the price is the one
+    /// that was recorded.
+    pub(super) fn terms(&self, ix: TargetIx) -> Terms {
+        let terms = terms(self.catalog, &self.rules.tables, ix, &self.facts());
+        if !self.known.lacks_price(self.catalog.target(ix)) {
+            return terms;
+        }
+        let (price, by) = match self.recorded(ix) {
+            Some(Recorded { amount: Some(amount), .. }) => (Some(amount), By::Always),
+            Some(Recorded { reason: Reason::NoBid, .. }) => (None, By::Row(0)),
+            Some(Recorded { reason: Reason::NoRow, .. }) => (None, By::NoRow),
+            // Nobody came to it then: as if it were asked, and nobody knows what it would have said.
+            Some(_) | None => (None, By::Asking),
+        };
+        Terms { price, by, ..terms }
+    }
+
+    /// Whether the price of a target is the recorded one.
+    pub(super) fn is_price_recorded(&self, ix: TargetIx) -> bool {
+        self.known.lacks_price(self.catalog.target(ix))
     }
 
     /// What screening says of a target.
@@ -117,7 +152,7 @@ impl<'a> Given<'a> {
         let (facts, target) = (self.facts(), self.catalog.target(ix));
         let is_kept = |filter: &&_| !self.known.lacks(filter);
         let Some(first) = target.filters.iter().position(|filter| !is_kept(&filter)) else {
-            return Screened::Decided(screen(self.catalog, &self.filters, ix, &facts));
+            return Screened::Decided(screen(self.catalog, &self.rules.filters, ix, &facts));
         };
         let zone = &self.catalog.buyer(target.buyer).zone;
         let before = Compiled::new(&target.filters[..first], zone);
@@ -149,10 +184,17 @@ impl<'a> Given<'a> {
 
 /// Refused by a filter: what comes before them does not.
 fn is_of_a_filter(reason: Reason) -> bool {
-    is_of(reason, Phase::Screen) && !matches!(reason, Reason::Paused | Reason::BuyerPaused)
+    let is_before =
+        matches!(reason, Reason::Paused | Reason::BuyerPaused | Reason::Suppressed | Reason::EarlierAttempts);
+    is_of(reason, Phase::Screen) && !is_before
+}
+
+/// Left out by the walk of the plan.
+fn is_left_out(reason: Reason) -> bool {
+    is_of(reason, Phase::Plan) && reason != Reason::NotReached
 }
 
 /// Whether a target that ended so had been asked all its filters.
 fn was_screened(reason: Reason) -> bool {
-    !is_of(reason, Phase::Screen) && !is_of(reason, Phase::Call) && reason != Reason::Branch
+    !is_of(reason, Phase::Screen) && !is_of(reason, Phase::Call) && !is_left_out(reason)
 }

@@ -115,8 +115,13 @@ pub enum NotReplayable {
 /// A catalog by its digest.
 pub type CatalogOf<'a> = dyn FnMut(&str) -> Result<Arc<Catalog>, String> + 'a;
 
-/// Decides all steps of a call again. `catalog_of` gives a catalog by its digest, changed or as it was.
-pub fn replay(whole: &StoredWhole, catalog_of: &mut CatalogOf<'_>) -> Result<Replayed, NotReplayable> {
+/// Decides all steps of a call again. `catalog_of` gives a catalog by its digest, changed or as it was; `money_step` is by
+/// what a second price is above the next.
+pub fn replay(
+    whole: &StoredWhole,
+    money_step: Money,
+    catalog_of: &mut CatalogOf<'_>,
+) -> Result<Replayed, NotReplayable> {
     let call =
         whole.call.as_ref().and_then(|call| call.decision.as_ref()).ok_or(NotReplayable::NoDecision)?;
     if whole.trails.is_empty() {
@@ -130,7 +135,7 @@ pub fn replay(whole: &StoredWhole, catalog_of: &mut CatalogOf<'_>) -> Result<Rep
         }
         let digest = facts.catalog.as_ref().unwrap_or(&call.catalog);
         let catalog = catalog_of(digest).map_err(NotReplayable::Catalog)?;
-        let given = Given::of(&catalog, trail, call)?;
+        let given = Given::of(&catalog, trail, call, money_step)?;
         carried.tried = whole
             .attempts
             .iter()

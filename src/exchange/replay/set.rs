@@ -3,10 +3,10 @@
 //! Only what decides anew is in it: a cap or a deadline would change what the record has and nobody can know.
 
 use crate::domain::catalog::Pricing;
-use crate::domain::{Bps, BuyerId, Campaign, CampaignId, Catalog, Money, Payout, Target, TargetId};
+use crate::domain::{Bps, BuyerId, Campaign, CampaignId, Catalog, Margin, Money, Payout, Target, TargetId};
 
 /// The keys, for people.
-pub const ALLOWED: &str = "one of floor=AMOUNT, payout=AMOUNT or N%, min_margin=AMOUNT or none, paused=true|false of the call's \
+pub const ALLOWED: &str = "one of floor=AMOUNT, payout=AMOUNT or N%, min_margin=AMOUNT, N% or none, paused=true|false of the call's \
     campaign; buyer.<id>.paused=true|false; target.<id>.paused=true|false, .floor=AMOUNT, .price=AMOUNT, .tier=1-100, \
     .priority=0-65535, .weight=N, .multiplier=N%";
 
@@ -29,7 +29,7 @@ enum Value {
     Paused(bool),
     Floor(Money),
     Payout(Payout),
-    MinMargin(Option<Money>),
+    MinMargin(Option<Margin>),
     Price(Money),
     Tier(u8),
     Priority(u16),
@@ -63,7 +63,7 @@ impl Setting {
                 None => Payout::Fixed(money(value)?),
             }),
             (Of::Campaign, "min_margin") if value == "none" => Value::MinMargin(None),
-            (Of::Campaign, "min_margin") => Value::MinMargin(Some(money(value)?)),
+            (Of::Campaign, "min_margin") => Value::MinMargin(Some(margin(value)?)),
             (Of::Target(_), "price") => Value::Price(money(value).filter(|price| price.is_positive())?),
             (Of::Target(_), "tier") => {
                 Value::Tier(value.parse().ok().filter(|tier| (1..=100).contains(tier))?)
@@ -132,8 +132,15 @@ impl Value {
     fn of_target(self, target: &mut Target) {
         match self {
             Value::Paused(paused) => target.paused = paused,
-            Value::Floor(floor) => target.floor = floor,
-            Value::Price(price) => target.pricing = Pricing::Fixed(price),
+            // Ranges of its own would hide it.
+            Value::Floor(floor) => {
+                target.floor = floor;
+                target.ranges.iter_mut().for_each(|range| range.floor = None);
+            }
+            Value::Price(price) => {
+                target.pricing = Pricing::Fixed(price);
+                target.ranges.iter_mut().for_each(|range| range.price = None);
+            }
             Value::Tier(tier) => target.tier = tier,
             Value::Priority(priority) => target.priority = priority,
             Value::Weight(weight) => target.weight = weight,
@@ -145,6 +152,16 @@ impl Value {
 
 fn money(text: &str) -> Option<Money> {
     Money::parse(text).ok()
+}
+
+fn margin(text: &str) -> Option<Margin> {
+    match text.strip_suffix('%') {
+        Some(_) => {
+            let percent = percent(text).filter(|percent| percent.0 < 10_000)?;
+            Some(Margin { amount: Money::ZERO, percent })
+        }
+        None => Some(Margin::of(money(text)?)),
+    }
 }
 
 fn percent(text: &str) -> Option<Bps> {

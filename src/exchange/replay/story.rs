@@ -1,7 +1,7 @@
 //! The story of one recorded step, told again: what stood is tried, then the plan is walked. Its order is that of
 //! `exchange::story`; replies and holds are those of the record instead of futures.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::given::{Given, Recorded, Screened};
@@ -12,15 +12,18 @@ use crate::call::Onward;
 use crate::domain::plan::AuctionNode;
 use crate::domain::{Money, Payout, Reason, TargetId, TargetIx, Timestamp};
 use crate::exchange::answer::ahead;
-use crate::exchange::ask::{Bars, entrant};
-use crate::exchange::decide::{barred, seed_of, static_answer};
+use crate::exchange::ask::entrant;
+use crate::exchange::bars::Bars;
+use crate::exchange::decide::{leave_out, seed_of, static_answer};
+use crate::exchange::prices::Prices;
 use crate::exchange::since::PAUSED_SINCE;
 use crate::exchange::step::Left;
-use crate::exchange::story::Beaten;
+use crate::exchange::story::{Beaten, asks_anew};
+use crate::exchange::subject::barred;
 use crate::exchange::trail::Trail;
 use crate::records::stored::StoredTrail;
 use crate::routing::Verdict;
-use crate::routing::ring_tree::{Step, walk};
+use crate::routing::ring_tree::{self, Step, walk};
 use crate::routing::rules::{Phase, is_of};
 use crate::state::rest::{Ahead, STANDING_MAX, Standing};
 
@@ -43,6 +46,7 @@ pub(super) struct Story<'a> {
     left: Option<Left>,
     pub(super) trail: Trail,
     bars: Bars,
+    prices: Prices,
     /// What reasons that were not decided anew rest on.
     pub(super) by: BTreeMap<TargetIx, &'static str>,
 }
@@ -69,7 +73,7 @@ impl<'a> Story<'a> {
                 true => Onward::Terminal,
                 false => Onward::Attempt { ring: Duration::ZERO },
             };
-            Left::of(catalog, (&carried.standing, &carried.walk), &tried, onward)
+            Left::of(catalog, (&carried.standing, &carried.walk, &[]), &tried, onward)
         });
         let targets = left.as_ref().map_or_else(
             || {
@@ -81,21 +85,29 @@ impl<'a> Story<'a> {
         );
         let about = (given.trail.step, given.test, given.trail.seed);
         let trail = Trail::open(given.keys(), about, catalog, &given.plan.id, &targets, given.tags());
-        let bars = Bars::of(catalog, given.line.as_ref(), carried.payout);
-        Story { given, left, trail, bars, by: BTreeMap::new() }
+        let bars = Bars::of(catalog, (given.line.as_ref(), given.floor_row()), carried.payout);
+        Story { given, left, trail, bars, prices: Prices::default(), by: BTreeMap::new() }
     }
 
     /// Decides the step.
     pub(super) fn decide(&mut self, carried: &Carried) -> Decided {
         let given = self.given;
-        let campaign = given.line.map(|line| given.catalog.campaign(line.campaign));
+        let facts = given.facts();
         let left = self.left.take();
-        let walked: Vec<(usize, Step<'_>)> = match &left {
-            Some(left) => left.steps(),
-            None => walk(given.plan, given.trail.seed, &|branch| given.may_take(branch))
-                .into_iter()
-                .enumerate()
-                .collect(),
+        let (walked, left_out): (Vec<(usize, Step<'_>)>, _) = match &left {
+            Some(left) => (left.steps(), Vec::new()),
+            None => {
+                let walk = walk(
+                    given.plan,
+                    ring_tree::Given {
+                        seed: given.trail.seed,
+                        now: facts.now,
+                        may_take: &|branch| given.may_take(branch),
+                        turn: &mut |node| given.turn(node),
+                    },
+                );
+                (walk.steps.into_iter().enumerate().collect(), walk.left)
+            }
         };
         let mut decided = Decided {
             taken: None,
@@ -105,25 +117,19 @@ impl<'a> Story<'a> {
             beaten: Vec::new(),
             ended: None,
         };
-        if let Some(reason) = barred(campaign) {
+        let (line, step) = (given.line, given.trail.step);
+        if let Some((reason, _)) = barred(given.catalog, line, facts.lists, (given.trail.at, step)) {
             self.trail.targets().into_iter().for_each(|ix| self.trail.close(ix, reason, None, None));
             decided.reason = reason;
             return decided;
         }
-        debug_assert!(
-            given.trail.step > 1 || carried.standing.is_empty(),
-            "nothing stands before the first step"
-        );
-        if given.trail.step == 1 {
-            let on_the_way: BTreeSet<TargetIx> =
-                walked.iter().flat_map(|(_, step)| step.targets()).copied().collect();
-            for ix in self.trail.targets().into_iter().filter(|ix| !on_the_way.contains(ix)) {
-                self.trail.close(ix, Reason::Branch, None, None);
-            }
-        }
+        debug_assert!(step > 1 || carried.standing.is_empty(), "nothing stands before the first step");
+        leave_out(&walked, &left_out, &mut self.trail);
         self.screen();
-        let when = (given.trail.seed, given.facts().now);
-        let static_answer = static_answer(given.catalog, when, &walked, self.bars, &mut self.trail);
+        self.prices = self.settle(&walked);
+        let about = (given.trail.seed, step, facts.now, given.money_step);
+        let terms = (self.bars, &self.prices);
+        let static_answer = static_answer(given.catalog, about, &walked, terms, &mut self.trail);
         self.try_standing(left.as_ref().map_or(&[], |left| &left.standing), &mut decided);
         for (place, step) in walked {
             if decided.taken.is_some() {
@@ -183,6 +189,17 @@ impl<'a> Story<'a> {
         }
     }
 
+    /// What the targets ask for.
+    fn settle(&mut self, walk: &[(usize, Step<'_>)]) -> Prices {
+        let given = self.given;
+        for ix in walk.iter().flat_map(|(_, step)| step.targets()).copied() {
+            if self.trail.is_open(ix) && given.is_price_recorded(ix) {
+                self.by.insert(ix, "record: its price rests on a fact that was not kept");
+            }
+        }
+        Prices::settle(given.catalog, walk, &mut self.trail, &|ix| given.terms(ix))
+    }
+
     /// The recorded verdict, as it is.
     fn take(&mut self, ix: TargetIx, was: Recorded<'_>, by: &'static str) {
         self.trail.close(ix, was.reason, was.amount, was.note.map(str::to_owned));
@@ -221,6 +238,8 @@ impl<'a> Story<'a> {
             } else if let Some(first) = first {
                 self.trail.close(*ix, ranked.lost_to(first), Some(price), None);
                 decided.beaten.push((*ix, ranked.clone(), basis));
+            } else if ranked.pays_at_least(self.bars.min_price).is_none() {
+                self.trail.close(*ix, Reason::Margin, Some(price), None);
             } else if self.hold(*ix, price) {
                 decided.taken = Some((*ix, price, basis));
                 first = Some(ranked);
@@ -243,14 +262,18 @@ impl<'a> Story<'a> {
         members.sort_unstable();
         let rules = Rules {
             closes: at.after(LIFE),
-            floor: self.bars.floor.max(node.floor),
+            floor: self.bars.floor.amount.max(node.floor),
             min_price: self.bars.min_price,
             takeover: node.takeover,
             guard: Duration::ZERO,
-            seed: seed_of(given.trail.seed, place),
+            seed: seed_of(given.trail.seed, given.trail.step, place),
             early: false,
+            price: self.bars.price,
+            money_step: given.money_step,
         };
-        let entrants = members.iter().map(|ix| entrant(given.catalog.target(*ix))).collect();
+        let catalog = given.catalog;
+        let entrants =
+            members.iter().map(|ix| entrant(catalog.target(*ix), &self.prices.of(catalog, *ix))).collect();
         let mut auction = Auction::open(rules, entrants);
         for (entrant, ix) in members.iter().enumerate() {
             if let Some(reply) = given.recorded(*ix).and_then(|was| reply(was, at)) {
@@ -289,7 +312,14 @@ impl<'a> Story<'a> {
                 None => self.trail.close(ix, one.reason, one.amount, one.note),
             }
         }
-        if decided.taken.is_some() {
+        if decided.taken.is_none() {
+            return;
+        }
+        if asks_anew(given.line.map(|line| catalog.campaign(line.campaign))) {
+            // The next step holds it again, and nothing of this one stands.
+            decided.walked -= 1;
+            decided.beaten.clear();
+        } else {
             decided.ended = Some((auction, members));
         }
     }

@@ -246,6 +246,9 @@ impl Sampler {
             has_number: self.yes(),
             not_kept: self.some(2, Sampler::text),
             branches: self.some(2, |s| s.below(300) as u32),
+            lists: self.some(2, Sampler::text),
+            earlier_attempts: self.below(9) as u32,
+            floor_row: self.maybe(|s| s.below(300) as u32),
         }
     }
 

@@ -154,6 +154,9 @@ fn every_kind_of_row_comes_back_as_it_went_in() {
             has_number: facts.has_number,
             not_kept: facts.not_kept,
             branches: facts.branches,
+            lists: facts.lists,
+            earlier_attempts: facts.earlier_attempts,
+            floor_row: facts.floor_row,
         }),
     };
     assert_eq!(whole.trails, std::slice::from_ref(&stored));

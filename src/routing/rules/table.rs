@@ -67,6 +67,52 @@ pub const RULES: &[Rule] = &[
         },
     },
     Rule {
+        phase: Phase::Call,
+        name: "blocked callers",
+        reason: Reason::CallerBlocked,
+        asks: "the caller is on none of the lists that the campaign or the publisher does not want; no number is on no list",
+        unit: "",
+        configured: "`blocked_callers` of a campaign and of a publisher, `[caller_list.<id>]`, `outcry callers`",
+        example: Example {
+            catalog: desk!(
+                "[caller_list.dnc]\nnote = \"Do not call\"\n[campaign.auto]\nblocked_callers = [\"dnc\"]\n"
+            ),
+            call: "--to +18005550100 --from +15125550123 --on-list dnc --at 2026-11-20T15:00:00Z",
+            recorded: NOTHING,
+            verdicts: &[("the call", Reason::CallerBlocked), ("desk", Reason::CallerBlocked)],
+        },
+    },
+    Rule {
+        phase: Phase::Call,
+        name: "hours of the campaign",
+        reason: Reason::CampaignClosed,
+        asks: "the clock of the campaign's zone shows its hours when the call comes; a call that was taken goes on after them",
+        unit: "minutes, the end not included",
+        configured: "`hours` and `zone` of a campaign",
+        example: Example {
+            catalog: desk!(
+                "[campaign.auto]\nhours = [\"mon-fri 09:00-10:00\"]\nzone = \"America/Chicago\"\n"
+            ),
+            call: "--to +18005550100 --from +15125550123 --at 2026-11-20T16:00:00Z",
+            recorded: NOTHING,
+            verdicts: &[("the call", Reason::CampaignClosed), ("desk", Reason::CampaignClosed)],
+        },
+    },
+    Rule {
+        phase: Phase::Call,
+        name: "hours of the publisher",
+        reason: Reason::PublisherClosed,
+        asks: "the clock of the publisher's zone shows its hours when the call comes; a call that was taken goes on after them",
+        unit: "minutes, the end not included",
+        configured: "`hours` of a publisher",
+        example: Example {
+            catalog: desk!("[publisher.pub]\nhours = [\"daily 00:00-24:00\", \"2026-11-20 closed\"]\n"),
+            call: CALL,
+            recorded: NOTHING,
+            verdicts: &[("the call", Reason::PublisherClosed), ("desk", Reason::PublisherClosed)],
+        },
+    },
+    Rule {
         phase: Phase::Plan,
         name: "branch",
         reason: Reason::Branch,
@@ -81,6 +127,40 @@ pub const RULES: &[Rule] = &[
             call: CALL,
             recorded: NOTHING,
             verdicts: &[("desk", Reason::Branch), ("other", Reason::Won)],
+        },
+    },
+    Rule {
+        phase: Phase::Plan,
+        name: "hours of a node",
+        reason: Reason::NodeClosed,
+        asks: "the clock of the node's zone shows its hours; else it is as if the node were not there",
+        unit: "minutes, the end not included",
+        configured: "`hours` and `zone` of a node in a plan",
+        example: Example {
+            catalog: "[plan.main]\nroot = { sequential = [{ sequential = [\"desk\"], hours = [\"mon-fri 18:00-22:00\"], zone = \"UTC\" }, \"other\"] }\n\
+                      terminal = { hangup = \"busy\" }\n\
+                      [target.desk]\nbuyer = \"acme\"\naddress = \"+15125550901\"\nprice = \"20.00\"\n\
+                      [target.other]\nbuyer = \"bolt\"\naddress = \"+15125550902\"\nprice = \"10.00\"\n",
+            call: CALL,
+            recorded: NOTHING,
+            verdicts: &[("desk", Reason::NodeClosed), ("other", Reason::Won)],
+        },
+    },
+    Rule {
+        phase: Phase::Plan,
+        name: "end of the way",
+        reason: Reason::PlanEnded,
+        asks: "the call's way through the plan did not end before the target, in an action that stands for its terminal",
+        unit: "",
+        configured: "`{ dial voicemail message hangup }` as a node of a plan",
+        example: Example {
+            catalog: "[plan.main]\nroot = { sequential = [\"desk\", { hangup = \"rejected\", hours = [\"mon-fri 14:00-16:00\"], zone = \"UTC\" }, \"other\"] }\n\
+                      terminal = { hangup = \"busy\" }\n\
+                      [target.desk]\nbuyer = \"acme\"\naddress = \"+15125550901\"\nprice = \"20.00\"\n\
+                      [target.other]\nbuyer = \"bolt\"\naddress = \"+15125550902\"\nprice = \"10.00\"\n",
+            call: CALL,
+            recorded: &[("desk", "cap")],
+            verdicts: &[("desk", Reason::Cap), ("other", Reason::PlanEnded)],
         },
     },
     Rule {
@@ -113,6 +193,20 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         phase: Phase::Screen,
+        name: "suppressed callers",
+        reason: Reason::Suppressed,
+        asks: "the caller is on none of the lists that the target or its buyer does not want; no number is on no list",
+        unit: "",
+        configured: "`suppressed_callers` of a buyer and of a target, `[caller_list.<id>]`, `outcry callers`",
+        example: Example {
+            catalog: desk!("suppressed_callers = [\"dnc\"]\n[caller_list.dnc]\nnote = \"Do not call\"\n"),
+            call: "--to +18005550100 --from +15125550123 --on-list dnc --at 2026-11-20T15:00:00Z",
+            recorded: NOTHING,
+            verdicts: &[("desk", Reason::Suppressed)],
+        },
+    },
+    Rule {
+        phase: Phase::Screen,
         name: "hours",
         reason: Reason::Closed,
         asks: "the clock of the buyer's zone shows hours of the buyer and of the target; a date of its own is ruled by what is said of it alone",
@@ -123,6 +217,20 @@ pub const RULES: &[Rule] = &[
             call: CALL,
             recorded: NOTHING,
             verdicts: &[("desk", Reason::Closed)],
+        },
+    },
+    Rule {
+        phase: Phase::Screen,
+        name: "earlier attempts",
+        reason: Reason::EarlierAttempts,
+        asks: "no more attempts of the call came to nothing than the target takes over from",
+        unit: "attempts",
+        configured: "`earlier_attempts` of a target",
+        example: Example {
+            catalog: desk!("earlier_attempts = 1\n"),
+            call: CALL,
+            recorded: &[("earlier attempts", "2")],
+            verdicts: &[("desk", Reason::EarlierAttempts)],
         },
     },
     Rule {
@@ -254,6 +362,23 @@ pub const RULES: &[Rule] = &[
         },
     },
     Rule {
+        phase: Phase::Plan,
+        name: "round robin",
+        reason: Reason::NotReached,
+        asks: "no child that comes before found a taker; from call to call another child comes first",
+        unit: "",
+        configured: "`{ round_robin = [node, …] }` in a plan",
+        example: Example {
+            catalog: "[plan.main]\nroot = { round_robin = [\"desk\", \"other\"] }\n\
+                      terminal = { hangup = \"busy\" }\n\
+                      [target.desk]\nbuyer = \"acme\"\naddress = \"+15125550901\"\nprice = \"20.00\"\n\
+                      [target.other]\nbuyer = \"bolt\"\naddress = \"+15125550902\"\nprice = \"10.00\"\n",
+            call: CALL,
+            recorded: &[("turn of the node", "1")],
+            verdicts: &[("desk", Reason::NotReached), ("other", Reason::Won)],
+        },
+    },
+    Rule {
         phase: Phase::Ask,
         name: "time to ask",
         reason: Reason::NoTime,
@@ -339,16 +464,67 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         phase: Phase::Price,
+        name: "bid table",
+        reason: Reason::NoRow,
+        asks: "a row of the target's table holds, the first that does is its bid, or there is a base bid",
+        unit: "money",
+        configured: "`bids` of a target: `base rows csv`",
+        example: Example {
+            catalog: "[plan.main]\nroot = { auction = [\"desk\", \"other\"] }\nterminal = { hangup = \"busy\" }\n\
+                      [target.desk]\nbuyer = \"acme\"\naddress = \"+15125550901\"\n\
+                      bids = { rows = [{ when = [{ state = [\"OK\"] }], bid = \"30.00\" }] }\n\
+                      [target.other]\nbuyer = \"bolt\"\naddress = \"+15125550902\"\n\
+                      bids = { base = \"10.00\", rows = [{ when = [{ state = [\"TX\"] }], bid = \"20.00\" }] }\n",
+            call: CALL,
+            recorded: NOTHING,
+            verdicts: &[("desk", Reason::NoRow), ("other", Reason::Won)],
+        },
+    },
+    Rule {
+        phase: Phase::Price,
         name: "floor",
         reason: Reason::BelowFloor,
-        asks: "the price reaches the highest of the floors of campaign, node and target; the floor itself does",
+        asks: "the price reaches the highest of the floors of campaign, publisher, node and target; the floor itself does",
         unit: "money",
-        configured: "`floor` of a campaign, of an auction node, of a target",
+        configured: "`floor` of a campaign, of an auction node, of a target; those of publishers below",
         example: Example {
             catalog: bidders!(", floor = \"20.00\"", ""),
             call: CALL,
             recorded: &[("a", "bid 19.99"), ("b", "bid 20.00")],
             verdicts: &[("a", Reason::BelowFloor), ("b", Reason::Won)],
+        },
+    },
+    Rule {
+        phase: Phase::Price,
+        name: "floors of publishers and rows",
+        reason: Reason::BelowFloor,
+        asks: "the price reaches the floor of the publisher, and of the first row of the campaign's floors whose conditions hold: of all floors the highest counts",
+        unit: "money",
+        configured: "`floors` of a campaign, `floor` and `floors` of a publisher",
+        example: Example {
+            catalog: bidders!(
+                "",
+                "[campaign.auto]\nfloor = \"10.00\"\nfloors = [{ when = [{ state = [\"TX\"] }], floor = \"20.00\" }]\n"
+            ),
+            call: CALL,
+            recorded: &[("a", "bid 19.99"), ("b", "bid 20.00")],
+            verdicts: &[("a", Reason::BelowFloor), ("b", Reason::Won)],
+        },
+    },
+    Rule {
+        phase: Phase::Price,
+        name: "price and floor of a range",
+        reason: Reason::BelowFloor,
+        asks: "in the hours of a range the price reaches the floor that the range has, and a fixed price is that of the range",
+        unit: "money",
+        configured: "`ranges` of a target: `hours price floor`",
+        example: Example {
+            catalog: desk!(
+                "ranges = [{ hours = [\"mon-fri 14:00-16:00\"], price = \"12.00\", floor = \"12.50\" }]\n"
+            ),
+            call: CALL,
+            recorded: NOTHING,
+            verdicts: &[("desk", Reason::BelowFloor)],
         },
     },
     Rule {
@@ -362,6 +538,20 @@ pub const RULES: &[Rule] = &[
             catalog: bidders!("", "[campaign.auto]\nmin_margin = \"2.00\"\n"),
             call: CALL,
             recorded: &[("a", "bid 6.99"), ("b", "bid 7.00")],
+            verdicts: &[("a", Reason::Margin), ("b", Reason::Won)],
+        },
+    },
+    Rule {
+        phase: Phase::Price,
+        name: "margin in percent",
+        reason: Reason::Margin,
+        asks: "of the price, so much in percent is left after the payout; with an amount too, the stricter counts",
+        unit: "percent of the price",
+        configured: "`min_margin` of a campaign, as `\"25%\"` or `{ amount, percent }`",
+        example: Example {
+            catalog: bidders!("", "[campaign.auto]\nmin_margin = { amount = \"1.00\", percent = \"50%\" }\n"),
+            call: CALL,
+            recorded: &[("a", "bid 9.99"), ("b", "bid 10.00")],
             verdicts: &[("a", Reason::Margin), ("b", Reason::Won)],
         },
     },
@@ -405,6 +595,20 @@ pub const RULES: &[Rule] = &[
             call: CALL,
             recorded: &[("a", "bid 29.99"), ("b", "bid 20.00")],
             verdicts: &[("a", Reason::Outbid), ("b", Reason::Won)],
+        },
+    },
+    Rule {
+        phase: Phase::Rank,
+        name: "second price",
+        reason: Reason::Outbid,
+        asks: "who comes first pays what would just have won: a step above what the next one scores, at least the floors and the margin, at most its own bid; who comes first does not depend on it",
+        unit: "money",
+        configured: "`pricing` of a campaign: `first` or `second`",
+        example: Example {
+            catalog: bidders!("", "[campaign.auto]\npricing = \"second\"\n"),
+            call: CALL,
+            recorded: &[("a", "bid 30.00"), ("b", "bid 20.00")],
+            verdicts: &[("a", Reason::Won), ("b", Reason::Outbid)],
         },
     },
     Rule {

@@ -5,11 +5,13 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use outcry::carrier::{CallerLeg, CarrierRequest};
+use outcry::domain::id::CallerListId;
 use outcry::domain::{
-    Address, CallId, Catalog, E164, Money, PingId, Reason, SetBy, TagValue, Tags, Timestamp,
+    Address, CallId, CallerListIx, Catalog, E164, Money, PingId, Reason, SetBy, TagValue, Tags, Timestamp,
 };
 use outcry::exchange::preview::preview;
 use outcry::exchange::replay::replay;
+use outcry::records::row::Turn;
 use outcry::records::stored::{
     StoredCall, StoredDecision, StoredFacts, StoredMoney, StoredOutcome, StoredTrail, StoredWhole,
 };
@@ -87,6 +89,17 @@ fn call_of(example: &Example) -> (CarrierRequest, Timestamp) {
     (request, Timestamp::parse(&at).unwrap())
 }
 
+/// The caller lists that the caller of an example is on.
+fn on_lists(example: &Example, catalog: &Catalog) -> Vec<CallerListIx> {
+    let words: Vec<&str> = example.call.split(' ').collect();
+    let named = words.windows(2).filter(|pair| pair[0] == "--on-list");
+    named.map(|pair| catalog.caller_list_named(&CallerListId::parse(pair[1]).unwrap()).unwrap()).collect()
+}
+
+/// What an example says of a call that was tried before, and of the turn that it has.
+const EARLIER: &str = "earlier attempts";
+const TURN: &str = "turn of the node";
+
 fn outcome(target: &str, word: &str) -> StoredOutcome {
     let (word, amount) = word.split_once(' ').map_or((word, None), |(word, amount)| (word, Some(amount)));
     let reason = if word == "bid" { Reason::Outbid } else { Reason::parse(word).expect(word) };
@@ -106,7 +119,12 @@ fn outcome(target: &str, word: &str) -> StoredOutcome {
 fn verdicts(example: &Example) -> BTreeMap<String, String> {
     let catalog = catalog_of(example);
     let (request, at) = call_of(example);
-    let seen = preview(&catalog, &request, at);
+    let lists = on_lists(example, &catalog);
+    let seen = preview(&catalog, &request, lists.clone(), at);
+    let stated = |name: &str| {
+        let found = example.recorded.iter().find(|(who, _)| *who == name);
+        found.map_or(0, |(_, number)| number.parse::<u32>().expect("a number"))
+    };
     let Address::Number(number) = request.to else { panic!("examples dial numbers") };
     let decision = StoredDecision {
         carrier: "sw".to_owned(),
@@ -142,7 +160,13 @@ fn verdicts(example: &Example) -> BTreeMap<String, String> {
         closed_us: 0,
         plan: seen.plan.clone(),
         tags: request.tags.iter().map(|tag| (tag.key.clone(), tag.value.as_text().to_owned())).collect(),
-        outcomes: example.recorded.iter().map(|(target, word)| outcome(target, word)).collect(),
+        outcomes: example
+            .recorded
+            .iter()
+            .filter(|(who, _)| ![EARLIER, TURN].contains(who))
+            .map(|(target, word)| outcome(target, word))
+            .collect(),
+        turns: vec![Turn { node: 0, first: stated(TURN) }],
         facts: Some(StoredFacts {
             at,
             catalog: None,
@@ -155,6 +179,9 @@ fn verdicts(example: &Example) -> BTreeMap<String, String> {
             has_number: request.from.is_some(),
             not_kept: Vec::new(),
             branches: Vec::new(),
+            lists: lists.iter().map(|ix| catalog.caller_list(*ix).id.to_string()).collect(),
+            earlier_attempts: stated(EARLIER),
+            floor_row: None,
         }),
     };
     let call = StoredCall {
@@ -175,7 +202,7 @@ fn verdicts(example: &Example) -> BTreeMap<String, String> {
         entries: Vec::new(),
     };
     let catalog = Arc::new(catalog);
-    let replayed = replay(&whole, &mut |_| Ok(Arc::clone(&catalog))).unwrap();
+    let replayed = replay(&whole, Money::from_micros(10_000), &mut |_| Ok(Arc::clone(&catalog))).unwrap();
     let step = &replayed.steps[0];
     let targets = step.targets.iter().map(|one| (one.target.clone(), one.reason.clone()));
     targets.chain([("the call".to_owned(), step.reason.clone())]).collect()

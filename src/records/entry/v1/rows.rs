@@ -94,6 +94,9 @@ struct KnownV1<'a> {
     has_number: bool,
     not_kept: Vec<&'a str>,
     branches: Vec<u32>,
+    lists: Vec<&'a str>,
+    earlier_attempts: u32,
+    floor_row: Option<u32>,
 }
 
 impl<'a> KnownV1<'a> {
@@ -110,6 +113,9 @@ impl<'a> KnownV1<'a> {
             has_number: facts.has_number,
             not_kept: facts.not_kept.iter().map(String::as_str).collect(),
             branches: facts.branches.clone(),
+            lists: facts.lists.iter().map(String::as_str).collect(),
+            earlier_attempts: facts.earlier_attempts,
+            floor_row: facts.floor_row,
         }
     }
 
@@ -126,6 +132,9 @@ impl<'a> KnownV1<'a> {
             has_number: self.has_number,
             not_kept: self.not_kept.into_iter().map(str::to_owned).collect(),
             branches: self.branches,
+            lists: self.lists.into_iter().map(str::to_owned).collect(),
+            earlier_attempts: self.earlier_attempts,
+            floor_row: self.floor_row,
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use outcry::domain::Money;
 use outcry::exchange::replay::{NotReplayable, replay};
 use outcry::records::row::{AttemptRow, DecidedRow, TrailRow};
 use outcry::records::stored::{
@@ -35,7 +36,7 @@ impl Check {
             let mut catalog_of = |digest: &str| {
                 self.catalogs.get(digest).map(Arc::clone).ok_or_else(|| format!("no catalog {digest}"))
             };
-            let told = match replay(&whole, &mut catalog_of) {
+            let told = match replay(&whole, Money::from_micros(10_000), &mut catalog_of) {
                 Ok(replayed) if replayed.is_equal => {
                     self.counts.replayed += 1;
                     continue;
@@ -104,6 +105,9 @@ fn stored_trail(row: &TrailRow) -> StoredTrail {
         has_number: facts.has_number,
         not_kept: facts.not_kept,
         branches: facts.branches,
+        lists: facts.lists,
+        earlier_attempts: facts.earlier_attempts,
+        floor_row: facts.floor_row,
     });
     let outcome = |outcome: &outcry::records::row::OutcomeRow| StoredOutcome {
         target: outcome.target.to_string(),
@@ -129,6 +133,7 @@ fn stored_trail(row: &TrailRow) -> StoredTrail {
         plan: row.plan.clone(),
         tags: row.tags.clone(),
         outcomes: row.outcomes.iter().map(outcome).collect(),
+        turns: row.turns.clone(),
         facts,
     }
 }
