@@ -254,13 +254,8 @@ impl<'a> Judging<'a> {
 }
 
 fn find_auctions<'a>(node: &'a Node, into: &mut Vec<&'a AuctionNode>) {
-    match node {
-        Node::Sequential(children) => children.iter().for_each(|child| find_auctions(child, into)),
-        Node::Weighted(children) => children.iter().for_each(|(_, child)| find_auctions(child, into)),
-        Node::FirstMatch(branches) => branches.iter().for_each(|branch| find_auctions(&branch.node, into)),
-        Node::Auction(auction) => into.push(auction),
-        Node::RoundRobin(node) => node.children.iter().for_each(|child| find_auctions(child, into)),
-        Node::Scope(scope) => find_auctions(&scope.node, into),
-        Node::Target(_) | Node::Terminal(_) => {}
+    if let Node::Auction(auction) = node {
+        into.push(auction);
     }
+    node.children().into_iter().for_each(|child| find_auctions(child, into));
 }

@@ -145,6 +145,19 @@ impl<'a> Story<'a> {
                         decided.taken = Some((ix, offer.price, "static"));
                     }
                 }
+                Step::Together(_) => {
+                    for (_, ix, offer) in static_answer.iter().filter(|(at, ..)| *at == place) {
+                        if !self.trail.is_open(*ix) {
+                            continue;
+                        }
+                        // Of a test call one rings.
+                        if given.test && decided.taken.is_some() {
+                            self.trail.close(*ix, Reason::Test, Some(offer.price), None);
+                        } else if self.hold(*ix, offer.price) && decided.taken.is_none() {
+                            decided.taken = Some((*ix, offer.price, "static"));
+                        }
+                    }
+                }
                 Step::Auction(node) => self.try_auction(place, node, &mut decided),
             }
         }
