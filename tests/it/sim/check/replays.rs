@@ -14,7 +14,7 @@ use outcry::records::stored::{
 use super::{Check, Promise};
 
 /// Calls of a world that are decided again.
-const CALLS_MAX: usize = 1_500;
+const CALLS_MAX: usize = 3_000;
 
 impl Check {
     /// Decides the calls of this world again.
