@@ -30,6 +30,15 @@ impl Says {
     }
 }
 
+/// What a target offers for a call.
+#[derive(Clone, Copy, Debug)]
+pub enum Offers {
+    Price(i64),
+    /// It is asked.
+    Asked,
+    Nothing(&'static str),
+}
+
 fn says(holds: bool) -> Says {
     if holds { Says::Yes } else { Says::No }
 }
@@ -311,9 +320,16 @@ impl<'a> Known<'a> {
     pub fn tried(&self, target: &Target, left: Option<&'static str>, node: i64) -> (&'static str, Vec<Says>) {
         let mut rules = self.rules(target);
         let mut verdict = self.barred().or(left).unwrap_or_else(|| self.verdict(target));
-        if let (Price::Fixed(price), Some(_)) = (&target.price, self.number) {
-            let reaches = *price >= self.floor().max(node).max(target.floor);
-            let leaves = self.leaves_margin(*price);
+        let offers = self.offers(target);
+        if matches!(target.price, Price::Table(_)) || self.range(target).is_some() {
+            rules.push(says(!matches!(offers, Offers::Nothing(_))));
+        }
+        if let (Offers::Nothing(reason), "candidate") = (offers, verdict) {
+            verdict = reason;
+        }
+        if let (Offers::Price(price), Some(_)) = (offers, self.number) {
+            let reaches = price >= self.floor().max(node).max(self.own_floor(target));
+            let leaves = self.leaves_margin(price);
             rules.extend([says(reaches), says(leaves)]);
             verdict = match verdict {
                 "candidate" if !reaches => "below_floor",
@@ -322,6 +338,53 @@ impl<'a> Known<'a> {
             };
         }
         (verdict, rules)
+    }
+
+    /// The range of a target that counts now.
+    fn range<'t>(&self, target: &'t Target) -> Option<&'t Range> {
+        let zone = self.buyer(target).zone;
+        target.ranges.iter().find(|range| is_open(&range.hours, zone, self.call.at))
+    }
+
+    /// The floor of a target now.
+    pub fn own_floor(&self, target: &Target) -> i64 {
+        self.range(target).and_then(|range| range.floor).unwrap_or(target.floor)
+    }
+
+    /// The row of a table that bids.
+    pub fn row(&self, target: &Target, table: &Table) -> Option<usize> {
+        let zone = self.buyer(target).zone;
+        let holds = |row: &Row| row.when.iter().all(|filter| self.says(filter, zone) == Says::Yes);
+        table.rows.iter().position(holds)
+    }
+
+    /// What a target offers for the call.
+    pub fn offers(&self, target: &Target) -> Offers {
+        let of_range = self.range(target).and_then(|range| range.price);
+        match &target.price {
+            Price::Bids(..) => Offers::Asked,
+            Price::Fixed(price) => Offers::Price(of_range.unwrap_or(*price)),
+            Price::Table(table) => match self.row(target, table) {
+                Some(row) if table.rows[row].bid == 0 => Offers::Nothing("no_bid"),
+                Some(row) => Offers::Price(table.rows[row].bid),
+                None => of_range.or(table.base).map_or(Offers::Nothing("no_row"), Offers::Price),
+            },
+        }
+    }
+
+    /// Whether a range has another price or floor now.
+    pub fn is_in_range(&self, target: &Target) -> bool {
+        self.range(target).is_some()
+    }
+
+    /// What is said of where the bid of a table comes from; nothing of the base of some hours.
+    pub fn note(&self, target: &Target) -> Option<String> {
+        let Price::Table(table) = &target.price else { return None };
+        match self.row(target, table) {
+            Some(row) => Some(format!("row {} of the table", row + 1)),
+            None if self.is_in_range(target) || table.base.is_none() => None,
+            None => Some("base bid of the table".to_owned()),
+        }
     }
 
     /// What every rule of a target says: whether it and its buyer are paused, their hours, its filters.

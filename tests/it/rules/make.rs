@@ -233,6 +233,8 @@ impl Maker {
         let most = self.amount(18, 60);
         let price = if self.percent(55) {
             Price::Bids(most, self.one(&[5, 20, 60, 60, 60, 60]))
+        } else if self.percent(35) {
+            Price::Table(self.table(names))
         } else {
             Price::Fixed(self.price())
         };
@@ -242,6 +244,10 @@ impl Maker {
         {
             hours = None;
         }
+        let ranges = match self.percent(20) {
+            true => self.ranges(&price, [&hours, &buyer.hours].into_iter().flatten()),
+            false => Vec::new(),
+        };
         let filters = if self.percent(45) { self.top_filters(names, true) } else { Vec::new() };
         Target {
             id,
@@ -255,7 +261,53 @@ impl Maker {
             weight: self.one(&[1, 1, 3, 0, 7]),
             multiplier: if self.percent(70) { 10_000 } else { self.one(&[9_000, 11_000, 10_250, 7_500]) },
             price,
+            ranges,
         }
+    }
+
+    /// Rows of which none asks as much as one before it, or more: those behind would never be reached.
+    fn table(&mut self, names: &Names<'_>) -> Table {
+        let mut rows: Vec<Row> = Vec::new();
+        for _ in 0..1 + self.up_to(4) {
+            let when = self.top_filters(names, true);
+            let is_reached = !rows.iter().any(|row| asks_all_of(&when, &row.when));
+            if is_reached {
+                rows.push(Row { when, bid: if self.percent(15) { 0 } else { self.price() } });
+            }
+        }
+        if self.percent(10) {
+            rows.push(Row { when: Vec::new(), bid: self.price() });
+        }
+        let takes_all = rows.iter().any(|row| row.when.is_empty());
+        // One that never bids is an error.
+        let is_idle = rows.iter().all(|row| row.bid == 0);
+        let base = (!takes_all && (is_idle || self.percent(60))).then(|| self.price());
+        Table { base, rows }
+    }
+
+    /// Hours that do not overlap and each meet those of target and buyer.
+    fn ranges<'h>(&mut self, price: &Price, open: impl Iterator<Item = &'h Hours> + Clone) -> Vec<Range> {
+        let mut week = [false; 7 * 1_440];
+        let mut ranges = Vec::new();
+        for _ in 0..1 + self.up_to(1) {
+            let set: u8 = self.one(&[0b111_1111, 0b1_1111, 0b110_0000, 0b1_0101]);
+            let line = Line::Weekly(std::array::from_fn(|day| set >> day & 1 == 1), self.span());
+            let Line::Weekly(days, span) = &line else { unreachable!("it is weekly") };
+            let mut minutes = minutes_of(days, *span);
+            minutes.sort_unstable();
+            let is_alone =
+                minutes.windows(2).all(|two| two[0] < two[1]) && !minutes.iter().any(|at| week[*at]);
+            let hours = vec![line];
+            if !is_alone || !open.clone().all(|other| may_meet(&hours, other)) {
+                continue;
+            }
+            minutes.into_iter().for_each(|at| week[at] = true);
+            let is_asked = matches!(price, Price::Bids(..));
+            let price = (!is_asked && self.percent(75)).then(|| self.price());
+            let floor = (price.is_none() || self.percent(30)).then(|| self.amount(5, 30));
+            ranges.push(Range { hours, price, floor });
+        }
+        ranges
     }
 
     /// Filters that stand side by side; those whose lists could exclude each other come once.
@@ -443,7 +495,7 @@ impl Maker {
         Some(match kind {
             0..=3 => Node::Auction(self.auction(left)),
             4 | 5 => {
-                let fixed = left.iter().position(|target| matches!(target.price, Price::Fixed(_)))?;
+                let fixed = left.iter().position(|target| !matches!(target.price, Price::Bids(..)))?;
                 Node::Target(left.remove(fixed).id.clone())
             }
             6 | 7 => {
@@ -607,6 +659,21 @@ struct Names<'a> {
     publishers: &'a [String],
     campaigns: &'a [String],
     numbers: &'a [&'static str],
+}
+
+/// Whether each of these conditions is among those, as far as their values tell: in whatever words and order.
+fn asks_all_of(those: &[Filter], these: &[Filter]) -> bool {
+    let values = |filter: &Filter| {
+        let text = filter.to_string();
+        let is_part = |c: char| c.is_alphanumeric() || "+-.:*/^$".contains(c);
+        let words =
+            text.split(|c| !is_part(c)).filter(|word| !["", "in", "not_in", "value", "op"].contains(word));
+        let mut words: Vec<String> =
+            words.map(|word| word.parse::<f64>().map_or(word.to_owned(), |n| n.to_string())).collect();
+        words.sort();
+        words
+    };
+    these.iter().all(|this| those.iter().any(|that| values(this) == values(that)))
 }
 
 /// What is left of every price, in hundredths of a per cent.

@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use judge::Known;
-use model::{Call, Filter, Market, Test, money};
+use judge::{Known, Offers};
+use model::{Call, Filter, Market, Price, Test, money};
 use outcry::exchange::preview::Preview;
 use outcry::routing::ring_tree::Step;
 use real::Real;
@@ -45,7 +45,8 @@ const MET: &str = "verdict candidate|verdict paused|verdict buyer_paused|verdict
     tag between no|tag between strange|tag exists yes|tag exists no|tag matches yes|tag matches no|tag prefix yes|\
     tag prefix no|all yes|all no|all strange|any yes|any no|any strange|not yes|not no|not strange|8 deep|dial|auction|\
     two steps|no taker|weighted|branch taken|scheduled plan|barred unknown_number|barred campaign_paused|\
-    barred campaign_closed|barred publisher_closed|verdict campaign_closed|verdict below_floor|verdict margin|\
+    barred campaign_closed|barred publisher_closed|verdict campaign_closed|verdict no_bid|verdict no_row|by a row|by the base|by a range|in a range|\
+    verdict below_floor|verdict margin|\
     floor of campaign|floor of campaign row|floor of publisher|pays less|pays the floor|pays the margin|closed early|by draw|taken over|also waited";
 
 /// A number from the environment.
@@ -109,6 +110,29 @@ fn differs(market: &Market, real: &Real, call: &Call, counts: &mut Counts) -> Op
                 "verdict: of {} the exchange says {} {said:?}, expected {verdict} {expected:?}; its rules are {rules:?}",
                 tried.target, tried.verdict
             ));
+        }
+        let offers = match known.offers(target) {
+            Offers::Price(price) => Some(money(price).replace('"', "")),
+            Offers::Asked => None,
+            Offers::Nothing(_) => Some("none".to_owned()),
+        };
+        let (note, is_said) = (known.note(target), ["candidate", "no_bid"].contains(&verdict));
+        if tried.price != offers || is_said && note.is_some() && tried.note != note {
+            return Some(format!(
+                "offer: of {} the exchange says {:?} by {:?}, expected {offers:?} by {note:?}",
+                tried.target, tried.price, tried.note
+            ));
+        }
+        if let (true, Price::Table(_)) = (is_said, &target.price) {
+            let by = match note.as_deref() {
+                Some("base bid of the table") => "by the base",
+                Some(_) => "by a row",
+                None => "by a range",
+            };
+            count(counts, by);
+        }
+        if is_said && known.is_in_range(target) {
+            count(counts, "in a range");
         }
         // Counting takes longer than judging.
         if call.seed.is_multiple_of(COUNTED) {

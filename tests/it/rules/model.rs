@@ -43,6 +43,15 @@ pub struct Target {
     /// Hundredths of a per cent.
     pub multiplier: u32,
     pub price: Price,
+    pub ranges: Vec<Range>,
+}
+
+/// Hours of the week with terms of their own.
+#[derive(Clone, Debug)]
+pub struct Range {
+    pub hours: Hours,
+    pub price: Option<i64>,
+    pub floor: Option<i64>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,6 +59,21 @@ pub enum Price {
     Fixed(i64),
     /// Highest bid taken, and seconds that a bid lives which names none.
     Bids(i64, u64),
+    Table(Table),
+}
+
+/// What bids without being asked: the first row that holds, else the base.
+#[derive(Clone, Debug)]
+pub struct Table {
+    pub base: Option<i64>,
+    pub rows: Vec<Row>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub when: Vec<Filter>,
+    /// 0 is no bid.
+    pub bid: i64,
 }
 
 #[derive(Clone, Debug)]
@@ -520,14 +544,34 @@ impl Target {
             quoted(&self.buyer),
             1_000 + at
         )?;
-        match self.price {
-            Price::Fixed(price) => writeln!(f, "price = {}", money(price))?,
+        match &self.price {
+            Price::Fixed(price) => writeln!(f, "price = {}", money(*price))?,
+            Price::Table(table) => {
+                let base = table.base.map_or(String::new(), |base| format!("base = {}, ", money(base)));
+                let row = |row: &Row| match row.when.is_empty() {
+                    true => format!("  {{ bid = {} }},\n", money(row.bid)),
+                    false => {
+                        let when = list(&row.when, |filter| filter.to_string());
+                        format!("  {{ when = {when}, bid = {} }},\n", money(row.bid))
+                    }
+                };
+                let rows: String = table.rows.iter().map(row).collect();
+                writeln!(f, "bids = {{ {base}rows = [\n{rows}] }}")?;
+            }
             Price::Bids(most, life) => writeln!(
                 f,
                 "endpoint = {{ url = \"https://bid.example/{}\", max_bid = {}, bid_ttl_s = {life} }}",
                 self.id,
-                money(most)
+                money(*most)
             )?,
+        }
+        if !self.ranges.is_empty() {
+            let range = |range: &Range| {
+                let price = range.price.map_or(String::new(), |price| format!(", price = {}", money(price)));
+                let floor = range.floor.map_or(String::new(), |floor| format!(", floor = {}", money(floor)));
+                format!("{{ hours = {}{price}{floor} }}", hours(&range.hours))
+            };
+            writeln!(f, "ranges = {}", list(&self.ranges, range))?;
         }
         if self.paused {
             writeln!(f, "paused = true")?;

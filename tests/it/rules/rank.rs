@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use super::judge::Known;
+use super::judge::{Known, Offers};
 use super::model::*;
 
 /// A bid needs as much of its life when it is handed out, in milliseconds.
@@ -173,11 +173,11 @@ fn target<'a>(known: &Known<'a>, id: &str) -> &'a Target {
 
 fn dial(known: &Known<'_>, id: &str) -> Option<Fate> {
     let target = target(known, id);
-    let Price::Fixed(price) = target.price else { panic!("{id} bids") };
+    let Offers::Price(price) = known.offers(target) else { return None };
     if known.verdict(target) != "candidate" {
         return None;
     }
-    let reason = match too_low(known, known.floor().max(target.floor), price) {
+    let reason = match too_low(known, known.floor().max(known.own_floor(target)), price) {
         Some(reason) => reason,
         None if known.call.full.contains(id) => "hold_lost",
         None => "won",
@@ -198,6 +198,8 @@ fn too_low(known: &Known<'_>, floor: i64, price: i64) -> Option<&'static str> {
 #[derive(Clone)]
 struct Entrant<'a> {
     target: &'a Target,
+    /// The highest floor that applies to it.
+    floor: i64,
     /// Its price, and until when it may be handed out: milliseconds after the call came.
     price: Option<(i64, Option<u64>)>,
     /// Why it has none; nothing while it is outstanding.
@@ -208,8 +210,6 @@ struct Entrant<'a> {
 struct Open<'k, 'a> {
     known: &'k Known<'a>,
     campaign: &'a Campaign,
-    /// The highest floor of campaign and publisher.
-    floor: i64,
     node: &'a Auction,
     seed: u64,
     /// Whether it is over when nobody outstanding could still be first.
@@ -232,15 +232,18 @@ impl<'k, 'a> Open<'k, 'a> {
         let mut members: Vec<&Target> = node.members.iter().map(|id| target(known, id)).collect();
         members.retain(|target| known.verdict(target) == "candidate");
         members.sort_by(|a, b| a.id.cmp(&b.id));
+        let floor = known.floor().max(node.floor);
         let entrant = |target: &'a Target| {
-            let price = match target.price {
-                Price::Fixed(price) => Some((price, None)),
-                Price::Bids(..) => None,
+            let price = match known.offers(target) {
+                Offers::Price(price) => Some((price, None)),
+                Offers::Asked => None,
+                Offers::Nothing(_) => return None,
             };
-            Entrant { target, price, refused: None, is_struck: false }
+            let floor = floor.max(known.own_floor(target));
+            Some(Entrant { target, floor, price, refused: None, is_struck: false })
         };
-        let entrants = members.into_iter().map(entrant).collect();
-        Open { known, campaign, floor: known.floor(), node, seed, is_early: campaign.early_close, entrants }
+        let entrants = members.into_iter().filter_map(entrant).collect();
+        Open { known, campaign, node, seed, is_early: campaign.early_close, entrants }
     }
 
     /// Replies are taken in the order in which they come until none could change the winner; then who is first is held, and
@@ -346,19 +349,15 @@ impl<'k, 'a> Open<'k, 'a> {
         };
     }
 
-    fn floor(&self, target: &Target) -> i64 {
-        self.floor.max(self.node.floor).max(target.floor)
-    }
-
     /// What a bid needs to come before whoever is next.
     fn pays(&self, one: &Standing, next: Option<&Standing>) -> i64 {
-        let target = self.entrants[one.entrant].target;
+        let Entrant { target, floor, .. } = self.entrants[one.entrant];
         if !self.campaign.is_second || !matches!(target.price, Price::Bids(..)) {
             return one.price;
         }
         let needed = next.map_or(0, |next| next.score / i128::from(target.multiplier));
         let needed = i64::try_from(needed).expect("an amount") / CENT * CENT;
-        needed.max(self.floor(target)).max(self.known.least_leaving()).max(CENT).min(one.price)
+        needed.max(floor).max(self.known.least_leaving()).max(CENT).min(one.price)
     }
 
     fn is_alive(until: Option<u64>, now: u64) -> bool {
@@ -368,14 +367,14 @@ impl<'k, 'a> Open<'k, 'a> {
     /// The price of one that may be handed out now.
     fn acceptable(&self, entrant: &Entrant<'_>, now: u64) -> Option<i64> {
         let (price, until) = entrant.price?;
-        let refused = too_low(self.known, self.floor(entrant.target), price);
+        let refused = too_low(self.known, entrant.floor, price);
         if refused.is_none() && Self::is_alive(until, now) { Some(price) } else { None }
     }
 
     fn unplaced(&self, entrant: &Entrant<'_>, now: u64) -> (&'static str, Option<i64>) {
         match (entrant.price, entrant.refused) {
             (Some((price, until)), _) => {
-                let low = too_low(self.known, self.floor(entrant.target), price);
+                let low = too_low(self.known, entrant.floor, price);
                 let dying = (!Self::is_alive(until, now)).then_some("expired");
                 (low.or(dying).expect("it was not placed"), Some(price))
             }
@@ -424,8 +423,9 @@ impl<'k, 'a> Open<'k, 'a> {
         drawn
     }
 
-    /// Whether somebody who has not answered could still be first, or second where that is another price: each is tried with
-    /// the most it may bid. A tie counts, as a draw would decide it.
+    /// Whether somebody who has not answered could still change who is first, or second where that is another price: each is
+    /// tried with the most it may bid. A tie counts, as a draw would decide it; and so does one who only makes its tier the
+    /// highest, with which those compete that take over.
     fn is_waiting(&self, now: u64) -> bool {
         let outstanding: Vec<usize> = (0..self.entrants.len())
             .filter(|at| self.entrants[*at].price.is_none() && self.entrants[*at].refused.is_none())
@@ -433,15 +433,19 @@ impl<'k, 'a> Open<'k, 'a> {
         if !self.is_early {
             return !outstanding.is_empty();
         }
+        let is_left = |one: &&Standing| !self.entrants[one.entrant].is_struck;
+        let places = if self.campaign.is_second { 2 } else { 1 };
+        let now_first: Vec<usize> =
+            self.standing(now).iter().filter(is_left).take(places).map(|one| one.entrant).collect();
         outstanding.into_iter().any(|at| {
             let mut tried = Open { entrants: self.entrants.clone(), ..*self };
             let Price::Bids(most, _) = self.entrants[at].target.price else { panic!("a bidder") };
             tried.entrants[at].price = Some((most, None));
             let standing = tried.standing(now);
             let Some(own) = standing.iter().find(|one| one.entrant == at) else { return false };
-            let places = if self.campaign.is_second { 2 } else { 1 };
-            let left = standing.iter().filter(|one| !self.entrants[one.entrant].is_struck);
-            left.take(places).any(|one| compared(one, own) == Ordering::Equal)
+            let then_first: Vec<&Standing> = standing.iter().filter(is_left).take(places).collect();
+            then_first.iter().any(|one| compared(one, own) == Ordering::Equal)
+                || then_first.iter().map(|one| one.entrant).ne(now_first.iter().copied())
         })
     }
 }

@@ -74,6 +74,21 @@ fn cuts(market: &Market, call: &Call, number: usize) -> Option<(Market, Call)> {
             target.paused = false;
             return Some((cut, other));
         }
+        if left.falls_on(!target.ranges.is_empty()) {
+            target.ranges.clear();
+            return Some((cut, other));
+        }
+        if let Price::Table(table) = &mut target.price {
+            for at in 0..table.rows.len() {
+                if left.falls_on(table.rows.len() > 1) {
+                    table.rows.remove(at);
+                    return Some((cut, other));
+                }
+                if filters(&mut table.rows[at].when, &mut left, 1) {
+                    return Some((cut, other));
+                }
+            }
+        }
     }
     for at in (0..cut.buyers.len()).rev() {
         let id = &cut.buyers[at].id;
@@ -83,6 +98,32 @@ fn cuts(market: &Market, call: &Call, number: usize) -> Option<(Market, Call)> {
             return Some((cut, other));
         }
         if hours(&mut cut.buyers[at].hours, &mut left) {
+            return Some((cut, other));
+        }
+    }
+    for campaign in &mut cut.campaigns {
+        if left.falls_on(!campaign.scheduled.is_empty()) {
+            campaign.scheduled.clear();
+            return Some((cut, other));
+        }
+        if left.falls_on(!campaign.floors.is_empty()) {
+            campaign.floors.clear();
+            return Some((cut, other));
+        }
+        if left.falls_on(campaign.is_second) {
+            campaign.is_second = false;
+            return Some((cut, other));
+        }
+        if hours(&mut campaign.hours, &mut left) {
+            return Some((cut, other));
+        }
+    }
+    for publisher in &mut cut.publishers {
+        if left.falls_on(!publisher.floors.is_empty()) {
+            publisher.floors.clear();
+            return Some((cut, other));
+        }
+        if hours(&mut publisher.hours, &mut left) {
             return Some((cut, other));
         }
     }
