@@ -30,6 +30,13 @@ const NUMBERS: [&str; 12] =
     ["18", "64", "65", "7", "-3", "2.5", "2.50", "0.000001", "10", "100", "-0", "64.000001"];
 /// What comes as a number and is none that can be compared.
 const STRANGE: [&str; 7] = ["old", "6 5", "1e3", "+5", ".5", "65.", "99999999999999999999"];
+/// Ends of ways.
+const ACTIONS: [Action; 4] = [
+    ("dial", "+16025550160"),
+    ("voicemail", "Leave a number"),
+    ("message", "Call later"),
+    ("hangup", "rejected"),
+];
 /// Days around which calls come and hours have dates: changes of clocks, holidays, turns of years.
 const AROUND: [i64; 9] = [20_520, 20_541, 20_547, 20_638, 20_758, 20_783, 20_811, 20_812, 20_819];
 
@@ -88,6 +95,7 @@ impl Maker {
         let mut market = Market {
             buyers: Vec::new(),
             targets: Vec::new(),
+            groups: Vec::new(),
             plans: Vec::new(),
             campaigns: Vec::new(),
             publishers: Vec::new(),
@@ -102,17 +110,30 @@ impl Maker {
         let publishers: Vec<String> = (0..2).map(|at| id(self, "-pub", at)).collect();
         let campaigns: Vec<String> = (0..2).map(|at| id(self, "-camp", at)).collect();
         let numbers = ["+18005550100", "+18005550101", "+18885550100"];
-        let names = Names { publishers: &publishers, campaigns: &campaigns, numbers: &numbers };
+        let groups = Vec::new();
+        let names =
+            Names { publishers: &publishers, campaigns: &campaigns, numbers: &numbers, groups: &groups };
         for at in 0..3 + self.up_to(9) {
             let id = id(self, "-target", at);
             let target = self.target(id, &market.buyers, &names);
             market.targets.push(target);
         }
+        let mut groups = Vec::new();
+        let mut left: Vec<&Target> = market.targets.iter().collect();
+        for at in 0..self.up_to(2) {
+            // Groups may use those before them.
+            let names = Names { groups: &groups, ..names };
+            if let Some(node) = self.node(&mut left, &names, 5) {
+                groups.push((format!("group-{at}"), node));
+            }
+        }
+        let names = Names { groups: &groups, ..names };
         for at in 0..1 + self.up_to(1) {
             let mut left: Vec<&Target> = market.targets.iter().collect();
             let root = (!self.percent(2)).then(|| self.root(&mut left, &names));
             market.plans.push(Plan { id: format!("plan-{at}"), root });
         }
+        market.groups.clone_from(&groups);
         market.default_plan = self.one(&market.plans).id;
         for id in &campaigns {
             let payout = self.payout();
@@ -390,7 +411,7 @@ impl Maker {
         let word = |maker: &mut Maker| maker.one(&WORDS).to_owned();
         let words = |maker: &mut Maker| maker.some(&WORDS, 4).into_iter().map(str::to_owned).collect();
         let number = |maker: &mut Maker| maker.one(&NUMBERS).to_owned();
-        let test = match self.up_to(14) {
+        let test = match self.up_to(16) {
             0 | 11 | 12 => Test::Is(word(self)),
             1 | 13 | 14 => Test::IsNot(word(self)),
             2 => Test::In(words(self)),
@@ -402,7 +423,7 @@ impl Maker {
                 Test::Between(low.to_owned(), high.to_owned())
             }
             7 => Test::Exists(self.percent(60)),
-            8 => Test::Prefix(self.one(&["s", "S", "coll", "6", "truck", "7", "t"]).to_owned()),
+            8 | 15 | 16 => Test::Prefix(self.one(&["s", "S", "coll", "6", "truck", "7", "t"]).to_owned()),
             _ => Test::Matches(match self.up_to(4) {
                 0 => Pattern::Contains(self.one(&["li", "6", "ck"]).to_owned()),
                 1 => Pattern::Begins(self.one(&["s", "7"]).to_owned()),
@@ -483,15 +504,28 @@ impl Maker {
     fn root(&mut self, left: &mut Vec<&Target>, names: &Names<'_>) -> Node {
         let many = 1 + self.up_to(3);
         let nodes: Vec<Node> = (0..many).filter_map(|_| self.node(left, names, 2)).collect();
-        if nodes.is_empty() { Node::Auction(self.auction(left)) } else { Node::Sequential(nodes) }
+        if nodes.is_empty() { Node::Auction(self.auction(left)) } else { in_order(nodes, names) }
     }
 
     /// A node of targets that are left; none where none are.
     fn node(&mut self, left: &mut Vec<&Target>, names: &Names<'_>, depth: usize) -> Option<Node> {
+        let node = self.plain_node(left, names, depth)?;
+        let is_action = matches!(node, Node::Action(_));
+        if matches!(node, Node::Target(_)) || !self.percent(if is_action { 50 } else { 15 }) {
+            return Some(node);
+        }
+        let mut below = Vec::new();
+        members(&node, names.groups, &mut below);
+        let ring = (!below.is_empty() && self.percent(60)).then(|| self.one(&[5, 18, 30, 120]));
+        let hours = (ring.is_none() || self.percent(40)).then(|| (self.hours(), self.one(&ZONES)));
+        Some(Node::Limited(Limits { hours, ring }, Box::new(node)))
+    }
+
+    fn plain_node(&mut self, left: &mut Vec<&Target>, names: &Names<'_>, depth: usize) -> Option<Node> {
         if left.is_empty() {
             return None;
         }
-        let kind = if depth >= 7 { self.up_to(5) } else { self.up_to(11) };
+        let kind = if depth >= 7 { self.up_to(5) } else { self.up_to(15) };
         Some(match kind {
             0..=3 => Node::Auction(self.auction(left)),
             4 | 5 => {
@@ -504,8 +538,27 @@ impl Maker {
                 if nodes.is_empty() {
                     return None;
                 }
-                Node::Sequential(nodes)
+                in_order(nodes, names)
             }
+            12 | 13 => {
+                let nodes: Vec<Node> =
+                    (0..1 + self.up_to(2)).filter_map(|_| self.node(left, names, depth + 1)).collect();
+                if nodes.is_empty() {
+                    return None;
+                }
+                Node::RoundRobin(nodes)
+            }
+            14 => {
+                let (id, node) = self.chance.pick(names.groups)?;
+                let mut own = Vec::new();
+                members(node, names.groups, &mut own);
+                if !own.iter().all(|id| left.iter().any(|target| target.id == *id)) {
+                    return None;
+                }
+                left.retain(|target| !own.contains(&target.id));
+                Node::Group(id.clone())
+            }
+            15 => Node::Action(self.one(&ACTIONS)),
             8 | 9 => {
                 let mut nodes = Vec::new();
                 for _ in 0..1 + self.up_to(3) {
@@ -515,6 +568,10 @@ impl Maker {
                 }
                 if nodes.is_empty() {
                     return None;
+                }
+                // A weight of 0 comes last: behind one that ends every way no call comes to it.
+                if nodes.iter().any(|node| node.1.ends(names.groups)) {
+                    nodes.iter_mut().for_each(|node| node.0 = node.0.max(1));
                 }
                 Node::Weighted(nodes)
             }
@@ -547,6 +604,7 @@ impl Maker {
             members,
             floor: if self.percent(30) { self.amount(8, 20) } else { 0 },
             takeover: self.percent(35).then(|| self.amount(15, 30)),
+            timeout_ms: self.percent(15).then(|| self.one(&[50, 60, 99, 100, 200])),
         }
     }
 
@@ -615,6 +673,7 @@ impl Maker {
             sub_id,
             tags,
             seed: self.chance.bits(),
+            turn: self.chance.between(0, 40),
             replies: Default::default(),
             full: Default::default(),
         };
@@ -654,8 +713,36 @@ impl Maker {
     }
 }
 
-/// Ids that filters may name.
+/// Nodes one behind the other, up to the first that ends every way: a node that no call comes to is an error.
+fn in_order(mut nodes: Vec<Node>, names: &Names<'_>) -> Node {
+    if let Some(last) = nodes.iter().position(|node| node.ends(names.groups)) {
+        nodes.truncate(last + 1);
+    }
+    Node::Sequential(nodes)
+}
+
+/// The targets of a node.
+fn members(node: &Node, groups: &[(String, Node)], all: &mut Vec<String>) {
+    match node {
+        Node::Target(id) => all.push(id.clone()),
+        Node::Auction(auction) => all.extend(auction.members.iter().cloned()),
+        Node::Action(_) => {}
+        Node::Sequential(nodes) | Node::RoundRobin(nodes) => {
+            nodes.iter().for_each(|node| members(node, groups, all));
+        }
+        Node::Weighted(nodes) => nodes.iter().for_each(|node| members(&node.1, groups, all)),
+        Node::FirstMatch(branches) => {
+            branches.iter().for_each(|branch| members(&branch.node, groups, all));
+        }
+        Node::Group(id) => members(group(groups, id), groups, all),
+        Node::Limited(_, node) => members(node, groups, all),
+    }
+}
+
+/// Ids that filters and nodes may name.
+#[derive(Clone, Copy)]
 struct Names<'a> {
+    groups: &'a [(String, Node)],
     publishers: &'a [String],
     campaigns: &'a [String],
     numbers: &'a [&'static str],

@@ -44,7 +44,8 @@ const MET: &str = "verdict candidate|verdict paused|verdict buyer_paused|verdict
     tag not_in yes|tag not_in no|tag < yes|tag < no|tag < strange|tag > yes|tag > no|tag > strange|tag between yes|\
     tag between no|tag between strange|tag exists yes|tag exists no|tag matches yes|tag matches no|tag prefix yes|\
     tag prefix no|all yes|all no|all strange|any yes|any no|any strange|not yes|not no|not strange|8 deep|dial|auction|\
-    two steps|no taker|weighted|branch taken|scheduled plan|barred unknown_number|barred campaign_paused|\
+    two steps|no taker|weighted|branch taken|verdict node_closed|verdict plan_ended|\
+    turn|ring|group|ends at a node|scheduled plan|barred unknown_number|barred campaign_paused|\
     barred campaign_closed|barred publisher_closed|verdict campaign_closed|verdict no_bid|verdict no_row|by a row|by the base|by a range|in a range|\
     verdict below_floor|verdict margin|\
     floor of campaign|floor of campaign row|floor of publisher|pays less|pays the floor|pays the margin|closed early|by draw|taken over|also waited";
@@ -83,7 +84,8 @@ fn differs(market: &Market, real: &Real, call: &Call, counts: &mut Counts) -> Op
     }
     // Where a call comes to each target, with the floor there.
     let mut taken: BTreeMap<&str, i64> = BTreeMap::new();
-    for step in rank::walk(&known) {
+    let drawn = rank::walk_of(&known, 0, &|_| 0);
+    for step in &drawn.steps {
         match step {
             rank::Step::Dial(id) => drop(taken.insert(id, 0)),
             rank::Step::Auction(auction) => {
@@ -91,7 +93,7 @@ fn differs(market: &Market, real: &Real, call: &Call, counts: &mut Counts) -> Op
             }
         }
     }
-    let ids = rank::targets(known.plan());
+    let ids = rank::targets(known.plan(), market);
     let listed: Vec<&str> = preview.targets.iter().map(|tried| tried.target.as_str()).collect();
     if ids != listed {
         return Some(format!("targets: the exchange says {listed:?}, expected {ids:?}"));
@@ -99,7 +101,8 @@ fn differs(market: &Market, real: &Real, call: &Call, counts: &mut Counts) -> Op
     for tried in &preview.targets {
         let target = market.targets.iter().find(|target| target.id == tried.target).expect("a target");
         let node = taken.get(tried.target.as_str()).copied();
-        let left = if node.is_some() { None } else { Some("branch") };
+        let of = |left: &&(&str, &'static str)| left.0 == tried.target;
+        let left = drawn.left.iter().find(of).filter(|_| node.is_none()).map(|left| left.1);
         let (verdict, rules) = known.tried(target, left, node.unwrap_or(0));
         count(counts, &format!("verdict {verdict}"));
         let expected: Vec<&str> = rules.into_iter().map(judge::Says::word).collect();
@@ -139,8 +142,9 @@ fn differs(market: &Market, real: &Real, call: &Call, counts: &mut Counts) -> Op
             target.filters.iter().for_each(|filter| note_filter(&known, filter, 1, counts));
         }
     }
-    let steps = asked.walk(call);
-    let said: Vec<String> = steps
+    let walk = asked.walk(call);
+    let mut said: Vec<String> = walk
+        .steps
         .iter()
         .map(|step| match step {
             Step::Dial(target) => format!("dial {}", asked.id(*target)),
@@ -151,17 +155,23 @@ fn differs(market: &Market, real: &Real, call: &Call, counts: &mut Counts) -> Op
             Step::Together(_) => unreachable!("generated markets ring nobody together"),
         })
         .collect();
-    let walked: Vec<String> = rank::walk(&known)
+    said.extend(asked.of_the_way(&walk));
+    let way = rank::walk(&known);
+    let mut walked: Vec<String> = way
+        .steps
         .iter()
         .map(|step| match step {
             rank::Step::Dial(id) => format!("dial {id}"),
             rank::Step::Auction(auction) => format!("auction {}", auction.members.join(" ")),
         })
         .collect();
+    walked.extend(way.turns.iter().map(|(node, first)| format!("turn {node} of {first}")));
+    walked.extend(way.rings.iter().map(|(id, ring)| format!("ring {id} {ring}")));
+    walked.push(format!("end {} {}", way.end.0, way.end.1));
     if said != walked {
         return Some(format!("walk: the exchange goes {said:?}, expected {walked:?}"));
     }
-    let said = asked.story(call, &steps);
+    let said = asked.story(call, &walk.steps);
     let expected = rank::story(&known);
     if said != expected {
         return Some(format!("story: the exchange says {said:?}, expected {expected:?}"));
@@ -238,8 +248,11 @@ fn note_filter(known: &Known<'_>, filter: &Filter, depth: usize, counts: &mut Co
 fn note_story(known: &Known<'_>, walked: &[String], story: &[Vec<rank::Fate>], counts: &mut Counts) {
     count(counts, "pairs");
     walked.iter().for_each(|step| count(counts, step.split(' ').next().unwrap_or_default()));
+    if walked.last().is_some_and(|end| end != "end hangup busy") {
+        count(counts, "ends at a node");
+    }
     let plan = known.plan().root.as_ref().map(ToString::to_string).unwrap_or_default();
-    for (part, what) in [("weighted", "weighted"), ("first_match", "branch taken")] {
+    for (part, what) in [("weighted", "weighted"), ("first_match", "branch taken"), ("group =", "group")] {
         if plan.contains(part) {
             count(counts, what);
         }

@@ -13,6 +13,8 @@ pub const CENT: i64 = 10_000;
 pub struct Market {
     pub buyers: Vec<Buyer>,
     pub targets: Vec<Target>,
+    /// Nodes that plans share, by name.
+    pub groups: Vec<(String, Node)>,
     pub plans: Vec<Plan>,
     pub campaigns: Vec<Campaign>,
     pub publishers: Vec<Publisher>,
@@ -89,6 +91,47 @@ pub enum Node {
     Weighted(Vec<(u32, Node)>),
     FirstMatch(Vec<Branch>),
     Auction(Auction),
+    RoundRobin(Vec<Node>),
+    Group(String),
+    Action(Action),
+    /// A node other than a target, with what its table says besides.
+    Limited(Limits, Box<Node>),
+}
+
+/// The end of a way: its key and value.
+pub type Action = (&'static str, &'static str);
+
+/// What the plan does at its end, where it has one.
+pub const BUSY: Action = ("hangup", "busy");
+
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub hours: Option<(Hours, &'static str)>,
+    /// Longest that a target below rings, in seconds.
+    pub ring: Option<u64>,
+}
+
+impl Node {
+    /// Whether every call that comes to it ends its way there.
+    pub fn ends(&self, groups: &[(String, Node)]) -> bool {
+        match self {
+            Node::Action(_) => true,
+            Node::Target(_) | Node::Auction(_) => false,
+            Node::Sequential(nodes) | Node::RoundRobin(nodes) => nodes.iter().any(|node| node.ends(groups)),
+            Node::Weighted(nodes) => nodes.iter().any(|node| node.1.ends(groups)),
+            Node::FirstMatch(branches) => {
+                branches.last().is_some_and(|last| last.when.is_empty())
+                    && branches.iter().all(|branch| branch.node.ends(groups))
+            }
+            Node::Group(id) => group(groups, id).ends(groups),
+            Node::Limited(limits, node) => limits.hours.is_none() && node.ends(groups),
+        }
+    }
+}
+
+/// The group of this name.
+pub fn group<'g>(groups: &'g [(String, Node)], id: &str) -> &'g Node {
+    &groups.iter().find(|group| group.0 == id).expect("a group").1
 }
 
 #[derive(Clone, Debug)]
@@ -102,6 +145,7 @@ pub struct Auction {
     pub members: Vec<String>,
     pub floor: i64,
     pub takeover: Option<i64>,
+    pub timeout_ms: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -250,6 +294,8 @@ pub struct Call {
     pub sub_id: Option<String>,
     pub tags: Vec<(String, Value)>,
     pub seed: u64,
+    /// How many calls came to the first round robin before; more came to those behind it.
+    pub turn: u64,
     /// By target; who is not in it never answers.
     pub replies: BTreeMap<String, Reply>,
     /// Targets whose capacity is gone when it is to be held.
@@ -449,6 +495,25 @@ impl fmt::Display for Node {
                 if let Some(takeover) = auction.takeover {
                     write!(f, ", takeover = {}", money(takeover))?;
                 }
+                if let Some(timeout_ms) = auction.timeout_ms {
+                    write!(f, ", timeout_ms = {timeout_ms}")?;
+                }
+                f.write_str(" }")
+            }
+            Node::RoundRobin(nodes) => {
+                write!(f, "{{ round_robin = {} }}", list(nodes, |node| node.to_string()))
+            }
+            Node::Group(id) => write!(f, "{{ group = {} }}", quoted(id)),
+            Node::Action((key, value)) => write!(f, "{{ {key} = {} }}", quoted(value)),
+            Node::Limited(limits, node) => {
+                let node = node.to_string();
+                f.write_str(node.strip_suffix(" }").unwrap_or(&node))?;
+                if let Some(ring) = limits.ring {
+                    write!(f, ", ring_s = {ring}")?;
+                }
+                if let Some((lines, zone)) = &limits.hours {
+                    write!(f, ", hours = {}, zone = {}", hours(lines), quoted(zone))?;
+                }
                 f.write_str(" }")
             }
         }
@@ -493,12 +558,18 @@ impl fmt::Display for Market {
         for (at, target) in self.targets.iter().enumerate() {
             target.write(f, at)?;
         }
+        for (id, node) in &self.groups {
+            writeln!(f, "[group.{id}]\nnode = {node}")?;
+        }
         for plan in &self.plans {
             writeln!(f, "[plan.{}]", plan.id)?;
             if let Some(root) = &plan.root {
                 writeln!(f, "root = {root}")?;
             }
-            writeln!(f, "terminal = {{ hangup = \"busy\" }}")?;
+            // One that no call could come to is an error.
+            if !plan.root.as_ref().is_some_and(|root| root.ends(&self.groups)) {
+                writeln!(f, "terminal = {}", Node::Action(BUSY))?;
+            }
         }
         for campaign in &self.campaigns {
             campaign.write(f)?;
@@ -644,6 +715,11 @@ impl Campaign {
 }
 
 impl Call {
+    /// How many calls came before to this round robin of a plan.
+    pub fn turn_of(&self, number: usize) -> u64 {
+        self.turn + number as u64 * 5
+    }
+
     /// The request that the carrier sends.
     pub fn json(&self) -> String {
         let mut text = format!("{{\"carrier_call_id\":\"CA\",\"to\":{}", quoted(&self.to));
@@ -671,7 +747,8 @@ impl Call {
 /// What a person needs to see of it.
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "at {} with seed {}: {}", rfc3339(self.at), self.seed, self.json())?;
+        let (at, json) = (rfc3339(self.at), self.json());
+        writeln!(f, "at {at} with seed {} and turn {}: {json}", self.seed, self.turn)?;
         for (target, reply) in &self.replies {
             match &reply.bid {
                 Some((amount, life)) => {

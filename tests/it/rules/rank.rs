@@ -1,9 +1,10 @@
 //! The second implementation of order: the walk of a plan, auctions, and who takes the call, as docs/operators.md says it.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt;
 
-use super::judge::{Known, Offers};
+use super::judge::{Known, Offers, is_open};
 use super::model::*;
 
 /// A bid needs as much of its life when it is handed out, in milliseconds.
@@ -56,59 +57,155 @@ pub enum Step<'a> {
     Auction(&'a Auction),
 }
 
-/// The steps of a call's plan.
-pub fn walk<'a>(known: &Known<'a>) -> Vec<Step<'a>> {
-    let mut steps = Vec::new();
-    let mut draws = Draws::new(known.call.seed);
-    if let Some(root) = &known.plan().root {
-        down(root, known, &mut draws, &mut steps);
-    }
-    steps
+/// A plan as a call walks it.
+pub struct Walk<'a> {
+    pub steps: Vec<Step<'a>>,
+    /// The action at its end.
+    pub end: Action,
+    /// Who is left out, each for the first reason that was found. One of a choice may be in the steps all the same.
+    pub left: Vec<(&'a str, &'static str)>,
+    /// Longest that targets ring by their place, in seconds.
+    pub rings: BTreeMap<&'a str, u64>,
+    /// The round robins that it came to, and the child that came first at each.
+    pub turns: Vec<(usize, usize)>,
 }
 
-fn down<'a>(node: &'a Node, known: &Known<'a>, draws: &mut Draws, steps: &mut Vec<Step<'a>>) {
-    match node {
-        Node::Target(id) => steps.push(Step::Dial(id)),
-        Node::Auction(auction) => steps.push(Step::Auction(auction)),
-        Node::Sequential(nodes) => nodes.iter().for_each(|node| down(node, known, draws, steps)),
-        Node::Weighted(nodes) => {
-            let weights: Vec<u32> = nodes.iter().map(|node| node.0).collect();
-            for at in draws.order(&weights) {
-                down(&nodes[at].1, known, draws, steps);
-            }
+/// The walk of a call.
+pub fn walk<'a>(known: &Known<'a>) -> Walk<'a> {
+    walk_of(known, known.call.seed, &|number| known.call.turn_of(number))
+}
+
+/// The same with other draws and turns.
+pub fn walk_of<'a>(known: &Known<'a>, seed: u64, turn: &dyn Fn(usize) -> u64) -> Walk<'a> {
+    let (left, rings, turns) = (Vec::new(), BTreeMap::new(), Vec::new());
+    let walk = Walk { steps: Vec::new(), end: BUSY, left, rings, turns };
+    let mut walker = Walker { known, draws: Draws::new(seed), turn, has_ended: false, walk };
+    if let Some(root) = &known.plan().root {
+        walker.down(root, 0, None);
+    }
+    walker.walk
+}
+
+struct Walker<'k, 'a> {
+    known: &'k Known<'a>,
+    draws: Draws,
+    turn: &'k dyn Fn(usize) -> u64,
+    has_ended: bool,
+    walk: Walk<'a>,
+}
+
+impl<'a> Walker<'_, 'a> {
+    /// `robins` is how many round robins are written before the node.
+    fn down(&mut self, node: &'a Node, robins: usize, ring: Option<u64>) {
+        let market = self.known.market;
+        if self.has_ended {
+            return self.leave(node, "plan_ended");
         }
-        Node::FirstMatch(branches) => {
-            for branch in branches {
-                if known.may_take(branch) {
-                    down(&branch.node, known, draws, steps);
-                    break;
+        let before = |children: &[&'a Node], at: usize| -> usize {
+            children[..at].iter().map(|child| robins_in(child, market)).sum()
+        };
+        match node {
+            Node::Target(id) => {
+                self.walk.rings.extend(ring.map(|ring| (id.as_str(), ring)));
+                self.walk.steps.push(Step::Dial(id));
+            }
+            Node::Auction(auction) => {
+                let rings = auction.members.iter().filter_map(|id| Some((id.as_str(), ring?)));
+                self.walk.rings.extend(rings);
+                self.walk.steps.push(Step::Auction(auction));
+            }
+            Node::Sequential(_) => {
+                let children = children(node, market);
+                (0..children.len())
+                    .for_each(|at| self.down(children[at], robins + before(&children, at), ring));
+            }
+            Node::Weighted(nodes) => {
+                let children = children(node, market);
+                let weights: Vec<u32> = nodes.iter().map(|node| node.0).collect();
+                for at in self.draws.order(&weights) {
+                    self.down(children[at], robins + before(&children, at), ring);
                 }
+            }
+            Node::RoundRobin(_) => {
+                let children = children(node, market);
+                let many = children.len();
+                let first = ((self.turn)(robins) % many as u64) as usize;
+                self.walk.turns.push((robins, first));
+                for at in (0..many).map(|place| (first + place) % many) {
+                    self.down(children[at], robins + 1 + before(&children, at), ring);
+                }
+            }
+            Node::FirstMatch(branches) => {
+                let children = children(node, market);
+                let taken = branches.iter().position(|branch| self.known.may_take(branch));
+                if let Some(at) = taken {
+                    self.down(children[at], robins + before(&children, at), ring);
+                }
+                let others = (0..children.len()).filter(|at| Some(*at) != taken);
+                others.for_each(|at| self.leave(children[at], "branch"));
+            }
+            Node::Group(id) => self.down(group(&market.groups, id), robins, ring),
+            Node::Action(action) => {
+                self.walk.end = *action;
+                self.has_ended = true;
+            }
+            Node::Limited(limits, node) => {
+                let is_shut = |(hours, zone): &(Hours, &str)| !is_open(hours, zone, self.known.call.at);
+                if limits.hours.as_ref().is_some_and(is_shut) {
+                    return self.leave(node, "node_closed");
+                }
+                let ring = limits.ring.map_or(ring, |own| Some(ring.map_or(own, |ring| ring.min(own))));
+                self.down(node, robins, ring);
             }
         }
     }
+
+    fn leave(&mut self, node: &'a Node, reason: &'static str) {
+        let mut all = Vec::new();
+        targets_of(node, self.known.market, &mut all);
+        self.walk.left.extend(all.into_iter().map(|id| (id, reason)));
+    }
+}
+
+/// The nodes right below one.
+fn children<'a>(node: &'a Node, market: &'a Market) -> Vec<&'a Node> {
+    match node {
+        Node::Target(_) | Node::Auction(_) | Node::Action(_) => Vec::new(),
+        Node::Sequential(nodes) | Node::RoundRobin(nodes) => nodes.iter().collect(),
+        Node::Weighted(nodes) => nodes.iter().map(|node| &node.1).collect(),
+        Node::FirstMatch(branches) => branches.iter().map(|branch| &branch.node).collect(),
+        Node::Group(id) => vec![group(&market.groups, id)],
+        Node::Limited(_, node) => vec![node],
+    }
+}
+
+/// How many round robins a node is and has below it.
+fn robins_in(node: &Node, market: &Market) -> usize {
+    let below: usize = children(node, market).into_iter().map(|child| robins_in(child, market)).sum();
+    below + usize::from(matches!(node, Node::RoundRobin(_)))
 }
 
 /// Every target of a plan in the order written; what stands in several branches comes once.
-pub fn targets(plan: &Plan) -> Vec<&str> {
-    fn of<'a>(node: &'a Node, all: &mut Vec<&'a str>) {
-        let mut add = |id: &'a str| {
-            if !all.contains(&id) {
-                all.push(id);
-            }
-        };
-        match node {
-            Node::Target(id) => add(id),
-            Node::Auction(auction) => auction.members.iter().for_each(|id| add(id)),
-            Node::Sequential(nodes) => nodes.iter().for_each(|node| of(node, all)),
-            Node::Weighted(nodes) => nodes.iter().for_each(|node| of(&node.1, all)),
-            Node::FirstMatch(branches) => branches.iter().for_each(|branch| of(&branch.node, all)),
-        }
-    }
+pub fn targets<'a>(plan: &'a Plan, market: &'a Market) -> Vec<&'a str> {
     let mut all = Vec::new();
     if let Some(root) = &plan.root {
-        of(root, &mut all);
+        targets_of(root, market, &mut all);
     }
     all
+}
+
+/// The same of a node.
+pub fn targets_of<'a>(node: &'a Node, market: &'a Market, all: &mut Vec<&'a str>) {
+    let mut add = |id: &'a str| {
+        if !all.contains(&id) {
+            all.push(id);
+        }
+    };
+    match node {
+        Node::Target(id) => add(id),
+        Node::Auction(auction) => auction.members.iter().for_each(|id| add(id)),
+        _ => children(node, market).into_iter().for_each(|child| targets_of(child, market, all)),
+    }
 }
 
 /// What becomes of one target.
@@ -150,7 +247,7 @@ pub fn taker(story: &[Vec<Fate>]) -> Option<(String, Option<i64>)> {
 fn told(known: &Known<'_>, is_early: bool) -> Vec<Vec<Fate>> {
     let Some(campaign) = known.campaign().filter(|_| known.barred().is_none()) else { return Vec::new() };
     let mut told = Vec::new();
-    for (place, step) in walk(known).iter().enumerate() {
+    for (place, step) in walk(known).steps.iter().enumerate() {
         let fates = match step {
             Step::Dial(id) => dial(known, id).into_iter().collect(),
             Step::Auction(auction) => {
@@ -249,7 +346,8 @@ impl<'k, 'a> Open<'k, 'a> {
     /// Replies are taken in the order in which they come until none could change the winner; then who is first is held, and
     /// who cannot be is out.
     fn run(mut self) -> Vec<Fate> {
-        let closes = self.campaign.deadline_ms;
+        let deadline = self.campaign.deadline_ms;
+        let closes = self.node.timeout_ms.map_or(deadline, |timeout| timeout.min(deadline));
         let replies = &self.known.call.replies;
         let mut coming: Vec<(u64, usize)> = Vec::new();
         for (at, entrant) in self.entrants.iter().enumerate() {

@@ -14,11 +14,12 @@ use outcry::domain::catalog::Pricing;
 use outcry::domain::draw::mix;
 use outcry::domain::plan::AuctionNode;
 use outcry::domain::{
-    Address, Campaign, Catalog, Money, PingId, Reason, Tags, Target, TargetIx, Timestamp, TrackingNumber,
+    Address, Campaign, Catalog, Money, PingId, Reason, Tags, Target, TargetIx, Terminal, Timestamp,
+    TrackingNumber,
 };
 use outcry::exchange::preview::{Preview, preview_by};
 use outcry::routing::price::{Terms as Priced, terms};
-use outcry::routing::ring_tree::{Given, Step, walk};
+use outcry::routing::ring_tree::{Given, Step, Walk, walk};
 use outcry::routing::{Facts, Located, RuleBook, Verdict, floor, screen};
 
 use super::model::{Call, Market};
@@ -94,8 +95,8 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// The steps of its walk.
-    pub fn walk(&self, call: &Call) -> Vec<Step<'a>> {
+    /// Its walk.
+    pub fn walk(&self, call: &Call) -> Walk<'a> {
         let plan = self.catalog.plans.iter().position(|plan| plan.id.as_str() == self.preview.plan);
         let plan = plan.expect("the plan of the preview");
         let (branches, facts) = (&self.book.branches[plan], self.facts());
@@ -103,9 +104,27 @@ impl<'a> Asked<'a> {
             seed: call.seed,
             now: self.at,
             may_take: &|branch| branches[branch.number].hold(&facts),
-            turn: &mut |_| 0,
+            turn: &mut |round_robin| call.turn_of(round_robin.number),
         };
-        walk(&self.catalog.plans[plan], given).steps
+        walk(&self.catalog.plans[plan], given)
+    }
+
+    /// What is said of a walk beside its steps: turns, how long targets ring by their place, its end.
+    pub fn of_the_way(&self, walk: &Walk<'_>) -> Vec<String> {
+        let mut said: Vec<String> =
+            walk.turns.iter().map(|turn| format!("turn {} of {}", turn.node, turn.first)).collect();
+        let mut rings: Vec<String> =
+            walk.rings.iter().map(|(ix, ring)| format!("ring {} {}", self.id(*ix), ring.as_secs())).collect();
+        rings.sort();
+        said.extend(rings);
+        said.push(match walk.end {
+            Terminal::Dial(Address::Number(number)) => format!("end dial {}", number.reveal()),
+            Terminal::Dial(Address::Sip(_)) => "end dial elsewhere".to_owned(),
+            Terminal::Voicemail(text) => format!("end voicemail {text}"),
+            Terminal::Message(text) => format!("end message {text}"),
+            Terminal::Hangup(cause) => format!("end hangup {}", cause.as_str()),
+        });
+        said
     }
 
     pub fn id(&self, target: TargetIx) -> &'a str {
@@ -181,7 +200,8 @@ impl<'a> Asked<'a> {
             node.members.iter().filter_map(|ix| Some((*ix, self.candidate(*ix)?))).collect();
         open.sort_unstable_by_key(|one| one.0);
         let members: Vec<TargetIx> = open.iter().map(|one| one.0).collect();
-        let closes = self.at.after(campaign.deadline);
+        let deadline = campaign.deadline;
+        let closes = self.at.after(node.timeout.map_or(deadline, |timeout| timeout.min(deadline)));
         let rules = Rules {
             closes,
             floor: floor.max(node.floor),

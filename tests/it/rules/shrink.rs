@@ -56,10 +56,20 @@ fn cuts(market: &Market, call: &Call, number: usize) -> Option<(Market, Call)> {
         }
     }
     let used = |cut: &Market, id: &str| {
-        cut.plans.iter().any(|plan| {
-            plan.root.as_ref().is_some_and(|root| root.to_string().contains(&format!("\"{id}\"")))
-        })
+        let roots = cut.plans.iter().filter_map(|plan| plan.root.as_ref());
+        let mut nodes = roots.chain(cut.groups.iter().map(|group| &group.1));
+        nodes.any(|node| node.to_string().contains(&format!("\"{id}\"")))
     };
+    for at in 0..cut.groups.len() {
+        let is_used = used(&cut, &cut.groups[at].0);
+        if left.falls_on(!is_used) {
+            cut.groups.remove(at);
+            return Some((cut, other));
+        }
+        if node(&mut cut.groups[at].1, &mut left) {
+            return Some((cut, other));
+        }
+    }
     for at in (0..cut.targets.len()).rev() {
         let is_used = used(&cut, &cut.targets[at].id);
         if left.falls_on(!is_used) {
@@ -232,8 +242,9 @@ fn filter(one: &mut Filter, left: &mut Countdown) -> bool {
 
 fn node(one: &mut Node, left: &mut Countdown) -> bool {
     let children: Vec<Node> = match one {
-        Node::Target(_) | Node::Auction(_) => Vec::new(),
-        Node::Sequential(nodes) => nodes.clone(),
+        Node::Target(_) | Node::Auction(_) | Node::Group(_) | Node::Action(_) => Vec::new(),
+        Node::Sequential(nodes) | Node::RoundRobin(nodes) => nodes.clone(),
+        Node::Limited(_, node) => vec![(**node).clone()],
         Node::Weighted(nodes) => nodes.iter().map(|node| node.1.clone()).collect(),
         Node::FirstMatch(branches) => branches.iter().map(|branch| branch.node.clone()).collect(),
     };
@@ -247,16 +258,18 @@ fn node(one: &mut Node, left: &mut Countdown) -> bool {
     for at in 0..many {
         if left.falls_on(many > 1) {
             match one {
-                Node::Sequential(nodes) => drop(nodes.remove(at)),
+                Node::Sequential(nodes) | Node::RoundRobin(nodes) => drop(nodes.remove(at)),
                 Node::Weighted(nodes) => drop(nodes.remove(at)),
                 Node::FirstMatch(branches) => drop(branches.remove(at)),
-                Node::Target(_) | Node::Auction(_) => {}
+                Node::Target(_) | Node::Auction(_) | Node::Group(_) | Node::Action(_) | Node::Limited(..) => {
+                }
             }
             return true;
         }
     }
     match one {
-        Node::Target(_) => false,
+        Node::Target(_) | Node::Group(_) | Node::Action(_) => false,
+        Node::Limited(_, child) => node(child, left),
         Node::Auction(auction) => {
             for at in 0..auction.members.len() {
                 if left.falls_on(auction.members.len() > 1) {
@@ -270,7 +283,7 @@ fn node(one: &mut Node, left: &mut Countdown) -> bool {
             }
             false
         }
-        Node::Sequential(nodes) => nodes.iter_mut().any(|child| node(child, left)),
+        Node::Sequential(nodes) | Node::RoundRobin(nodes) => nodes.iter_mut().any(|child| node(child, left)),
         Node::Weighted(nodes) => nodes.iter_mut().any(|child| node(&mut child.1, left)),
         Node::FirstMatch(branches) => branches.iter_mut().any(|branch| {
             let least = 1.min(branch.when.len());
