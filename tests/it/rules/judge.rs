@@ -133,6 +133,8 @@ impl<'a> Known<'a> {
         };
         if campaign.paused {
             Some("campaign_paused")
+        } else if self.is_on(&campaign.blocked) || self.is_on(&publisher.blocked) {
+            Some("caller_blocked")
         } else if is_closed(&campaign.hours, campaign.zone) {
             Some("campaign_closed")
         } else if is_closed(&publisher.hours, publisher.zone) {
@@ -148,6 +150,9 @@ impl<'a> Known<'a> {
             return Vec::new();
         };
         let mut all = vec![says(!campaign.paused)];
+        if !campaign.blocked.is_empty() || !publisher.blocked.is_empty() {
+            all.push(says(!self.is_on(&campaign.blocked) && !self.is_on(&publisher.blocked)));
+        }
         all.extend(campaign.hours.iter().map(|hours| says(is_open(hours, campaign.zone, self.call.at))));
         all.extend(publisher.hours.iter().map(|hours| says(is_open(hours, publisher.zone, self.call.at))));
         all.into_iter().map(Says::word).collect()
@@ -292,8 +297,13 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// `candidate`, or why the target is not one.
-    pub fn verdict(&self, target: &Target) -> &'static str {
+    /// Whether the caller is on one of these lists.
+    fn is_on(&self, lists: &[String]) -> bool {
+        lists.iter().any(|list| self.call.lists.contains(list))
+    }
+
+    /// `candidate`, or why the target is not one for a call of which so many attempts came to nothing.
+    pub fn verdict(&self, target: &Target, earlier: u32) -> &'static str {
         let buyer = self.buyer(target);
         let is_open = |hours: &Option<Hours>| {
             hours.as_ref().is_none_or(|hours| is_open(hours, buyer.zone, self.call.at))
@@ -304,8 +314,14 @@ impl<'a> Known<'a> {
         if buyer.paused {
             return "buyer_paused";
         }
+        if self.is_on(&buyer.suppressed) || self.is_on(&target.suppressed) {
+            return "suppressed";
+        }
         if !is_open(&buyer.hours) || !is_open(&target.hours) {
             return "closed";
+        }
+        if target.earlier_attempts.is_some_and(|most| earlier > most) {
+            return "earlier_attempts";
         }
         for filter in &target.filters {
             if self.says(filter, buyer.zone) != Says::Yes {
@@ -319,7 +335,7 @@ impl<'a> Known<'a> {
     /// with this floor.
     pub fn tried(&self, target: &Target, left: Option<&'static str>, node: i64) -> (&'static str, Vec<Says>) {
         let mut rules = self.rules(target);
-        let mut verdict = self.barred().or(left).unwrap_or_else(|| self.verdict(target));
+        let mut verdict = self.barred().or(left).unwrap_or_else(|| self.verdict(target, 0));
         let offers = self.offers(target);
         if matches!(target.price, Price::Table(_)) || self.range(target).is_some() {
             rules.push(says(!matches!(offers, Offers::Nothing(_))));
@@ -387,13 +403,18 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// What every rule of a target says: whether it and its buyer are paused, their hours, its filters.
+    /// What every rule of a target says of a fresh call: whether it and its buyer are paused, which callers they do not want,
+    /// their hours, how many may have tried before it, its filters.
     pub fn rules(&self, target: &Target) -> Vec<Says> {
         let buyer = self.buyer(target);
         let mut all = vec![says(!target.paused), says(!buyer.paused)];
+        for lists in [&buyer.suppressed, &target.suppressed] {
+            all.extend((!lists.is_empty()).then(|| says(!self.is_on(lists))));
+        }
         for hours in [&buyer.hours, &target.hours].into_iter().flatten() {
             all.push(says(is_open(hours, buyer.zone, self.call.at)));
         }
+        all.extend(target.earlier_attempts.map(|_| Says::Yes));
         all.extend(target.filters.iter().map(|filter| self.says(filter, buyer.zone)));
         all
     }
@@ -413,7 +434,7 @@ impl<'a> Known<'a> {
     }
 }
 
-fn is_e164(text: &str) -> bool {
+pub fn is_e164(text: &str) -> bool {
     let Some(digits) = text.strip_prefix('+') else { return false };
     (7..=15).contains(&digits.len()) && digits.chars().all(|c| c.is_ascii_digit()) && !digits.starts_with('0')
 }

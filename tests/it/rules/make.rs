@@ -5,6 +5,7 @@
 
 use load::chance::Chance;
 
+use super::judge::is_e164;
 use super::model::*;
 use super::places::{ABROAD, AREAS, NO_ZIPS, ZIPS, miles, zip};
 
@@ -30,6 +31,8 @@ const NUMBERS: [&str; 12] =
     ["18", "64", "65", "7", "-3", "2.5", "2.50", "0.000001", "10", "100", "-0", "64.000001"];
 /// What comes as a number and is none that can be compared.
 const STRANGE: [&str; 7] = ["old", "6 5", "1e3", "+5", ".5", "65.", "99999999999999999999"];
+/// Caller lists, not in the order of their ids.
+const LISTS: [&str; 3] = ["members", "do-not-sell", "premium"];
 /// Ends of ways.
 const ACTIONS: [Action; 4] = [
     ("dial", "+16025550160"),
@@ -95,6 +98,7 @@ impl Maker {
         let mut market = Market {
             buyers: Vec::new(),
             targets: Vec::new(),
+            caller_lists: LISTS.map(str::to_owned).into(),
             groups: Vec::new(),
             plans: Vec::new(),
             campaigns: Vec::new(),
@@ -105,7 +109,9 @@ impl Maker {
         for at in 0..1 + self.up_to(3) {
             let id = id(self, "-buyer", at);
             let hours = self.percent(20).then(|| self.hours());
-            market.buyers.push(Buyer { id, zone: self.one(&ZONES), paused: self.percent(3), hours });
+            let suppressed = self.lists(12);
+            let paused = self.percent(3);
+            market.buyers.push(Buyer { id, zone: self.one(&ZONES), paused, hours, suppressed });
         }
         let publishers: Vec<String> = (0..2).map(|at| id(self, "-pub", at)).collect();
         let campaigns: Vec<String> = (0..2).map(|at| id(self, "-camp", at)).collect();
@@ -146,6 +152,7 @@ impl Maker {
                 floor: if self.percent(50) { self.amount(8, 14) } else { 0 },
                 floors: if self.percent(30) { self.floors(&names) } else { Vec::new() },
                 is_second: self.percent(45),
+                blocked: self.lists(10),
                 payout,
                 min_margin: self.margin(),
                 scheduled: Vec::new(),
@@ -165,6 +172,7 @@ impl Maker {
                 zone: self.one(&ZONES),
                 hours: self.percent(15).then(|| self.hours()),
                 floor: if self.percent(30) { self.amount(8, 16) } else { 0 },
+                blocked: self.lists(10),
                 floors: floored.into_iter().map(|campaign| (campaign, self.amount(8, 20))).collect(),
                 payouts,
             });
@@ -241,6 +249,11 @@ impl Maker {
         scheduled
     }
 
+    /// Some caller lists, in so many of a hundred cases.
+    fn lists(&mut self, percent: u32) -> Vec<String> {
+        if self.percent(percent) { self.some(&LISTS.map(str::to_owned), 2) } else { Vec::new() }
+    }
+
     fn payout(&mut self) -> Payout {
         match self.up_to(9) {
             0 => Payout::Share(10_000),
@@ -283,6 +296,8 @@ impl Maker {
             multiplier: if self.percent(70) { 10_000 } else { self.one(&[9_000, 11_000, 10_250, 7_500]) },
             price,
             ranges,
+            suppressed: self.lists(12),
+            earlier_attempts: self.percent(15).then(|| self.one(&[0, 1, 2, 16])),
         }
     }
 
@@ -674,9 +689,15 @@ impl Maker {
             tags,
             seed: self.chance.bits(),
             turn: self.chance.between(0, 40),
+            lists: Vec::new(),
+            earlier: self.one(&[0, 0, 0, 1, 2, 3]),
             replies: Default::default(),
             full: Default::default(),
         };
+        // A caller without a valid number is on no list.
+        if call.from.as_deref().is_some_and(is_e164) {
+            call.lists = self.lists(35);
+        }
         for target in &market.targets {
             if self.percent(8) {
                 call.full.insert(target.id.clone());

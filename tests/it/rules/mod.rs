@@ -44,7 +44,7 @@ const MET: &str = "verdict candidate|verdict paused|verdict buyer_paused|verdict
     tag not_in yes|tag not_in no|tag < yes|tag < no|tag < strange|tag > yes|tag > no|tag > strange|tag between yes|\
     tag between no|tag between strange|tag exists yes|tag exists no|tag matches yes|tag matches no|tag prefix yes|\
     tag prefix no|all yes|all no|all strange|any yes|any no|any strange|not yes|not no|not strange|8 deep|dial|auction|\
-    two steps|no taker|weighted|branch taken|verdict node_closed|verdict plan_ended|\
+    two steps|no taker|weighted|branch taken|verdict suppressed|verdict caller_blocked|barred caller_blocked|too late|verdict node_closed|verdict plan_ended|\
     turn|ring|group|ends at a node|scheduled plan|barred unknown_number|barred campaign_paused|\
     barred campaign_closed|barred publisher_closed|verdict campaign_closed|verdict no_bid|verdict no_row|by a row|by the base|by a range|in a range|\
     verdict below_floor|verdict margin|\
@@ -133,6 +133,9 @@ fn differs(market: &Market, real: &Real, call: &Call, counts: &mut Counts) -> Op
                 None => "by a range",
             };
             count(counts, by);
+        }
+        if verdict == "candidate" && known.verdict(target, call.earlier) == "earlier_attempts" {
+            count(counts, "too late");
         }
         if is_said && known.is_in_range(target) {
             count(counts, "in a range");

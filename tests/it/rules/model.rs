@@ -13,6 +13,7 @@ pub const CENT: i64 = 10_000;
 pub struct Market {
     pub buyers: Vec<Buyer>,
     pub targets: Vec<Target>,
+    pub caller_lists: Vec<String>,
     /// Nodes that plans share, by name.
     pub groups: Vec<(String, Node)>,
     pub plans: Vec<Plan>,
@@ -29,6 +30,8 @@ pub struct Buyer {
     pub zone: &'static str,
     pub paused: bool,
     pub hours: Option<Hours>,
+    /// Caller lists.
+    pub suppressed: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -46,6 +49,10 @@ pub struct Target {
     pub multiplier: u32,
     pub price: Price,
     pub ranges: Vec<Range>,
+    /// Caller lists.
+    pub suppressed: Vec<String>,
+    /// Most attempts that came to nothing before it.
+    pub earlier_attempts: Option<u32>,
 }
 
 /// Hours of the week with terms of their own.
@@ -163,6 +170,8 @@ pub struct Campaign {
     pub floors: Vec<FloorRow>,
     /// The winner of an auction pays what its bid needs.
     pub is_second: bool,
+    /// Caller lists.
+    pub blocked: Vec<String>,
     pub payout: Payout,
     /// `None` allows a loss.
     pub min_margin: Option<Margin>,
@@ -198,6 +207,8 @@ pub struct Publisher {
     pub floor: i64,
     /// By campaign.
     pub floors: Vec<(String, i64)>,
+    /// Caller lists.
+    pub blocked: Vec<String>,
     pub payouts: Vec<(String, Payout)>,
 }
 
@@ -296,6 +307,10 @@ pub struct Call {
     pub seed: u64,
     /// How many calls came to the first round robin before; more came to those behind it.
     pub turn: u64,
+    /// The caller lists that the caller is on.
+    pub lists: Vec<String>,
+    /// Attempts that came to nothing before.
+    pub earlier: u32,
     /// By target; who is not in it never answers.
     pub replies: BTreeMap<String, Reply>,
     /// Targets whose capacity is gone when it is to be held.
@@ -355,6 +370,11 @@ pub fn rfc3339(at: i64) -> String {
 
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// A key that names caller lists, if it names any.
+fn callers(key: &str, lists: &[String]) -> String {
+    if lists.is_empty() { String::new() } else { format!("{key} = {}\n", list(lists, |id| quoted(id))) }
 }
 
 fn list<T>(items: &[T], one: impl Fn(&T) -> String) -> String {
@@ -546,8 +566,12 @@ impl fmt::Display for Market {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "default_plan = {}", quoted(&self.default_plan))?;
         writeln!(f, "[carrier.sw]\nkey_digest = \"sha256:{}\"\nceiling_ms = 5000", "0".repeat(64))?;
+        for id in &self.caller_lists {
+            writeln!(f, "[caller_list.{id}]")?;
+        }
         for buyer in &self.buyers {
             writeln!(f, "[buyer.{}]\nname = \"b\"\nzone = {}", buyer.id, quoted(buyer.zone))?;
+            f.write_str(&callers("suppressed_callers", &buyer.suppressed))?;
             if buyer.paused {
                 writeln!(f, "paused = true")?;
             }
@@ -585,6 +609,7 @@ impl fmt::Display for Market {
                 .map(|(campaign, floor)| format!("{campaign} = {}", money(*floor)))
                 .collect();
             writeln!(f, "floor = {}\nfloors = {{ {} }}", money(publisher.floor), floors.join(", "))?;
+            f.write_str(&callers("blocked_callers", &publisher.blocked))?;
             let own: Vec<String> =
                 publisher.payouts.iter().map(|(campaign, payout)| format!("{campaign} = {payout}")).collect();
             writeln!(f, "payouts = {{ {} }}", own.join(", "))?;
@@ -635,6 +660,10 @@ impl Target {
                 self.id,
                 money(*most)
             )?,
+        }
+        f.write_str(&callers("suppressed_callers", &self.suppressed))?;
+        if let Some(most) = self.earlier_attempts {
+            writeln!(f, "earlier_attempts = {most}")?;
         }
         if !self.ranges.is_empty() {
             let range = |range: &Range| {
@@ -698,6 +727,7 @@ impl Campaign {
             };
             writeln!(f, "floors = [\n{}]", self.floors.iter().map(one).collect::<String>())?;
         }
+        f.write_str(&callers("blocked_callers", &self.blocked))?;
         if self.is_second {
             writeln!(f, "pricing = \"second\"")?;
         }
@@ -757,6 +787,6 @@ impl fmt::Display for Call {
                 None => writeln!(f, "  {target} does not bid, after {} ms", reply.ms)?,
             }
         }
-        writeln!(f, "  full: {:?}", self.full)
+        writeln!(f, "  full: {:?}, on lists: {:?}, attempts before: {}", self.full, self.lists, self.earlier)
     }
 }

@@ -271,7 +271,7 @@ fn target<'a>(known: &Known<'a>, id: &str) -> &'a Target {
 fn dial(known: &Known<'_>, id: &str) -> Option<Fate> {
     let target = target(known, id);
     let Offers::Price(price) = known.offers(target) else { return None };
-    if known.verdict(target) != "candidate" {
+    if known.verdict(target, known.call.earlier) != "candidate" {
         return None;
     }
     let reason = match too_low(known, known.floor().max(known.own_floor(target)), price) {
@@ -327,7 +327,7 @@ struct Standing {
 impl<'k, 'a> Open<'k, 'a> {
     fn of(known: &'k Known<'a>, campaign: &'a Campaign, node: &'a Auction, seed: u64) -> Open<'k, 'a> {
         let mut members: Vec<&Target> = node.members.iter().map(|id| target(known, id)).collect();
-        members.retain(|target| known.verdict(target) == "candidate");
+        members.retain(|target| known.verdict(target, known.call.earlier) == "candidate");
         members.sort_by(|a, b| a.id.cmp(&b.id));
         let floor = known.floor().max(node.floor);
         let entrant = |target: &'a Target| {

@@ -14,8 +14,8 @@ use outcry::domain::catalog::Pricing;
 use outcry::domain::draw::mix;
 use outcry::domain::plan::AuctionNode;
 use outcry::domain::{
-    Address, Campaign, Catalog, Money, PingId, Reason, Tags, Target, TargetIx, Terminal, Timestamp,
-    TrackingNumber,
+    Address, CallerListIx, Campaign, Catalog, Money, PingId, Reason, Tags, Target, TargetIx, Terminal,
+    Timestamp, TrackingNumber,
 };
 use outcry::exchange::preview::{Preview, preview_by};
 use outcry::routing::price::{Terms as Priced, terms};
@@ -54,13 +54,27 @@ impl Real {
     pub fn tried(&self, call: &Call) -> Asked<'_> {
         let request = generic::request(call.json().as_bytes()).expect("a request");
         let at = Timestamp::from_micros(call.at * 1_000_000);
-        let preview = preview_by(&self.catalog, &self.book, &request, Vec::new(), at);
+        let lists: Vec<CallerListIx> = (0..)
+            .zip(&self.catalog.caller_lists)
+            .filter(|(_, list)| call.lists.iter().any(|id| id == list.id.as_str()))
+            .map(|(at, _)| CallerListIx(at))
+            .collect();
+        let preview = preview_by(&self.catalog, &self.book, &request, lists.clone(), at);
         let mut tags = request.tags.clone();
         let number = dialled(&self.catalog, &request);
         for (key, value) in number.iter().flat_map(|number| &number.tags) {
             tags.add(key, value.clone(), outcry::domain::SetBy::Number).expect("few tags");
         }
-        Asked { catalog: &self.catalog, book: &self.book, request, tags, at, preview }
+        Asked {
+            catalog: &self.catalog,
+            book: &self.book,
+            request,
+            tags,
+            lists,
+            earlier: call.earlier,
+            at,
+            preview,
+        }
     }
 }
 
@@ -70,6 +84,8 @@ pub struct Asked<'a> {
     book: &'a RuleBook,
     request: CarrierRequest,
     tags: Tags,
+    lists: Vec<CallerListIx>,
+    earlier: u32,
     at: Timestamp,
     pub preview: Preview,
 }
@@ -90,8 +106,8 @@ impl<'a> Asked<'a> {
             has_number: self.request.from.is_some(),
             tags: &self.tags,
             now: self.at,
-            earlier_attempts: 0,
-            lists: &[],
+            earlier_attempts: self.earlier,
+            lists: &self.lists,
         }
     }
 

@@ -84,6 +84,14 @@ fn cuts(market: &Market, call: &Call, number: usize) -> Option<(Market, Call)> {
             target.paused = false;
             return Some((cut, other));
         }
+        if left.falls_on(!target.suppressed.is_empty()) {
+            target.suppressed.clear();
+            return Some((cut, other));
+        }
+        if left.falls_on(target.earlier_attempts.is_some()) {
+            target.earlier_attempts = None;
+            return Some((cut, other));
+        }
         if left.falls_on(!target.ranges.is_empty()) {
             target.ranges.clear();
             return Some((cut, other));
@@ -166,6 +174,10 @@ fn cuts(market: &Market, call: &Call, number: usize) -> Option<(Market, Call)> {
             other.replies.remove(&id);
             return Some((cut, other));
         }
+    }
+    if left.falls_on(!other.lists.is_empty()) {
+        other.lists.clear();
+        return Some((cut, other));
     }
     if left.falls_on(!other.full.is_empty()) {
         other.full.clear();
