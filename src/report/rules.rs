@@ -174,7 +174,12 @@ impl<'a> Judging<'a> {
         let limits = [(&target.limits, &target.ranges), (&buyer.limits, &buyer.ranges)]
             .map(|(always, ranges)| limits_at(always, ranges, &buyer.zone, now));
         let mut rows = Vec::new();
-        for rule in RULES {
+        for (at, rule) in RULES.iter().enumerate() {
+            // Rules that refuse for one reason are one question to whoever reads them.
+            let is_told = |earlier: &Rule| (earlier.phase, earlier.reason) == (rule.phase, rule.reason);
+            if RULES[..at].iter().any(is_told) {
+                continue;
+            }
             let is_met = match rule.reason {
                 Reason::Cap => limits.iter().any(|limits| limits.daily_billable.is_some()),
                 Reason::Concurrency => limits.iter().any(|limits| limits.concurrency.is_some()),

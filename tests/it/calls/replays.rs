@@ -116,11 +116,13 @@ fn a_call_comes_out_as_it_was_recorded_and_otherwise_where_something_is_set() {
     let is = |rule: &str, says: &str| (rule.to_owned(), says.to_owned());
     assert!(rules(0).iter().all(|(_, says)| says == "yes"), "{:?}", rules(0));
     assert!(
-        rules(0).contains(&is("floor 30.00", "yes"))
-            && rules(0).contains(&is("margin: at least 5.00", "yes"))
+        rules(0).contains(&is("floor campaign 30.00", "yes"))
+            && rules(0).contains(&is("margin: at least 5.00", "yes")),
+        "{:?}",
+        rules(0)
     );
     assert_eq!(rules(1).last(), Some(&is("effective score", "no")));
-    assert_eq!(rules(2).last(), Some(&is("floor 30.00", "no")));
+    assert_eq!(rules(2).last(), Some(&is("floor campaign 30.00", "no")));
     assert_eq!(rules(3).last(), Some(&is("it bids", "no")));
     assert_eq!(rules(4).last(), Some(&is("order of the plan", "no")));
     assert_eq!(
@@ -134,13 +136,13 @@ fn a_call_comes_out_as_it_was_recorded_and_otherwise_where_something_is_set() {
     );
     let told = exchange.cli(&["explain", &call, "--rules"]);
     let told = String::from_utf8(told.stdout).unwrap();
-    assert!(told.contains("RULES OF STEP 1") && told.contains("floor 30.00"), "{told}");
+    assert!(told.contains("RULES OF STEP 1") && told.contains("floor campaign 30.00"), "{told}");
     let cut = |whom: &str| exchange.get(&format!("/api/v1/calls/{call}?as={whom}"));
     let for_b = cut("buyer:b");
     let by_cli = exchange.cli(&["explain", &call, "--as", "buyer:b"]);
     assert_eq!(for_b.json(), serde_json::from_slice::<Value>(&by_cli.stdout).unwrap());
     let text = for_b.text();
-    for secret in ["\"50.00\"", "desk", "\"a\"", "\"pub\"", "floor 30", "least", "\"31.00\"", "+1512"] {
+    for secret in ["\"50.00\"", "desk", "\"a\"", "\"pub\"", "floor 30", "campaign 30", "least", "\"31.00\"", "+1512"] {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
     assert_eq!(
@@ -170,8 +172,10 @@ fn changes_made_at_run_time_and_ties_are_decided_again() {
     }
     let exchange = Exchange::start(&plan.target("desk", "a", "price = \"9.00\""));
     let mut winners = std::collections::BTreeSet::new();
-    for n in 0..12 {
-        if n == 8 {
+    // So many draws come out the same once in half a million times.
+    const DRAWS: usize = 20;
+    for n in 0..DRAWS + 4 {
+        if n == DRAWS {
             let paused = request(&exchange.admin, "PATCH", "/api/v1/buyers/a", None, br#"{"paused": true}"#);
             assert_eq!(paused.status, 200, "{}", paused.text());
         }
@@ -179,7 +183,7 @@ fn changes_made_at_run_time_and_ties_are_decided_again() {
         exchange.give_up(&answer);
         let (replayed, is_equal) = replay(&exchange, id(&answer), &[]);
         assert!(is_equal, "{replayed:#}");
-        if n < 8 {
+        if n < DRAWS {
             winners.insert(replayed["steps"][0]["winner"]["target"].to_string());
         } else {
             assert_eq!(reason(&replayed, 0, "a"), "buyer_paused");
