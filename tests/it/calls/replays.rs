@@ -142,7 +142,9 @@ fn a_call_comes_out_as_it_was_recorded_and_otherwise_where_something_is_set() {
     let by_cli = exchange.cli(&["explain", &call, "--as", "buyer:b"]);
     assert_eq!(for_b.json(), serde_json::from_slice::<Value>(&by_cli.stdout).unwrap());
     let text = for_b.text();
-    for secret in ["\"50.00\"", "desk", "\"a\"", "\"pub\"", "floor 30", "campaign 30", "least", "\"31.00\"", "+1512"] {
+    for secret in
+        ["\"50.00\"", "desk", "\"a\"", "\"pub\"", "floor 30", "campaign 30", "least", "\"31.00\"", "+1512"]
+    {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
     assert_eq!(
