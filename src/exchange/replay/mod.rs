@@ -41,7 +41,7 @@ pub struct ReplayedStep {
     pub plan: String,
     /// Digest of the catalog it was decided by.
     pub catalog: String,
-    /// Who takes the call, and at which price.
+    /// Who takes the call, and at which price; of several that ring at once the first of the plan.
     pub winner: Option<Winner>,
     /// Who took it.
     pub recorded: Option<Winner>,

@@ -9,7 +9,7 @@ impl Story<'_> {
     pub(super) fn told(&self, decided: &Decided, digest: &str) -> ReplayedStep {
         let given = self.given;
         let mut targets: Vec<ReplayedTarget> = Vec::new();
-        let mut won = None;
+        let mut won: Option<Winner> = None;
         for (ix, outcome) in self.trail.targets().into_iter().zip(self.trail.outcomes()) {
             let was = given.recorded(ix);
             // Nobody asked it then, so nobody knows what it would have said.
@@ -17,7 +17,11 @@ impl Story<'_> {
                 outcome.reason == Reason::Pending && was.is_none_or(|was| was.reason != Reason::Pending);
             let is_priced = outcome.reason == Reason::Won;
             if is_priced {
-                won = Some(Winner { target: outcome.target.to_string(), price: outcome.amount.map(shown) });
+                // Of several that ring at once the first stands for all, as in the record.
+                won.get_or_insert_with(|| Winner {
+                    target: outcome.target.to_string(),
+                    price: outcome.amount.map(shown),
+                });
             }
             targets.push(ReplayedTarget {
                 target: outcome.target.to_string(),
