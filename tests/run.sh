@@ -10,7 +10,7 @@
 #
 # Needs Rust and a C compiler, and root for --deep: it mounts file systems. What else it needs it installs, saying so (Python
 # 3 and strace by the system's packages, and Python's packages into target/; valgrind and e2fsprogs for --deep); what it
-# cannot install fails by name. It stops itself after 60 minutes, naming the step.
+# cannot install fails by name. It stops itself after 60 minutes, with --deep after six hours, naming the step.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -23,6 +23,7 @@ for argument in "$@"; do
 done
 
 limit=3600
+[ "$deep" = no ] || limit=21600
 began=$SECONDS
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -33,14 +34,14 @@ step() {
   shift
   left=$((limit - (SECONDS - began)))
   if [ "$left" -le 0 ]; then
-    echo "STOPPED  $name: an hour is over" >&2
+    echo "STOPPED  $name: $((limit / 60)) minutes are over" >&2
     exit 1
   fi
   timeout --kill-after=10 "$left" "$@" >"$log" 2>&1
   code=$?
   if [ "$code" -eq 124 ] || [ "$code" -eq 137 ]; then
     tail -n 40 "$log" >&2
-    echo "STOPPED  $name: an hour is over" >&2
+    echo "STOPPED  $name: $((limit / 60)) minutes are over" >&2
     exit 1
   elif [ "$code" -ne 0 ]; then
     cat "$log" >&2
