@@ -60,7 +60,9 @@ fn hold_in(seed: u64, calls: u32) -> Result<Counts, String> {
     let Outcome { broken, counts, trace } = play(seed, &script, is_told);
     trace.iter().for_each(|line| println!("{line}"));
     let Some(broken) = broken else { return Ok(counts) };
-    let (left, last) = shrink::shrink(&script, &broken, |cut| play(seed, cut, false).broken);
+    // A part of a script that ends in a panic shows something else than what was broken.
+    let again = |cut: &[_]| std::panic::catch_unwind(|| play(seed, cut, false).broken).unwrap_or(None);
+    let (left, last) = shrink::shrink(&script, &broken, again);
     let keep: Vec<String> = left.iter().map(|(at, _)| at.to_string()).collect();
     Err(format!(
         "seed {seed}: {broken}\ncut from {} to {} actions: {last}\n{}replay: SIM_SEED={seed} SIM_CALLS={calls} \
