@@ -8,9 +8,6 @@ use super::subject::Subject;
 use crate::domain::change::{Entity, Key, Value, value_of};
 use crate::domain::{Reason, TargetIx};
 
-/// What is noted of a target that was paused while its call was decided.
-pub(super) const PAUSED_SINCE: &str = "paused while the call was decided";
-
 /// Why a target that was chosen is not handed the call.
 pub(super) struct Refused {
     pub(super) reason: Reason,

@@ -14,7 +14,7 @@ use super::ask::Run;
 use super::decide::{Ctx, Prepared};
 use super::held::Held;
 use super::linger::StillOut;
-use super::since::{PAUSED_SINCE, Refused, paused_since, same_target};
+use super::since::{Refused, paused_since, same_target};
 use super::subject::Subject;
 use super::trail::Trail;
 use super::{Asking, InForce, Worker};
@@ -26,6 +26,7 @@ use crate::domain::schedule::day_window;
 use crate::domain::time_range::{TimeRange, limits_at};
 use crate::domain::{AfterFailure, Campaign, Catalog, Money, Reason, TargetIx, Timestamp};
 use crate::routing::ring_tree::Step;
+use crate::routing::rules::PAUSED_SINCE;
 use crate::telemetry::event::{self, Asked};
 use crate::telemetry::stage::{Laps, Stage};
 

@@ -288,6 +288,7 @@ fn to_the_second(at: &str) -> String {
 fn own_rule(row: RuleRow, buyer: &Buyer, campaign: &Campaign) -> RuleRow {
     match &row.about {
         About::Own => row,
+        About::WholeCall => RuleRow { saw: String::new(), ..row },
         About::Floor(floor) if buyer.show_floor => RuleRow { rule: format!("floor {floor}"), ..row },
         About::Floor(_) => RuleRow { rule: "floor".to_owned(), ..row },
         About::Margin => RuleRow { rule: "margin".to_owned(), ..row },

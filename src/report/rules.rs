@@ -17,7 +17,7 @@ use crate::domain::{Catalog, Filter, Floor, FloorOf, Money, Node, Reason, Target
 use crate::records::known::Known;
 use crate::records::stored::{StoredOutcome, StoredTrail};
 use crate::routing::price::{Terms, terms};
-use crate::routing::rules::{Phase, RULES, Rule, is_of};
+use crate::routing::rules::{PAUSED_SINCE, Phase, RULES, Rule, is_of};
 use crate::routing::{Judged, RuleBook, Truth, floor_by, judge};
 
 /// A catalog by its digest.
@@ -46,6 +46,8 @@ pub struct RuleRow {
 /// What a rule is about, as far as not everybody may see it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum About {
+    /// What the operator holds against any call: on which of his lists a caller is concerns nobody else.
+    WholeCall,
     /// The caller or where the call came from.
     Filter(Filter),
     /// The lowest price that is taken: whose floor it is says where the call came from.
@@ -105,8 +107,9 @@ impl<'a> Judging<'a> {
         let note = outcome.note.as_deref().unwrap_or("");
         // Of a call that was lost before it began no target was looked at.
         let of_the_call = RULES.iter().find(|rule| rule.reason == reason && rule.phase == Phase::Call);
-        if let Some(rule) = of_the_call.filter(|_| note.is_empty()) {
-            return vec![RuleRow::new(rule.name, "no", reason.as_str())];
+        if let Some(rule) = of_the_call.filter(|_| note != PAUSED_SINCE) {
+            let saw = if note.is_empty() { reason.as_str() } else { note };
+            return vec![RuleRow { about: About::WholeCall, ..RuleRow::new(rule.name, "no", saw) }];
         }
         let mut rows = Vec::new();
         if self.has_branches {

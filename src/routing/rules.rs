@@ -64,6 +64,10 @@ impl Phase {
     }
 }
 
+/// What is noted of a target that was paused while its call was decided: by it the same reason, which is otherwise one of the
+/// whole call or of screening, is known for one of the hold.
+pub const PAUSED_SINCE: &str = "paused while the call was decided";
+
 /// One rule.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {

@@ -16,7 +16,6 @@ use crate::exchange::ask::entrant;
 use crate::exchange::bars::Bars;
 use crate::exchange::decide::{leave_out, seed_of, static_answer};
 use crate::exchange::prices::Prices;
-use crate::exchange::since::PAUSED_SINCE;
 use crate::exchange::step::Left;
 use crate::exchange::story::{Beaten, asks_anew};
 use crate::exchange::subject::barred;
@@ -24,7 +23,7 @@ use crate::exchange::trail::Trail;
 use crate::records::stored::StoredTrail;
 use crate::routing::Verdict;
 use crate::routing::ring_tree::{self, Step, walk};
-use crate::routing::rules::{Phase, is_of};
+use crate::routing::rules::{PAUSED_SINCE, Phase, is_of};
 use crate::state::rest::{Ahead, STANDING_MAX, Standing};
 
 /// What is left of a bid's life where the record does not say that it had too little: enough.

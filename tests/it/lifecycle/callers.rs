@@ -160,6 +160,23 @@ fn the_next_step_looks_at_the_lists_again() {
     exchange.finish();
 }
 
+/// A list of the whole call is the one rule that decided; which list it was is the operator's business.
+#[test]
+fn a_blocked_call_is_explained_by_its_list_and_not_to_buyers() {
+    let exchange = Exchange::start(&market());
+    change(&exchange, "dnc/add", CALLER);
+    let call = exchange.decide(&ask("CA1", CALLER))["call_id"].as_str().unwrap().to_owned();
+    let explained = exchange.explained(&call);
+    let row = |saw: &str| json!([{"rule": "blocked callers", "says": "no", "saw": saw}]);
+    for target in 0..2 {
+        assert_eq!(explained["steps"][0]["outcomes"][target]["rules"], row("on dnc"));
+    }
+    let cut = exchange.get(&format!("/api/v1/calls/{call}?as=buyer:acme"));
+    assert_eq!(cut.json()["outcomes"][0]["rules"], row(""));
+    assert!(!cut.text().contains("dnc"), "{}", cut.text());
+    exchange.crash();
+}
+
 #[test]
 fn bad_lines_change_nothing_and_show_nobody() {
     let exchange = Exchange::start(&market());
