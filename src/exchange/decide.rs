@@ -241,7 +241,8 @@ impl Worker {
         let facts = subject.facts(&snapshot.catalog, &ctx.request, ctx.arrived);
         let branches = &snapshot.rules.branches[subject.plan_ix.at()];
         let (turns, plan) = (&self.exchange.state.turns, &subject.plan.id);
-        let counts = subject.barred(ctx).is_none() && !ctx.request.test;
+        let counts =
+            subject.barred(&snapshot.catalog, (ctx.call_at, ctx.step)).is_none() && !ctx.request.test;
         let given = Given {
             seed: ctx.seed,
             now: ctx.arrived,
@@ -273,7 +274,7 @@ impl Worker {
         let facts = subject.facts(catalog, &ctx.request, ctx.arrived);
         let row = line.and_then(|line| floor_row(&snapshot.rules.floors, line.campaign, &facts));
         let bars = Bars::of(catalog, (line, row), way.promised);
-        let barred = subject.barred(ctx);
+        let barred = subject.barred(catalog, (ctx.call_at, ctx.step));
         if let Some((reason, note)) = barred {
             let barred = Some(reason);
             for target in trail.targets() {

@@ -170,7 +170,8 @@ pub fn preview_by(
 
 /// What bars the whole call, and every rule that might have.
 fn whole(catalog: &Catalog, subject: &Subject<'_>, now: Timestamp) -> (Option<Reason>, Vec<RuleRow>) {
-    let Some(line) = subject.line else { return (Some(Reason::UnknownNumber), Vec::new()) };
+    let barred = subject.barred(catalog, (now, 1)).map(|(reason, _)| reason);
+    let Some(line) = subject.line else { return (barred, Vec::new()) };
     let (campaign, publisher) = (catalog.campaign(line.campaign), catalog.publisher(line.publisher));
     let is_paused = campaign.paused;
     let mut rules = vec![RuleRow::of(Judged {
@@ -179,7 +180,6 @@ fn whole(catalog: &Catalog, subject: &Subject<'_>, now: Timestamp) -> (Option<Re
         saw: if is_paused { "paused" } else { "not paused" }.to_owned(),
     })];
     let listed = subject.blocked(catalog);
-    let blocked = listed.as_ref().map(|_| Reason::CallerBlocked);
     if !campaign.blocked_callers.is_empty() || !publisher.blocked_callers.is_empty() {
         rules.push(RuleRow::of(Judged {
             rule: "caller is on no list of blocked callers".to_owned(),
@@ -196,8 +196,7 @@ fn whole(catalog: &Catalog, subject: &Subject<'_>, now: Timestamp) -> (Option<Re
     };
     rules.extend(campaign.hours.iter().map(|hours| open("campaign", hours, &campaign.zone)));
     rules.extend(publisher.hours.iter().map(|hours| open("publisher", hours, &publisher.zone)));
-    let paused = is_paused.then_some(Reason::CampaignPaused);
-    (paused.or(blocked).or_else(|| subject.closed(catalog, now)), rules)
+    (barred, rules)
 }
 
 fn hours_of_plan(campaign: &Campaign, now: Timestamp) -> Option<String> {

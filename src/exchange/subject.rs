@@ -2,7 +2,6 @@
 //!
 //! A carrier's own statement of the place comes before the area code, which only says where a number was issued.
 
-use super::decide::Ctx;
 use crate::auction::bid::clean_note;
 use crate::bidder::sign;
 use crate::carrier::CarrierRequest;
@@ -139,14 +138,13 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Why the call goes to where its way ends without trying anybody, and the value that decided.
-    pub(super) fn barred(&self, ctx: &Ctx) -> Option<(Reason, Option<String>)> {
-        barred(&ctx.in_force.snapshot.catalog, self.line, &self.lists, (ctx.call_at, ctx.step))
-    }
-
-    /// Whether campaign or publisher take no calls at this time, the campaign first.
-    pub(super) fn closed(&self, catalog: &Catalog, at: Timestamp) -> Option<Reason> {
-        closed(catalog, &self.line?, at)
+    /// Why the call goes to where its way ends without trying anybody; see [`barred`].
+    pub(super) fn barred(
+        &self,
+        catalog: &Catalog,
+        when: (Timestamp, u32),
+    ) -> Option<(Reason, Option<String>)> {
+        barred(catalog, self.line, &self.lists, when)
     }
 
     /// The list for which the call is not sold, in words.
