@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::auctions::{
     after_failure, floors, min_margin, price, publisher_floors, refuse_impossible_margins,
 };
-use super::entries::{Entries, Parsed, files};
+use super::entries::{Entries, Index, Parsed, files};
 use super::file::{Field, File, Reader, Source};
 use super::groups::Groups;
 use super::numbers::Numbers;
@@ -148,13 +148,12 @@ fn resolve(
         Surroundings { settings, env, dir: &settings.catalog_dir, entries, numbers: &numbers, bid_rows };
     let carriers: Vec<Carrier> =
         entries.carriers.iter().filter_map(|(id, f)| carrier(id, f, &with)).collect();
-    refuse_shared_keys(&carriers, entries);
     let tightest = carriers.iter().min_by_key(|carrier| carrier.ceiling);
     let campaigns =
         entries.campaigns.iter().filter_map(|(id, f)| campaign(id, f, entries, tightest)).collect();
     let publishers = entries.publishers.iter().filter_map(|(id, f)| publisher(id, f, entries)).collect();
     let buyers: Vec<Buyer> = entries.buyers.iter().filter_map(|(id, f)| buyer(id, f, entries)).collect();
-    refuse_shared_keys_of_buyers(&buyers, entries);
+    refuse_shared_keys(&carriers, &buyers, entries);
     let targets = entries.targets.iter().filter_map(|(id, f)| with.target(id, f)).collect();
     let groups = Groups::read(entries, &numbers);
     let plans = entries.plans.iter().filter_map(|(id, f)| plan::read(id, f, &groups)).collect();
@@ -224,33 +223,30 @@ fn signing(
     }
 }
 
-/// A key or a secret tells who asks, so no two carriers have the same.
-fn refuse_shared_keys(carriers: &[Carrier], entries: &Entries<'_>) {
-    let (mut keys, mut secrets) = (BTreeMap::new(), BTreeMap::new());
-    for carrier in carriers {
-        let Some((_, field)) = entries.carriers.iter().find(|(id, _)| *id == carrier.id.as_str()) else {
-            continue;
-        };
-        if let Some(owner) = carrier.key_digest.and_then(|key| keys.insert(key, &carrier.id)) {
-            field.wrong(format!("has the key of carrier {owner}"), "a `key_digest` of its own");
-        }
-        for secret in &carrier.secrets {
-            if let Some(owner) = secrets.insert(&secret.0, &carrier.id) {
-                field.wrong(format!("has a secret of carrier {owner}"), "`secrets` of its own");
-            }
+/// A key or a secret tells who asks: no two have the same.
+fn refuse_shared<'k, K: Ord>(
+    entries: &Index<'_>,
+    keys: impl Iterator<Item = (&'k str, K)>,
+    (what, allowed): (&str, &str),
+) {
+    let mut owners = BTreeMap::new();
+    for (id, key) in keys {
+        let Some(owner) = owners.insert(key, id) else { continue };
+        if let Some((_, field)) = entries.iter().find(|entry| entry.0 == id) {
+            field.wrong(format!("has {what} {owner}"), allowed);
         }
     }
 }
 
-/// The same of buyers.
-fn refuse_shared_keys_of_buyers(buyers: &[Buyer], entries: &Entries<'_>) {
-    let mut keys = BTreeMap::new();
-    for (id, field) in entries.buyers.iter() {
-        let Some(buyer) = buyers.iter().find(|buyer| buyer.id.as_str() == id) else { continue };
-        if let Some(owner) = buyer.key_digest.and_then(|key| keys.insert(key, &buyer.id)) {
-            field.wrong(format!("has the key of buyer {owner}"), "a `key_digest` of its own");
-        }
-    }
+fn refuse_shared_keys(carriers: &[Carrier], buyers: &[Buyer], entries: &Entries<'_>) {
+    let own_key = "a `key_digest` of its own";
+    let keys = carriers.iter().filter_map(|one| Some((one.id.as_str(), one.key_digest?)));
+    refuse_shared(&entries.carriers, keys, ("the key of carrier", own_key));
+    let secrets =
+        carriers.iter().flat_map(|one| one.secrets.iter().map(|secret| (one.id.as_str(), &secret.0)));
+    refuse_shared(&entries.carriers, secrets, ("a secret of carrier", "`secrets` of its own"));
+    let keys = buyers.iter().filter_map(|one| Some((one.id.as_str(), one.key_digest?)));
+    refuse_shared(&entries.buyers, keys, ("the key of buyer", own_key));
 }
 
 fn campaign(
