@@ -531,6 +531,10 @@ fn the_winner_is_named_over_whom_it_beat() {
         (vec![won.clone(), late.clone()], "w won with 9.00: no other offer stood"),
         (vec![outcome("s", Reason::Static, None)], "s won: no other offer stood"),
         (
+            vec![won.clone(), late.clone(), outcome("s", Reason::Static, None)],
+            "w with 9.00, s ring at once: the first to be connected has the call",
+        ),
+        (
             vec![late, tie, won, outbid, tier],
             "w won with 9.00 over 3 other offers, the highest t with 10.00 (lower_tier)",
         ),

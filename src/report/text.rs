@@ -305,12 +305,23 @@ impl Page {
     }
 }
 
-/// Who won the step, over whom, and what it `pays` where that is less than its bid: one sentence above the table that has
+/// Who won the step, or who ring at once, over whom, and what it `pays` where that is less than its bid: one sentence above the table that has
 /// every target's reason.
 pub(super) fn verdict(outcomes: &[OutcomeRow], pays: Option<&str>) -> String {
     let won = [Reason::Won, Reason::Static].map(Reason::as_str);
-    let Some(winner) = outcomes.iter().find(|outcome| won.contains(&outcome.reason.as_str())) else {
-        return "no target won this step".to_owned();
+    let winners: Vec<&OutcomeRow> =
+        outcomes.iter().filter(|outcome| won.contains(&outcome.reason.as_str())).collect();
+    let winner = match winners[..] {
+        [] => return "no target won this step".to_owned(),
+        [winner] => winner,
+        [..] => {
+            let named = winners.iter().map(|one| match &one.amount {
+                Some(amount) => format!("{} with {amount}", one.target),
+                None => one.target.clone(),
+            });
+            let named: Vec<String> = named.collect();
+            return format!("{} ring at once: the first to be connected has the call", named.join(", "));
+        }
     };
     let reduced = pays.filter(|pays| winner.amount.as_deref().is_some_and(|bid| bid != *pays));
     let reduced = reduced.map(|pays| format!(" and pays {pays}")).unwrap_or_default();
