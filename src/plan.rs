@@ -15,6 +15,7 @@ use crate::domain::catalog::{PlanIx, Pricing};
 use crate::domain::plan::{AuctionNode, Scope};
 use crate::domain::{
     Address, CallerListIx, Campaign, Catalog, E164, Node, Plan, SetBy, Tags, TargetIx, Terminal, Timestamp,
+    Verified,
 };
 use crate::exchange::preview::{Preview, Tried, preview};
 use crate::report::RuleRow;
@@ -69,9 +70,12 @@ pub struct TryArgs {
     /// The publisher's label of the call.
     #[arg(long)]
     sub_id: Option<String>,
-    /// What was verified of the caller's number: A, B or C.
+    /// The attestation that is claimed for the caller's number: A, B or C.
     #[arg(long, value_parser = ["A", "B", "C"])]
     stir: Option<String>,
+    /// What came of verifying it: passed, failed or unverified.
+    #[arg(long, value_name = "RESULT", value_parser = verified, default_value = "unverified")]
+    stir_verified: Verified,
     /// A tag of the call; may be given again.
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
     tags: Vec<(String, String)>,
@@ -121,6 +125,10 @@ fn number(text: &str) -> Result<E164, String> {
 
 fn moment(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse(text).ok_or_else(|| "RFC 3339, such as 2026-11-20T09:00:00Z".to_owned())
+}
+
+fn verified(text: &str) -> Result<Verified, String> {
+    Verified::parse(text).ok_or_else(|| "passed, failed or unverified".to_owned())
 }
 
 fn tag(text: &str) -> Result<(String, String), String> {
@@ -195,6 +203,7 @@ impl TryArgs {
             state: self.state.clone(),
             zip: self.zip.clone(),
             stir: self.stir.clone(),
+            stir_verified: self.stir_verified,
             consent: false,
             test: false,
             caller: CallerLeg::Ringing,

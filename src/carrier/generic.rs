@@ -9,7 +9,7 @@ use super::{
     StepEnd, StepReport,
 };
 use crate::call::event::{CallEvent, EventKind};
-use crate::domain::{Address, Cause, E164, EndedBy, SetBy, TagValue, Tags, Tail, Timestamp};
+use crate::domain::{Address, Cause, E164, EndedBy, SetBy, TagValue, Tags, Tail, Timestamp, Verified};
 use crate::json;
 use value::{Object, Value};
 
@@ -83,6 +83,7 @@ pub fn request(body: &[u8]) -> Result<CarrierRequest, Faults> {
             .and_then(|stir| stir.get("attest")?.as_str())
             .filter(|a| ["A", "B", "C"].contains(a))
             .map(str::to_owned),
+        stir_verified: read.verified(stir).unwrap_or_default(),
         consent: read.section("consent").is_some(),
         test: read.flag("test"),
         caller: CallerLeg::Ringing,
@@ -344,6 +345,15 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    fn verified(&mut self, stir: Option<&Object<'_>>) -> Option<Verified> {
+        let value = stir?.get("verified").filter(|value| !matches!(value, Value::Null))?;
+        let verified = value.as_str().and_then(Verified::parse);
+        if verified.is_none() {
+            self.fault("stir.verified", Some(value.to_string()), "passed, failed or unverified");
+        }
+        verified
     }
 
     fn time(&mut self, key: &str) -> Option<Timestamp> {

@@ -6,7 +6,7 @@ pub mod generic;
 pub mod twilio;
 
 use crate::call::event::CallEvent;
-use crate::domain::{Address, CallId, E164, HangupCause, Reason, Tags, Tail, Timestamp};
+use crate::domain::{Address, CallId, E164, HangupCause, Reason, Tags, Tail, Timestamp, Verified};
 
 /// What a carrier asks.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,8 +27,10 @@ pub struct CarrierRequest {
     pub state: Option<String>,
     /// ZIP as the carrier says.
     pub zip: Option<String>,
-    /// Attestation of the caller's number: `A`, `B` or `C`.
+    /// Attestation that is claimed for the caller's number: `A`, `B` or `C`.
     pub stir: Option<String>,
+    /// What came of verifying it.
+    pub stir_verified: Verified,
     /// Whether consent comes with the call.
     pub consent: bool,
     /// Never billed, dials no live target.

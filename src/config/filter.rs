@@ -12,6 +12,7 @@ use super::values::{hours, labels, states, zone};
 use crate::domain::caller::{TAG_KEY_MAX, TAG_VALUE_MAX};
 use crate::domain::country::is_country;
 use crate::domain::filter::{DEPTH_MAX, Filter, Pattern, Scalar, TagTest, Text};
+use crate::domain::stir::Verified;
 use crate::domain::zip::Zip;
 
 /// Most conditions of one target, at whatever depth.
@@ -24,7 +25,7 @@ const MILES_MAX: u64 = 3_000;
 const LIST: &str =
     "a list of filters such as {state = [\"TX\"]}, {tag = \"age\", op = \">\", value = 64} or {not = {…}}";
 const KINDS: &str = "one of state, country, area_code, zip, near, publisher, campaign, sub_id, number, tag, hours, stir, \
-                     anonymous, all, any, not";
+                     stir_verified, anonymous, all, any, not";
 const OPS: &[(&str, Op)] = &[
     ("=", Op::Is),
     ("!=", Op::IsNot),
@@ -108,6 +109,12 @@ fn is_disjoint(a: &Filter, b: &Filter) -> bool {
         | (Filter::Campaign(a), Filter::Campaign(b)) => apart(a, b),
         (Filter::AreaCode(a), Filter::AreaCode(b)) => apart(a, b),
         (Filter::Attestation(a), Filter::Attestation(b)) => apart(a, b),
+        (Filter::Verified(a), Filter::Verified(b)) => apart(a, b),
+        // A letter that failed verification is none.
+        (Filter::Attestation(levels), Filter::Verified(states))
+        | (Filter::Verified(states), Filter::Attestation(levels)) => {
+            !levels.contains(&None) && *states == [Verified::Failed]
+        }
         (Filter::Anonymous(a), Filter::Anonymous(b)) => a != b,
         (Filter::Zip(a), Filter::Zip(b)) => {
             !a.iter().any(|(first, last)| b.iter().any(|(low, high)| first <= high && low <= last))
@@ -145,7 +152,7 @@ impl Filters<'_, '_> {
 
     fn condition(&mut self, r: &Reader<'_>, depth: usize) -> Option<Filter> {
         type Read = fn(&mut Filters<'_, '_>, &Reader<'_>, &Field<'_>, usize) -> Option<Filter>;
-        let kinds: [(&str, Read); 16] = [
+        let kinds: [(&str, Read); 17] = [
             ("state", |_, _, field, _| some(state_codes(field)).map(Filter::State)),
             ("country", |_, _, field, _| some(countries(field)).map(Filter::Country)),
             ("area_code", |_, _, field, _| some(area_codes(field)).map(Filter::AreaCode)),
@@ -165,6 +172,7 @@ impl Filters<'_, '_> {
                 Some(Filter::Hours(hours?, zone))
             }),
             ("stir", |_, _, field, _| some(levels(field)).map(Filter::Attestation)),
+            ("stir_verified", |_, _, field, _| some(verifications(field)).map(Filter::Verified)),
             ("anonymous", |_, _, field, _| field.flag().map(Filter::Anonymous)),
             ("all", |read, _, field, depth| some(read.parts(field, depth)).map(Filter::All)),
             ("any", |read, _, field, depth| some(read.parts(field, depth)).map(Filter::Any)),
@@ -306,6 +314,11 @@ fn numbers(field: &Field<'_>) -> Vec<Text> {
 fn levels(field: &Field<'_>) -> Vec<Option<char>> {
     let words = [("A", Some('A')), ("B", Some('B')), ("C", Some('C')), ("none", None)];
     once(not_empty(field, "a list of A, B, C and none"), |item| item.choice(&words))
+}
+
+fn verifications(field: &Field<'_>) -> Vec<Verified> {
+    let allowed = "a list of passed, failed and unverified";
+    once(not_empty(field, allowed), |item| item.choice(&Verified::WORDS))
 }
 
 fn tag(r: &Reader<'_>, field: &Field<'_>) -> Option<Filter> {

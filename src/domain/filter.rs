@@ -5,6 +5,7 @@
 use std::fmt;
 
 use super::schedule::{Hours, Zone};
+use super::stir::Verified;
 use super::zip::Zip;
 
 /// Deepest nesting of `all`, `any` and `not`, a plain condition being 1 deep.
@@ -39,8 +40,10 @@ pub enum Filter {
     Number(Vec<Text>),
     /// The clock of this zone, or of the buyer's where none is named, shows one of these hours.
     Hours(Hours, Option<Zone>),
-    /// What the carrier verified of the caller's number is one of these; `None`: nothing.
+    /// The attestation of the caller's number is one of these; `None`: there is none, or it failed verification.
     Attestation(Vec<Option<char>>),
+    /// Verification of the caller's number came to one of these.
+    Verified(Vec<Verified>),
     /// The caller shows no valid number, or does.
     Anonymous(bool),
     /// A tag, by its key, is as the operator says.
@@ -158,6 +161,7 @@ impl fmt::Display for Filter {
             Filter::Hours(hours, Some(zone)) => write!(f, "hours {hours} in {zone}"),
             Filter::Hours(hours, None) => write!(f, "hours {hours}"),
             Filter::Attestation(levels) => listed(f, "stir", levels.iter().map(|level| level.unwrap_or('-'))),
+            Filter::Verified(states) => listed(f, "stir_verified", states.iter().map(|state| state.as_str())),
             Filter::Anonymous(true) => f.write_str("anonymous"),
             Filter::Anonymous(false) => f.write_str("not anonymous"),
             Filter::Tag(key, test) => write!(f, "tag {key} {test}"),

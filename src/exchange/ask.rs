@@ -304,7 +304,8 @@ impl Worker {
             tail: ctx.request.tail,
             token: token.as_deref(),
             geo_source: subject.geo_source,
-            stir: ctx.request.stir.as_deref(),
+            // A letter that is known not to hold is not passed on as if it did.
+            stir: ctx.request.stir_verified.left_of(ctx.request.stir.as_deref()),
             consent: ctx.request.consent,
             tags: &subject.tags,
             ping_tags: &campaign.ping_tags,

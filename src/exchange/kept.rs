@@ -71,5 +71,6 @@ pub(super) fn facts(ctx: &Ctx, subject: &Subject<'_>) -> FactsRow {
         lists: facts.lists.iter().map(|list| catalog.caller_list(*list).id.to_string()).collect(),
         earlier_attempts: ctx.attempt.saturating_sub(1),
         floor_row: floor_row.map(|row| row as u32),
+        verified: facts.verified,
     }
 }

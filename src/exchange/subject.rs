@@ -130,6 +130,7 @@ impl<'a> Subject<'a> {
             sub_id: request.sub_id.as_deref().or(line.and_then(|line| line.number.sub_id.as_deref())),
             dialled: line.map(|line| line.number.number),
             attestation: request.stir.as_deref().and_then(|stir| stir.chars().next()),
+            verified: request.stir_verified,
             has_number: request.from.is_some(),
             lists: &self.lists,
             tags: &self.tags,

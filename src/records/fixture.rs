@@ -9,7 +9,7 @@ use super::row::{
 };
 use super::sqlite::{Place, Store};
 use crate::domain::{
-    BuyerId, CallId, CampaignId, CarrierId, Money, PingId, PublisherId, Reason, TargetId, Timestamp,
+    BuyerId, CallId, CampaignId, CarrierId, Money, PingId, PublisherId, Reason, TargetId, Timestamp, Verified,
 };
 
 /// A folder of its own, gone with the test.
@@ -154,6 +154,7 @@ pub fn trail(n: u64, is_final: bool) -> TrailRow {
             lists: Vec::new(),
             earlier_attempts: 0,
             floor_row: None,
+            verified: Verified::Passed,
         }),
     }
 }

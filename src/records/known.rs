@@ -59,6 +59,7 @@ impl<'a> Known<'a> {
             sub_id: self.sub_id,
             dialled: self.number.map(|number| number.number),
             attestation: kept.attestation,
+            verified: kept.verified,
             has_number: kept.has_number,
             lists: &self.lists,
             tags: &self.tags,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::row::{FactsRow, TrailRow, Turn};
 use super::stored::{StoredFacts, StoredOutcome, StoredTrail};
-use crate::domain::{CallId, Money, PingId, Timestamp};
+use crate::domain::{CallId, Money, PingId, Timestamp, Verified};
 
 /// The version written today.
 const VERSION: u8 = 2;
@@ -53,6 +53,8 @@ struct FactsV2<'a> {
     lists: Vec<&'a str>,
     earlier_attempts: u32,
     floor_row: Option<u32>,
+    /// Whether the attestation was found to hold, where somebody looked.
+    verified: Option<bool>,
 }
 
 impl<'a> FactsV2<'a> {
@@ -72,6 +74,7 @@ impl<'a> FactsV2<'a> {
             lists: facts.lists.iter().map(String::as_str).collect(),
             earlier_attempts: facts.earlier_attempts,
             floor_row: facts.floor_row,
+            verified: facts.verified.holds(),
         }
     }
 
@@ -91,6 +94,7 @@ impl<'a> FactsV2<'a> {
             lists: self.lists.into_iter().map(str::to_owned).collect(),
             earlier_attempts: self.earlier_attempts,
             floor_row: self.floor_row,
+            verified: Verified::of(self.verified),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::domain::caller_list::ListVerb;
 use crate::domain::change::{Noted, Origin};
 use crate::domain::{
     BuyerId, CallId, CallerListId, CampaignId, CarrierId, Money, PingId, PublisherId, Reason, TargetId,
-    Timestamp,
+    Timestamp, Verified,
 };
 
 pub use crate::domain::EndCounts;
@@ -173,7 +173,7 @@ pub struct FactsRow {
     pub area_code: Option<u16>,
     /// First three digits of the caller's ZIP; 0 where what came is none.
     pub zip3: Option<u16>,
-    /// What was verified of the caller's number: `A`, `B` or `C`.
+    /// The attestation that was claimed for the caller's number: `A`, `B` or `C`.
     pub attestation: Option<char>,
     /// The caller showed a valid number.
     pub has_number: bool,
@@ -187,6 +187,8 @@ pub struct FactsRow {
     pub earlier_attempts: u32,
     /// The row of the campaign's floors that held, from 0, where one of them looks at what is not kept.
     pub floor_row: Option<u32>,
+    /// What came of verifying the attestation.
+    pub verified: Verified,
 }
 
 /// How one target fared in one step.

@@ -8,7 +8,7 @@ use std::fmt;
 use super::entry;
 use super::row::{FactsRow, Turn};
 use crate::domain::change::{Change, Entity, Key, Origin, Value};
-use crate::domain::{CallId, Money, PingId, Timestamp};
+use crate::domain::{CallId, Money, PingId, Timestamp, Verified};
 
 /// A call as far as the store knows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,6 +151,7 @@ pub struct StoredFacts {
     pub lists: Vec<String>,
     pub earlier_attempts: u32,
     pub floor_row: Option<u32>,
+    pub verified: Verified,
 }
 
 impl StoredFacts {
@@ -171,6 +172,7 @@ impl StoredFacts {
             lists: self.lists,
             earlier_attempts: self.earlier_attempts,
             floor_row: self.floor_row,
+            verified: self.verified,
         })
     }
 }

@@ -316,6 +316,7 @@ fn is_hidden(filter: &Filter, campaign: &Campaign) -> bool {
         | Filter::Near(..)
         | Filter::Hours(..)
         | Filter::Attestation(_)
+        | Filter::Verified(_)
         | Filter::Anonymous(_) => false,
     }
 }

@@ -422,6 +422,7 @@ fn exact(filter: &Filter) -> Option<(Fact, Vec<Value<'_>>)> {
         | Filter::Near(..)
         | Filter::Hours(..)
         | Filter::Attestation(_)
+        | Filter::Verified(_)
         | Filter::Anonymous(_)
         | Filter::Tag(..) => return None,
     };
@@ -462,6 +463,7 @@ fn kind(filter: &Filter) -> String {
         Filter::Number(_) => "number",
         Filter::Hours(..) => "hours",
         Filter::Attestation(_) => "stir",
+        Filter::Verified(_) => "stir_verified",
         Filter::Anonymous(_) => "anonymous",
         Filter::Tag(key, _) => return format!("tag {key}"),
     }

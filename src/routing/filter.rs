@@ -9,7 +9,7 @@ use std::fmt;
 use crate::domain::caller::PERSONAL_TAGS;
 use crate::domain::filter::{Filter, Scalar, TagTest, Text};
 use crate::domain::zip::{Place, Zip};
-use crate::domain::{CallerListIx, E164, Hours, Reason, Tags, Timestamp, Zone};
+use crate::domain::{CallerListIx, E164, Hours, Reason, Tags, Timestamp, Verified, Zone};
 
 /// What is known of a call when targets are screened.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +30,10 @@ pub struct Facts<'a> {
     pub sub_id: Option<&'a str>,
     /// The tracking number.
     pub dialled: Option<E164>,
-    /// What was verified of the caller's number: `A`, `B` or `C`.
+    /// The attestation that is claimed for the caller's number: `A`, `B` or `C`.
     pub attestation: Option<char>,
+    /// What came of verifying it.
+    pub verified: Verified,
     /// The caller shows a valid number.
     pub has_number: bool,
     /// The lists that the caller is on, ascending.
@@ -57,6 +59,7 @@ impl<'a> Facts<'a> {
             sub_id: None,
             dialled: None,
             attestation: None,
+            verified: Verified::Unverified,
             has_number: false,
             lists: &[],
             tags,
@@ -130,8 +133,9 @@ enum Test {
     SubId(Texts),
     Dialled(Texts),
     Hours(Hours, Zone),
-    /// Bits of `A`, `B`, `C` and of nothing verified.
+    /// Bits of `A`, `B`, `C` and of none.
     Attestation(u8),
+    Verified(Vec<Verified>),
     Anonymous(bool),
     Tag {
         key: String,
@@ -196,6 +200,7 @@ impl Rule {
             Filter::Attestation(levels) => {
                 Test::Attestation(levels.iter().fold(0, |bits, level| bits | level_bit(*level)))
             }
+            Filter::Verified(states) => Test::Verified(states.clone()),
             Filter::Anonymous(wanted) => Test::Anonymous(*wanted),
             Filter::Tag(key, test) => Test::Tag {
                 key: key.clone(),
@@ -267,7 +272,11 @@ impl Test {
             Test::SubId(texts) => facts.sub_id.is_some_and(|sub_id| texts.has(sub_id)).into(),
             Test::Dialled(texts) => facts.dialled.is_some_and(|number| texts.has(&number.reveal())).into(),
             Test::Hours(hours, zone) => hours.is_open(zone, facts.now).into(),
-            Test::Attestation(bits) => (bits & level_bit(facts.attestation) != 0).into(),
+            // A letter that failed verification is worth what none is.
+            Test::Attestation(bits) => {
+                (bits & level_bit(facts.verified.left_of(facts.attestation)) != 0).into()
+            }
+            Test::Verified(states) => states.contains(&facts.verified).into(),
             Test::Anonymous(wanted) => (facts.has_number != *wanted).into(),
             Test::Tag { key, test, .. } => tag_holds(test, facts.tags.get(key)),
         }
@@ -281,7 +290,7 @@ impl Test {
             }
             Test::Publisher(_) | Test::Campaign(_) | Test::SubId(_) | Test::Dialled(_) => Reason::Source,
             Test::Hours(..) => Reason::Closed,
-            Test::Attestation(_) => Reason::Attestation,
+            Test::Attestation(_) | Test::Verified(_) => Reason::Attestation,
             Test::Anonymous(_) => Reason::Anonymous,
             Test::Tag { .. } => Reason::Tag,
         }
@@ -328,10 +337,12 @@ impl fmt::Display for Seen<'_> {
                 None => f.write_str("number unknown"),
             },
             Test::Hours(_, zone) => write!(f, "in {zone}"),
-            Test::Attestation(_) => match facts.attestation {
-                Some(level) => write!(f, "stir {level}"),
-                None => f.write_str("stir none"),
+            Test::Attestation(_) => match (facts.attestation, facts.verified) {
+                (Some(level), Verified::Failed) => write!(f, "stir {level}, failed"),
+                (Some(level), Verified::Passed | Verified::Unverified) => write!(f, "stir {level}"),
+                (None, _) => f.write_str("stir none"),
             },
+            Test::Verified(_) => write!(f, "stir_verified {}", facts.verified.as_str()),
             Test::Anonymous(_) => f.write_str(if facts.has_number { "number shown" } else { "no number" }),
             Test::Tag { key, is_personal, test } => {
                 let value = facts.tags.get(key);

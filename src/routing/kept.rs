@@ -32,6 +32,7 @@ pub fn looks_at(filter: &Filter, not_kept: &[String]) -> bool {
         | Filter::Number(_)
         | Filter::Hours(..)
         | Filter::Attestation(_)
+        | Filter::Verified(_)
         | Filter::Anonymous(_) => false,
     }
 }

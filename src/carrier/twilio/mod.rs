@@ -12,7 +12,7 @@ pub mod twiml;
 use self::form::Form;
 use super::generic::{CarrierFault, ID_MAX};
 use super::{CallerLeg, CarrierRequest};
-use crate::domain::{Address, Cause, E164, EndedBy, SetBy, TagValue, Tags, Tail, Timestamp};
+use crate::domain::{Address, Cause, E164, EndedBy, SetBy, TagValue, Tags, Tail, Timestamp, Verified};
 
 /// Longest `CallSid` of a leg, in bytes: with a status it is the id of an event.
 const LEG_SID_MAX: usize = 64;
@@ -51,6 +51,7 @@ pub fn request(form: &Form) -> Result<CarrierRequest, Faults> {
     let to = read.to();
     let from = Calling::of(form.get("From").unwrap_or(""));
     let country = form.get("FromCountry").unwrap_or("");
+    let (stir, stir_verified) = attestation(form.get("StirVerstat").unwrap_or(""));
     let request = CarrierRequest {
         carrier_call_id,
         to,
@@ -60,7 +61,8 @@ pub fn request(form: &Form) -> Result<CarrierRequest, Faults> {
         sub_id: None,
         state: form.get("FromState").filter(|_| ["US", "CA"].contains(&country)).and_then(state),
         zip: form.get("FromZip").filter(|zip| country == "US" && is_zip(zip)).map(str::to_owned),
-        stir: form.get("StirVerstat").and_then(attestation),
+        stir,
+        stir_verified,
         consent: false,
         test: false,
         caller: caller(form),
@@ -281,11 +283,23 @@ fn is_zip(text: &str) -> bool {
     (5..=10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
 }
 
-/// The letter of `TN-Validation-Passed-A`, diverted or not; nothing of what failed.
-fn attestation(verstat: &str) -> Option<String> {
-    let letter = verstat.strip_prefix("TN-Validation-Passed-")?;
-    let letter = letter.strip_suffix("-Diverted").unwrap_or(letter);
-    ["A", "B", "C"].contains(&letter).then(|| letter.to_owned())
+/// Letter and verification of `TN-Validation-Passed-A` and `TN-Validation-Failed`, whoever signed: the carrier of the caller,
+/// the one that forwards (`-Diverted`), or one whose signature was passed on (`-Passthrough`). Any other word says nothing.
+fn attestation(verstat: &str) -> (Option<String>, Verified) {
+    const NOTHING: (Option<String>, Verified) = (None, Verified::Unverified);
+    let Some(result) = verstat.strip_prefix("TN-Validation-") else { return NOTHING };
+    let signed =
+        ["-Diverted", "-Passthrough"].iter().find_map(|by| result.strip_suffix(by)).unwrap_or(result);
+    let (verified, letter) = match signed.split_once('-') {
+        Some(("Passed", letter)) => (Verified::Passed, letter),
+        Some(("Failed", letter)) => (Verified::Failed, letter),
+        None if signed == "Failed" => return (None, Verified::Failed),
+        _ => return NOTHING,
+    };
+    match letter {
+        "A" | "B" | "C" => (Some(letter.to_owned()), verified),
+        _ => NOTHING,
+    }
 }
 
 /// Headers of the INVITE, `SipHeader_X-Case`, as tags, `case`. Header names know no case; one that does not fit is

@@ -46,6 +46,7 @@ fn a_captured_request_is_read() {
             state: Some("CA".to_owned()),
             zip: Some("91604".to_owned()),
             stir: Some("A".to_owned()),
+            stir_verified: Verified::Passed,
             consent: false,
             test: false,
             caller: CallerLeg::Ringing,
@@ -94,32 +95,39 @@ fn callers_are_numbers_withheld_or_unknown() {
 
 #[test]
 fn destinations_places_and_attestations() {
-    // What is changed, and: to, state, ZIP, attestation.
+    // What is changed, and: to, state, ZIP, attestation with what came of verifying it.
     let rows = "
-        To=sip%3Aauto%40x.sip.twilio.com                  | sip:auto@x.sip.twilio.com      | CA | 91604 | A
-        To=sip%3Aauto%40x.example%3A5061%3Btransport%3Dtls| sip:auto@x.example:5061        | CA | 91604 | A
-        To=sip%3Aauto%40x.example%3FX-A%3D1               | sip:auto@x.example             | CA | 91604 | A
-        FromCountry=CA&FromState=ON&FromZip=M5V2T6        | +18005550100                   | ON | -     | A
-        FromCountry=GB&FromState=CA                       | +18005550100                   | -  | -     | A
-        FromCountry=                                      | +18005550100                   | -  | -     | A
-        FromState=&FromZip=                               | +18005550100                   | -  | -     | A
-        FromState=ca&FromZip=91604-1234                   | +18005550100                   | CA | 91604-1234 | A
-        FromState=California&FromZip=nine                 | +18005550100                   | -  | -     | A
-        StirVerstat=TN-Validation-Passed-B                | +18005550100                   | CA | 91604 | B
-        StirVerstat=TN-Validation-Passed-C-Diverted       | +18005550100                   | CA | 91604 | C
-        StirVerstat=TN-Validation-Failed-A                | +18005550100                   | CA | 91604 | -
-        StirVerstat=TN-Validation-Failed                  | +18005550100                   | CA | 91604 | -
-        StirVerstat=No-TN-Validation                      | +18005550100                   | CA | 91604 | -
-        StirVerstat=TN-Validation-Passed-D                | +18005550100                   | CA | 91604 | -
-        StirVerstat=NULL                                  | +18005550100                   | CA | 91604 | -
-        StirVerstat=                                      | +18005550100                   | CA | 91604 | -
+        To=sip%3Aauto%40x.sip.twilio.com                  | sip:auto@x.sip.twilio.com      | CA | 91604 | A passed
+        To=sip%3Aauto%40x.example%3A5061%3Btransport%3Dtls| sip:auto@x.example:5061        | CA | 91604 | A passed
+        To=sip%3Aauto%40x.example%3FX-A%3D1               | sip:auto@x.example             | CA | 91604 | A passed
+        FromCountry=CA&FromState=ON&FromZip=M5V2T6        | +18005550100                   | ON | -     | A passed
+        FromCountry=GB&FromState=CA                       | +18005550100                   | -  | -     | A passed
+        FromCountry=                                      | +18005550100                   | -  | -     | A passed
+        FromState=&FromZip=                               | +18005550100                   | -  | -     | A passed
+        FromState=ca&FromZip=91604-1234                   | +18005550100                   | CA | 91604-1234 | A passed
+        FromState=California&FromZip=nine                 | +18005550100                   | -  | -     | A passed
+        StirVerstat=TN-Validation-Passed-B                | +18005550100                   | CA | 91604 | B passed
+        StirVerstat=TN-Validation-Passed-C-Diverted       | +18005550100                   | CA | 91604 | C passed
+        StirVerstat=TN-Validation-Failed-A                | +18005550100                   | CA | 91604 | A failed
+        StirVerstat=TN-Validation-Failed                  | +18005550100                   | CA | 91604 | - failed
+        StirVerstat=No-TN-Validation                      | +18005550100                   | CA | 91604 | - unverified
+        StirVerstat=TN-Validation-Passed-D                | +18005550100                   | CA | 91604 | - unverified
+        StirVerstat=NULL                                  | +18005550100                   | CA | 91604 | - unverified
+        StirVerstat=                                      | +18005550100                   | CA | 91604 | - unverified
+        StirVerstat=TN-Validation-Failed-B-Diverted       | +18005550100                   | CA | 91604 | B failed
+        StirVerstat=TN-Validation-Passed-A-Passthrough    | +18005550100                   | CA | 91604 | A passed
+        StirVerstat=TN-Validation-Failed-C-Passthrough    | +18005550100                   | CA | 91604 | C failed
+        StirVerstat=TN-Validation-Passed                  | +18005550100                   | CA | 91604 | - unverified
+        StirVerstat=TN-Validation-Passed-A-Other          | +18005550100                   | CA | 91604 | - unverified
+        StirVerstat=tn-validation-passed-a                | +18005550100                   | CA | 91604 | - unverified
     ";
     for row in rows.lines().filter(|row| row.contains('|')) {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let [changed, to, state, zip, stir] = cells[..] else { panic!("{row}") };
         let read = asked(changed);
         let text = |value: Option<String>| value.unwrap_or("-".to_owned());
-        let found = (read.to.reveal(), text(read.state), text(read.zip), text(read.stir));
+        let stir_of = format!("{} {}", text(read.stir), read.stir_verified.as_str());
+        let found = (read.to.reveal(), text(read.state), text(read.zip), stir_of);
         assert_eq!(found, (to.to_owned(), state.to_owned(), zip.to_owned(), stir.to_owned()), "{row}");
     }
 }

@@ -5,7 +5,7 @@
 
 use super::*;
 use crate::domain::caller::{SetBy, TagValue};
-use crate::domain::{E164, Tags, Timestamp, Zone};
+use crate::domain::{E164, Tags, Timestamp, Verified, Zone};
 use crate::routing::filter::{Compiled, Truth};
 use crate::routing::{Facts, Located};
 
@@ -35,6 +35,7 @@ pub(super) fn called<T>(call: &str, ask: impl FnOnce(&Facts<'_>) -> T) -> T {
             "sub_id" => facts.sub_id = Some(value),
             "number" => facts.dialled = E164::parse(value),
             "stir" => facts.attestation = value.chars().next(),
+            "verified" => facts.verified = Verified::parse(value).expect("a result"),
             "withheld" => facts.has_number = false,
             "at" => facts.now = Timestamp::parse(value).expect("an instant"),
             "tag" | "nothing" => {}
@@ -147,10 +148,28 @@ fn where_a_call_comes_from() {
            stir A                                  => yes: stir A
            stir C                                  => no: stir C
            nothing                                 => no: stir none
+           stir A, verified passed                 => yes: stir A
+           stir A, verified failed                 => no: stir A, failed
 
            { stir = ["none"] }
            nothing                                 => yes: stir none
            stir A                                  => no: stir A
+           stir A, verified failed                 => yes: stir A, failed
+
+           { stir_verified = ["passed"] }
+           stir A, verified passed                 => yes: stir_verified passed
+           stir A, verified failed                 => no: stir_verified failed
+           stir A                                  => no: stir_verified unverified
+           nothing                                 => no: stir_verified unverified
+
+           { not = { stir_verified = ["failed"] } }
+           nothing                                 => yes: stir_verified unverified
+           verified failed                         => no: stir_verified failed
+
+           { all = [{ stir = ["A", "B"] }, { stir_verified = ["passed", "unverified"] }] }
+           stir A, verified passed                 => yes: stir A
+           stir A, verified failed                 => no: stir A, failed
+           stir C, verified passed                 => no: stir C
 
            { anonymous = false }
            nothing                                 => yes: number shown
@@ -292,6 +311,16 @@ fn faults_are_named_where_they_stand() {
             "filters[0].value: \"(\" is no regular expression",
         ),
         ("[{ tag = \"age\", op = \"in\", value = [] }]", "filters[0].value: names nothing"),
+        ("[{ stir_verified = [] }]", "filters[0].stir_verified: names nothing: it would never hold"),
+        ("[{ stir_verified = [\"yes\"] }]", "filters[0].stir_verified[0]: \"yes\" is unknown"),
+        (
+            "[{ stir_verified = [\"passed\"] }, { stir_verified = [\"failed\"] }]",
+            "have no value in common: no call passes both",
+        ),
+        (
+            "[{ stir = [\"A\", \"B\"] }, { stir_verified = [\"failed\"] }]",
+            "have no value in common: no call passes both",
+        ),
         ("[{ any = [] }]", "filters[0].any: names nothing: it would never hold"),
         ("[{ state = [\"TX\"] }, { state = [\"OK\"] }]", "have no value in common: no call passes both"),
         ("[{ zip = [\"787*\"] }, { zip = [\"78601\"] }]", "have no value in common: no call passes both"),

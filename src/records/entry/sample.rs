@@ -20,7 +20,7 @@ use crate::domain::draw::Draw;
 use crate::domain::{
     Address, AttemptEnd, Bps, BuyerId, CallId, CallerListId, CampaignId, CarrierId, Cause, E164, EndCounts,
     EndedBy, HangupCause, HoldId, Money, Payout, PingId, PlanId, PublisherId, Reason, SetBy, TagValue, Tags,
-    Tail, TalkSource, TargetId, Terminal, Timestamp,
+    Tail, TalkSource, TargetId, Terminal, Timestamp, Verified,
 };
 use crate::records::fixture::{self, NINE};
 use crate::records::row::{
@@ -233,6 +233,10 @@ impl Sampler {
         }
     }
 
+    fn verified(&mut self) -> Verified {
+        self.one(&[Verified::Unverified, Verified::Passed, Verified::Failed])
+    }
+
     fn kept_facts(&mut self) -> FactsRow {
         FactsRow {
             at: self.at(),
@@ -249,6 +253,7 @@ impl Sampler {
             lists: self.some(2, Sampler::text),
             earlier_attempts: self.below(9) as u32,
             floor_row: self.maybe(|s| s.below(300) as u32),
+            verified: self.verified(),
         }
     }
 
@@ -501,6 +506,7 @@ impl Sampler {
             test: self.yes(),
             caller: self.one(&[CallerLeg::Ringing, CallerLeg::Answered, CallerLeg::Gone]),
             tags: self.tags(),
+            stir_verified: self.verified(),
         }
     }
 
@@ -766,6 +772,7 @@ fn everyday() -> LiveImage {
         state: Some("TX".to_owned()),
         zip: Some("78701".to_owned()),
         stir: Some("A".to_owned()),
+        stir_verified: Verified::Passed,
         consent: true,
         test: false,
         caller: CallerLeg::Ringing,

@@ -157,6 +157,7 @@ fn every_kind_of_row_comes_back_as_it_went_in() {
             lists: facts.lists,
             earlier_attempts: facts.earlier_attempts,
             floor_row: facts.floor_row,
+            verified: facts.verified,
         }),
     };
     assert_eq!(whole.trails, std::slice::from_ref(&stored));

@@ -113,6 +113,13 @@ fn a_dial_has_every_key() {
     );
     assert_eq!(ping["tags"], json!({"case": "collision"}));
     exchange.give_up(&answer);
+
+    // A letter that is known not to hold is passed on to nobody.
+    let spoofed = json!({"carrier_call_id": "CA2", "to": NUMBER, "from": CALLER,
+        "stir": {"attest": "A", "verified": "failed"}});
+    exchange.give_up(&exchange.decide(&spoofed));
+    let ping: Value = serde_json::from_str(&bidders.pings("acme")[1].body).unwrap();
+    assert_eq!(ping.get("stir"), None, "{ping}");
     exchange.finish();
 }
 

@@ -78,6 +78,10 @@ fn what_is_no_request_is_refused_with_every_fault_at_once() {
         assert!(places(&document).contains(&place), "{place} is not in {document:#}");
     }
     assert_eq!(places(&document).iter().filter(|place| **place == "tags").count(), 2);
+    for verified in [json!("yes"), json!(true), json!({}), json!("")] {
+        let call = json!({"carrier_call_id": "CA1", "to": NUMBER, "from": CALLER, "stir": {"attest": "A", "verified": verified}});
+        assert_eq!(places(&refuse(&call.to_string())), ["stir.verified"], "{verified}");
+    }
     for fault in document["errors"].as_array().unwrap() {
         assert!(fault["allowed"].as_str().is_some_and(|allowed| !allowed.is_empty()));
     }

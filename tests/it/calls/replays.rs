@@ -194,3 +194,39 @@ fn changes_made_at_run_time_and_ties_are_decided_again() {
     assert_eq!(winners.len(), 2, "the draw decides");
     exchange.finish();
 }
+
+#[test]
+fn whether_an_attestation_was_verified_is_decided_again() {
+    let market = Market::new(r#"{ sequential = ["proven", "claimed", "any"] }"#)
+        .buyer("acme", "")
+        .target("proven", "acme", "price = \"30.00\"\nfilters = [{ stir_verified = [\"passed\"] }]")
+        .target("claimed", "acme", "price = \"20.00\"\nfilters = [{ stir = [\"A\"] }]")
+        .target("any", "acme", "price = \"10.00\"");
+    let exchange = Exchange::start(&market);
+    for (at, (stir, winner, saw)) in [
+        (json!({"attest": "A", "verified": "passed"}), "proven", ["stir_verified passed", ""]),
+        (json!({"attest": "A"}), "claimed", ["stir_verified unverified", "stir A"]),
+        (json!({"attest": "A", "verified": "unverified"}), "claimed", ["stir_verified unverified", "stir A"]),
+        (json!({"attest": "A", "verified": "failed"}), "any", ["stir_verified failed", "stir A, failed"]),
+        (json!({"verified": "failed"}), "any", ["stir_verified failed", "stir none"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let asked = json!({"carrier_call_id": format!("CA{at}"), "to": NUMBER, "from": CALLER, "stir": stir});
+        let answer = exchange.decide(&asked);
+        exchange.give_up(&answer);
+        let call = id(&answer);
+        let explained = eventually("the step is on disk", || {
+            Some(exchange.explained(call)).filter(|explained| explained["steps"][0].is_object())
+        });
+        for (target, saw) in saw.into_iter().enumerate().filter(|(_, saw)| !saw.is_empty()) {
+            let rules = explained["steps"][0]["outcomes"][target]["rules"].as_array().unwrap();
+            assert!(rules.iter().any(|rule| rule["saw"] == saw), "{stir}: {saw} is not in {rules:#?}");
+        }
+        let (same, is_equal) = replay(&exchange, call, &[]);
+        assert!(is_equal, "{stir}: {same:#}");
+        assert_eq!(same["steps"][0]["winner"]["target"], winner, "{stir}");
+    }
+    exchange.finish();
+}

@@ -267,8 +267,10 @@ impl<'a> Known<'a> {
             Filter::Hours(hours, own) => says(is_open(hours, own.unwrap_or(zone), self.call.at)),
             Filter::Stir(levels) => {
                 let level = self.call.stir.as_deref().filter(|level| ["A", "B", "C"].contains(level));
-                says(levels.contains(&level.unwrap_or("none")))
+                let is_false = self.call.verified == Some("failed");
+                says(levels.contains(&level.filter(|_| !is_false).unwrap_or("none")))
             }
+            Filter::Verified(states) => says(states.contains(&self.call.verified.unwrap_or("unverified"))),
             Filter::Anonymous(wanted) => says(*wanted != self.has_number),
             Filter::Tag(key, test) => tag_says(test, self.tag(key).as_deref()),
         }
@@ -291,7 +293,7 @@ impl<'a> Known<'a> {
             | Filter::Near(..) => "geo",
             Filter::Publisher(_) | Filter::Campaign(_) | Filter::SubId(_) | Filter::Number(_) => "source",
             Filter::Hours(..) => "closed",
-            Filter::Stir(_) => "attestation",
+            Filter::Stir(_) | Filter::Verified(_) => "attestation",
             Filter::Anonymous(_) => "anonymous",
             Filter::Tag(..) => "tag",
         }

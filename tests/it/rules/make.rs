@@ -376,7 +376,7 @@ impl Maker {
                 _ => Filter::Not(Box::new(self.filter(depth - 1, names, has_zone))),
             };
         }
-        match self.up_to(17) {
+        match self.up_to(18) {
             0 | 1 => Filter::State(self.some(&STATES, 8)),
             2 => Filter::Country(self.some(&COUNTRIES, 4)),
             3 => Filter::AreaCode(self.some(&AREAS.map(|area| area.0), 12)),
@@ -399,7 +399,8 @@ impl Maker {
                 Filter::Hours(self.hours(), zone)
             }
             12 => Filter::Stir(self.some(&["A", "B", "C", "none"], 3)),
-            13 => Filter::Anonymous(self.percent(25)),
+            13 => Filter::Verified(self.some(&["passed", "failed", "unverified"], 2)),
+            14 => Filter::Anonymous(self.percent(25)),
             _ => self.tag(),
         }
     }
@@ -671,6 +672,7 @@ impl Maker {
         let state =
             self.percent(25).then(|| self.one(&["TX", "ny", "Ca", "XX", "ON", "Texas", "T1", ""]).to_owned());
         let stir = self.percent(60).then(|| self.one(&["A", "B", "C", "D", "a"]).to_owned());
+        let verified = self.percent(50).then(|| self.one(&["passed", "failed", "unverified"]));
         let sub_id = self.percent(40).then(|| self.one(&LABELS).to_owned());
         let tags = if self.percent(80) { self.tags(4) } else { Vec::new() };
         let to = match self.up_to(29) {
@@ -685,6 +687,7 @@ impl Maker {
             zip,
             state,
             stir,
+            verified,
             sub_id,
             tags,
             seed: self.chance.bits(),
@@ -803,7 +806,8 @@ fn kind_of(filter: &Filter) -> Option<String> {
         Filter::Zip(_) => Some("zip".to_owned()),
         Filter::Publisher(_) => Some("publisher".to_owned()),
         Filter::Campaign(_) => Some("campaign".to_owned()),
-        Filter::Stir(_) => Some("stir".to_owned()),
+        // Letters and what came of verifying them may exclude each other.
+        Filter::Stir(_) | Filter::Verified(_) => Some("stir".to_owned()),
         Filter::Anonymous(_) => Some("anonymous".to_owned()),
         Filter::All(_)
         | Filter::Any(_)

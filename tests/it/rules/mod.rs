@@ -40,7 +40,7 @@ const MET: &str = "verdict candidate|verdict paused|verdict buyer_paused|verdict
     fate below_floor|fate margin|fate expired|fate no_bid|fate malformed|fate above_max|fate pending|fate hold_lost|\
     state yes|state no|country yes|country no|area_code yes|area_code no|zip yes|zip no|zip strange|near yes|near no|\
     near strange|publisher yes|publisher no|campaign yes|campaign no|sub_id yes|sub_id no|number yes|number no|hours yes|\
-    hours no|stir yes|stir no|anonymous yes|anonymous no|tag = yes|tag = no|tag != yes|tag != no|tag in yes|tag in no|\
+    hours no|stir yes|stir no|stir_verified yes|stir_verified no|anonymous yes|anonymous no|tag = yes|tag = no|tag != yes|tag != no|tag in yes|tag in no|\
     tag not_in yes|tag not_in no|tag < yes|tag < no|tag < strange|tag > yes|tag > no|tag > strange|tag between yes|\
     tag between no|tag between strange|tag exists yes|tag exists no|tag matches yes|tag matches no|tag prefix yes|\
     tag prefix no|all yes|all no|all strange|any yes|any no|any strange|not yes|not no|not strange|8 deep|dial|auction|\
@@ -221,6 +221,7 @@ fn note_filter(known: &Known<'_>, filter: &Filter, depth: usize, counts: &mut Co
         Filter::Number(_) => "number",
         Filter::Hours(..) => "hours",
         Filter::Stir(_) => "stir",
+        Filter::Verified(_) => "stir_verified",
         Filter::Anonymous(_) => "anonymous",
         Filter::Tag(_, test) => match test {
             Test::Is(_) => "tag =",

@@ -263,6 +263,7 @@ pub enum Filter {
     Number(Vec<String>),
     Hours(Hours, Option<&'static str>),
     Stir(Vec<&'static str>),
+    Verified(Vec<&'static str>),
     Anonymous(bool),
     Tag(String, Test),
 }
@@ -302,6 +303,7 @@ pub struct Call {
     pub zip: Option<String>,
     pub state: Option<String>,
     pub stir: Option<String>,
+    pub verified: Option<&'static str>,
     pub sub_id: Option<String>,
     pub tags: Vec<(String, Value)>,
     pub seed: u64,
@@ -466,6 +468,7 @@ impl fmt::Display for Filter {
                 write!(f, "{{ hours = {}, zone = {} }}", hours(lines), quoted(zone))
             }
             Filter::Stir(levels) => write!(f, "{{ stir = {} }}", words(levels)),
+            Filter::Verified(states) => write!(f, "{{ stir_verified = {} }}", words(states)),
             Filter::Anonymous(wanted) => write!(f, "{{ anonymous = {wanted} }}"),
             Filter::Tag(key, test) => {
                 let (op, value) = match test {
@@ -763,8 +766,11 @@ impl Call {
         if !geo.is_empty() {
             let _ = write!(text, ",\"geo\":{{{}}}", geo.join(","));
         }
-        if let Some(stir) = &self.stir {
-            let _ = write!(text, ",\"stir\":{{\"attest\":{}}}", quoted(stir));
+        let mut stir = Vec::new();
+        stir.extend(self.stir.iter().map(|letter| format!("\"attest\":{}", quoted(letter))));
+        stir.extend(self.verified.iter().map(|verified| format!("\"verified\":{}", quoted(verified))));
+        if !stir.is_empty() {
+            let _ = write!(text, ",\"stir\":{{{}}}", stir.join(","));
         }
         if let Some(sub_id) = &self.sub_id {
             let _ = write!(text, ",\"sub_id\":{}", quoted(sub_id));

@@ -103,6 +103,7 @@ impl<'a> Asked<'a> {
             sub_id: self.request.sub_id.as_deref().or(number.and_then(|number| number.sub_id.as_deref())),
             dialled: number.map(|number| number.number),
             attestation: self.request.stir.as_deref().and_then(|stir| stir.chars().next()),
+            verified: self.request.stir_verified,
             has_number: self.request.from.is_some(),
             tags: &self.tags,
             now: self.at,

@@ -165,6 +165,10 @@ fn cuts(market: &Market, call: &Call, number: usize) -> Option<(Market, Call)> {
             break;
         }
     }
+    if left.0 != DONE && left.falls_on(other.verified.is_some()) {
+        other.verified = None;
+        left.0 = DONE;
+    }
     if left.0 == DONE {
         return Some((cut, other));
     }

@@ -8,6 +8,7 @@ use outcry::carrier::{CallerLeg, CarrierRequest};
 use outcry::domain::id::CallerListId;
 use outcry::domain::{
     Address, CallId, CallerListIx, Catalog, E164, Money, PingId, Reason, SetBy, TagValue, Tags, Timestamp,
+    Verified,
 };
 use outcry::exchange::preview::preview;
 use outcry::exchange::replay::replay;
@@ -80,6 +81,8 @@ fn call_of(example: &Example) -> (CarrierRequest, Timestamp) {
         state: None,
         zip: None,
         stir: value("--stir"),
+        stir_verified: value("--stir-verified")
+            .map_or(Verified::Unverified, |it| Verified::parse(&it).unwrap()),
         consent: false,
         test: false,
         caller: CallerLeg::Ringing,
@@ -182,6 +185,7 @@ fn verdicts(example: &Example) -> BTreeMap<String, String> {
             lists: lists.iter().map(|ix| catalog.caller_list(*ix).id.to_string()).collect(),
             earlier_attempts: stated(EARLIER),
             floor_row: None,
+            verified: request.stir_verified,
         }),
     };
     let call = StoredCall {

@@ -14,6 +14,7 @@ use crate::carrier::{Action, CallerLeg, CarrierReply, CarrierRequest, DialTarget
 use crate::domain::caller::Tag;
 use crate::domain::{
     CallId, E164, HangupCause, Money, PlanId, SetBy, TagValue, Tags, Tail, TargetId, Terminal, Timestamp,
+    Verified,
 };
 use crate::state::image::AnswerImage;
 use crate::state::rest::{Ahead, AuctionAhead, Rest, Standing, TogetherAhead};
@@ -47,6 +48,8 @@ struct RequestV1<'a> {
     test: bool,
     caller: u8,
     tags: Vec<TagV1<'a>>,
+    /// Whether the attestation was found to hold, where somebody looked.
+    stir_verified: Option<bool>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -189,6 +192,7 @@ impl<'a> RequestV1<'a> {
             test: request.test,
             caller: request.caller.code(),
             tags: request.tags.iter().map(TagV1::of).collect(),
+            stir_verified: request.stir_verified.holds(),
         }
     }
 
@@ -212,6 +216,7 @@ impl<'a> RequestV1<'a> {
             test: self.test,
             caller: CallerLeg::read(self.caller)?,
             tags,
+            stir_verified: Verified::of(self.stir_verified),
         })
     }
 }

@@ -10,7 +10,7 @@ use super::words::{
 };
 use super::{DecodeError, Id, call_id, id};
 use crate::domain::change::{Happened, Noted, Origin};
-use crate::domain::{BuyerId, CampaignId, EndCounts, Money, PingId, PublisherId, TargetId};
+use crate::domain::{BuyerId, CampaignId, EndCounts, Money, PingId, PublisherId, TargetId, Verified};
 use crate::records::row::{
     AttemptRow, CallKeys, CatalogRow, DecidedRow, EndFacts, EndedRow, EventRow, FactsRow, LedgerRow,
     OutcomeRow, Row, TrailRow, Turn,
@@ -97,6 +97,8 @@ struct KnownV1<'a> {
     lists: Vec<&'a str>,
     earlier_attempts: u32,
     floor_row: Option<u32>,
+    /// Whether the attestation was found to hold, where somebody looked.
+    verified: Option<bool>,
 }
 
 impl<'a> KnownV1<'a> {
@@ -116,6 +118,7 @@ impl<'a> KnownV1<'a> {
             lists: facts.lists.iter().map(String::as_str).collect(),
             earlier_attempts: facts.earlier_attempts,
             floor_row: facts.floor_row,
+            verified: facts.verified.holds(),
         }
     }
 
@@ -135,6 +138,7 @@ impl<'a> KnownV1<'a> {
             lists: self.lists.into_iter().map(str::to_owned).collect(),
             earlier_attempts: self.earlier_attempts,
             floor_row: self.floor_row,
+            verified: Verified::of(self.verified),
         })
     }
 }

@@ -108,6 +108,7 @@ fn stored_trail(row: &TrailRow) -> StoredTrail {
         lists: facts.lists,
         earlier_attempts: facts.earlier_attempts,
         floor_row: facts.floor_row,
+        verified: facts.verified,
     });
     let outcome = |outcome: &outcry::records::row::OutcomeRow| StoredOutcome {
         target: outcome.target.to_string(),
