@@ -166,12 +166,15 @@ impl<'a> Story<'a> {
             Some(_) => Reason::Won,
             None => Reason::NoTaker,
         };
-        // Who was chosen is not handed the call where its caller had left.
-        if let Some((ix, ..)) = decided.taken
-            && given.recorded(ix).is_some_and(|recorded| recorded.reason == Reason::CallerAbandon)
-        {
-            self.trail.withdraw(ix);
-            self.by.insert(ix, "record: the caller had left");
+        // Who was chosen is not handed the call where its caller had left, be it one or all of those to ring at once.
+        if decided.taken.is_some() {
+            let was_left = |ix: &TargetIx| {
+                given.recorded(*ix).is_some_and(|recorded| recorded.reason == Reason::CallerAbandon)
+            };
+            for ix in self.trail.targets().into_iter().filter(was_left) {
+                self.trail.withdraw(ix);
+                self.by.insert(ix, "record: the caller had left");
+            }
         }
         decided
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::bids::{bid, bidders, no_bid};
+use crate::support::bids::{bid, bid_after, bidders, no_bid};
 use crate::support::market::{CALLER, NUMBER};
 use crate::support::{Exchange, Market, eventually, request};
 
@@ -162,6 +162,36 @@ fn a_call_comes_out_as_it_was_recorded_and_otherwise_where_something_is_set() {
     let text = exchange.cli(&["replay", "--catalog", &digest]);
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.contains("[target.texan]") && !text.contains("[target.late]"), "{text}");
+    exchange.finish();
+}
+
+#[test]
+fn several_whose_caller_left_before_they_rang_come_out_so_again() {
+    let market = bidders([("slow", bid_after(400, "1"))]);
+    let root = r#"{ sequential = ["desk", { auction = ["slow"] }, { simultaneous = ["one", "two"] }] }"#;
+    let mut plan = Market::new(root).campaign("floor = \"10.00\"\npayout = { fixed = \"5.00\" }").patient();
+    plan = plan.bidder("slow", &market.url("slow"));
+    for name in ["desk", "one", "two"] {
+        plan = plan.target(name, "slow", "price = \"20.00\"");
+    }
+    let exchange = Exchange::start_with(&plan, WAITING);
+    let first = exchange.decide(&ask("CA1"));
+    std::thread::scope(|scope| {
+        let step = scope.spawn(|| exchange.go_on(&first, json!({"cause": "busy", "ended_by": "target"})));
+        eventually("the second is asked", || (market.stats("slow").pings > 0).then_some(()));
+        exchange.report(&first, "call_ended", 4_000, json!({"cause": "cancelled", "ended_by": "caller"}));
+        step.join().unwrap()
+    });
+    eventually("the step is on disk", || {
+        exchange.explained(id(&first))["steps"][1]["is_final"].as_bool().filter(|is_final| *is_final)
+    });
+    let (replayed, is_equal) = replay(&exchange, id(&first), &[]);
+    assert!(is_equal, "{replayed:#}");
+    let of = |target| reason(&replayed, 1, target);
+    assert_eq!(
+        (of("slow"), of("one"), of("two")),
+        ("below_floor".into(), "caller_abandon".into(), of("one"))
+    );
     exchange.finish();
 }
 
