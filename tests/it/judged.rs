@@ -68,6 +68,7 @@ fn judged(run: &str) -> Judged {
             address: format!("+15125550{}", 900 + place),
             price,
             in_auction,
+            barred: None,
             concurrency,
             daily_billable,
             min_duration_ms: 90_000,

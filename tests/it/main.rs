@@ -15,6 +15,7 @@ mod first_call;
 mod judged;
 mod lifecycle;
 mod pings;
+mod ruled;
 mod rules;
 mod sim;
 mod tidy;

@@ -54,6 +54,8 @@ pub(super) struct Caller<'a> {
     pub(super) area: &'a CallerArea,
     pub(super) tags: Vec<(&'a str, &'a str)>,
     pub(super) sub_id: Option<&'a str>,
+    /// What was verified of the number.
+    pub(super) attest: Option<&'a str>,
 }
 
 /// One call in progress. It counts as such while it lives, also when it is cut off.
@@ -155,10 +157,11 @@ impl Call {
         }
         let is_withheld = chance.hits(plan.rates.withheld_bps);
         let sub_id = chance.pick(&plan.sub_ids).map(String::as_str);
+        let attest = chance.pick(&plan.attests).map(String::as_str);
         if let (Some(record), Some(mut keep)) = (&mut self.record, floor.keep()) {
             record.to = keep.text(to);
         }
-        Caller { to, digits, is_withheld, area, tags, sub_id }
+        Caller { to, digits, is_withheld, area, tags, sub_id, attest }
     }
 
     pub(super) fn fate(&mut self) -> Fate {

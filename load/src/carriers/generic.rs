@@ -168,6 +168,11 @@ fn route_body(call: &mut Call) -> String {
         body.push_str(r#","sub_id":"#);
         push_json(&mut body, sub_id);
     }
+    if let Some(attest) = caller.attest {
+        body.push_str(r#","stir":{"#);
+        push_member(&mut body, "attest", attest);
+        body.push('}');
+    }
     if floor.plan.test {
         body.push_str(r#","test":true"#);
     }

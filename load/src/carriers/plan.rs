@@ -33,6 +33,8 @@ pub struct Plan {
     pub tags: Vec<(String, Vec<String>)>,
     /// Sub-ids to choose from; none sends no sub-id.
     pub sub_ids: Vec<String>,
+    /// What the carrier verified of callers' numbers, to choose from: `A`, `B` or `C`; none says nothing of it.
+    pub attests: Vec<String>,
     /// Waits are this many times shorter than life; 1 is real time.
     pub time_scale: f64,
     pub talk: Talk,
@@ -154,6 +156,7 @@ impl Plan {
             callers: vec!["512".into(), "303".into(), "718".into()],
             tags: Vec::new(),
             sub_ids: Vec::new(),
+            attests: Vec::new(),
             time_scale: 60.0,
             talk: Talk { median_s: 110.0, sigma: 0.9, cap_s: 3_600 },
             ring_s: (2, 12),

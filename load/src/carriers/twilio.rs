@@ -131,6 +131,9 @@ fn incoming(call: &mut Call, twilio: &Twilio) -> Form {
     for (key, value) in caller.tags {
         form.push((format!("SipHeader_X-{key}").into(), value.to_owned()));
     }
+    if let Some(attest) = caller.attest {
+        form.push(pair("StirVerstat", format!("TN-Validation-Passed-{attest}")));
+    }
     form
 }
 

@@ -9,8 +9,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use super::judge;
 use super::scenario::{Caps, EntityKind, Phase, Scenario, Server};
+use super::{judge, rules};
 
 /// The key of the carrier `sw`, and its SHA-256.
 pub const KEY: &str = "key-of-load";
@@ -53,7 +53,7 @@ impl Default for Listen {
 pub struct Market<'a> {
     pub scenario: &'a Scenario,
     pub server: Server,
-    /// Caps for every bidder, where the server is [`Server::Capped`].
+    /// Caps for every bidder, where the server is [`Server::Capped`] or [`Server::Ruled`].
     pub capped: Caps,
     /// The bidders' bid endpoints, by id.
     pub endpoint: &'a dyn Fn(&str) -> String,
@@ -74,19 +74,24 @@ impl Market<'_> {
         if self.server == Server::Small { 1 } else { self.scenario.market.numbers }
     }
 
+    /// Every kind of rule is in use.
+    pub fn is_ruled(&self) -> bool {
+        self.scenario.is_ruled(self.server)
+    }
+
     fn idle_targets(&self) -> usize {
         if self.server == Server::Small { 0 } else { self.scenario.market.idle_targets }
     }
 
     /// The caps of a target of the plan.
     pub fn caps(&self, own: Caps, is_bidder: bool) -> Caps {
-        if self.server != Server::Capped || !is_bidder {
-            return own;
-        }
-        Caps {
-            concurrency: own.concurrency.or(self.capped.concurrency),
-            daily_billable: own.daily_billable.or(self.capped.daily_billable),
-        }
+        let or = |own: Caps, other: Caps| Caps {
+            concurrency: own.concurrency.or(other.concurrency),
+            daily_billable: own.daily_billable.or(other.daily_billable),
+        };
+        let is_capped = matches!(self.server, Server::Capped | Server::Ruled) && is_bidder;
+        let caps = if is_capped { or(own, self.capped) } else { own };
+        if self.is_ruled() { or(caps, rules::ROOMY) } else { caps }
     }
 
     /// Writes all of it, for an exchange on whatever ports are free.
@@ -113,10 +118,14 @@ impl Market<'_> {
         let catalog = folder.join("catalog");
         fs::write(catalog.join("tw.secret"), TWILIO_TOKEN)?;
         fs::write(catalog.join("market.toml"), self.catalog(more))?;
+        let sub_id = if self.is_ruled() { rules::SUB_ID } else { "" };
+        if self.is_ruled() {
+            fs::write(catalog.join(rules::TABLE), rules::rows())?;
+        }
         let mut csv = String::from("number,campaign,publisher,sub_id\n");
         for at in 0..self.numbers() {
             // Writing to a string cannot fail.
-            let _ = writeln!(csv, "{},{CAMPAIGN},pub,", number(at));
+            let _ = writeln!(csv, "{},{CAMPAIGN},pub,{sub_id}", number(at));
         }
         fs::write(catalog.join("numbers.csv"), csv)
     }
@@ -141,12 +150,13 @@ impl Market<'_> {
                 address: entity.address,
                 price,
                 in_auction: is_bidder,
+                barred: None,
                 concurrency: caps.concurrency,
                 daily_billable: caps.daily_billable,
                 min_duration_ms: 1_000 * self.scenario.market.min_duration_s,
             }
         });
-        judge::Market {
+        let mut market = judge::Market {
             campaign: CAMPAIGN.to_owned(),
             deadline_ms: self.scenario.market.deadline_ms,
             early_close: true,
@@ -159,7 +169,11 @@ impl Market<'_> {
             is_alone: true,
             run: format!("-{RUN}-"),
             ..judge::Market::default()
+        };
+        if self.is_ruled() {
+            rules::judged(&mut market, 1_000 * self.scenario.market.min_duration_s);
         }
+        market
     }
 
     fn catalog(&self, more: usize) -> String {
@@ -169,22 +183,30 @@ impl Market<'_> {
             of_kind.map(|e| format!("\"{}\"", e.id)).collect()
         };
         let (bidders, fixed) = (quoted(true), quoted(false));
-        let auction = (!bidders.is_empty()).then(|| format!("{{ auction = [{}] }}", bidders.join(", ")));
-        let root: Vec<String> = auction.into_iter().chain(fixed).collect();
         let (deadline_ms, min_duration_s) =
             (self.scenario.market.deadline_ms, self.scenario.market.min_duration_s);
         let recovery_s = min_duration_s.saturating_sub(1).min(15);
+        let (of_campaign, of_publisher, of_buyer, plans) = match self.is_ruled() {
+            true => (
+                rules::of_campaign(),
+                rules::of_publisher(),
+                rules::of_buyer(),
+                rules::plans(&bidders, &fixed, deadline_ms),
+            ),
+            false => {
+                let plan = plain_plan(&bidders, fixed);
+                ("plan = \"main\"\n".to_owned(), String::new(), String::new(), plan)
+            }
+        };
         let mut text = format!(
             "numbers_csv = \"numbers.csv\"\ndefault_plan = \"nobody\"\n\
              [carrier.{CARRIER}]\nkey_digest = \"sha256:{KEY_DIGEST}\"\n\
              [carrier.{TWILIO_CARRIER}]\ndialect = \"twilio\"\npublic_url = \"{TWILIO_URL}\"\nsecrets = [{{ secret_file = \"tw.secret\" }}]\n\
-             [campaign.{CAMPAIGN}]\nvertical = \"load\"\nplan = \"main\"\nping_tags = [\"load_call\"]\n\
+             [campaign.{CAMPAIGN}]\nvertical = \"load\"\n{of_campaign}ping_tags = [\"load_call\"]\n\
              deadline_ms = {deadline_ms}\nrecovery_s = {recovery_s}\npayout = {{ fixed = \"{}\" }}\n\
-             [publisher.pub]\nname = \"Publisher\"\nzone = \"UTC\"\n\
-             [plan.main]\nroot = {{ sequential = [{}] }}\nterminal = {{ hangup = \"busy\" }}\n\
+             [publisher.pub]\nname = \"Publisher\"\nzone = \"UTC\"\n{of_publisher}{plans}\
              [plan.nobody]\nterminal = {{ hangup = \"unallocated\" }}\n",
             dollars(PAYOUT_CENTS),
-            root.join(", "),
         );
         for entity in &entities {
             let id = &entity.id;
@@ -210,12 +232,22 @@ impl Market<'_> {
             };
             let _ = write!(
                 text,
-                "[buyer.{id}]\nname = \"{id}\"\nzone = \"UTC\"\n[target.{id}]\nbuyer = \"{id}\"\naddress = \"{}\"\n{price}\n\
+                "[buyer.{id}]\nname = \"{id}\"\nzone = \"UTC\"\n{of_buyer}[target.{id}]\nbuyer = \"{id}\"\naddress = \"{}\"\n{price}\n\
                  min_duration_s = {min_duration_s}\n{}{}",
                 entity.address,
                 limit("concurrency", caps.concurrency),
                 limit("daily_billable", caps.daily_billable),
             );
+            if self.is_ruled() {
+                let price = match entity.kind {
+                    EntityKind::Fixed { price_cents } => Some(price_cents),
+                    EntityKind::Bidder { .. } => None,
+                };
+                text.push_str(&rules::of_target(price, caps));
+            }
+        }
+        if self.is_ruled() {
+            text.push_str(&rules::house(min_duration_s));
         }
         let idle = self.idle_targets() + more;
         if idle > 0 {
@@ -230,6 +262,16 @@ impl Market<'_> {
         }
         text
     }
+}
+
+/// An auction of all bidders, then the fixed prices; both in quotes.
+fn plain_plan(bidders: &[String], fixed: Vec<String>) -> String {
+    let auction = (!bidders.is_empty()).then(|| format!("{{ auction = [{}] }}", bidders.join(", ")));
+    let root: Vec<String> = auction.into_iter().chain(fixed).collect();
+    format!(
+        "[plan.main]\nroot = {{ sequential = [{}] }}\nterminal = {{ hangup = \"busy\" }}\n",
+        root.join(", ")
+    )
 }
 
 /// Cents as a decimal amount.

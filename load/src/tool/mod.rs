@@ -7,6 +7,7 @@ pub mod glossary;
 pub mod judge;
 pub mod market;
 pub mod place;
+pub mod rules;
 pub mod run;
 pub mod scenario;
 pub mod search;

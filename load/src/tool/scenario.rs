@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::glossary;
+use super::{glossary, rules};
 use crate::bidders::script::BehaviourSpec;
 use crate::bidders::{Behaviour, Script};
 use crate::carriers::{Arrivals, Rates, Talk};
@@ -84,6 +84,9 @@ pub struct MarketSpec {
     /// Shortest billable talk.
     #[serde(default = "ninety")]
     pub min_duration_s: u64,
+    /// Every kind of rule is in use, and who must win stays as it is; see `rules`.
+    #[serde(default)]
+    pub rules: bool,
 }
 
 /// Bidders that are alike: `name-1`, `name-2`, … or, with a count of 1, just `name`. Buyer and target have that id.
@@ -131,6 +134,8 @@ pub enum Server {
     Exchange,
     /// The exchange, every target with caps (`capped` of the phase).
     Capped,
+    /// The exchange with every kind of rule in use, as `rules` of the market has it, and the caps of `capped`.
+    Ruled,
     /// The exchange without the market's idle targets and further numbers.
     Small,
     Minimal,
@@ -142,6 +147,7 @@ impl Server {
         match self {
             Server::Exchange => "exchange",
             Server::Capped => "capped",
+            Server::Ruled => "ruled",
             Server::Small => "small",
             Server::Minimal => "minimal",
             Server::Afternoon => "afternoon",
@@ -150,7 +156,7 @@ impl Server {
 
     /// Whether it is an exchange, with an API and records, and not a yardstick.
     pub const fn is_exchange(self) -> bool {
-        matches!(self, Server::Exchange | Server::Capped | Server::Small)
+        matches!(self, Server::Exchange | Server::Capped | Server::Ruled | Server::Small)
     }
 }
 
@@ -193,7 +199,7 @@ pub struct Phase {
     /// The carriers speak Twilio's dialect.
     #[serde(default)]
     pub twilio: bool,
-    /// Caps that `capped` gives to every bidder.
+    /// Caps that `capped` and `ruled` give to every bidder.
     #[serde(default)]
     pub capped: Caps,
     /// What happens meanwhile, in seconds after the warm-up.
@@ -349,6 +355,7 @@ impl Scenario {
         );
         let ids: BTreeSet<&str> = entities.iter().map(|entity| entity.id.as_str()).collect();
         check(ids.len() == entities.len(), "market: names must differ".to_owned());
+        self.rules_faults(&entities).into_iter().for_each(|fault| check(false, fault));
         let mut names = BTreeSet::new();
         for phase in &self.phases {
             let name = &phase.name;
@@ -415,6 +422,42 @@ impl Scenario {
         faults
     }
 
+    /// What a market with rules cannot have: prices that these would decide by.
+    fn rules_faults(&self, entities: &[Entity]) -> Vec<String> {
+        let mut servers = self.phases.iter().flat_map(|phase| &phase.servers);
+        if !self.market.rules && !servers.any(|server| *server == Server::Ruled) {
+            return Vec::new();
+        }
+        let (least, most) = (rules::LEAST_CENTS, rules::MOST_CENTS);
+        let mut faults = Vec::new();
+        for Entity { id, kind, .. } in entities {
+            if id.starts_with(rules::PREFIX) {
+                faults.push(format!(
+                    "market: {id}: with rules, names that begin with {} are taken",
+                    rules::PREFIX
+                ));
+            }
+            let prices = match kind {
+                EntityKind::Fixed { price_cents } => vec![*price_cents],
+                EntityKind::Bidder { does, then, max_bid_cents } => {
+                    let lowest = then.iter().chain([does]).filter_map(lowest_price);
+                    lowest.chain([*max_bid_cents]).collect()
+                }
+            };
+            if let Some(price) = prices.into_iter().find(|price| !(least..=most).contains(price)) {
+                faults.push(format!(
+                    "market: {id}: with rules, prices are {least} to {most} cents; {price} is not"
+                ));
+            }
+        }
+        faults
+    }
+
+    /// Whether the market has every kind of rule in use on this server, and its calls say what rules look at.
+    pub fn is_ruled(&self, server: Server) -> bool {
+        self.market.rules || server == Server::Ruled
+    }
+
     /// Every target in the plan: bidders in the order of the file, then fixed prices.
     pub fn entities(&self) -> Vec<Entity> {
         let mut entities = Vec::new();
@@ -460,5 +503,16 @@ fn highest_price(does: &Behaviour) -> u32 {
         }
         Behaviour::Late { price_cents, .. } | Behaviour::SlowDrip { price_cents, .. } => *price_cents,
         _ => 100_000,
+    }
+}
+
+/// The lowest price it ever bids, if it says so.
+fn lowest_price(does: &Behaviour) -> Option<u32> {
+    match does {
+        Behaviour::Bid { price_cents: (low, _), .. } | Behaviour::Flaky { price_cents: (low, _), .. } => {
+            Some(*low)
+        }
+        Behaviour::Late { price_cents, .. } | Behaviour::SlowDrip { price_cents, .. } => Some(*price_cents),
+        _ => None,
     }
 }

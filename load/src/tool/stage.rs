@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::figures::{Figures, Frame, figures};
-use super::judge;
 use super::market::{self, Market};
 use super::place::{Cores, Cost, Server as Process, Speaks, on_cores};
 use super::scenario::{Deed, Entity, EntityKind, Phase, Scenario, Server};
+use super::{judge, rules};
 use crate::bidders::{Behaviour, Bidders, Latency};
 use crate::carriers::{
     Arrivals, CarrierKey, Carriers, Dialect, Outcome, Plan, Rates, Talk, Twilio, straight,
@@ -80,7 +80,7 @@ impl Stage<'_> {
         let market = Market { scenario: self.scenario, server, capped: phase.capped, endpoint: &endpoint };
         let running = self.start(&market, &folder, &bidders)?;
         let seed = self.scenario.seed + u64::from(round);
-        let mut plan = plan(self.scenario, phase, &running.base_url, seed, scale);
+        let mut plan = plan(self.scenario, phase, server, &running.base_url, seed, scale);
         if server == Server::Small {
             plan.numbers.truncate(1); // it has no other
         }
@@ -148,7 +148,7 @@ impl Stage<'_> {
     fn start(&self, market: &Market<'_>, folder: &Path, bidders: &Bidders) -> io::Result<Running> {
         let core = self.cores.server.as_slice();
         let kind = match market.server {
-            Server::Exchange | Server::Capped | Server::Small => {
+            Server::Exchange | Server::Capped | Server::Ruled | Server::Small => {
                 market.write(folder)?;
                 let mut command = Command::new(&self.outcry);
                 command.args(["serve", "--config"]).arg(folder.join("outcry.toml"));
@@ -158,6 +158,9 @@ impl Stage<'_> {
                 })?;
                 let base_url = format!("http://{traffic}");
                 let api = self.block_on(judge::Api::connect(&format!("http://{admin}"), None, false))?;
+                if market.is_ruled() {
+                    self.block_on(list_callers(&api))?;
+                }
                 return Ok(Running { process, base_url, admin: Some(api) });
             }
             Server::Minimal => "minimal",
@@ -272,7 +275,14 @@ fn bidders(scenario: &Scenario, cores: &Cores, prompt: bool) -> io::Result<Bidde
 }
 
 /// What carriers do in a phase. `scale` multiplies the arrivals.
-pub fn plan(scenario: &Scenario, phase: &Phase, base_url: &str, seed: u64, scale: f64) -> Plan {
+pub fn plan(
+    scenario: &Scenario,
+    phase: &Phase,
+    server: Server,
+    base_url: &str,
+    seed: u64,
+    scale: f64,
+) -> Plan {
     let mut carriers = vec![CarrierKey {
         id: market::CARRIER.to_owned(),
         key: market::KEY.to_owned(),
@@ -285,7 +295,7 @@ pub fn plan(scenario: &Scenario, phase: &Phase, base_url: &str, seed: u64, scale
         carriers.push(CarrierKey { id, key, dialect: Dialect::Twilio(twilio) });
     }
     let lone = carriers.remove(0);
-    Plan {
+    let mut plan = Plan {
         carriers: std::iter::once(lone.clone()).chain(carriers).collect(),
         arrivals: arrivals(phase, scale),
         lives: phase.lives,
@@ -302,7 +312,19 @@ pub fn plan(scenario: &Scenario, phase: &Phase, base_url: &str, seed: u64, scale
         max_in_progress: SENT_MAX,
         keep_sent: Some(SENT_MAX),
         ..Plan::new(base_url, lone, market::dialled(scenario))
+    };
+    if scenario.is_ruled(server) {
+        rules::told(&mut plan);
     }
+    plan
+}
+
+/// Fills the lists of callers of a market with rules, as an operator does.
+pub async fn list_callers(api: &judge::Api) -> Result<(), judge::Refused> {
+    for (list, lines) in rules::callers() {
+        api.add_callers(list, lines).await?;
+    }
+    Ok(())
 }
 
 /// What everybody has spent so far.

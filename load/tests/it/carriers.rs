@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use load::bidders::{Behaviour, Bidders, Latency, NoBidForm, Script};
-use load::carriers::{Arrivals, CarrierKey, Carriers, EVENT_TRIES, Plan, Rates, Snapshot, Talk};
+use load::carriers::{Arrivals, CallerArea, CarrierKey, Carriers, EVENT_TRIES, Plan, Rates, Snapshot, Talk};
 use load::trace::Trace;
 use serde_json::{Value, json};
 
@@ -339,6 +339,33 @@ fn a_seed_is_a_set_of_calls() {
     assert_eq!(runs[0].len(), 80);
     assert_eq!(runs[0], runs[1]);
     assert_ne!(runs[0], runs[2]);
+}
+
+#[test]
+fn calls_say_of_the_caller_what_the_plan_has() {
+    let exchange = FakeExchange::start(dials(1));
+    let plain = Plan { run: "plain".to_owned(), ..plan(&exchange, 3) };
+    run(Plan { rates: Rates::default(), ..plain });
+    let mut told = Plan { run: "told".to_owned(), rates: Rates::default(), ..plan(&exchange, 20) };
+    let geo = Some(("TX".to_owned(), "78701".to_owned()));
+    told.callers = vec![CallerArea { prefix: "512".to_owned(), geo }];
+    told.tags = vec![("age".to_owned(), vec!["51".to_owned()])];
+    (told.sub_ids, told.attests) = (vec!["tv-1".to_owned()], vec!["A".to_owned(), "B".to_owned()]);
+    run(told);
+    let mut attests = Vec::new();
+    for (_, (mut request, _)) in lives(&exchange, "told") {
+        attests.push(request["stir"].take()["attest"].as_str().unwrap().to_owned());
+        assert_eq!(request["geo"], json!({ "state": "TX", "zip": "78701" }));
+        assert_eq!((&request["sub_id"], &request["tags"]["age"]), (&json!("tv-1"), &json!("51")));
+        assert!(request["from"].as_str().unwrap().starts_with("+1512555"), "{request}");
+    }
+    attests.sort_unstable();
+    attests.dedup();
+    assert_eq!(attests, ["A", "B"]);
+    let plain = lives(&exchange, "plain");
+    let says_nothing =
+        |(request, _): &(Value, _)| ["stir", "geo", "sub_id"].iter().all(|k| request.get(k).is_none());
+    assert!(plain.len() == 3 && plain.values().all(says_nothing), "{plain:?}");
 }
 
 #[test]

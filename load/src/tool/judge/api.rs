@@ -121,10 +121,13 @@ impl Api {
         let limit = |limit: Option<u32>| limit.map_or(Value::from("none"), Value::from);
         let mut buyers = HashSet::new();
         for target in &market.targets {
-            let unlimited =
-                [("paused", false.into()), ("concurrency", "none".into()), ("daily_billable", "none".into())];
+            let of_buyer = [
+                ("paused", Value::from(false)),
+                ("concurrency", limit(market.buyer_concurrency)),
+                ("daily_billable", limit(market.buyer_daily_billable)),
+            ];
             if buyers.insert(&target.buyer) {
-                self.compare("buyers", &target.buyer, None, &unlimited, &mut differs).await?;
+                self.compare("buyers", &target.buyer, None, &of_buyer, &mut differs).await?;
             }
             let limits = [
                 ("paused", Value::from(false)),
@@ -187,9 +190,18 @@ impl Api {
 
     /// Has the exchange read its catalog again.
     pub async fn reload(&self) -> Result<(), Refused> {
-        let path = format!("{}/api/v1/reload", self.base);
+        self.post("reload", String::new()).await
+    }
+
+    /// Puts callers on a list, a number or a beginning a line.
+    pub async fn add_callers(&self, list: &str, lines: String) -> Result<(), Refused> {
+        self.post(&format!("caller-lists/{list}/add"), lines).await
+    }
+
+    async fn post(&self, what: &str, body: String) -> Result<(), Refused> {
+        let path = format!("{}/api/v1/{what}", self.base);
         let failed = |error: reqwest::Error| Refused::new(format!("{path}: {}", chain(&error)));
-        let mut request = self.client.post(&path);
+        let mut request = self.client.post(&path).body(body);
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
         }

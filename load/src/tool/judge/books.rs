@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 /// The words an outcome may be, as the exchange documents them. Its list is closed: another word is a fault.
-pub const REASONS: [&str; 59] = [
+pub const REASONS: [&str; 75] = [
     "pending",
     "won",
     "paused",
@@ -23,6 +23,15 @@ pub const REASONS: [&str; 59] = [
     "fan_out",
     "unresponsive",
     "fallback",
+    "source",
+    "attestation",
+    "anonymous",
+    "branch",
+    "suppressed",
+    "node_closed",
+    "plan_ended",
+    "no_row",
+    "earlier_attempts",
     "timeout",
     "late",
     "connect",
@@ -42,6 +51,7 @@ pub const REASONS: [&str; 59] = [
     "throttled",
     "protocol",
     "not_needed",
+    "interrupted",
     "no_bid",
     "below_floor",
     "margin",
@@ -55,18 +65,24 @@ pub const REASONS: [&str; 59] = [
     "rejected",
     "failed",
     "caller_abandon",
+    "hold_not_durable",
+    "other_answered",
     "unknown_number",
     "campaign_paused",
     "no_taker",
     "static",
     "internal_error",
     "test",
+    "caller_blocked",
+    "campaign_closed",
+    "publisher_closed",
     "billable",
     "too_short",
     "not_answered",
     "unresolved",
     "not_payable",
     "already_billed",
+    "handed_back",
 ];
 
 /// A word of [`REASONS`], or none of them.

@@ -2,7 +2,8 @@
 //!
 //! It works everything out anew from the scenario and the public contracts: who had to win, what is owed, how many calls
 //! a target had at once. It shares no code with an exchange, so that a mistake of the exchange cannot hide in it. It
-//! knows markets of one kind: a plan of one auction, then fixed prices in their order, first price, one tier, no filters.
+//! knows markets of one kind: a plan of one auction, then fixed prices in their order, first price, one tier. Of rules it
+//! knows which targets they bar from every call, and the word for that; all others they let every call through to.
 //!
 //! [`judge`] is a pure function; [`Api`] reads the books. Nothing here places a call.
 
@@ -53,6 +54,9 @@ pub struct Market {
     pub payout_micros: i64,
     /// What must be left of a price; none where anything may be.
     pub min_margin_micros: Option<i64>,
+    /// Limits that every buyer has, and no run reaches.
+    pub buyer_concurrency: Option<u32>,
+    pub buyer_daily_billable: Option<u32>,
     /// In the order of the plan: the auction's first.
     pub targets: Vec<Target>,
     /// Where the plan sends calls that nobody took.
@@ -83,6 +87,8 @@ pub struct Target {
     pub price: Price,
     /// A member of the auction; else it is tried after it.
     pub in_auction: bool,
+    /// A rule of the market keeps every call from it, and this is the word for that.
+    pub barred: Option<&'static str>,
     pub concurrency: Option<u32>,
     /// In days of UTC.
     pub daily_billable: Option<u32>,

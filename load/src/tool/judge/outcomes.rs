@@ -157,6 +157,10 @@ struct View<'a> {
 impl View<'_> {
     /// What does not agree.
     fn fault(&self, outcome: &Outcome) -> Option<String> {
+        if let Some(word) = self.case.market.targets[self.target].barred {
+            let is_barred = outcome.reason.as_str() == word && self.asked.is_none();
+            return (!is_barred).then(|| format!("a rule bars it from every call: {word}"));
+        }
         match self.case.market.targets[self.target].price {
             Price::Fixed { micros } => self.fixed(outcome, micros),
             Price::Bids { max_micros, .. } => self.bids(outcome, max_micros),
@@ -167,6 +171,7 @@ impl View<'_> {
         let market = self.case.market;
         let may_be = match outcome.reason.as_str() {
             "won" | "not_reached" | "cap" | "concurrency" | "hold_lost" => true,
+            "lower_tier" => !market.targets[self.target].in_auction,
             "outbid" | "tie_lost" => market.targets[self.target].in_auction,
             "below_floor" => price < market.floor_micros,
             "margin" => price < market.least_micros(),

@@ -91,6 +91,7 @@ fn market() -> Market {
         address: format!("+1512555090{place}"),
         price,
         in_auction,
+        barred: None,
         concurrency: (place == 2).then_some(1),
         daily_billable: (place == 2).then_some(20),
         min_duration_ms: 90_000,
@@ -523,6 +524,55 @@ fn every_fault_is_found() {
         let mut strict = expected.iter().filter(|name| strict.contains(name));
         assert!(strict.all(|name| found.contains(name)), "{what}, overloaded: found {found:?}");
     }
+}
+
+#[test]
+fn who_is_barred_never_wins_and_ends_with_the_word_for_it() {
+    // what is done to books in which a rule bars the desk, which pays most, from every call | the checks that must find it
+    let table: &[Row] = &[
+        ("nothing", |_| {}, &[]),
+        ("it was outbid", |w| w.outcome(3, "desk", "outbid", Some(99_000_000)), &["outcomes"]),
+        ("another rule", |w| w.outcome(3, "desk", "tag", None), &["outcomes"]),
+        ("it took the call", |w| w.hand_to(3, 3, 99_000_000), &["outcomes", "winner"]),
+        ("no rule bars it", |w| w.market.targets[3].barred = None, &["outcomes", "winner"]),
+        (
+            "a bidder who is barred was asked",
+            |w| {
+                w.market.targets[2].barred = Some("geo");
+                for call in 0..CALLS as usize {
+                    if call % 3 == 2 {
+                        w.hand_to(call, 0, 20_000_000);
+                    }
+                    w.outcome(call, "three", "geo", None);
+                }
+            },
+            &["outcomes"],
+        ),
+    ];
+    for (what, doctor, expected) in table {
+        let mut world = world();
+        (world.market.targets[3].price, world.market.targets[3].barred) =
+            (Price::Fixed { micros: 99_000_000 }, Some("geo"));
+        (0..CALLS as usize).for_each(|call| world.outcome(call, "desk", "geo", None));
+        doctor(&mut world);
+        let verdict = world.verdict();
+        let found = faults(&verdict);
+        let is_as_expected = expected.iter().all(|name| found.contains(name));
+        assert!(
+            is_as_expected && found.is_empty() == expected.is_empty(),
+            "{what}: found {found:?}\n{verdict}"
+        );
+    }
+}
+
+#[test]
+fn the_words_are_those_of_the_page() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reasons.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let row =
+        |line: &str| line.split('|').nth(2)?.trim().strip_prefix('`')?.strip_suffix('`').map(str::to_owned);
+    let words: Vec<String> = page.lines().filter_map(row).collect();
+    assert_eq!(words, REASONS);
 }
 
 /// What the judge is told of the shipped search, and of the phases after it.

@@ -83,6 +83,9 @@ struct Look<'a> {
 impl Look<'_> {
     /// It may not take the call, and rightly.
     fn is_out(&self, target: usize) -> bool {
+        if self.case.market.targets[target].barred.is_some() {
+            return true;
+        }
         match self.reasons[target].map_or("", Reason::as_str) {
             "cap" | "concurrency" | "hold_lost" => !self.unfounded.contains(&(self.call.number, target)),
             "paused" | "buyer_paused" => self.case.market.pauses,

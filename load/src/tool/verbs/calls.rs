@@ -16,7 +16,7 @@ use super::{Fault, Reach, Waiting, folder, judged, opened, percentiles, phase, r
 use crate::carriers::{Arrivals, Carriers, Histograms, Snapshot};
 use crate::sent::{self, Sent};
 use crate::tool::market;
-use crate::tool::scenario::{Phase, Scenario};
+use crate::tool::scenario::{Phase, Scenario, Server};
 use crate::tool::shipped::Source;
 use crate::tool::stage;
 use crate::trace::Trace;
@@ -103,10 +103,14 @@ pub fn place(
     let asking = runtime()?;
     let api = asking.block_on(options.reach.connect(&judged(scenario, &phase, &run)))?;
     asking.block_on(takes_calls(&options.to))?;
+    if scenario.is_ruled(Server::Exchange) {
+        let listed = asking.block_on(stage::list_callers(&api));
+        listed.map_err(|why| Fault::Configuration(why.to_string()))?;
+    }
     let log = options.log.as_ref().map(|path| opened(path)).transpose()?;
     options.hgrm.as_ref().map(|dir| folder(dir)).transpose()?;
 
-    let mut plan = stage::plan(scenario, &phase, &options.to, scenario.seed, 1.0);
+    let mut plan = stage::plan(scenario, &phase, Server::Exchange, &options.to, scenario.seed, 1.0);
     (plan.run, plan.first_call) = (run.clone(), options.first_call);
     plan.keep_sent = plan.keep_sent.filter(|_| log.is_some());
     let carriers = Carriers::start(plan, Arc::new(Trace::default()))?;
