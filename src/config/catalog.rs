@@ -62,16 +62,17 @@ pub(super) fn read(settings: &Settings, env: Env<'_>, sink: &Sink) -> Option<Rea
     let entries = Entries::collect(files, dir);
     let csv_sources: Vec<(&Sink, Source)> = entries.csvs.iter().filter_map(|csv| open_csv(csv)).collect();
     let csvs: Vec<File<'_>> = csv_sources.iter().map(|(sink, source)| File { source, sink }).collect();
-    let numbers = Numbers::read(&entries, &csvs);
+    let mut numbers = Numbers::read(&entries, &csvs);
     let bid_files = bid_table::Files::open(&entries, dir);
     let bid_rows = bid_files.rows(&entries, &numbers);
 
-    let catalog = resolve(settings, env, (&entries, &bid_rows), numbers, sink);
+    let catalog = resolve(settings, env, (&entries, &bid_rows), &mut numbers, sink);
     if !sink.is_empty() {
         return None;
     }
     refuse_long_recovery(catalog.as_ref()?, &entries);
     refuse_never_open(catalog.as_ref()?, &entries);
+    numbers.refuse_never_open(catalog.as_ref()?, sink);
     refuse_impossible_margins(catalog.as_ref()?, &entries);
     refuse_idle_ranges(catalog.as_ref()?, &entries);
     bid_table::refuse_too_many(catalog.as_ref()?, &entries);
@@ -141,11 +142,10 @@ fn resolve(
     settings: &Settings,
     env: Env<'_>,
     (entries, bid_rows): (&Entries<'_>, &bid_table::FileRows),
-    numbers: Numbers<'_>,
+    numbers: &mut Numbers<'_>,
     sink: &Sink,
 ) -> Option<Catalog> {
-    let with =
-        Surroundings { settings, env, dir: &settings.catalog_dir, entries, numbers: &numbers, bid_rows };
+    let with = Surroundings { settings, env, dir: &settings.catalog_dir, entries, numbers, bid_rows };
     let carriers: Vec<Carrier> =
         entries.carriers.iter().filter_map(|(id, f)| carrier(id, f, &with)).collect();
     let tightest = carriers.iter().min_by_key(|carrier| carrier.ceiling);
@@ -155,7 +155,7 @@ fn resolve(
     let buyers: Vec<Buyer> = entries.buyers.iter().filter_map(|(id, f)| buyer(id, f, entries)).collect();
     refuse_shared_keys(&carriers, &buyers, entries);
     let targets = entries.targets.iter().filter_map(|(id, f)| with.target(id, f)).collect();
-    let groups = Groups::read(entries, &numbers);
+    let groups = Groups::read(entries, numbers);
     let plans = entries.plans.iter().filter_map(|(id, f)| plan::read(id, f, &groups)).collect();
     let default_plan = default_plan(entries, &settings.catalog_dir, sink);
     Some(Catalog {
@@ -166,7 +166,7 @@ fn resolve(
         buyers,
         targets,
         plans,
-        numbers: numbers.read,
+        numbers: std::mem::take(&mut numbers.read),
         caller_lists: entries.caller_lists.iter().filter_map(|(id, f)| callers::list(id, f)).collect(),
         default_plan: default_plan?,
     })

@@ -10,10 +10,10 @@ use toml::de::DeValue;
 
 use super::entries::Entries;
 use super::file::{Field, File, Source};
-use super::problem::{nearest, shown};
+use super::problem::{Sink, nearest, shown};
 use super::values::tag_key;
 use crate::domain::caller::{TAG_VALUE_MAX, TAGS_MAX};
-use crate::domain::{Address, CampaignIx, E164, PublisherIx, TagValue, TrackingNumber};
+use crate::domain::{Address, CampaignIx, Catalog, E164, Hours, PublisherIx, TagValue, TrackingNumber};
 
 /// Most tracking numbers.
 pub(super) const NUMBERS_MAX: usize = 500_000;
@@ -57,6 +57,48 @@ impl<'a> Numbers<'a> {
     /// Whether a number is one of them.
     pub(super) fn has(&self, number: E164) -> bool {
         self.places.contains_key(&number)
+    }
+
+    /// A number is sold while its publisher and its campaign are open: where their hours never meet, nobody meant that.
+    /// Said once of those with the same two, where the first in its file stands.
+    pub(super) fn refuse_never_open(&self, catalog: &Catalog, sink: &Sink) {
+        let mut shut: BTreeMap<(PublisherIx, CampaignIx), Vec<(&Source, usize)>> = BTreeMap::new();
+        let mut seen = BTreeMap::new();
+        for number in &catalog.numbers {
+            let both = (number.publisher, number.campaign);
+            let is_shut = *seen.entry(both).or_insert_with(|| {
+                let (publisher, campaign) =
+                    (catalog.publisher(number.publisher), catalog.campaign(number.campaign));
+                let hours = publisher.hours.as_ref().zip(campaign.hours.as_ref());
+                hours.is_some_and(|(own, its)| !own.meets_in(&publisher.zone, its, &campaign.zone))
+            });
+            if let (true, Some(place)) = (is_shut, self.places.get(&number.number)) {
+                shut.entry(both).or_default().push(*place);
+            }
+        }
+        for ((publisher, campaign), places) in shut {
+            let Some((source, at)) = places.iter().min_by_key(|(source, at)| (&source.name, *at)) else {
+                continue;
+            };
+            let (publisher, campaign) = (catalog.publisher(publisher), catalog.campaign(campaign));
+            let said = |hours: &Option<Hours>| hours.as_ref().map_or(String::new(), Hours::to_string);
+            let others = match places.len() - 1 {
+                0 => String::new(),
+                1 => "; nor is one more number".to_owned(),
+                more => format!("; nor are {more} more numbers"),
+            };
+            let what = format!(
+                "is never open: the hours of publisher {} are {} in {}, and those of campaign {} are {} in {}{others}",
+                publisher.id,
+                said(&publisher.hours),
+                publisher.zone,
+                campaign.id,
+                said(&campaign.hours),
+                campaign.zone
+            );
+            let allowed = "hours of the publisher that lie within the campaign's for some time";
+            sink.push(source.problem(&(*at..*at), "number", what, allowed, None));
+        }
     }
 
     fn read_table(&mut self, field: &Field<'a>, entries: &Entries<'a>) {

@@ -522,6 +522,58 @@ fn a_target_that_is_never_open_is_refused() {
     }
 }
 
+/// Each in a zone of its own: 09:00 to 17:00 in Los Angeles is 17:00 to 01:00 UTC, an hour earlier in summer.
+#[test]
+fn a_number_that_is_never_open_is_refused_once_for_its_publisher_and_campaign() {
+    let csv = "number,campaign,publisher\n+18005550190,auto,metro\n+18005550191,auto,metro\n";
+    for (zone, own, rest) in [
+        ("UTC", "mon-fri 16:59-18:00", None),
+        ("UTC", "mon-fri 17:00-18:00", Some("mon-fri 17:00-18:00 in UTC")),
+        ("America/Los_Angeles", "mon-fri 09:30-10:00", None),
+        ("America/Los_Angeles", "mon-fri 10:00-12:00", Some("mon-fri 10:00-12:00 in America/Los_Angeles")),
+        ("America/Los_Angeles", "mon-fri 10:00-12:00\", \"2026-11-27 09:00-10:00", None),
+    ] {
+        let publisher = format!("zone = \"{zone}\"\nhours = [\"{own}\"]");
+        let campaign = "floor = \"10.00\"\nzone = \"UTC\"\nhours = [\"mon-fri 09:00-17:00\"]";
+        let text = with("zone = \"UTC\"", &publisher).replace("floor = \"10.00\"", campaign);
+        let text = format!("numbers_csv = \"numbers.csv\"\n{text}");
+        let folder =
+            Folder::new(&[("outcry.toml", ""), ("catalog/market.toml", &text), ("catalog/numbers.csv", csv)]);
+        let problems = folder.load().map(|_| ()).err().unwrap_or_default();
+        let said: Vec<String> = problems.iter().map(brief).collect();
+        let expected = rest.map(|hours| {
+            format!(
+                "number: is never open: the hours of publisher metro are {hours}, and those of campaign auto are \
+                 mon-fri 09:00-17:00 in UTC; nor are 2 more numbers"
+            )
+        });
+        assert_eq!(said, Vec::from_iter(expected), "{own}");
+        if let Some(problem) = problems.first() {
+            let line = text.lines().position(|line| line.starts_with("number =")).expect("a number") + 1;
+            assert!(problem.file.ends_with("market.toml"), "{}", problem.file);
+            assert_eq!(problem.line, line, "{problem}");
+        }
+    }
+}
+
+#[test]
+fn a_campaign_whose_targets_are_all_closed_is_warned_of() {
+    let campaign = |hours: &str| {
+        with("floor = \"10.00\"", &format!("floor = \"10.00\"\nzone = \"UTC\"\nhours = [\"{hours}\"]"))
+    };
+    let with_buyer =
+        |text: &str| text.replace("name = \"Acme\"", "name = \"Acme\"\nhours = [\"mon-fri 09:00-17:00\"]");
+    let said = "campaign.auto: sells no call: at all its hours every target of its plans is closed";
+    for (text, expected) in [
+        (campaign("sat 00:00-24:00"), None),
+        (with_buyer(&campaign("sun 06:00-24:00")), Some(said)),
+        (with_buyer(&campaign("daily 00:00-24:00")), None),
+    ] {
+        let warnings: Vec<String> = loaded(&text).warnings.iter().map(brief).collect();
+        assert_eq!(warnings, Vec::from_iter(expected), "{text}");
+    }
+}
+
 #[test]
 fn a_difference_reads_like_a_log_and_shows_no_whole_number() {
     let rows = [

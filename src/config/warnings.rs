@@ -53,6 +53,14 @@ impl View<'_, '_> {
         let used: BTreeSet<_> = self.catalog.numbers.iter().map(|number| number.campaign.at()).collect();
         let unused = self.entries.campaigns.iter().enumerate().filter(|(at, _)| !used.contains(at));
         into.extend(unused.map(|(_, (_, field))| field.problem("has no number: it gets no calls", "", None)));
+        let shut = self.catalog.campaigns.iter().zip(self.entries.campaigns.iter());
+        into.extend(shut.filter(|(campaign, _)| self.sells_to_nobody(campaign)).map(|(_, (_, field))| {
+            field.problem(
+                "sells no call: at all its hours every target of its plans is closed",
+                "hours at which a target and its buyer are open too",
+                None,
+            )
+        }));
         // The lowest price there may be: of a fixed payout the margin is a floor as well.
         let has_no_floor = |campaign: &Campaign| {
             campaign.price == PriceRule::Second
@@ -66,6 +74,20 @@ impl View<'_, '_> {
                 None,
             )
         }));
+    }
+
+    /// Whether no target of its plans is ever open when it is. One without targets says so itself.
+    fn sells_to_nobody(&self, campaign: &Campaign) -> bool {
+        let Some(hours) = &campaign.hours else { return false };
+        let mut targets = Vec::new();
+        campaign.plans().for_each(|plan| self.catalog.plan(plan).root.targets(&mut targets));
+        let may_be_open = |target: &TargetIx| {
+            let target = self.catalog.target(*target);
+            let buyer = self.catalog.buyer(target.buyer);
+            let mut both = [&target.hours, &buyer.hours].into_iter().flatten();
+            both.all(|theirs| hours.meets_in(&campaign.zone, theirs, &buyer.zone))
+        };
+        !targets.is_empty() && !targets.iter().any(may_be_open)
     }
 
     fn buyers_and_targets(&self, into: &mut Vec<Problem>) {

@@ -18,6 +18,7 @@ use super::time::Timestamp;
 
 #[cfg(test)]
 mod tests;
+mod zones;
 
 /// A time zone of the built-in database. Cheap to clone; equal if the names are.
 #[derive(Clone)]
@@ -237,13 +238,17 @@ impl Hours {
     /// without looking further.
     #[must_use]
     pub fn meets(&self, other: &Hours) -> bool {
-        let by_dates = |hours: &Hours| {
-            !hours.dated.is_empty() && hours.weekly.is_empty()
-                || hours.dated.iter().any(|range| range.span.is_some())
-        };
-        by_dates(self)
-            || by_dates(other)
+        self.opens_by_date()
+            || other.opens_by_date()
             || self.weekly.iter().any(|range| other.weekly.iter().any(|other| range.meets(*other)))
+    }
+}
+
+impl Hours {
+    /// Whether dates say more than when it is closed.
+    fn opens_by_date(&self) -> bool {
+        let is_always = self.weekly.is_empty() && !self.dated.is_empty();
+        is_always || self.dated.iter().any(|range| range.span.is_some())
     }
 }
 

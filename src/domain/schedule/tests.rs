@@ -198,6 +198,43 @@ fn hours_of_two_meet_or_not() {
     }
 }
 
+/// New York is 1 h ahead of Chicago, 2 h of Denver and mostly 2 or 3 h of Phoenix, which has no summer time.
+#[test]
+fn hours_of_two_zones_meet_or_not() {
+    let table = "
+        America/New_York | mon-fri 09:00-10:00 | America/Chicago | mon-fri 09:00-17:00   | false
+        America/New_York | mon-fri 09:00-10:01 | America/Chicago | mon-fri 09:00-17:00   | true
+        America/New_York | mon-fri 18:00-20:00 | America/Chicago | mon-fri 09:00-17:00   | false
+        America/New_York | mon-fri 17:59-20:00 | America/Chicago | mon-fri 09:00-17:00   | true
+        America/New_York | daily 09:00-17:00   | America/New_York | daily 17:00-20:00    | false
+        # The week begins anew: Monday 00:30 in New York is Sunday in Chicago.
+        America/New_York | mon 00:00-01:00     | America/Chicago | sun 23:00-24:00       | true
+        America/New_York | mon 00:00-01:00     | America/Chicago | mon 00:00-24:00       | false
+        America/Chicago  | sun 23:00-24:00     | America/New_York | sun 00:00-24:00      | false
+        # In winter by two hours, in summer by three.
+        America/New_York | mon 12:00-13:00     | America/Phoenix | mon 10:00-11:00       | true
+        America/New_York | mon 12:00-13:00     | America/Phoenix | mon 09:00-10:00       | true
+        America/New_York | mon 12:00-13:00     | America/Phoenix | mon 08:00-09:00       | false
+        # New York's clocks are put back an hour before Chicago's: then both show 01:00 to 02:00.
+        America/New_York | sun 01:00-02:00     | America/Chicago | sun 01:00-02:00       | true
+        America/New_York | sun 02:00-03:00     | America/Chicago | sun 02:00-03:00       | false
+        # Half hours, and more than a day between two clocks.
+        Asia/Kolkata     | mon 09:00-09:30     | UTC             | mon 03:30-04:00       | true
+        Asia/Kolkata     | mon 09:00-09:30     | UTC             | mon 04:00-05:00       | false
+        Pacific/Kiritimati | wed 12:00-13:00   | Pacific/Pago_Pago | tue 11:00-12:00     | true
+        Pacific/Kiritimati | wed 12:00-13:00   | Pacific/Pago_Pago | wed 00:00-24:00     | false
+        # Dates that are open are not looked at, dates that are closed make no time.
+        UTC | sat 09:00-17:00; 2026-11-27 09:00-10:00 | America/Chicago | mon 09:00-17:00 | true
+        UTC | sat 09:00-17:00; 2026-11-27 closed      | America/Chicago | mon 09:00-17:00 | false
+        UTC | 2026-11-26 closed                       | America/Chicago | mon 09:00-17:00 | true
+    ";
+    for row in rows(table) {
+        let (own, theirs) = ((hours(row[1]), zone(row[0])), (hours(row[3]), zone(row[2])));
+        assert_eq!(own.0.meets_in(&own.1, &theirs.0, &theirs.1).to_string(), row[4], "{row:?}");
+        assert_eq!(theirs.0.meets_in(&theirs.1, &own.0, &own.1).to_string(), row[4], "{row:?}");
+    }
+}
+
 #[test]
 fn whether_a_time_is_left_that_others_do_not_take() {
     let table = "
