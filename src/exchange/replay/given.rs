@@ -15,6 +15,10 @@ use crate::routing::price::{By, Terms, terms};
 use crate::routing::rules::{Phase, is_of};
 use crate::routing::{Facts, RuleBook, Verdict, screen, screen_by};
 
+/// Said of a price that was recorded, and of one that nobody came to then.
+const PRICE_RECORDED: &str = "record: its price rests on a fact that was not kept";
+pub(super) const PRICE_UNKNOWN: &str = "unknown: its price rests on a fact that was not kept";
+
 /// One step to decide again.
 pub(super) struct Given<'a> {
     pub(super) catalog: &'a Catalog,
@@ -142,9 +146,12 @@ impl<'a> Given<'a> {
         Terms { price, by, ..terms }
     }
 
-    /// Whether the price of a target is the recorded one.
-    pub(super) fn is_price_recorded(&self, ix: TargetIx) -> bool {
-        self.known.lacks_price(self.catalog.target(ix))
+    /// What a target's price rests on where a row of its table looks at a fact that is not kept.
+    pub(super) fn price_by(&self, ix: TargetIx) -> Option<&'static str> {
+        if !self.known.lacks_price(self.catalog.target(ix)) {
+            return None;
+        }
+        Some(if self.terms(ix).by == By::Asking { PRICE_UNKNOWN } else { PRICE_RECORDED })
     }
 
     /// What screening says of a target.

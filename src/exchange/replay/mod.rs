@@ -69,7 +69,7 @@ pub struct ReplayedTarget {
     pub target: String,
     /// Its buyer.
     pub buyer: String,
-    /// The reason it ends with; `unknown` where it would have been asked and was not.
+    /// The reason it ends with; `unknown` where it would have been asked and was not, or where its price is not known.
     pub reason: String,
     /// Its price, where it names one.
     pub amount: Option<String>,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::given::{Given, Recorded, Screened};
+use super::given::{Given, PRICE_UNKNOWN, Recorded, Screened};
 use crate::auction::bid::{Bid, NoBid, Reply, clean_note};
 use crate::auction::rank::Ranked;
 use crate::auction::{Auction, Rules};
@@ -135,6 +135,7 @@ impl<'a> Story<'a> {
                 break;
             }
             decided.walked += 1;
+            self.pass_over_unknown(step);
             match step {
                 Step::Dial(ix) => {
                     let offered = static_answer.iter().find(|(at, target, _)| (*at, *target) == (place, ix));
@@ -208,11 +209,21 @@ impl<'a> Story<'a> {
     fn settle(&mut self, walk: &[(usize, Step<'_>)]) -> Prices {
         let given = self.given;
         for ix in walk.iter().flat_map(|(_, step)| step.targets()).copied() {
-            if self.trail.is_open(ix) && given.is_price_recorded(ix) {
-                self.by.insert(ix, "record: its price rests on a fact that was not kept");
+            if let Some(by) = given.price_by(ix).filter(|_| self.trail.is_open(ix)) {
+                self.by.insert(ix, by);
             }
         }
         Prices::settle(given.catalog, walk, &mut self.trail, &|ix| given.terms(ix))
+    }
+
+    /// Who is dialled at a price that nobody knows may take the call or not: it is pending, as if it were asked.
+    fn pass_over_unknown(&mut self, step: Step<'_>) {
+        let is_dialled = matches!(step, Step::Dial(_) | Step::Together(_));
+        for ix in step.targets().iter().copied().filter(|_| is_dialled) {
+            if self.by.get(&ix) == Some(&PRICE_UNKNOWN) {
+                self.trail.close(ix, Reason::Pending, None, None);
+            }
+        }
     }
 
     /// The recorded verdict, as it is.

@@ -1,5 +1,6 @@
 //! A step that was decided again, beside its record: what is the same, what differs, and what a reason rests on.
 
+use super::given::PRICE_UNKNOWN;
 use super::story::{Decided, Story};
 use super::{ReplayedStep, ReplayedTarget, Winner, recorded_winner, shown};
 use crate::domain::Reason;
@@ -12,7 +13,7 @@ impl Story<'_> {
         let mut won: Option<Winner> = None;
         for (ix, outcome) in self.trail.targets().into_iter().zip(self.trail.outcomes()) {
             let was = given.recorded(ix);
-            // Nobody asked it then, so nobody knows what it would have said.
+            // Nobody asked it then, or came to its price, so nobody knows what it would have said.
             let is_unknown =
                 outcome.reason == Reason::Pending && was.is_none_or(|was| was.reason != Reason::Pending);
             let is_priced = outcome.reason == Reason::Won;
@@ -30,9 +31,12 @@ impl Story<'_> {
                 amount: outcome.amount.map(shown),
                 recorded: was.map(|was| was.reason.to_string()),
                 recorded_amount: was.and_then(|was| was.amount).map(shown),
-                by: match is_unknown {
-                    true => "unknown: it was not asked",
-                    false => self.by.get(&ix).copied().unwrap_or("decided"),
+                by: match (is_unknown, self.by.get(&ix).copied()) {
+                    (true, Some(PRICE_UNKNOWN)) => PRICE_UNKNOWN,
+                    (true, _) => "unknown: it was not asked",
+                    // Nobody comes to it here either.
+                    (false, Some(PRICE_UNKNOWN) | None) => "decided",
+                    (false, Some(by)) => by,
                 },
                 is_equal: !is_unknown
                     && was.is_some_and(|was| {

@@ -260,3 +260,66 @@ fn whether_an_attestation_was_verified_is_decided_again() {
     }
     exchange.finish();
 }
+
+#[test]
+fn a_table_over_a_fact_that_is_not_kept_bids_what_it_was_recorded_with() {
+    // Rows by the whole ZIP and by a personal tag, of which records keep three digits and the name.
+    let rows = r#"bids = { rows = [
+        { when = [{ zip = ["78701"] }, { tag = "name", op = "=", value = "Ann" }], bid = "40.00" },
+        { when = [{ zip = ["78702"] }], bid = "0" },
+        { when = [{ zip = ["78703"] }], bid = "5.00" },
+        { when = [{ tag = "name", op = "exists", value = true }], bid = "20.00" },
+    ] }"#;
+    let market = Market::new(r#"{ sequential = [{ auction = ["table", "desk"] }, "last"] }"#)
+        .campaign("floor = \"6.00\"\npayout = { fixed = \"1.00\" }")
+        .buyer("acme", "")
+        .target("table", "acme", rows)
+        .target("desk", "acme", "price = \"30.00\"")
+        .target("last", "acme", rows);
+    let exchange = Exchange::start(&market);
+    // By the first row, by the last, by one that does not bid, by one below the floor, and by none.
+    let by_record = "record: its price rests on a fact that was not kept";
+    for (at, (zip, name, table, price, winner)) in [
+        ("78701", Some("Ann"), "won", json!("40.00"), "table"),
+        ("78701", Some("Bob"), "outbid", json!("20.00"), "desk"),
+        ("78702", Some("Ann"), "no_bid", Value::Null, "desk"),
+        ("78703", Some("Ann"), "below_floor", json!("5.00"), "desk"),
+        ("78704", None, "no_row", Value::Null, "desk"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut asked =
+            json!({"carrier_call_id": format!("CA{at}"), "to": NUMBER, "from": CALLER, "geo": {"zip": zip}});
+        asked["tags"] = name.map_or(json!({}), |name| json!({"name": name}));
+        let answer = exchange.decide(&asked);
+        exchange.give_up(&answer);
+        let call = id(&answer);
+        let (same, is_equal) = replay(&exchange, call, &[]);
+        assert!(is_equal, "{zip} {name:?}: {same:#}");
+        let step = &same["steps"][0];
+        let found = &step["targets"][0];
+        assert_eq!(step["winner"]["target"], winner, "{zip} {name:?}");
+        assert_eq!((&found["reason"], &found["amount"]), (&json!(table), &price), "{zip} {name:?}");
+        assert_eq!(found["by"], by_record, "{zip} {name:?}");
+
+        // What it was recorded with holds without the desk too.
+        let (alone, _) = replay(&exchange, call, &["--set", "target.desk.paused=true"]);
+        let takes_it = ["won", "outbid"].contains(&table);
+        let expected = if takes_it { json!({"target": "table", "price": price}) } else { Value::Null };
+        assert_eq!(alone["steps"][0]["winner"], expected, "{zip} {name:?}: {alone:#}");
+
+        // Nobody came to the last one where somebody took the call before: what it bids is not in the record then.
+        let pauses = ["--set", "target.desk.paused=true", "--set", "target.table.paused=true"];
+        let (none, _) = replay(&exchange, call, &pauses);
+        let last = &none["steps"][0]["targets"][2];
+        assert_eq!(none["steps"][0]["winner"], Value::Null, "{none:#}");
+        let said = (last["reason"].as_str().unwrap(), last["by"].as_str().unwrap());
+        let expected = match table {
+            "won" | "outbid" => ("unknown", "unknown: its price rests on a fact that was not kept"),
+            refused => (refused, by_record),
+        };
+        assert_eq!(said, expected, "{zip} {name:?}: {none:#}");
+    }
+    exchange.finish();
+}
