@@ -542,7 +542,7 @@ impl Maker {
         if left.is_empty() {
             return None;
         }
-        let kind = if depth >= 7 { self.up_to(5) } else { self.up_to(15) };
+        let kind = if depth >= 7 { self.up_to(5) } else { self.up_to(17) };
         Some(match kind {
             0..=3 => Node::Auction(self.auction(left)),
             4 | 5 => {
@@ -576,6 +576,7 @@ impl Maker {
                 Node::Group(id.clone())
             }
             15 => Node::Action(self.one(&ACTIONS)),
+            16 | 17 => self.together(left)?,
             8 | 9 => {
                 let mut nodes = Vec::new();
                 for _ in 0..1 + self.up_to(3) {
@@ -610,6 +611,22 @@ impl Maker {
                 Node::FirstMatch(branches)
             }
         })
+    }
+
+    /// Two or more that have a price of their own, in a drawn order.
+    fn together(&mut self, left: &mut Vec<&Target>) -> Option<Node> {
+        let own = |target: &&&Target| !matches!(target.price, Price::Bids(..));
+        let priced: Vec<String> = left.iter().filter(own).map(|target| target.id.clone()).collect();
+        if priced.len() < 2 {
+            return None;
+        }
+        let mut ids = self.some(&priced, 4);
+        if let [only] = &ids[..] {
+            let others: Vec<String> = priced.into_iter().filter(|id| id != only).collect();
+            ids.push(self.one(&others));
+        }
+        left.retain(|target| !ids.contains(&target.id));
+        Some(Node::Together(ids, self.one(&[None, Some("screen"), Some("first")])))
     }
 
     fn auction(&mut self, left: &mut Vec<&Target>) -> Auction {
@@ -751,6 +768,7 @@ fn members(node: &Node, groups: &[(String, Node)], all: &mut Vec<String>) {
     match node {
         Node::Target(id) => all.push(id.clone()),
         Node::Auction(auction) => all.extend(auction.members.iter().cloned()),
+        Node::Together(ids, _) => all.extend(ids.iter().cloned()),
         Node::Action(_) => {}
         Node::Sequential(nodes) | Node::RoundRobin(nodes) => {
             nodes.iter().for_each(|node| members(node, groups, all));

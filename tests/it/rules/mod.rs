@@ -48,7 +48,7 @@ const MET: &str = "verdict candidate|verdict paused|verdict buyer_paused|verdict
     turn|ring|group|ends at a node|scheduled plan|barred unknown_number|barred campaign_paused|\
     barred campaign_closed|barred publisher_closed|verdict campaign_closed|verdict no_bid|verdict no_row|by a row|by the base|by a range|in a range|\
     verdict below_floor|verdict margin|\
-    floor of campaign|floor of campaign row|floor of publisher|pays less|pays the floor|pays the margin|closed early|by draw|taken over|also waited";
+    floor of campaign|floor of campaign row|floor of publisher|pays less|pays the floor|pays the margin|closed early|by draw|together|ring at once|rings alone|left out|all who may|screened|first to answer|taken over|also waited";
 
 /// A number from the environment.
 fn told(name: &str) -> Option<u64> {
@@ -88,6 +88,7 @@ fn differs(market: &Market, real: &Real, call: &Call, counts: &mut Counts) -> Op
     for step in &drawn.steps {
         match step {
             rank::Step::Dial(id) => drop(taken.insert(id, 0)),
+            rank::Step::Together(ids, _) => taken.extend(ids.iter().map(|id| (id.as_str(), 0))),
             rank::Step::Auction(auction) => {
                 taken.extend(auction.members.iter().map(|id| (id.as_str(), auction.floor)));
             }
@@ -155,7 +156,10 @@ fn differs(market: &Market, real: &Real, call: &Call, counts: &mut Counts) -> Op
                 let members: Vec<&str> = node.members.iter().map(|target| asked.id(*target)).collect();
                 format!("auction {}", members.join(" "))
             }
-            Step::Together(_) => unreachable!("generated markets ring nobody together"),
+            Step::Together(node) => {
+                let members: Vec<&str> = node.members.iter().map(|target| asked.id(*target)).collect();
+                format!("together {} screened {}", members.join(" "), node.screen)
+            }
         })
         .collect();
     said.extend(asked.of_the_way(&walk));
@@ -166,6 +170,9 @@ fn differs(market: &Market, real: &Real, call: &Call, counts: &mut Counts) -> Op
         .map(|step| match step {
             rank::Step::Dial(id) => format!("dial {id}"),
             rank::Step::Auction(auction) => format!("auction {}", auction.members.join(" ")),
+            rank::Step::Together(ids, screened) => {
+                format!("together {} screened {screened}", ids.join(" "))
+            }
         })
         .collect();
     walked.extend(way.turns.iter().map(|(node, first)| format!("turn {node} of {first}")));
@@ -278,6 +285,15 @@ fn note_story(known: &Known<'_>, walked: &[String], story: &[Vec<rank::Fate>], c
         count(counts, &format!("fate {}", fate.reason));
     }
     let has = |fates: &[rank::Fate], reason: &str| fates.iter().any(|fate| fate.reason == reason);
+    for (fates, step) in story.iter().zip(walked).filter(|(_, step)| step.starts_with("together")) {
+        let ring = fates.iter().filter(|fate| fate.reason == "won").count();
+        if ring > 0 {
+            count(counts, if ring > 1 { "ring at once" } else { "rings alone" });
+            let left_out = fates.iter().filter(|fate| fate.reason == "hold_lost").count();
+            count(counts, if left_out > 0 { "left out" } else { "all who may" });
+        }
+        count(counts, if step.ends_with("true") { "screened" } else { "first to answer" });
+    }
     match story.last() {
         Some(last) if has(last, "won") => {
             if story.len() > 1 {

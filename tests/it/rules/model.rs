@@ -98,6 +98,8 @@ pub enum Node {
     Weighted(Vec<(u32, Node)>),
     FirstMatch(Vec<Branch>),
     Auction(Auction),
+    /// Who rings at once, and `answer` where it is written.
+    Together(Vec<String>, Option<&'static str>),
     RoundRobin(Vec<Node>),
     Group(String),
     Action(Action),
@@ -123,7 +125,7 @@ impl Node {
     pub fn ends(&self, groups: &[(String, Node)]) -> bool {
         match self {
             Node::Action(_) => true,
-            Node::Target(_) | Node::Auction(_) => false,
+            Node::Target(_) | Node::Auction(_) | Node::Together(..) => false,
             Node::Sequential(nodes) | Node::RoundRobin(nodes) => nodes.iter().any(|node| node.ends(groups)),
             Node::Weighted(nodes) => nodes.iter().any(|node| node.1.ends(groups)),
             Node::FirstMatch(branches) => {
@@ -522,6 +524,10 @@ impl fmt::Display for Node {
                     write!(f, ", timeout_ms = {timeout_ms}")?;
                 }
                 f.write_str(" }")
+            }
+            Node::Together(ids, answer) => {
+                let answer = answer.map_or(String::new(), |answer| format!(", answer = {}", quoted(answer)));
+                write!(f, "{{ simultaneous = {}{answer} }}", list(ids, |id| quoted(id)))
             }
             Node::RoundRobin(nodes) => {
                 write!(f, "{{ round_robin = {} }}", list(nodes, |node| node.to_string()))

@@ -55,6 +55,8 @@ fn stirred(mut z: u64) -> u64 {
 pub enum Step<'a> {
     Dial(&'a str),
     Auction(&'a Auction),
+    /// Who rings at once, and whether whoever picks up has to press a digit.
+    Together(&'a [String], bool),
 }
 
 /// A plan as a call walks it.
@@ -114,6 +116,10 @@ impl<'a> Walker<'_, 'a> {
                 self.walk.rings.extend(rings);
                 self.walk.steps.push(Step::Auction(auction));
             }
+            Node::Together(ids, answer) => {
+                self.walk.rings.extend(ids.iter().filter_map(|id| Some((id.as_str(), ring?))));
+                self.walk.steps.push(Step::Together(ids, *answer != Some("first")));
+            }
             Node::Sequential(_) => {
                 let children = children(node, market);
                 (0..children.len())
@@ -170,7 +176,7 @@ impl<'a> Walker<'_, 'a> {
 /// The nodes right below one.
 fn children<'a>(node: &'a Node, market: &'a Market) -> Vec<&'a Node> {
     match node {
-        Node::Target(_) | Node::Auction(_) | Node::Action(_) => Vec::new(),
+        Node::Target(_) | Node::Auction(_) | Node::Together(..) | Node::Action(_) => Vec::new(),
         Node::Sequential(nodes) | Node::RoundRobin(nodes) => nodes.iter().collect(),
         Node::Weighted(nodes) => nodes.iter().map(|node| &node.1).collect(),
         Node::FirstMatch(branches) => branches.iter().map(|branch| &branch.node).collect(),
@@ -204,6 +210,7 @@ pub fn targets_of<'a>(node: &'a Node, market: &'a Market, all: &mut Vec<&'a str>
     match node {
         Node::Target(id) => add(id),
         Node::Auction(auction) => auction.members.iter().for_each(|id| add(id)),
+        Node::Together(ids, _) => ids.iter().for_each(|id| add(id)),
         _ => children(node, market).into_iter().for_each(|child| targets_of(child, market, all)),
     }
 }
@@ -250,6 +257,8 @@ fn told(known: &Known<'_>, is_early: bool) -> Vec<Vec<Fate>> {
     for (place, step) in walk(known).steps.iter().enumerate() {
         let fates = match step {
             Step::Dial(id) => dial(known, id).into_iter().collect(),
+            // Each by itself, in the order written: all that can be held ring.
+            Step::Together(ids, _) => ids.iter().filter_map(|id| dial(known, id)).collect(),
             Step::Auction(auction) => {
                 let seed = stirred(known.call.seed ^ (place as u64 + 1));
                 Open { is_early, ..Open::of(known, campaign, auction, seed) }.run()

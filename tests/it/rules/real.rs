@@ -172,7 +172,9 @@ impl<'a> Asked<'a> {
             let fates = match step {
                 Step::Dial(target) => self.dial(*target, floor, least, call).into_iter().collect(),
                 Step::Auction(node) => self.auction(place, node, campaign, (floor, least), call),
-                Step::Together(_) => unreachable!("generated markets ring nobody together"),
+                Step::Together(node) => {
+                    node.members.iter().filter_map(|target| self.dial(*target, floor, least, call)).collect()
+                }
             };
             let is_over = fates.iter().any(|fate| fate.reason == "won");
             told.push(fates);

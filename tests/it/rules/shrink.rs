@@ -258,7 +258,9 @@ fn filter(one: &mut Filter, left: &mut Countdown) -> bool {
 
 fn node(one: &mut Node, left: &mut Countdown) -> bool {
     let children: Vec<Node> = match one {
-        Node::Target(_) | Node::Auction(_) | Node::Group(_) | Node::Action(_) => Vec::new(),
+        Node::Target(_) | Node::Auction(_) | Node::Together(..) | Node::Group(_) | Node::Action(_) => {
+            Vec::new()
+        }
         Node::Sequential(nodes) | Node::RoundRobin(nodes) => nodes.clone(),
         Node::Limited(_, node) => vec![(**node).clone()],
         Node::Weighted(nodes) => nodes.iter().map(|node| node.1.clone()).collect(),
@@ -277,8 +279,12 @@ fn node(one: &mut Node, left: &mut Countdown) -> bool {
                 Node::Sequential(nodes) | Node::RoundRobin(nodes) => drop(nodes.remove(at)),
                 Node::Weighted(nodes) => drop(nodes.remove(at)),
                 Node::FirstMatch(branches) => drop(branches.remove(at)),
-                Node::Target(_) | Node::Auction(_) | Node::Group(_) | Node::Action(_) | Node::Limited(..) => {
-                }
+                Node::Target(_)
+                | Node::Auction(_)
+                | Node::Together(..)
+                | Node::Group(_)
+                | Node::Action(_)
+                | Node::Limited(..) => {}
             }
             return true;
         }
@@ -286,6 +292,20 @@ fn node(one: &mut Node, left: &mut Countdown) -> bool {
     match one {
         Node::Target(_) | Node::Group(_) | Node::Action(_) => false,
         Node::Limited(_, child) => node(child, left),
+        Node::Together(ids, answer) => {
+            // One alone is no such node.
+            for at in 0..ids.len() {
+                if left.falls_on(ids.len() > 2) {
+                    ids.remove(at);
+                    return true;
+                }
+            }
+            if left.falls_on(answer.is_some()) {
+                *answer = None;
+                return true;
+            }
+            false
+        }
         Node::Auction(auction) => {
             for at in 0..auction.members.len() {
                 if left.falls_on(auction.members.len() > 1) {
