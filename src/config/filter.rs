@@ -13,7 +13,7 @@ use crate::domain::caller::{TAG_KEY_MAX, TAG_VALUE_MAX};
 use crate::domain::country::is_country;
 use crate::domain::filter::{DEPTH_MAX, Filter, Pattern, Scalar, TagTest, Text};
 use crate::domain::stir::Verified;
-use crate::domain::zip::Zip;
+use crate::domain::zip::{Zip, states_between};
 
 /// Most conditions of one target, at whatever depth.
 pub(super) const CONDITIONS_MAX: usize = 1_000;
@@ -97,7 +97,7 @@ fn read(field: &Field<'_>, mut read: Filters<'_, '_>) -> Vec<Filter> {
     filters.into_iter().map(|(_, filter)| filter).collect()
 }
 
-/// Whether two lists of what is taken exclude each other.
+/// Whether two lists of what is taken exclude each other. A ZIP is in one state; an area code may be of a caller elsewhere.
 fn is_disjoint(a: &Filter, b: &Filter) -> bool {
     fn apart<T: PartialEq>(a: &[T], b: &[T]) -> bool {
         !a.iter().any(|one| b.contains(one))
@@ -119,9 +119,11 @@ fn is_disjoint(a: &Filter, b: &Filter) -> bool {
         (Filter::Zip(a), Filter::Zip(b)) => {
             !a.iter().any(|(first, last)| b.iter().any(|(low, high)| first <= high && low <= last))
         }
-        (Filter::State(taken), Filter::Not(part)) | (Filter::Not(part), Filter::State(taken)) => {
-            matches!(&**part, Filter::State(refused) if taken.iter().all(|state| refused.contains(state)))
+        (Filter::Zip(spans), Filter::State(states)) | (Filter::State(states), Filter::Zip(spans)) => {
+            let mut of_zips = spans.iter().flat_map(|span| states_between(*span));
+            !of_zips.any(|state| states.iter().any(|one| one == state))
         }
+        (taken, Filter::Not(refused)) | (Filter::Not(refused), taken) => is_within(taken, refused),
         (Filter::Tag(a, TagTest::In(these)), Filter::Tag(b, TagTest::In(those))) => {
             a == b && apart(these, those)
         }
@@ -130,6 +132,22 @@ fn is_disjoint(a: &Filter, b: &Filter) -> bool {
             a == b && low >= high
         }
         _ => false,
+    }
+}
+
+/// Whether nothing is taken but what the other takes too.
+fn is_within(taken: &Filter, other: &Filter) -> bool {
+    fn within<T: PartialEq>(these: &[T], those: &[T]) -> bool {
+        these.iter().all(|one| those.contains(one))
+    }
+    match (taken, other) {
+        (Filter::State(a), Filter::State(b))
+        | (Filter::Country(a), Filter::Country(b))
+        | (Filter::Publisher(a), Filter::Publisher(b))
+        | (Filter::Campaign(a), Filter::Campaign(b)) => within(a, b),
+        (Filter::AreaCode(a), Filter::AreaCode(b)) => within(a, b),
+        (Filter::SubId(a), Filter::SubId(b)) | (Filter::Number(a), Filter::Number(b)) => within(a, b),
+        _ => taken == other,
     }
 }
 

@@ -103,6 +103,11 @@ fn place_at(at: usize) -> Place {
     Place::at(degrees(at + 3, 90.0), degrees(at + 6, 180.0))
 }
 
+/// The states that ZIPs from the first to the last of a span lie in, one for each three digits they begin with.
+pub fn states_between((first, last): (u32, u32)) -> impl Iterator<Item = &'static str> {
+    (first / 100..=last / 100).filter_map(|prefix| state_of_prefix(prefix as u16))
+}
+
 /// By the first three digits: spans of prefixes, ascending. A few towns belong to the neighbour: 06390 is New York's.
 const PREFIXES: &[(u16, u16, &str)] = &[
     (5, 5, "NY"),

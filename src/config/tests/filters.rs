@@ -325,6 +325,12 @@ fn faults_are_named_where_they_stand() {
         ("[{ state = [\"TX\"] }, { state = [\"OK\"] }]", "have no value in common: no call passes both"),
         ("[{ zip = [\"787*\"] }, { zip = [\"78601\"] }]", "have no value in common: no call passes both"),
         (
+            "[{ zip = [\"787*\"] }, { state = [\"OK\", \"CA\"] }]",
+            "have no value in common: no call passes both",
+        ),
+        ("[{ anonymous = true }, { not = { anonymous = true } }]", "have no value in common"),
+        ("[{ area_code = [512] }, { not = { area_code = [737, 512] } }]", "have no value in common"),
+        (
             "[{ tag = \"age\", op = \">\", value = 64 }, { tag = \"age\", op = \"<\", value = 64 }]",
             "have no value in common: no call passes both",
         ),

@@ -354,7 +354,10 @@ impl Maker {
             let depth = self.one(&[1, 1, 2, 3, 8]);
             let filter = self.filter(depth, names, has_zone);
             let kind = kind_of(&filter);
-            if kind.is_none() || filters.iter().all(|other| kind_of(other) != kind) {
+            let excludes = |other: &Filter| {
+                kind.is_some() && kind_of(other) == kind || is_not(other, &filter) || is_not(&filter, other)
+            };
+            if !filters.iter().any(excludes) {
                 filters.push(filter);
             }
         }
@@ -819,22 +822,24 @@ fn kind_of(filter: &Filter) -> Option<String> {
     match filter {
         Filter::Not(part) => kind_of(part),
         Filter::Tag(key, _) => Some(format!("tag {key}")),
-        Filter::State(_) => Some("state".to_owned()),
+        // A ZIP has a state.
+        Filter::State(_) | Filter::Zip(_) => Some("state".to_owned()),
         Filter::Country(_) => Some("country".to_owned()),
         Filter::AreaCode(_) => Some("area_code".to_owned()),
-        Filter::Zip(_) => Some("zip".to_owned()),
         Filter::Publisher(_) => Some("publisher".to_owned()),
         Filter::Campaign(_) => Some("campaign".to_owned()),
         // Letters and what came of verifying them may exclude each other.
         Filter::Stir(_) | Filter::Verified(_) => Some("stir".to_owned()),
         Filter::Anonymous(_) => Some("anonymous".to_owned()),
-        Filter::All(_)
-        | Filter::Any(_)
-        | Filter::Near(..)
-        | Filter::SubId(_)
-        | Filter::Number(_)
-        | Filter::Hours(..) => None,
+        Filter::SubId(_) => Some("sub_id".to_owned()),
+        Filter::Number(_) => Some("number".to_owned()),
+        Filter::All(_) | Filter::Any(_) | Filter::Near(..) | Filter::Hours(..) => None,
     }
+}
+
+/// Whether one is `not` the other.
+fn is_not(one: &Filter, other: &Filter) -> bool {
+    matches!(one, Filter::Not(part) if **part == *other)
 }
 
 /// Minutes of the week that a line covers.

@@ -234,7 +234,7 @@ pub enum Value {
 pub type Hours = Vec<Line>;
 
 /// One line of opening hours.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Line {
     /// Monday first.
     Weekly([bool; 7], Span),
@@ -243,13 +243,13 @@ pub enum Line {
 }
 
 /// Minutes of the day; an end that is not after the start lies on the next day.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Span {
     pub start: u16,
     pub end: u16,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Filter {
     All(Vec<Filter>),
     Any(Vec<Filter>),
@@ -270,7 +270,7 @@ pub enum Filter {
     Tag(String, Test),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Test {
     Is(String),
     IsNot(String),
@@ -285,7 +285,7 @@ pub enum Test {
 }
 
 /// Expressions whose meaning a few lines can say.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Pattern {
     Contains(String),
     Begins(String),
