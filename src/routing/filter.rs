@@ -131,7 +131,7 @@ enum Test {
     Publisher(Texts),
     Campaign(Texts),
     SubId(Texts),
-    Dialled(Texts),
+    Dialled(Vec<E164>, Vec<String>),
     Hours(Hours, Zone),
     /// Bits of `A`, `B`, `C` and of none.
     Attestation(u8),
@@ -195,7 +195,7 @@ impl Rule {
             Filter::Publisher(ids) => Test::Publisher(Texts::whole(ids)),
             Filter::Campaign(ids) => Test::Campaign(Texts::whole(ids)),
             Filter::SubId(texts) => Test::SubId(Texts::of(texts)),
-            Filter::Number(texts) => Test::Dialled(Texts::of(texts)),
+            Filter::Number(texts) => dialled(texts),
             Filter::Hours(hours, own) => Test::Hours(hours.clone(), own.as_ref().unwrap_or(zone).clone()),
             Filter::Attestation(levels) => {
                 Test::Attestation(levels.iter().fold(0, |bits, level| bits | level_bit(*level)))
@@ -270,7 +270,14 @@ impl Test {
             Test::Publisher(ids) => facts.publisher.is_some_and(|id| ids.has(id)).into(),
             Test::Campaign(ids) => facts.campaign.is_some_and(|id| ids.has(id)).into(),
             Test::SubId(texts) => facts.sub_id.is_some_and(|sub_id| texts.has(sub_id)).into(),
-            Test::Dialled(texts) => facts.dialled.is_some_and(|number| texts.has(&number.reveal())).into(),
+            Test::Dialled(whole, beginnings) => facts
+                .dialled
+                .is_some_and(|number| {
+                    whole.binary_search(&number).is_ok() || {
+                        !beginnings.is_empty() && begins_with(&number.reveal(), beginnings)
+                    }
+                })
+                .into(),
             Test::Hours(hours, zone) => hours.is_open(zone, facts.now).into(),
             // A letter that failed verification is worth what none is.
             Test::Attestation(bits) => {
@@ -288,7 +295,7 @@ impl Test {
             Test::State(_) | Test::Country(_) | Test::AreaCode(_) | Test::Zip(_) | Test::Near(..) => {
                 Reason::Geo
             }
-            Test::Publisher(_) | Test::Campaign(_) | Test::SubId(_) | Test::Dialled(_) => Reason::Source,
+            Test::Publisher(_) | Test::Campaign(_) | Test::SubId(_) | Test::Dialled(..) => Reason::Source,
             Test::Hours(..) => Reason::Closed,
             Test::Attestation(_) | Test::Verified(_) => Reason::Attestation,
             Test::Anonymous(_) => Reason::Anonymous,
@@ -332,7 +339,7 @@ impl fmt::Display for Seen<'_> {
             Test::Publisher(_) => write!(f, "publisher {}", facts.publisher.unwrap_or("unknown")),
             Test::Campaign(_) => write!(f, "campaign {}", facts.campaign.unwrap_or("unknown")),
             Test::SubId(_) => write!(f, "sub_id {}", facts.sub_id.unwrap_or("absent")),
-            Test::Dialled(_) => match facts.dialled {
+            Test::Dialled(..) => match facts.dialled {
                 Some(number) => write!(f, "number {}", number.reveal()),
                 None => f.write_str("number unknown"),
             },
@@ -485,6 +492,16 @@ impl Texts {
 
     fn has(&self, text: &str) -> bool {
         self.whole.binary_search_by(|one| one.as_str().cmp(text)).is_ok()
-            || self.beginnings.iter().any(|beginning| text.starts_with(beginning.as_str()))
+            || begins_with(text, &self.beginnings)
     }
+}
+
+fn begins_with(text: &str, beginnings: &[String]) -> bool {
+    beginnings.iter().any(|beginning| text.starts_with(beginning.as_str()))
+}
+
+/// Numbers are compared as numbers: as text only by their beginnings. That they are some was checked when they were read.
+fn dialled(texts: &[Text]) -> Test {
+    let Texts { whole, beginnings } = Texts::of(texts);
+    Test::Dialled(sorted(whole.iter().filter_map(|text| E164::parse(text))), beginnings)
 }
