@@ -33,6 +33,8 @@ promise_of() {
     restore-forgets-a-hold)  echo Restart ;;
     late-bid-not-written)    echo Restart ;;
     draw-not-recorded)       echo Replays ;;
+    hand-back-of-anybody)    echo HandBack ;;
+    hand-back-voids-a-talk)  echo HandBack Money ;;
     journal-*)               echo Durable Start Content Honest ;;
     dedupe-dropped-*)        echo Once ;;
     place-*)                 echo Together ;;

@@ -27,27 +27,30 @@ use super::world::{Asking, CallPlan, Fate, Report, Together, Trick, leg, togethe
 /// Bytes a pipe holds.
 const PIPE: usize = 8 * 1024;
 /// Longest that a carrier waits for anything.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a report is sent before its carrier gives up.
-const TRIES: usize = 30;
+pub(super) const TRIES: usize = 30;
+
+/// Where the connections of buyers are among those of carriers.
+pub(super) const OF_BUYERS: usize = CARRIERS.len();
 
 /// All carriers.
 pub struct Carriers {
     served: Served,
-    clock: Clock,
-    check: Arc<Mutex<Check>>,
+    pub(super) clock: Clock,
+    pub(super) check: Arc<Mutex<Check>>,
     idle: Vec<Mutex<Vec<SendRequest<Full<Bytes>>>>>,
 }
 
 /// What was heard.
-struct Heard {
-    status: u16,
-    body: Bytes,
+pub(super) struct Heard {
+    pub(super) status: u16,
+    pub(super) body: Bytes,
 }
 
 impl Carriers {
     pub fn new(served: Served, clock: Clock, check: Arc<Mutex<Check>>) -> Arc<Carriers> {
-        let idle = CARRIERS.iter().map(|_| Mutex::default()).collect();
+        let idle = (0..=OF_BUYERS).map(|_| Mutex::default()).collect();
         Arc::new(Carriers { served, clock, check, idle })
     }
 
@@ -70,7 +73,7 @@ impl Carriers {
     }
 
     /// Sends a request and hears its answer; dropped, the connection goes with it.
-    async fn post(&self, carrier: usize, path: &str, key: &str, body: String) -> Option<Heard> {
+    pub(super) async fn post(&self, carrier: usize, path: &str, key: &str, body: String) -> Option<Heard> {
         let mut connection = self.connection(carrier).await;
         let request = Request::post(path)
             .header("host", "exchange")
@@ -173,6 +176,7 @@ impl Carriers {
         let (base, start) = (tokio::time::Instant::now(), self.clock.now());
         let path: Option<Arc<str>> = url("events");
         for (attempt, leg) in attempts.iter().copied().zip(&rung.legs) {
+            self.buyers_hand_back(plan, answer["call_id"].as_str().unwrap_or(""), attempt, leg);
             for (place, report) in leg.reports.iter().enumerate() {
                 let Some(path) = path.clone() else { break };
                 let (carriers, plan, report) = (Arc::clone(self), Arc::clone(plan), report.clone());

@@ -65,8 +65,11 @@ const BUYERS: [(&str, &str); 6] = [
         "zone = \"America/New_York\"\nconcurrency = 20\ndisclosure = \"full\"\npersonal_tags = [\"zip\"]\n",
     ),
     ("cat", "zone = \"America/Denver\"\ndaily_billable = 180\ndisclosure = \"none\"\n"),
-    ("dog", "zone = \"America/Los_Angeles\"\nconcurrency = 12\nshow_floor = true\n"),
-    ("eel", "zone = \"UTC\"\nconcurrency = 10\ndaily_billable = 140\nsuppressed_callers = [\"known\"]\n"),
+    ("dog", "zone = \"America/Los_Angeles\"\nconcurrency = 12\nshow_floor = true\nhand_back_s = 25\n"),
+    (
+        "eel",
+        "zone = \"UTC\"\nconcurrency = 10\ndaily_billable = 140\nsuppressed_callers = [\"known\"]\nhand_back_s = 0\n",
+    ),
     ("fox", "zone = \"America/Chicago\"\n"),
 ];
 /// Targets with a fixed price: target, buyer, price, further lines.
@@ -201,6 +204,16 @@ terminal = { hangup = "busy" }
 terminal = { message = "Nobody is here." }
 "#;
 
+/// The key that a buyer hands calls back with.
+pub fn buyer_key(id: &str) -> String {
+    format!("key-of-{id}")
+}
+
+fn digest(key: &str) -> String {
+    let digest: String = Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{digest}")
+}
+
 fn text() -> String {
     let mut text = "default_plan = \"nobody\"\n".to_owned();
     let (id, _, ceiling) = CARRIERS[TWILIO];
@@ -211,9 +224,8 @@ fn text() -> String {
     )
     .unwrap();
     for (id, key, ceiling) in &CARRIERS[..TWILIO] {
-        let digest: String =
-            Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-        writeln!(text, "[carrier.{id}]\nkey_digest = \"sha256:{digest}\"\nceiling_ms = {ceiling}").unwrap();
+        let digest = digest(key);
+        writeln!(text, "[carrier.{id}]\nkey_digest = \"{digest}\"\nceiling_ms = {ceiling}").unwrap();
     }
     text.push_str(CAMPAIGNS);
     for (at, number) in NUMBERS[..6].iter().enumerate() {
@@ -226,8 +238,8 @@ fn text() -> String {
         .unwrap();
     }
     for (id, lines) in BUYERS {
-        let ranges = range_lines(id);
-        writeln!(text, "[buyer.{id}]\nname = \"{id}\"\n{lines}{ranges}").unwrap();
+        let (ranges, key) = (range_lines(id), digest(&buyer_key(id)));
+        writeln!(text, "[buyer.{id}]\nname = \"{id}\"\nkey_digest = \"{key}\"\n{lines}{ranges}").unwrap();
     }
     let common = "ring_s = 20\nmax_talk_s = 300";
     for (at, (id, buyer, place, lines)) in BIDDERS.iter().enumerate() {

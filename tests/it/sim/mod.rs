@@ -10,6 +10,7 @@ mod callers;
 mod carriers;
 mod check;
 mod full;
+mod hand_backs;
 mod market;
 mod order;
 mod restart;
@@ -21,7 +22,7 @@ mod world;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use check::Counts;
+use check::{Counts, Told};
 use stage::{Outcome, play};
 use world::{Action, script};
 
@@ -35,7 +36,7 @@ const MET: &str = "won paused buyer_paused geo cap concurrency not_reached no_ti
     disconnected http_status redirect malformed ping_mismatch above_max bad_terms bad_destination bad_currency \
     throttled protocol no_bid below_floor margin outbid tie_lost lower_tier hold_lost busy no_answer rejected \
     failed caller_abandon unknown_number campaign_paused campaign_closed publisher_closed no_taker not_needed unresponsive test billable too_short not_answered \
-    unresolved fallback suppressed caller_blocked no_row other_answered";
+    unresolved fallback suppressed caller_blocked no_row other_answered handed_back";
 
 /// A number from the environment.
 fn told(name: &str) -> Option<u64> {
@@ -116,6 +117,10 @@ fn every_promise_holds_in_every_world() {
         assert!(never.is_empty(), "worlds that never meet {never:?} prove nothing of it");
         assert!(total.proven > 0, "no call that came by Twilio was billed");
         assert!(total.not_durable > 0, "no event ever waited too long for the disk");
+        let told = [Told::Taken, Told::Nobody, Told::Unknown, Told::TooLate, Told::Billable];
+        let never: Vec<_> = told.iter().filter(|told| !total.hand_backs.contains_key(told)).collect();
+        assert!(never.is_empty(), "no buyer that handed a call back was told {never:?}");
+        assert!(total.gone_on > 0, "no call that was handed back went on");
     }
 }
 

@@ -3,32 +3,62 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use outcry::domain::{CallId, Timestamp};
-use outcry::exchange::Exchange;
+use outcry::bidder::hand_back::{HandBack, Which};
+use outcry::domain::{BuyerId, CallId, Timestamp};
+use outcry::exchange::{Exchange, Worker};
+use outcry::journal::Hands;
 use outcry::ping::endpoint::Endpoints;
 use outcry::ping::wire::Reach;
-use outcry::records::Recorder;
+use outcry::records::{Recorder, Sealed};
 use outcry::runtime::Shutdown;
 use outcry::state::calls::{Answer, Begin, Step};
 use outcry::state::image::LiveImage;
 use outcry::state::live::Live;
 
-use super::check::Promise;
+use super::check::{Promise, Told};
 use super::stage::{CALLER_KEY, QUEUE, Stage, in_force, worker};
 
 /// Longer after a decision nobody lingers.
 const LINGERS: Duration = Duration::from_secs(2);
+/// Most calls that are handed back after a restart.
+const HAND_BACKS: usize = 30;
 
 impl Stage {
     /// What a process that was killed in this moment would know when it is started again: the same units, the same calls,
     /// the same answers.
-    pub(super) fn try_a_restart(&self) {
-        let (recorder, _hands) = Recorder::by_hand(QUEUE);
+    pub(super) async fn try_a_restart(&self) {
+        let (recorder, hands) = Recorder::by_hand(QUEUE);
         let catalog = self.catalog.lock().unwrap().clone();
         let in_force = in_force(&Endpoints::new(self.clock.clone(), true), catalog, &CALLER_KEY);
         let nobody = Reach::Memory(Arc::new(|_| panic!("nobody is asked")));
         let other =
             worker(self.seed, &self.clock, in_force, self.times, recorder, nobody, &Shutdown::default());
+        self.compare(&other);
+        self.hand_back(&other, hands).await;
+    }
+
+    /// Buyers hand back to it what they have now: who may hears so, and nobody else.
+    async fn hand_back(&self, other: &Worker, mut hands: Hands<Sealed>) {
+        let due = self.check.lock().unwrap().due_after_a_restart(HAND_BACKS);
+        let disk = tokio::spawn(async move {
+            while let Some(handed) = hands.next().await {
+                handed.synced();
+            }
+        });
+        for (call, buyer, due) in due {
+            let asked = HandBack { which: Which::Call(call), note: String::new() };
+            let own = BuyerId::parse(&buyer).expect("a slug");
+            let heard = Told::of(&other.exchange.hand_back(own, asked).await);
+            if heard != due {
+                let what =
+                    format!("{buyer} hands {call} back after a restart and hears {heard:?}, not {due:?}");
+                self.check.lock().unwrap().broke(Promise::Restart, what);
+            }
+        }
+        disk.abort();
+    }
+
+    fn compare(&self, other: &Worker) {
         let mut check = self.check.lock().unwrap();
         let fold = self.disk.fold.lock().unwrap();
         if let Err(error) = other.exchange.restore(&fold, self.clock.now()) {

@@ -185,7 +185,7 @@ impl Stage {
             sleep_until(at).await;
             self.look();
             if place % RESTART_EVERY == 0 {
-                self.try_a_restart();
+                self.try_a_restart().await;
             }
             if self.is_broken() {
                 return;
@@ -229,6 +229,7 @@ impl Stage {
                 self.check.lock().unwrap().broke(Promise::NoBug, format!("the carrier of call {n}: {error}"));
             }
         }
+        self.try_a_restart().await;
         self.end(&calls);
     }
 
@@ -245,7 +246,6 @@ impl Stage {
     }
 
     fn end(&self, calls: &BTreeSet<u32>) {
-        self.try_a_restart();
         let mut check = self.check.lock().unwrap();
         check.at_rest(&self.exchange.state.gauges, calls);
         let fold = self.disk.fold.lock().unwrap();

@@ -7,6 +7,7 @@ use std::fmt;
 
 use load::chance::Chance;
 
+use super::hand_backs::{self, By, HandBack};
 use super::market::{CARRIERS, Edit, NUMBERS, TWILIO, places};
 
 /// Something that happens at a moment, in milliseconds after the start.
@@ -129,6 +130,8 @@ pub struct LegPlan {
     pub asks_on: Option<u64>,
     /// When it asks the same again.
     pub asks_again: Option<u64>,
+    /// How its buyer, or somebody else, hands it back.
+    pub hand_backs: Vec<HandBack>,
 }
 
 /// How a request goes.
@@ -257,16 +260,18 @@ pub fn leg(seed: u64, n: u32, attempt: u32) -> LegPlan {
         90..=94 => Fate::Silence,
         _ => Fate::Lost { answer },
     };
+    let (hand_backs, fate) = hand_backs::draw(seed, n, attempt, fate);
     let reports = reports(&fate, c);
     let ended = match fate {
         Fate::Talk { bridge, talk, .. } => Some(bridge + talk),
         Fate::Fails { after, .. } | Fate::Abandon { after } => Some(after),
         Fate::Silence | Fate::Lost { .. } => None,
     };
-    let often = if matches!(fate, Fate::Fails { .. }) { 8_500 } else { 3_500 };
+    let is_let_go = hand_backs.iter().any(|told| told.by == By::Its);
+    let often = if matches!(fate, Fate::Fails { .. }) || is_let_go { 8_500 } else { 3_500 };
     let asks_on = ended.filter(|_| c.hits(often)).map(|ended| ended + c.between(0, 2_500));
     let asks_again = asks_on.filter(|_| c.hits(2_000)).map(|on| on + c.between(0, 1_500));
-    LegPlan { fate, reports, asks_on, asks_again }
+    LegPlan { fate, reports, asks_on, asks_again, hand_backs }
 }
 
 /// What becomes of all that ring at once.
@@ -285,7 +290,11 @@ pub fn together(seed: u64, n: u32, attempts: &[u32]) -> Together {
     let first = attempts.first().copied().unwrap_or(0);
     let mut chance = Chance::new(seed, &["together", &n.to_string(), &first.to_string()]);
     let c = &mut chance;
-    let alone: Vec<Fate> = attempts.iter().map(|attempt| leg(seed, n, *attempt).fate).collect();
+    let (alone, hand_backs): (Vec<Fate>, Vec<_>) = attempts
+        .iter()
+        .map(|attempt| leg(seed, n, *attempt))
+        .map(|alone| (alone.fate, alone.hand_backs))
+        .unzip();
     let bridge = |fate: &Fate| if let Fate::Talk { bridge, .. } = fate { Some(*bridge) } else { None };
     let leaves = |fate: &Fate| if let Fate::Abandon { after } = fate { Some(*after) } else { None };
     let took = alone.iter().filter_map(bridge).min();
@@ -320,7 +329,14 @@ pub fn together(seed: u64, n: u32, attempts: &[u32]) -> Together {
     let asks_again = asks_on.filter(|_| c.hits(2_000)).map(|on| on + c.between(0, 1_500));
     let legs = fates
         .into_iter()
-        .map(|fate| LegPlan { fate, reports: reports(&fate, c), asks_on: None, asks_again: None })
+        .zip(hand_backs)
+        .map(|(fate, hand_backs)| LegPlan {
+            fate,
+            reports: reports(&fate, c),
+            asks_on: None,
+            asks_again: None,
+            hand_backs,
+        })
         .collect();
     Together { legs, asks_on, asks_again }
 }
@@ -428,6 +444,9 @@ impl fmt::Display for CallPlan {
             if report.trick != Trick::None {
                 write!(f, "({:?})", report.trick)?;
             }
+        }
+        for told in &self.leg.hand_backs {
+            write!(f, " {told:?}")?;
         }
         Ok(())
     }

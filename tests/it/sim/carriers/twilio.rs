@@ -83,7 +83,10 @@ impl Carriers {
         let last = |url: &str| url.split('?').next()?.rsplit('/').next()?.parse::<u32>().ok();
         let (Some(step), Some(attempt)) = (last(action), last(callback)) else { return };
         let (action, callback) = (path(action), path(callback));
-        let fate = leg(plan.seed, plan.n, attempt).fate;
+        let call = action.rsplit('/').nth(1).unwrap_or("").to_owned();
+        let leg = leg(plan.seed, plan.n, attempt);
+        self.buyers_hand_back(plan, &call, attempt, &leg);
+        let fate = leg.fate;
         let mut chance = Chance::new(plan.seed, &["twilio leg", &plan.n.to_string(), &attempt.to_string()]);
         let base = Instant::now();
         for (status, kind, at, cause) in callbacks(&fate) {

@@ -45,6 +45,14 @@ pub(super) struct Leg {
     pub(super) screened: bool,
     /// It was settled as a talk.
     pub(super) talked: bool,
+    /// Whose it is.
+    pub(super) buyer: Option<String>,
+    /// When we heard first that it no longer only rings, less what they had talked by then.
+    pub(super) picked_up: Option<Timestamp>,
+    /// When it was handed back last.
+    pub(super) handed_back_at: Option<Timestamp>,
+    /// It was settled as handed back.
+    pub(super) handed_back: bool,
 }
 
 /// Who else rings for the same step.
@@ -130,6 +138,10 @@ impl Check {
             // Twilio's calls come without the label by which the plan rings several.
             screened: plan.carrier != TWILIO && !row.test && is_screened(catalog, row),
             talked: false,
+            buyer: row.buyer.as_ref().map(ToString::to_string),
+            picked_up: None,
+            handed_back_at: None,
+            handed_back: false,
         };
         if let Some(id) = &row.target {
             let target = find(catalog, id.as_str());
@@ -202,6 +214,9 @@ impl Check {
 
     pub(super) fn event(&mut self, row: &EventRow) {
         self.counts.events += 1;
+        if row.kind == "handed_back" {
+            return self.took_back(row);
+        }
         let (Some(n), Some(sent)) = (self.by_id.get(&row.call_id).copied(), self.sent_by(row)) else {
             return self.broke(Promise::Durable, format!("nobody sent event {}", row.event_id));
         };
@@ -210,6 +225,8 @@ impl Check {
         self.must(same, Promise::Durable, || format!("event {} is not as it was sent", row.event_id));
         let late_events = self.late_events;
         let known = self.calls.entry(n).or_default();
+        known.is_caller_gone |=
+            sent.kind == "call_ended" || sent.end.is_some_and(|(_, by, _)| by == "caller");
         let mut freed = Vec::new();
         for (number, leg) in &mut known.legs {
             let is_concerned = sent.attempt.is_none_or(|attempt| attempt == *number);
@@ -315,6 +332,10 @@ impl Leg {
             }
             "bridged" => self.bridged = earliest(self.bridged),
             _ => {}
+        }
+        if !matches!(sent.kind, "ringing" | "noted") {
+            let talk = sent.end.and_then(|(.., talk)| talk).filter(|_| sent.kind == "ended");
+            self.picked_up.get_or_insert(received.before(Duration::from_millis(talk.unwrap_or(0))));
         }
         if is_news {
             self.expires = self.expires.max(received.after(self.patience.1));

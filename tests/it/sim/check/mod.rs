@@ -5,6 +5,7 @@
 //! the exchange's gauges are only looked at to be compared (`rest`). The first thing that does not hold is kept: what
 //! follows from it would only hide it.
 
+mod hand_backs;
 mod heard;
 mod legs;
 mod money;
@@ -27,8 +28,11 @@ use outcry::domain::{CallId, Catalog, Target, Timestamp};
 use outcry::records::row::{AttemptRow, DecidedRow, EndedRow, OutcomeRow, TrailRow};
 use outcry::runtime::Clock;
 
+use hand_backs::HandBacks;
 use legs::Leg;
 use rest::Units;
+
+pub use hand_backs::{Asked, Told};
 
 /// What is promised of every world, and what would break it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +71,9 @@ pub enum Promise {
     AtRest,
     /// The children of a round robin come first equally often. Broken by a call that takes two turns, or none.
     Turns,
+    /// A buyer hands back its own calls, in time and unbilled; one it lets go of costs nothing and goes on. Broken by a call
+    /// taken back that may not be, or by one refused that may.
+    HandBack,
     /// A recorded call can be decided again. Broken by another winner or reason from the replies that were recorded.
     Replays,
     /// Nothing panics, behind a fence or not. Broken by one panic, or one `internal_error`.
@@ -106,6 +113,10 @@ pub struct Counts {
     pub bytes: u64,
     /// Events that were not on disk in time and came again.
     pub not_durable: u64,
+    /// What buyers heard who handed a call back.
+    pub hand_backs: BTreeMap<Told, u64>,
+    /// Calls that were handed back and went on.
+    pub gone_on: u64,
     /// Final outcomes of targets, and ends of calls, by reason.
     pub reasons: BTreeMap<&'static str, u64>,
 }
@@ -122,6 +133,10 @@ impl Counts {
         self.proven += other.proven;
         self.bytes += other.bytes;
         self.not_durable += other.not_durable;
+        self.gone_on += other.gone_on;
+        for (told, many) in &other.hand_backs {
+            *self.hand_backs.entry(*told).or_insert(0) += many;
+        }
         for (reason, many) in &other.reasons {
             *self.reasons.entry(reason).or_insert(0) += many;
         }
@@ -200,6 +215,9 @@ struct Known {
     booked: Vec<(String, String, i64)>,
     /// Events that the disk has written.
     on_disk: BTreeSet<String>,
+    hand_backs: HandBacks,
+    /// Somebody said that the caller left.
+    is_caller_gone: bool,
 }
 
 /// When a step was asked for, and when its auctions close.

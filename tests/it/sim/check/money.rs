@@ -1,7 +1,7 @@
 //! Money: what an attempt is worth by its terms, what was booked for it, and the one end of each call.
 
 use outcry::capacity::Basis;
-use outcry::domain::{CallId, Payout};
+use outcry::domain::{CallId, Payout, Reason};
 use outcry::records::row::{AttemptRow, EndFacts, EndedRow, LedgerRow};
 
 use super::legs::{Others, others};
@@ -47,7 +47,8 @@ impl Check {
         let freed = leg.free();
         let is_long = talk_ms > 0 && talk_ms >= leg.min_duration_ms;
         // Of the attempts of one call at most one is billed.
-        let billable = leg.target.is_some() && is_long && !leg.test && !is_billed;
+        leg.handed_back = leg.lets_go(talk_ms);
+        let billable = leg.target.is_some() && is_long && !leg.test && !is_billed && !leg.handed_back;
         leg.billed = billable;
         leg.talked = talk_ms > 0;
         let leg = leg.clone();
@@ -80,6 +81,10 @@ impl Check {
             units.posted += u32::from(billable);
         }
         self.must(once, Promise::OneEnd, || format!("call {n} was settled twice"));
+        let is_said = (row.reason == Reason::HandedBack) == leg.handed_back;
+        self.must(is_said, Promise::HandBack, || {
+            format!("an attempt of call {n} ended after {talk_ms} ms as {}: {leg:?}", row.reason)
+        });
         let agrees = row.billable == billable && row.talk_ms == talk_ms && row.connected == (talk_ms > 0);
         self.must(agrees, Promise::Money, || {
             format!("call {n}: {talk_ms} ms of talk, billable {billable} by what was reported ({leg:?}); the record says {row:?}")

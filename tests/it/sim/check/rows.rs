@@ -34,6 +34,7 @@ impl Check {
                 self.must_be_judged(event.call_id);
             }
         }
+        self.must_go_on(rows);
     }
 
     /// Rows that the disk has written.
@@ -41,7 +42,9 @@ impl Check {
         for row in rows {
             let Row::Event(row) = row else { continue };
             if let Some(n) = self.by_id.get(&row.call_id).copied() {
-                self.known(n).on_disk.insert(row.event_id.clone());
+                let known = self.known(n);
+                known.on_disk.insert(row.event_id.clone());
+                known.hand_backs.on_disk += u32::from(row.kind == "handed_back");
             }
         }
     }
