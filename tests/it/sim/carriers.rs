@@ -3,6 +3,7 @@
 //! Real HTTP/1.1 by hyper's client over pipes, each into a connection of the real server; requests that drip are written
 //! by hand. What they hear is told to the model.
 
+mod together;
 pub mod twilio;
 
 use std::sync::{Arc, Mutex};

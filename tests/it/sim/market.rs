@@ -73,12 +73,13 @@ const BUYERS: [(&str, &str); 6] = [
     ("fox", "zone = \"America/Chicago\"\n"),
 ];
 /// Targets with a fixed price: target, buyer, price, further lines.
-const FIXED: [(&str, &str, &str, &str); 6] = [
+const FIXED: [(&str, &str, &str, &str); 7] = [
     ("ant-phone", "ant", "24.00", "concurrency = 3\n"),
     ("cat-phone", "cat", "21.00", "daily_billable = 60\n"),
     ("dog-phone", "dog", "30.00", "concurrency = 2\nmin_duration_s = 10\n"),
     ("eel-phone", "eel", "19.50", "filters = [{ not = { state = [\"NY\"] } }]\n"),
     ("fox-phone", "fox", "18.00", "concurrency = 6\n"),
+    ("dog-desk", "dog", "17.50", "concurrency = 4\n"),
     ("fox-late", "fox", "16.00", "daily_billable = 150\n"),
 ];
 
@@ -144,6 +145,13 @@ floors = { auto = "13.00" }
 
 [plan.auto]
 root = { sequential = [
+  { first_match = [{ when = [{ any = [
+    { tag = "n", op = "prefix", value = "15" },
+    { tag = "n", op = "prefix", value = "16" },
+    { tag = "n", op = "prefix", value = "17" },
+    { tag = "n", op = "prefix", value = "18" },
+    { tag = "n", op = "prefix", value = "19" },
+  ] }], node = { simultaneous = ["fox-late", "eel-phone", "dog-desk"] } }] },
   { auction = ["ant-auto", "bee-auto", "cat-auto", "dog-auto", "fox-auto", "fox-phone", "ant-table"], floor = "12.50", takeover = "55.00" },
   { weighted = [{ weight = 3, node = "ant-phone" }, { weight = 1, node = "cat-phone" }] },
 ] }
@@ -155,7 +163,7 @@ root = { sequential = [
   { auction = ["eel-home", "fox-home", "eel-phone"] },
   "eel-table",
   { first_match = [
-    { when = [{ sub_id = ["s"] }], node = { simultaneous = ["fox-late", "ant-phone", "fox-phone"] } },
+    { when = [{ any = [{ sub_id = ["s"] }, { tag = "n", op = "prefix", value = "1" }] }], node = { simultaneous = ["fox-late", "ant-phone", "fox-phone"] } },
     { node = "fox-late" },
   ] },
 ] }
@@ -165,7 +173,7 @@ terminal = { dial = "+16025550160" }
 root = { sequential = [
   "dog-phone",
   { auction = ["bee-legal", "dog-legal", "eel-legal", "fox-legal"] },
-  { first_match = [{ when = [{ sub_id = ["s"] }], node = { simultaneous = ["eel-phone", "cat-phone"], answer = "first" } }] },
+  { first_match = [{ when = [{ any = [{ sub_id = ["s"] }, { tag = "n", op = "prefix", value = "1" }] }], node = { simultaneous = ["eel-phone", "cat-phone"], answer = "first" } }] },
 ] }
 terminal = { hangup = "busy" }
 

@@ -22,7 +22,7 @@ mod world;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use check::{Counts, Told};
+use check::{Counts, Screened, Told};
 use stage::{Outcome, play};
 use world::{Action, script};
 
@@ -120,6 +120,9 @@ fn every_promise_holds_in_every_world() {
         let told = [Told::Taken, Told::Nobody, Told::Unknown, Told::TooLate, Told::Billable];
         let never: Vec<_> = told.iter().filter(|told| !total.hand_backs.contains_key(told)).collect();
         assert!(never.is_empty(), "no buyer that handed a call back was told {never:?}");
+        let screened = [Screened::Asked, Screened::Took, Screened::TooLate, Screened::Declined];
+        let never: Vec<_> = screened.iter().filter(|what| !total.screened.contains_key(what)).collect();
+        assert!(never.is_empty(), "nobody who picked up at Twilio was {never:?}");
         assert!(total.gone_on > 0, "no call that was handed back went on");
     }
 }

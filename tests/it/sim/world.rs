@@ -403,6 +403,12 @@ impl CallPlan {
         format!("sim-{}", self.n)
     }
 
+    /// Whether this campaign's plan rings several at once for it: `home` does for the label that it brings, or for its number
+    /// in the world.
+    pub fn is_rung_together(&self, campaign: &str) -> bool {
+        campaign != "home" || self.carrier != TWILIO || self.n.to_string().starts_with('1')
+    }
+
     /// The caller's ten digits, whatever was sent.
     pub fn digits(&self) -> Option<&str> {
         self.from.as_ref().map(|from| &from[from.len() - 10..])

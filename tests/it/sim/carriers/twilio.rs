@@ -14,12 +14,13 @@ use load::chance::Chance;
 use sha1::Sha1;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::together::{is_together, nouns};
 use super::{Carriers, Heard, PATIENCE};
-use crate::sim::check::{Promise, Sent};
+use crate::sim::check::{Promise, Sent, Word};
 use crate::sim::market::{CARRIERS, PUBLIC, TWILIO};
 use crate::sim::world::{CallPlan, Fate, leg};
 
-type Pairs = Vec<(String, String)>;
+pub(super) type Pairs = Vec<(String, String)>;
 /// Cause, originator and talk in milliseconds.
 type End = (&'static str, &'static str, Option<u64>);
 
@@ -57,8 +58,8 @@ impl Carriers {
         let document = String::from_utf8_lossy(&heard.body).into_owned();
         if mishap == Mishap::Unusable && document.contains("<Dial") {
             let form = and(incoming(), &[("ErrorCode", "12100"), ("ErrorUrl", "https://calls/twilio/voice")]);
-            let end = ("failed", "exchange", None);
-            if let Some(document) = self.twilio_next(&plan, "/twilio/fallback", form, (1, 1), end).await {
+            let word = Word { end: ("failed", "exchange", None), leg: None };
+            if let Some(document) = self.twilio_next(&plan, "/twilio/fallback", form, 1, word).await {
                 self.twilio_follow(&plan, &document);
             }
             return;
@@ -84,6 +85,18 @@ impl Carriers {
         let (Some(step), Some(attempt)) = (last(action), last(callback)) else { return };
         let (action, callback) = (path(action), path(callback));
         let call = action.rsplit('/').nth(1).unwrap_or("").to_owned();
+        let nouns = nouns(document);
+        if is_together(&nouns) {
+            let (carriers, plan) = (Arc::clone(self), Arc::clone(plan));
+            let parts = ["twilio dial", &plan.n.to_string(), &attempt.to_string()];
+            let chance = Chance::new(plan.seed, &parts);
+            tokio::spawn(async move {
+                if let Some((form, word)) = carriers.ring_together(&plan, &call, &nouns).await {
+                    carriers.twilio_over(&plan, &action, form, (step, word), chance).await;
+                }
+            });
+            return;
+        }
         let leg = leg(plan.seed, plan.n, attempt);
         self.buyers_hand_back(plan, &call, attempt, &leg);
         let fate = leg.fate;
@@ -110,39 +123,51 @@ impl Carriers {
         tokio::spawn(async move {
             let Some((after, form, end)) = dial_action(&fate, &plan) else { return };
             sleep_until(base + Duration::from_millis(after)).await;
-            let is_gone = end.1 == "caller";
-            // That it was lost nobody hears: only the callbacks tell then, and they prove no talk.
-            let next = match chance.hits(500) {
-                true => None,
-                false => carriers.twilio_next(&plan, &action, form, (step, attempt), end).await,
-            };
-            let goes_on = next.as_ref().is_some_and(|document| document.contains("<Dial")) && !is_gone;
-            if let Some(document) = next.filter(|_| goes_on) {
-                return carriers.twilio_follow(&plan, &document);
-            }
-            if chance.hits(7_000) {
-                sleep(Duration::from_millis(chance.between(10, 2_000))).await;
-                let form = pairs(&[("CallSid", &plan.id()), ("CallStatus", "completed")]);
-                let told = ("call_ended", None, Some(("normal", "caller", None)));
-                carriers.tell(&plan, "/twilio/status", form, "status:call_ended".to_owned(), told).await;
-            }
+            let word = Word { end, leg: None };
+            carriers.twilio_over(&plan, &action, form, (step, word), chance).await;
         });
     }
 
-    /// Says how an attempt ended, and hears what now.
+    /// A `Dial` is over: its action is asked, and what it says done, or the call is over.
+    async fn twilio_over(
+        self: &Arc<Self>,
+        plan: &Arc<CallPlan>,
+        action: &str,
+        form: Pairs,
+        (step, word): (u32, Word),
+        mut chance: Chance,
+    ) {
+        let is_gone = word.end.1 == "caller";
+        // That it was lost nobody hears: only the callbacks tell then, and they prove no talk.
+        let next = match chance.hits(500) {
+            true => None,
+            false => self.twilio_next(plan, action, form, step, word).await,
+        };
+        let goes_on = next.as_ref().is_some_and(|document| document.contains("<Dial")) && !is_gone;
+        if let Some(document) = next.filter(|_| goes_on) {
+            return self.twilio_follow(plan, &document);
+        }
+        if chance.hits(7_000) {
+            sleep(Duration::from_millis(chance.between(10, 2_000))).await;
+            let form = pairs(&[("CallSid", &plan.id()), ("CallStatus", "completed")]);
+            let told = ("call_ended", None, Some(("normal", "caller", None)));
+            self.tell(plan, "/twilio/status", form, "status:call_ended".to_owned(), told).await;
+        }
+    }
+
+    /// Says how the attempts of a step ended, and hears what now.
     async fn twilio_next(
         &self,
         plan: &CallPlan,
         path: &str,
         form: Pairs,
-        (step, attempt): (u32, u32),
-        end: End,
+        step: u32,
+        word: Word,
     ) -> Option<String> {
         let began = self.clock.now();
         {
-            let sent = Sent { n: plan.n, kind: "ended", attempt: Some(attempt), at: None, end: Some(end) };
             let mut check = self.check.lock().unwrap();
-            check.sends(&format!("next/{step}/{attempt}"), sent);
+            check.says_of_all(plan.n, step, word);
             check.asks_on(plan, step);
         }
         let heard = timeout(PATIENCE, self.form(path, form)).await.ok().flatten();
@@ -157,7 +182,7 @@ impl Carriers {
     }
 
     /// Reports once: Twilio does not ask whether it was heard.
-    async fn tell(
+    pub(super) async fn tell(
         &self,
         plan: &CallPlan,
         path: &str,
@@ -178,7 +203,7 @@ impl Carriers {
     }
 
     /// Posts a signed form.
-    async fn form(&self, path: &str, mut form: Pairs) -> Option<Heard> {
+    pub(super) async fn form(&self, path: &str, mut form: Pairs) -> Option<Heard> {
         let body: Vec<String> =
             form.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
         form.sort();
@@ -270,7 +295,7 @@ fn incoming(plan: &CallPlan) -> Pairs {
     }
 }
 
-fn pairs(pairs: &[(&str, &str)]) -> Pairs {
+pub(super) fn pairs(pairs: &[(&str, &str)]) -> Pairs {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
@@ -278,7 +303,7 @@ fn and(form: Pairs, more: &[(&str, &str)]) -> Pairs {
     [form, pairs(more)].concat()
 }
 
-fn path(url: &str) -> String {
+pub(super) fn path(url: &str) -> String {
     url.strip_prefix(PUBLIC).unwrap_or(url).to_owned()
 }
 

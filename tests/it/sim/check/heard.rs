@@ -177,15 +177,18 @@ pub(super) fn read(plan: &CallPlan, body: &Bytes) -> Value {
     }
     let document = String::from_utf8_lossy(body);
     let about = |name| attribute(&document, name).and_then(|url| url.split('?').next()).unwrap_or("");
-    let last = |name| about(name).rsplit('/').next().and_then(|number| number.parse::<u32>().ok());
-    let (Some(step), Some(attempt)) = (last("action"), last("statusCallback")) else {
+    let number = |url: &str| url.split('?').next()?.rsplit('/').next()?.parse::<u32>().ok();
+    // Twilio rings five seconds longer than it is told to, and is told five at least.
+    let ring_s = attribute(&document, "timeout").and_then(|s| s.parse::<u64>().ok()).unwrap_or(0) + 5;
+    let one = |noun: &str| {
+        let attempt = attribute(noun, "statusCallback").and_then(number)?;
+        let address = noun.split_once("\">").and_then(|(_, rest)| rest.split('<').next())?;
+        Some(json!({"attempt": attempt, "address": address, "ring_s": ring_s}))
+    };
+    let targets: Vec<Value> = document.split("<Number").skip(1).filter_map(one).collect();
+    let Some(step) = number(about("action")).filter(|_| !targets.is_empty()) else {
         return json!({"action": "hangup"});
     };
     let call = about("action").rsplit('/').nth(1).unwrap_or("");
-    let address = document.split_once("\">+").and_then(|(_, rest)| rest.split('<').next()).unwrap_or("");
-    // Twilio rings five seconds longer than it is told to, and is told five at least.
-    let ring_s = attribute(&document, "timeout").and_then(|s| s.parse::<u64>().ok()).unwrap_or(0) + 5;
-    json!({"call_id": call, "step": step, "action": "dial", "targets": [
-        {"attempt": attempt, "address": format!("+{address}"), "ring_s": ring_s}
-    ]})
+    json!({"call_id": call, "step": step, "action": "dial", "targets": targets})
 }

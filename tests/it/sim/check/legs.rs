@@ -53,6 +53,8 @@ pub(super) struct Leg {
     pub(super) handed_back_at: Option<Timestamp>,
     /// It was settled as handed back.
     pub(super) handed_back: bool,
+    /// Its carrier said how it calls its leg.
+    pub(super) is_named: bool,
 }
 
 /// Who else rings for the same step.
@@ -112,6 +114,8 @@ impl Check {
     /// An attempt, by its own record.
     pub(super) fn leg(&self, n: u32, row: &AttemptRow, plan: &CallPlan, catalog: &Catalog) -> Leg {
         let now = self.clock.now();
+        let is_rung_together =
+            row.keys.campaign.as_ref().is_some_and(|campaign| plan.is_rung_together(campaign.as_str()));
         let mut leg = Leg {
             target: row.target.as_ref().map(|target| target.to_string()),
             keys: Vec::new(),
@@ -135,13 +139,13 @@ impl Check {
             settled: false,
             billed: false,
             step: row.step,
-            // Twilio's calls come without the label by which the plan rings several.
-            screened: plan.carrier != TWILIO && !row.test && is_screened(catalog, row),
+            screened: is_rung_together && !row.test && is_screened(catalog, row),
             talked: false,
             buyer: row.buyer.as_ref().map(ToString::to_string),
             picked_up: None,
             handed_back_at: None,
             handed_back: false,
+            is_named: false,
         };
         if let Some(id) = &row.target {
             let target = find(catalog, id.as_str());
@@ -209,7 +213,8 @@ impl Check {
 
     fn sent_by(&self, row: &EventRow) -> Option<Sent> {
         let n = *self.by_id.get(&row.call_id)?;
-        self.sent.get(&(n, row.event_id.clone())).cloned()
+        let sent = self.sent.get(&(n, row.event_id.clone())).cloned();
+        sent.or_else(|| self.said_of(n, &row.event_id))
     }
 
     pub(super) fn event(&mut self, row: &EventRow) {
@@ -221,7 +226,11 @@ impl Check {
             return self.broke(Promise::Durable, format!("nobody sent event {}", row.event_id));
         };
         let at = sent.at.unwrap_or(row.received);
-        let same = sent.n == n && sent.kind == row.kind && sent.attempt == row.attempt && row.at == Some(at);
+        let is_kind = match row.kind {
+            "digits" => matches!(sent.kind, "bridged" | "noted"),
+            kind => sent.kind == kind,
+        };
+        let same = sent.n == n && is_kind && sent.attempt == row.attempt && row.at == Some(at);
         self.must(same, Promise::Durable, || format!("event {} is not as it was sent", row.event_id));
         let late_events = self.late_events;
         let known = self.calls.entry(n).or_default();
@@ -230,6 +239,8 @@ impl Check {
         let mut freed = Vec::new();
         for (number, leg) in &mut known.legs {
             let is_concerned = sent.attempt.is_none_or(|attempt| attempt == *number);
+            // What its carrier calls its leg is in the ids of what it says of it.
+            leg.is_named |= is_concerned && row.event_id.starts_with('L');
             if is_concerned && !leg.settled {
                 leg.join(&sent, at, row.received, late_events);
                 if leg.end.is_some() {

@@ -14,6 +14,7 @@ mod replays;
 mod rest;
 mod rows;
 mod schedules;
+mod together;
 mod trails;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -33,6 +34,7 @@ use legs::Leg;
 use rest::Units;
 
 pub use hand_backs::{Asked, Told};
+pub use together::{Screened, Word};
 
 /// What is promised of every world, and what would break it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +117,8 @@ pub struct Counts {
     pub not_durable: u64,
     /// What buyers heard who handed a call back.
     pub hand_backs: BTreeMap<Told, u64>,
+    /// What those heard who picked up at Twilio where the plan screens.
+    pub screened: BTreeMap<Screened, u64>,
     /// Calls that were handed back and went on.
     pub gone_on: u64,
     /// Final outcomes of targets, and ends of calls, by reason.
@@ -134,6 +138,9 @@ impl Counts {
         self.bytes += other.bytes;
         self.not_durable += other.not_durable;
         self.gone_on += other.gone_on;
+        for (what, many) in &other.screened {
+            *self.screened.entry(*what).or_insert(0) += many;
+        }
         for (told, many) in &other.hand_backs {
             *self.hand_backs.entry(*told).or_insert(0) += many;
         }
@@ -216,6 +223,8 @@ struct Known {
     /// Events that the disk has written.
     on_disk: BTreeSet<String>,
     hand_backs: HandBacks,
+    /// What was said of all attempts of a step.
+    words: BTreeMap<u32, Word>,
     /// Somebody said that the caller left.
     is_caller_gone: bool,
 }
