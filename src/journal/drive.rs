@@ -342,11 +342,16 @@ impl Syncer {
 
     /// What became of the sync, and how long it took.
     pub fn synced(&self, job: &SyncJob, result: &io::Result<()>, took: Duration) {
-        let (acks, durable) = {
+        let (acks, has_moved) = {
             let mut log = lock(&self.core.log);
-            (log.synced(job, result), log.durable())
+            let acks = log.synced(job, result);
+            // Under the lock: the other hand may end the journal as soon as it sees that all is settled, and who reads
+            // along takes what is known to be on disk by then for everything.
+            (acks, self.core.reach(log.durable()))
         };
-        self.core.progress(durable);
+        if has_moved {
+            self.core.wake_readers();
+        }
         for (seq, ack) in acks {
             // Whoever stopped waiting does not hear it.
             let _ = ack.send(Ok(seq));

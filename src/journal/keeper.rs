@@ -154,11 +154,9 @@ impl Core {
         self.durable.load(Ordering::Acquire)
     }
 
-    /// Tells everybody who waits how far it is.
-    pub fn progress(&self, durable: u64) {
-        if self.durable.fetch_max(durable, Ordering::AcqRel) < durable {
-            self.wake_readers();
-        }
+    /// Notes how far it is; whether that is further than before, so that readers are to be woken.
+    pub fn reach(&self, durable: u64) -> bool {
+        self.durable.fetch_max(durable, Ordering::AcqRel) < durable
     }
 
     pub fn wake_readers(&self) {
@@ -339,6 +337,12 @@ impl Keeper {
     /// The last record that is on disk.
     pub fn durable_seq(&self) -> u64 {
         self.core.durable()
+    }
+
+    #[cfg(test)]
+    pub(super) fn knows_what_is_settled(&self) -> bool {
+        let log = lock(&self.core.log);
+        self.core.durable() == log.durable()
     }
 
     /// Blocks until a record after `seq` is on disk; whether that happened in time.

@@ -163,3 +163,25 @@ fn a_close_on_a_dead_disk_ends_and_says_what_is_not_written() {
         assert!(heard.blocking_recv().unwrap().is_err(), "nobody hears that it is on disk");
     }
 }
+
+/// Whoever finds that all is written ends the journal, and who reads along then takes what is known to be on disk for
+/// everything: so nothing may be settled and not known.
+#[test]
+fn what_is_settled_is_known_to_be_on_disk() {
+    let disk = Sim::new(8, 1, 4_000 * SEGMENT);
+    let (appender, keeper, _) = start(&disk, 1);
+    std::thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            let mut last = 0;
+            while last < 2_000 {
+                for heard in send(&appender, 1, &mut last) {
+                    heard.blocking_recv().unwrap().unwrap();
+                }
+            }
+        });
+        while !sending.is_finished() {
+            assert!(keeper.knows_what_is_settled());
+        }
+    });
+    assert!(keeper.close().is_complete);
+}
