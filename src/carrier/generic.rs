@@ -413,8 +413,11 @@ const ANSWER_ROOM: usize = 1_024;
 /// The answer's bytes. Its URLs are under `base`, which has no slash at its end; `next` is for what is dialled.
 pub fn reply(reply: &CarrierReply, base: &str) -> Vec<u8> {
     let call_id = reply.call_id.to_string();
-    let token = reply.token.map(|token| format!("{token:032x}"));
-    let url = |what: &str| Some([base, "/v1/calls/", &call_id, "/", what, "/", token.as_ref()?].concat());
+    let token = reply.token.map(hexadecimal);
+    let token = token.as_ref().and_then(|digits| str::from_utf8(digits).ok());
+    let url = |what: &str, token: &str, into: &mut Vec<u8>| {
+        json::quote_all(&[base, "/v1/calls/", &call_id, what, token], into);
+    };
     let targets = reply.action.targets();
     let (mut greeting, mut message, mut hangup) = (None, None, None);
     match &reply.action {
@@ -425,13 +428,13 @@ pub fn reply(reply: &CarrierReply, base: &str) -> Vec<u8> {
     }
     let mut bytes = Vec::with_capacity(ANSWER_ROOM);
     let mut answer = json::Object::open(&mut bytes);
-    answer.plain("call_id", &call_id);
+    answer.text("call_id", &call_id);
     answer.number("step", reply.step);
-    answer.text("action", reply.action.as_str());
-    answer.text("basis", reply.basis);
-    answer.text("reason", reply.reason.as_str());
+    answer.word("action", reply.action.as_str());
+    answer.word("basis", reply.basis);
+    answer.word("reason", reply.reason.as_str());
     let at_once = matches!(reply.action, Action::DialAll(_));
-    answer.text("mode", if at_once { "all_at_once" } else { "one_at_a_time" });
+    answer.word("mode", if at_once { "all_at_once" } else { "one_at_a_time" });
     answer.plain("valid_until", reply.valid_until);
     list(targets, answer.key("targets"), dialled);
     answer.raw("play_first", "[]");
@@ -442,8 +445,9 @@ pub fn reply(reply: &CarrierReply, base: &str) -> Vec<u8> {
     or_null(greeting, answer.key("voicemail"), |text, into| one("say", text, into));
     or_null(hangup, answer.key("hangup"), |cause, into| one("cause", cause.as_str(), into));
     answer.number("max_talk_s", reply.max_talk_s);
-    answer.text_or_null("next", url("next").filter(|_| !targets.is_empty()).as_deref());
-    answer.text_or_null("events", url("events").as_deref());
+    let may_go_on = token.filter(|_| !targets.is_empty());
+    or_null(may_go_on, answer.key("next"), |token, into| url("/next/", token, into));
+    or_null(token, answer.key("events"), |token, into| url("/events/", token, into));
     decided_in_ms(reply.decided_us, answer.key("decided_in_ms"));
     answer.close();
     bytes
@@ -453,8 +457,8 @@ fn dialled(target: &DialTarget, into: &mut Vec<u8>) {
     let mut object = json::Object::open(into);
     object.number("attempt", target.attempt);
     object.text("address", &target.address.reveal());
-    object.text("kind", target.address.kind());
-    object.text("role", target.role);
+    object.word("kind", target.address.kind());
+    object.word("role", target.role);
     object.number("ring_s", target.ring_s);
     object.text_or_null("caller_id", target.caller_id.map(E164::reveal).as_deref());
     object.raw("headers", "{}");
@@ -499,9 +503,16 @@ fn or_null<T>(value: Option<T>, into: &mut Vec<u8>, write: impl Fn(T, &mut Vec<u
 
 /// Milliseconds with as many decimals as there are, one at least: `142.318`, `142.0`.
 fn decided_in_ms(micros: u64, into: &mut Vec<u8>) {
-    let text = format!("{}.{:03}", micros / 1_000, micros % 1_000);
-    let zeros = text.bytes().rev().take(2).take_while(|digit| *digit == b'0').count();
-    into.extend_from_slice(&text.as_bytes()[..text.len() - zeros]);
+    json::digits(micros / 1_000, into);
+    let decimals = [micros / 100 % 10, micros / 10 % 10, micros % 10].map(|digit| b'0' + digit as u8);
+    let zeros = decimals.iter().rev().take(2).take_while(|digit| **digit == b'0').count();
+    into.push(b'.');
+    into.extend_from_slice(&decimals[..decimals.len() - zeros]);
+}
+
+/// 32 hexadecimal digits.
+fn hexadecimal(bits: u128) -> [u8; 32] {
+    std::array::from_fn(|at| b"0123456789abcdef"[(bits >> (124 - 4 * at) & 0xf) as usize])
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ impl E164 {
 
     /// The whole number with its plus. For carriers' answers and the disclosure policy only; never for a log.
     pub fn reveal(self) -> String {
-        format!("+{}", self.0)
+        ["+", &self.0.to_string()].concat()
     }
 
     /// The digits as a number: a store key, as sensitive as the number itself.
