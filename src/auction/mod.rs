@@ -262,26 +262,47 @@ impl Auction {
         (self.rules.floor.max(who.floor), self.rules.min_price)
     }
 
-    /// Who comes first as things stand. Who was struck has no place, and keeps its tickets in the draws it was in.
+    /// Who comes first as things stand: what a decision waits for. Everybody else is in [`Auction::ranking`].
+    pub fn first(&self, now: Timestamp) -> Option<Ranked> {
+        self.ranked(&self.standing(now), 0)
+    }
+
+    /// Who comes first as things stand, and what becomes of everybody else. Who was struck has no place, and keeps its
+    /// tickets in the draws it was in.
     pub fn ranking(&self, now: Timestamp) -> Ranking {
+        let standing = self.standing(now);
+        let mut ranked = Vec::with_capacity(standing.len());
+        ranked.extend((0..standing.len()).filter_map(|place| self.ranked(&standing, place)));
         let is_struck = |entrant: usize| self.struck[entrant];
-        let weight = |entrant: usize| self.entrants[entrant].weight;
-        let placed = rank::rank(self.alive(now), weight, self.rules.seed, is_struck);
-        let standing = placed.into_iter().filter(|one| !is_struck(one.entrant));
-        let standing: Vec<Placed> = standing.collect();
-        let next = standing.iter().skip(1).map(Some).chain([None]);
-        let ranked = standing.iter().zip(next).filter_map(|(one, next)| {
-            let offer = self.offer(one.entrant)?;
-            let pays = self.pays(one.entrant, &offer, next);
-            Some(one.with(offer, pays))
-        });
-        let ranked = ranked.collect();
         let left = (0..self.entrants.len()).filter(|at| !is_struck(*at));
         let unplaced = left.filter_map(|entrant| {
             let NoBid { reason, amount, note } = self.no_bid(entrant, now)?;
             Some(Unplaced { entrant, reason, amount, note })
         });
         Ranking { ranked, unplaced: unplaced.collect() }
+    }
+
+    /// Whether anybody's bid may be handed out, and not only fixed prices.
+    pub fn has_bid(&self, now: Timestamp) -> bool {
+        let is_bid = |entrant: usize| self.entrants[entrant].fixed.is_none();
+        self.alive(now).any(|(entrant, _)| is_bid(entrant) && !self.struck[entrant])
+    }
+
+    /// What may be handed out, best first, without who was struck.
+    fn standing(&self, now: Timestamp) -> Vec<Placed> {
+        let is_struck = |entrant: usize| self.struck[entrant];
+        let weight = |entrant: usize| self.entrants[entrant].weight;
+        let mut standing = rank::rank(self.alive(now), weight, self.rules.seed, is_struck);
+        standing.retain(|one| !is_struck(one.entrant));
+        standing
+    }
+
+    /// The one at a place, with what it pays.
+    fn ranked(&self, standing: &[Placed], place: usize) -> Option<Ranked> {
+        let one = standing.get(place)?;
+        let offer = self.offer(one.entrant)?;
+        let pays = self.pays(one.entrant, &offer, standing.get(place + 1));
+        Some(one.with(offer, pays))
     }
 
     /// What an entrant pays who comes first with this offer, before `next`.

@@ -105,7 +105,8 @@ pub(super) fn rank(
     seed: u64,
     is_struck: impl Fn(usize) -> bool,
 ) -> Vec<Placed> {
-    let mut placed: Vec<Placed> = prices.map(|(entrant, key)| Placed { entrant, key }).collect();
+    let mut placed = Vec::with_capacity(prices.size_hint().1.unwrap_or(0));
+    placed.extend(prices.map(|(entrant, key)| Placed { entrant, key }));
     let left = placed.iter().filter(|one| !is_struck(one.entrant));
     let top = left.map(|one| one.key.tier).min().unwrap_or(0);
     placed.iter_mut().for_each(|one| one.key = one.key.competing(top));

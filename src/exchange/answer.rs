@@ -75,8 +75,7 @@ impl Worker {
         ticket.finish(self.answer(ctx.carrier(), reply, ctx.about));
     }
 
-    /// Opens the call, answers everybody who waits, and counts the decision. What no answer needs is left for
-    /// [`Worker::note`].
+    /// Opens the call and answers everybody who waits. What no answer needs is left for [`Worker::note`].
     pub(super) fn finish(
         &self,
         ctx: &Ctx,
@@ -109,26 +108,26 @@ impl Worker {
         let answer = self.answer(ctx.carrier(), reply, ctx.about);
         ticket.finish(Arc::clone(&answer));
         laps.end(Stage::Answer, exchange.clock.now());
-        let campaign = prepared.subject.campaign(&ctx.in_force.snapshot.catalog).map(|campaign| &campaign.id);
-        let reply = &answer.reply;
-        event::decision_made(campaign, reply.basis, reply.reason, &laps, decided.asked);
-        if !is_dial(&reply.action) && !ctx.request.test {
-            event::call_ended(campaign, reply.reason, None, Money::ZERO, Money::ZERO);
-        }
         Told { answer, sold, at: now, laps, ended, noting }
     }
 
-    /// Puts what later steps are taken by into the call, and records what was told.
+    /// Counts the decision, puts what later steps are taken by into the call, and records what was told.
     pub(super) fn note(
         self: &Arc<Self>,
         ctx: &Ctx,
         prepared: Prepared<'_>,
-        decided: Decided,
+        mut decided: Decided,
         Told { answer, sold, at, laps, ended, noting }: Told,
     ) {
         let reply = &answer.reply;
+        let campaign = prepared.subject.campaign(&ctx.in_force.snapshot.catalog).map(|campaign| &campaign.id);
+        event::decision_made(campaign, reply.basis, reply.reason, &laps, decided.asked);
+        if !is_dial(&reply.action) && !ctx.request.test {
+            event::call_ended(campaign, reply.reason, None, Money::ZERO, Money::ZERO);
+        }
         let mut aftermath = ended;
         let mut prepared = prepared;
+        decided.conclude(ctx, &mut prepared.trail);
         let facts = kept::facts(ctx, &prepared.subject);
         prepared.trail.keep(facts);
         let rows = if is_dial(&reply.action) {

@@ -10,6 +10,7 @@ use super::linger::StillOut;
 use super::prices::Prices;
 use super::subject::Subject;
 use super::trail::Trail;
+use crate::auction::rank::Ranked;
 use crate::auction::{Auction, Entrant, Offer, Progress, Ranking, Rules, Unplaced};
 use crate::bidder::Ping;
 use crate::domain::catalog::{Disclosure, Pricing};
@@ -61,15 +62,20 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Waits until the auction is settled or its deadline has come. After a strike it can be asked again.
-    pub(super) async fn settle(&mut self, clock: &Clock) -> Ranking {
+    /// Waits until the auction is settled or its deadline has come, and says who comes first. After a strike it can be
+    /// asked again.
+    pub(super) async fn settle(&mut self, clock: &Clock) -> Option<Ranked> {
         if let Some(pings) = &mut self.pings {
             self.close = Some(pings.gather(&mut self.auction).await);
         }
         self.closed = clock.now();
-        let ranking = self.auction.ranking(self.closed);
-        self.has_bids |= ranking.ranked.iter().any(|ranked| ranked.offer.expires.is_some());
-        ranking
+        self.has_bids |= self.auction.has_bid(self.closed);
+        self.auction.first(self.closed)
+    }
+
+    /// Who came first when it was last settled, and what became of everybody else.
+    pub(super) fn ranking(&self) -> Ranking {
+        self.auction.ranking(self.closed)
     }
 
     /// Whether another look could find what the last did not: a bid that settled the auction may have died since.

@@ -150,6 +150,7 @@ impl Worker {
         mut decided: Decided,
         tell: &watch::Sender<Option<Arc<Answer>>>,
     ) {
+        decided.conclude(ctx, &mut prepared.trail);
         let facts = kept::facts(ctx, &prepared.subject);
         prepared.trail.keep(facts);
         let exchange = &self.exchange;

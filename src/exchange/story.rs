@@ -18,8 +18,8 @@ use super::since::{Refused, paused_since, same_target};
 use super::subject::Subject;
 use super::trail::Trail;
 use super::{Asking, InForce, Worker};
-use crate::auction::Offer;
 use crate::auction::rank::Ranked;
+use crate::auction::{Offer, Ranking};
 use crate::capacity::{Basis, CapKey, Claim, Entity, NO_LIMIT};
 use crate::domain::catalog::Limits;
 use crate::domain::schedule::day_window;
@@ -81,6 +81,38 @@ pub(super) struct Decided {
     /// What it took so far.
     pub(super) laps: Laps,
     pub(super) asked: Asked,
+    /// The auction that was won. Boxed: decisions are moved from step to step, and most of the time they have none.
+    won: Option<Box<Won>>,
+}
+
+/// An auction whose winner is held, and of which everybody else has no reason yet.
+struct Won {
+    run: Run,
+    /// What an answer by one of its offers rests on.
+    basis: &'static str,
+    /// Whether what was beaten stands for later attempts.
+    stands: bool,
+}
+
+impl Decided {
+    /// Ends the auction that was won: everybody else in it has a reason afterwards. No answer needs it, and the carrier
+    /// waits for one; what is recorded and what later steps are taken by does.
+    pub(super) fn conclude(&mut self, ctx: &Ctx, trail: &mut Trail) {
+        let Some(won) = self.won.take() else { return };
+        let Won { run, basis, stands } = *won;
+        let Ranking { ranked, unplaced } = run.ranking();
+        let mut ranked = ranked.into_iter();
+        if let Some(first) = ranked.next() {
+            for lost in ranked {
+                let target = run.target(lost.entrant);
+                trail.close(target, lost.lost_to(&first), Some(lost.offer.price), None);
+                if stands {
+                    self.beaten.push((target, lost, basis));
+                }
+            }
+        }
+        StillOut::merge(&mut self.out, run.end(ctx, trail, unplaced, stands));
+    }
 }
 
 impl Worker {
@@ -112,6 +144,7 @@ impl Worker {
             out: None,
             laps: prepared.laps,
             asked: Asked::Nobody,
+            won: None,
         };
         if prepared.barred.is_some() {
             return decided;
@@ -247,7 +280,8 @@ impl Worker {
     }
 
     /// Runs the auction to its end: as soon as it is settled, who comes first is held. Who cannot be is struck, and the
-    /// auction goes on without it, with the bids that came meanwhile. Who comes after the winner lost to it.
+    /// auction goes on without it, with the bids that came meanwhile. Who comes after the winner is told in
+    /// [`Decided::conclude`].
     async fn try_ranked(
         &self,
         ctx: &Ctx,
@@ -256,28 +290,19 @@ impl Worker {
         mut run: Run,
         decided: &mut Decided,
     ) -> Option<Taken> {
-        let (taken, unplaced) = loop {
+        let won = loop {
             let settled = run.settle(&self.exchange.clock);
-            let ranking = StillOut::during(&mut decided.out, settled).await;
-            let Some((first, rest)) = ranking.ranked.split_first() else {
+            let Some(first) = StillOut::during(&mut decided.out, settled).await else {
                 if run.may_go_on() {
                     continue;
                 }
-                break (None, ranking.unplaced);
+                break None;
             };
             let (target, price) = (run.target(first.entrant), Some(first.offer.price));
             match self.hold(ctx, subject, target).await {
                 Ok(held) => {
                     trail.close(target, Reason::Won, price, None);
-                    let (basis, reason) =
-                        if run.has_bids { ("auction", Reason::Won) } else { ("static", Reason::Static) };
-                    for lost in rest {
-                        let reason = lost.lost_to(first);
-                        trail.close(run.target(lost.entrant), reason, Some(lost.offer.price), None);
-                        decided.beaten.push((run.target(lost.entrant), lost.clone(), basis));
-                    }
-                    let (offer, price) = (first.offer.clone(), first.pays);
-                    break (Some(Taken::by(target, offer, price, held, basis, reason)), ranking.unplaced);
+                    break Some((target, first, held));
                 }
                 Err(refused) => {
                     trail.close(target, refused.reason, price, Some(refused.note));
@@ -286,15 +311,18 @@ impl Worker {
             }
         };
         Self::note_run(&run, decided);
+        let Some((target, Ranked { offer, pays, .. }, held)) = won else {
+            let unplaced = run.ranking().unplaced;
+            StillOut::merge(&mut decided.out, run.end(ctx, trail, unplaced, false));
+            return None;
+        };
+        let (basis, reason) =
+            if run.has_bids { ("auction", Reason::Won) } else { ("static", Reason::Static) };
         // Where the auction is held anew after a failed attempt, nothing of this one stands.
-        let is_asked_anew = taken.is_some() && asks_anew(subject.campaign(&ctx.in_force.snapshot.catalog));
-        if is_asked_anew {
-            decided.walked -= 1;
-            decided.beaten.clear();
-        }
-        let is_joined = taken.is_some() && !is_asked_anew;
-        StillOut::merge(&mut decided.out, run.end(ctx, trail, unplaced, is_joined));
-        taken
+        let stands = !asks_anew(subject.campaign(&ctx.in_force.snapshot.catalog));
+        decided.walked -= usize::from(!stands);
+        decided.won = Some(Box::new(Won { run, basis, stands }));
+        Some(Taken::by(target, offer, pays, held, basis, reason))
     }
 
     /// Holds what the target takes now, in the windows of now; a test call takes nothing. The decision keeps its terms,
@@ -340,6 +368,7 @@ impl Worker {
             out: None,
             laps: prepared.laps,
             asked: Asked::Nobody,
+            won: None,
         }
     }
 }

@@ -87,7 +87,15 @@ impl Case {
             };
             auction.on_reply(*who, reply, read);
         }
-        auction.ranking(at(CLOSES))
+        let ranking = auction.ranking(at(CLOSES));
+        assert_eq!(
+            auction.first(at(CLOSES)).as_ref(),
+            ranking.ranked.first(),
+            "who comes first is all the same"
+        );
+        let has_bid = ranking.ranked.iter().any(|ranked| ranked.offer.expires.is_some());
+        assert_eq!(auction.has_bid(at(CLOSES)), has_bid, "{ranking:?}");
+        ranking
     }
 
     fn in_order(&self) -> super::super::Ranking {
