@@ -53,10 +53,11 @@ pub type Changes = Vec<(CapKey, Move)>;
 impl Hold {
     /// A hold over keys whose units were taken.
     pub fn new(id: HoldId, keys: Vec<CapKey>) -> Hold {
-        let (mut slots, mut units): (Vec<_>, Vec<_>) =
-            keys.into_iter().partition(|key| key.basis == Basis::Concurrency);
-        slots.shrink_to_fit();
-        units.shrink_to_fit();
+        let many = keys.iter().filter(|key| key.basis == Basis::Concurrency).count();
+        let (mut slots, mut units) = (Vec::with_capacity(many), Vec::with_capacity(keys.len() - many));
+        for key in keys {
+            if key.basis == Basis::Concurrency { &mut slots } else { &mut units }.push(key);
+        }
         Hold { id, state: HoldState::Held, resolved: false, slots, units }
     }
 
