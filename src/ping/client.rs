@@ -23,6 +23,9 @@ const WINDOW_S: usize = 60;
 const CONCURRENT_MAX: usize = 1_024;
 /// Connections one endpoint may have opened ahead in one round of upkeep.
 const AHEAD_MAX: usize = 32;
+/// From one that is opened ahead to the next: all at once would keep replies waiting that are there, and deadlines that
+/// have come. As many a second as `opening` has for them.
+const AHEAD_PACE: Duration = Duration::from_millis(2);
 
 /// What bounds a worker's connections.
 #[derive(Clone, Debug)]
@@ -300,9 +303,10 @@ impl Pool {
             wanted.extend(std::iter::repeat_n(Arc::clone(&shelf.endpoint), missing));
             need > 0 || have > 0
         });
-        for endpoint in wanted {
+        for (n, endpoint) in (0..).zip(wanted) {
             let pool = Arc::clone(self);
             tokio::spawn(async move {
+                tokio::time::sleep(AHEAD_PACE * n).await;
                 let opened = pool.open(&endpoint, Opened::Ahead).await;
                 let since = pool.clock.now();
                 if let Some(shelf) = pool.lock().get_mut(&endpoint.serial) {
