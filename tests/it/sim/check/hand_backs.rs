@@ -71,8 +71,8 @@ pub struct Asked {
     n: Option<u32>,
     /// Whose key it carries; `None` is nobody's.
     buyer: Option<String>,
-    /// What it should have heard, had it been there at once.
-    then: Told,
+    /// What it should have heard, had it been there at once, and of which attempt.
+    then: (Told, Option<u32>),
 }
 
 /// What came of hand-backs of one call.
@@ -108,7 +108,7 @@ impl Check {
         let Asked { n, buyer, then } = asked;
         self.note(|| format!("hand-back {n:?} {buyer:?} {told:?}"));
         *self.counts.hand_backs.entry(told).or_insert(0) += 1;
-        let now = self.due(*n, buyer.as_deref(), at);
+        let (now, attempt) = self.due(*n, buyer.as_deref(), at);
         let is_stuck = at <= self.stuck_until.after(SWEPT);
         let Some(n) = *n else {
             return self.must(told == now, Promise::HandBack, || {
@@ -126,23 +126,26 @@ impl Check {
             _ => {
                 let sent = buyer.as_ref().and_then(|buyer| hand_backs.sent.get_mut(buyer));
                 sent.into_iter().for_each(|sent| *sent = sent.saturating_sub(1));
-                told == *then || told == now
+                // Between an attempt that is over and its next one a call is with nobody.
+                let was_between = told == Told::Unknown && attempt != then.1;
+                told == then.0 || told == now || was_between
             }
         };
         let disk = (hand_backs.acknowledged, hand_backs.on_disk);
         self.must(holds, Promise::HandBack, || {
             format!(
-                "{buyer:?} handed call {n} back and heard {told:?}, not {then:?} or {now:?}; {disk:?} are on disk"
+                "{buyer:?} handed call {n} back and heard {told:?}, not {:?} or {now:?}; {disk:?} are on disk",
+                then.0
             )
         });
     }
 
-    /// What a request must hear that is taken now.
-    fn due(&self, n: Option<u32>, buyer: Option<&str>, now: Timestamp) -> Told {
-        let Some(buyer) = buyer else { return Told::Nobody };
+    /// What a request must hear that is taken now, and of which attempt.
+    fn due(&self, n: Option<u32>, buyer: Option<&str>, now: Timestamp) -> (Told, Option<u32>) {
+        let Some(buyer) = buyer else { return (Told::Nobody, None) };
         let legs = n.and_then(|n| self.calls.get(&n)).map(|known| &known.legs);
         let its = legs.into_iter().flatten().find(|(_, leg)| leg.is_with(buyer));
-        its.map_or(Told::Unknown, |(_, leg)| self.may_go_back(leg, buyer, now))
+        its.map_or((Told::Unknown, None), |(number, leg)| (self.may_go_back(leg, buyer, now), Some(*number)))
     }
 
     fn may_go_back(&self, leg: &Leg, buyer: &str, now: Timestamp) -> Told {
@@ -242,7 +245,7 @@ impl Check {
             let known = &self.calls[n];
             let Some(call) = known.decided.as_ref().map(|decided| decided.keys.call_id) else { continue };
             for buyer in known.attempts.values().filter_map(|attempt| attempt.buyer.as_ref()) {
-                due.push((call, buyer.to_string(), self.due(Some(*n), Some(buyer.as_str()), now)));
+                due.push((call, buyer.to_string(), self.due(Some(*n), Some(buyer.as_str()), now).0));
             }
         }
         due.truncate(most);
