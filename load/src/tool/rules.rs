@@ -2,7 +2,7 @@
 //! its lists of callers have.
 //!
 //! Two kinds of targets show that the rules are at work. Those of the scenario have rules that hold for every call sent,
-//! so that who must win stays as it is. Those of the house ([`HOUSE`]) would outbid everybody, and a rule bars each of
+//! so that who must win stays as it is. Those of the house (`HOUSE`) would outbid everybody, and a rule bars each of
 //! them from every call: the judge knows the word. What becomes of a call is not decided here.
 
 use std::fmt::Write;
