@@ -16,7 +16,7 @@ use crate::bidder::Ping;
 use crate::domain::catalog::{Disclosure, Pricing};
 use crate::domain::plan::AuctionNode;
 use crate::domain::{Floor, FloorOf, Money, Reason, Target, TargetIx, Timestamp};
-use crate::ping::{Ask, Asked, Close, LEAST_TIME, told_ms};
+use crate::ping::{Ask, Asked, Close, LEAST_TIME, health, told_ms};
 use crate::routing::price::Terms;
 use crate::runtime::Clock;
 
@@ -235,6 +235,8 @@ impl Worker {
     ) -> Vec<TargetIx> {
         let now = self.exchange.clock.now();
         let time_left = closes.since(now) >= LEAST_TIME;
+        let is_asking = asking == Asking::Open && time_left;
+        let turn = if is_asking { self.turn_among(ctx, members, now) } else { None };
         let (mut asked, mut probes) = (0, Vec::new());
         members.retain(|ix| {
             let Some(health) = &ctx.in_force.health[ix.at()] else { return true };
@@ -244,8 +246,8 @@ impl Worker {
                 Asking::Fallback => Some((Reason::Fallback, None)),
                 Asking::Open if !time_left => Some((Reason::NoTime, None)),
                 Asking::Open if !health.is_waited_for() => {
-                    // Claimed only when it will be asked: a claim is a quarter of a second without another.
-                    if has_room && health.claim_probe(now) {
+                    // Claimed only when it will be asked: for a while there is no other.
+                    if has_room && health.claim_probe(now, turn == Some(*ix)) {
                         probes.push(*ix);
                         None
                     } else {
@@ -268,6 +270,19 @@ impl Worker {
             }
         });
         probes
+    }
+
+    /// Whose turn it is to be probed, of the members that nobody waits for and that there is room for. Counts the auction
+    /// if there are any.
+    fn turn_among(&self, ctx: &Ctx, members: &[TargetIx], now: Timestamp) -> Option<TargetIx> {
+        let mut room = self.exchange.rules.auction_fan_out;
+        let asked = members.iter().filter_map(|ix| Some((*ix, ctx.in_force.health[ix.at()].as_deref()?)));
+        let probed = asked.filter(|(_, health)| {
+            let is_waited_for = health.is_waited_for();
+            room = room.saturating_sub(usize::from(is_waited_for));
+            !is_waited_for && room > 0
+        });
+        health::turn(probed, now)
     }
 
     /// The question to one target, which knows the floor that counts for it; `None` for those that are not asked.

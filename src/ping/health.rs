@@ -2,8 +2,9 @@
 //! mean five, not five per worker.
 //!
 //! A target that missed five pings in a row is only probed: asked now and then, without anybody waiting. Its first
-//! complete reply in time brings it back. What counts as a miss is decided where pings are, in `ping`; who is asked
-//! and for how long, in `exchange` and `auction`.
+//! complete reply in time brings it back. A probe that nobody answers costs a connection, so all targets share as many as
+//! few auctions may have, in turn, and no target waits for long. What counts as a miss is decided where pings are, in
+//! `ping`; who is asked and for how long, in `exchange` and `auction`.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
@@ -16,7 +17,11 @@ use crate::telemetry::event;
 /// Misses in a row after which a target is no longer waited for.
 pub const MISSES_MAX: u32 = 5;
 /// Least time between two probes of one target, over all workers.
-pub const PROBE_EVERY: Duration = Duration::from_millis(250);
+pub const PROBE_REST: Duration = Duration::from_millis(250);
+/// A target that was not probed for so long is in the next auction that could ask it, whoever's turn it is.
+pub const PROBE_LATEST: Duration = Duration::from_secs(2);
+/// Auctions that could probe somebody, of all workers, for one that does so by turn.
+pub const AUCTIONS_PER_PROBE: u32 = 125;
 
 /// A worker that was no later than this has read what was there.
 const LATE_MAX: Duration = Duration::from_millis(10);
@@ -27,6 +32,15 @@ pub fn may_be_ours(late: Duration, now: Timestamp, closes: Timestamp) -> bool {
     late > LATE_MAX && now >= closes && now.before(late * 2) < closes
 }
 
+/// What all targets that are only probed share.
+#[derive(Debug, Default)]
+pub(super) struct Probes {
+    /// Auctions that could probe somebody, since the last probe.
+    auctions: AtomicU32,
+    /// When a target last answered that was only probed before; 0 before the first.
+    somebody_back_at: AtomicI64,
+}
+
 /// The record of one target.
 #[derive(Debug)]
 pub struct Health {
@@ -35,26 +49,30 @@ pub struct Health {
     misses_in_a_row: AtomicU32,
     /// When the last complete reply in time was read; 0 before the first.
     answered_at: AtomicI64,
-    /// When the last probe was claimed.
+    /// When the last probe was claimed, or the ping asked that was one miss too many.
     probed_at: AtomicI64,
+    probes: Arc<Probes>,
 }
 
 impl Health {
-    pub(super) fn new(buyer: BuyerId, target: TargetId) -> Health {
+    pub(super) fn new(buyer: BuyerId, target: TargetId, probes: &Arc<Probes>) -> Health {
         Health {
             buyer,
             target,
             misses_in_a_row: AtomicU32::new(0),
             answered_at: AtomicI64::new(0),
             probed_at: AtomicI64::new(0),
+            probes: Arc::clone(probes),
         }
     }
 
-    /// A complete reply came in time, at `read`: whatever was missed before is forgotten.
+    /// A complete reply came in time, at `read`: whatever was missed before is forgotten. Buyers go down together, with
+    /// a platform, a path or a host: the first that is back sets off a probe of all others.
     pub fn hit(&self, read: Timestamp) {
         self.answered_at.fetch_max(read.micros(), Ordering::Relaxed);
         let missed = self.misses_in_a_row.swap(0, Ordering::Relaxed);
         if missed >= MISSES_MAX {
+            self.probes.somebody_back_at.fetch_max(read.micros(), Ordering::Relaxed);
             event::responsive_again(&self.buyer, &self.target, missed);
         }
     }
@@ -69,6 +87,7 @@ impl Health {
         let one_more = |misses: u32| misses.checked_add(1);
         let before = self.misses_in_a_row.try_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
         if before == Ok(MISSES_MAX - 1) {
+            self.probed_at.fetch_max(asked.micros(), Ordering::Relaxed);
             event::unresponsive(&self.buyer, &self.target, MISSES_MAX);
         }
     }
@@ -83,11 +102,48 @@ impl Health {
         self.misses_in_a_row() < MISSES_MAX
     }
 
-    /// Claims the probe that is due, for one of all who ask.
-    pub fn claim_probe(&self, now: Timestamp) -> bool {
-        let is_due = |last: i64| (last <= now.before(PROBE_EVERY).micros()).then_some(now.micros());
-        self.probed_at.try_update(Ordering::Relaxed, Ordering::Relaxed, is_due).is_ok()
+    /// Claims the probe that is due, for one of all who ask: it is this target's turn, or it was not probed for long, or
+    /// not since somebody came back.
+    pub fn claim_probe(&self, now: Timestamp, is_its_turn: bool) -> bool {
+        let has_turn = is_its_turn && self.probes.take_turn();
+        let back_at = self.probes.somebody_back_at.load(Ordering::Relaxed);
+        let is_due = |last: i64| {
+            let is_due = has_turn || last <= now.before(PROBE_LATEST).micros() || last < back_at;
+            (is_due && has_rested(last, now)).then_some(now.micros())
+        };
+        let is_claimed = self.probed_at.try_update(Ordering::Relaxed, Ordering::Relaxed, is_due).is_ok();
+        if is_claimed {
+            self.probes.auctions.store(0, Ordering::Relaxed);
+        }
+        is_claimed
     }
+}
+
+impl Probes {
+    /// For one of all who would.
+    fn take_turn(&self) -> bool {
+        let taken = |auctions: u32| (auctions >= AUCTIONS_PER_PROBE).then_some(0);
+        self.auctions.try_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
+    }
+}
+
+/// Whether a target whose last probe was then may have another.
+fn has_rested(last: i64, now: Timestamp) -> bool {
+    last <= now.before(PROBE_REST).micros()
+}
+
+/// Counts an auction that could probe these targets, and says whose turn it is, if anybody's: of those that may have
+/// another probe the one whose last is longest ago.
+pub fn turn<'a, T>(probed: impl Iterator<Item = (T, &'a Health)>, now: Timestamp) -> Option<T> {
+    let mut probed = probed.peekable();
+    let (_, first) = probed.peek()?;
+    // Past the top it begins anew: a turn later.
+    let auctions = first.probes.auctions.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+    if auctions < AUCTIONS_PER_PROBE {
+        return None;
+    }
+    let last = probed.map(|(who, health)| (who, health.probed_at.load(Ordering::Relaxed)));
+    last.filter(|(_, last)| has_rested(*last, now)).min_by_key(|(_, last)| *last).map(|(who, _)| who)
 }
 
 /// What makes a target the same after a reload: its id and where it is asked.
@@ -130,11 +186,14 @@ pub struct Missed {
 
 /// The records of all targets that the catalog in force asks.
 #[derive(Debug, Default)]
-pub struct Register(Mutex<HashMap<Key, Arc<Health>>>);
+pub struct Register {
+    known: Mutex<HashMap<Key, Arc<Health>>>,
+    probes: Arc<Probes>,
+}
 
 impl Register {
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Health>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The targets that have missed pings, in the order of their ids.
@@ -181,7 +240,8 @@ impl Register {
             };
             let buyer = catalog.buyer(target.buyer).id.clone();
             let health = known.remove(&key).filter(|health| health.buyer == buyer);
-            let health = health.unwrap_or_else(|| Arc::new(Health::new(buyer, target.id.clone())));
+            let begin = || Arc::new(Health::new(buyer, target.id.clone(), &self.probes));
+            let health = health.unwrap_or_else(begin);
             kept.insert(key, Arc::clone(&health));
             prepared.push(Some(health));
         }
@@ -203,36 +263,62 @@ mod tests {
         Timestamp::from_micros(1_000_000_000).after(Duration::from_millis(ms.parse().expect("milliseconds")))
     }
 
-    /// Rows of events at milliseconds: `miss <asked>`, `hit <read>`, `probe <now>`; after `=>` what is so then: `waited` or
-    /// `sidelined` with the misses in a row, or for a probe whether it was claimed.
+    /// Three that share their probes.
+    fn targets() -> [Health; 3] {
+        let probes = Arc::default();
+        let buyer = || BuyerId::parse("acme").expect("an id");
+        ["a", "b", "c"].map(|id| Health::new(buyer(), TargetId::parse(id).expect("an id"), &probes))
+    }
+
+    /// An auction of these targets: who is probed in it.
+    fn auction<'a>(asked: &[&'a Health], now: Timestamp) -> Vec<&'a TargetId> {
+        let probed = || asked.iter().filter(|health| !health.is_waited_for());
+        let turn = turn(probed().map(|health| (&health.target, *health)), now);
+        let claimed = probed().filter(|health| health.claim_probe(now, turn == Some(&health.target)));
+        claimed.map(|health| &health.target).collect()
+    }
+
+    /// Rows of events at milliseconds, of the targets `a`, `b` and `c`: `miss <who> <asked>`, `misses <count> <who> <asked>`,
+    /// `hit <who> <read>`, `auctions <of whom> <from>..<until> <every>`; after `=>` what is so then: `waited` or `sidelined`
+    /// with the misses in a row, or who was probed when.
     fn check(table: &str) {
         for case in table.split("\n\n") {
-            let health =
-                Health::new(BuyerId::parse("acme").expect("an id"), TargetId::parse("bid").expect("an id"));
+            let targets = targets();
+            let whom = |who: &str| targets.iter().filter(|one| who.contains(one.target.as_str())).collect();
+            let of = |who: &str| -> &Health {
+                let found: Vec<&Health> = whom(who);
+                found.first().expect("a target")
+            };
             let rows = case.lines().map(|line| line.split('#').next().unwrap_or_default());
             for row in rows.filter(|row| !row.trim().is_empty()) {
                 let (happened, expected) = row.split_once("=>").unwrap_or((row, ""));
                 let words: Vec<&str> = happened.split_whitespace().collect();
-                let mut came = String::new();
                 match words[..] {
-                    ["miss", asked] => health.miss(at(asked)),
-                    ["misses", count, asked] => {
-                        (0..count.parse().expect("a number")).for_each(|_: u32| health.miss(at(asked)));
+                    ["miss", who, asked] => of(who).miss(at(asked)),
+                    ["misses", count, who, asked] => {
+                        (0..count.parse().expect("a number")).for_each(|_: u32| of(who).miss(at(asked)));
                     }
-                    ["hit", read] => health.hit(at(read)),
-                    ["probe", now] => {
-                        came = if health.claim_probe(at(now)) { "claimed " } else { "refused " }.into()
+                    ["hit", who, read] => of(who).hit(at(read)),
+                    ["auctions", who, span, every] => {
+                        let (from, until) = span.split_once("..").expect("a span");
+                        let asked: Vec<&Health> = whom(who);
+                        let (mut now, mut came) = (at(from), Vec::new());
+                        while now < at(until) {
+                            let ms = now.since(at("0")).as_millis();
+                            came.extend(auction(&asked, now).iter().map(|who| format!("{who}@{ms}")));
+                            now = now.after(Duration::from_millis(every.parse().expect("milliseconds")));
+                        }
+                        let expected: Vec<&str> = expected.split_whitespace().collect();
+                        assert_eq!(came, expected, "{row} in:\n{case}");
+                        continue;
                     }
                     _ => panic!("no such event: {row}"),
                 }
-                came += if health.is_waited_for() { "waited" } else { "sidelined" };
-                came += &format!(" {}", health.misses_in_a_row());
+                let health = of(words[words.len() - 2]);
+                let state = if health.is_waited_for() { "waited" } else { "sidelined" };
                 if !expected.is_empty() {
-                    assert_eq!(
-                        came,
-                        expected.split_whitespace().collect::<Vec<_>>().join(" "),
-                        "{row} in:\n{case}"
-                    );
+                    let came = format!("{state} {}", health.misses_in_a_row());
+                    assert_eq!(came, expected.trim(), "{row} in:\n{case}");
                 }
             }
         }
@@ -263,63 +349,129 @@ mod tests {
     #[test]
     fn five_misses_in_a_row_and_the_first_answer_back() {
         check(
-            "misses 4 10    => waited 4
-             miss 20        => sidelined 5
-             misses 2 30    => sidelined 7
-             hit 400        => waited 0
-             misses 4 410   => waited 4        # back means five again
-             miss 420       => sidelined 5
+            "misses 4 a 10    => waited 4
+             miss a 20        => sidelined 5
+             misses 2 a 30    => sidelined 7
+             hit a 400        => waited 0
+             misses 4 a 410   => waited 4        # back means five again
+             miss a 420       => sidelined 5
 
-             misses 4 10    => waited 4        # in a row
-             hit 20         => waited 0
-             misses 4 30    => waited 4",
+             misses 4 a 10    => waited 4        # in a row
+             hit a 20         => waited 0
+             misses 4 a 30    => waited 4",
         );
     }
 
     #[test]
     fn a_miss_asked_before_the_last_answer_does_not_count() {
         check(
-            "misses 5 10    => sidelined 5     # pings that were out when it healed
-             hit 900        => waited 0
-             misses 9 899   => waited 0
-             misses 9 900   => waited 0
-             misses 5 901   => sidelined 5
+            "misses 5 a 10    => sidelined 5     # pings that were out when it healed
+             hit a 900        => waited 0
+             misses 9 a 899   => waited 0
+             misses 9 a 900   => waited 0
+             misses 5 a 901   => sidelined 5
 
-             hit 900        => waited 0        # answers read out of order
-             hit 300        => waited 0
-             misses 5 600   => waited 0",
+             hit a 900        => waited 0        # answers read out of order
+             hit a 300        => waited 0
+             misses 5 a 600   => waited 0",
         );
     }
 
     #[test]
-    fn a_probe_is_claimed_every_quarter_of_a_second() {
+    fn few_auctions_probe_somebody_and_turns_go_round() {
         check(
-            "probe 0        => claimed waited 0
-             probe 0        => refused waited 0
-             probe 249      => refused waited 0
-             probe 250      => claimed waited 0   # from the last one claimed
-             probe 499      => refused waited 0
-             probe 10000    => claimed waited 0
-             probe 10100    => refused waited 0",
+            "auctions abc 0..9000 1                                  # nobody needs it
+             misses 5 a 9000
+             auctions bc 9000..9999 1
+             misses 5 b 9999
+             auctions bc 10000..10249 1 =>                           # the ping that was one too many is as good as a probe
+             auctions abc 10249..10250 1 => a@10249
+
+             misses 5 a 0
+             misses 5 b 1
+             misses 5 c 2
+             auctions abc 5..3000 5 => a@625 b@1250 c@1875 a@2500    # every 125th of 200 a second
+
+             misses 5 a 0
+             auctions abc 1..1001 1 => a@250 a@500 a@750 a@1000      # however many there are
+
+             misses 5 a 0
+             misses 5 b 0
+             auctions a 1..125 1 =>
+             auctions b 125..126 1 =>                                # its turn, and it has to rest
+             auctions c 126..250 1 =>                                # who is waited for is not in the way
+             auctions b 250..251 1 => b@250
+             auctions ab 251..375 1 =>                               # nothing was saved up
+             auctions ab 375..376 1 => a@375
+
+             misses 5 a 0
+             misses 5 b 0
+             auctions ab 250..374 1 =>
+             auctions b 374..375 1 => b@374                          # the others of that auction do not matter
+             auctions ab 375..499 1 =>
+             auctions ab 499..500 1 => a@499",
+        );
+    }
+
+    #[test]
+    fn nobody_is_left_without_a_probe_for_long() {
+        check(
+            "misses 5 a 0
+             misses 5 b 500
+             auctions ab 100..6000 100 => a@2000 b@2500 a@4000 b@4500
+
+             misses 5 a 0
+             misses 5 b 0
+             auctions ab 5000..5001 1 => a@5000 b@5000
+             auctions ab 6999..7001 1 => a@7000 b@7000
+
+             misses 5 a 0                                            # a probe of its own time counts as one by turn
+             misses 5 b 1000
+             auctions ab 1990..3105 10 => a@2000 b@3000
+             auctions ab 3110..4260 10 => a@4000",
+        );
+    }
+
+    #[test]
+    fn the_first_that_is_back_sets_off_a_probe_of_the_others() {
+        check(
+            "misses 5 a 0
+             misses 5 b 0
+             misses 5 c 1000
+             auctions abc 1100..1110 10 =>
+             hit a 1110           => waited 0
+             auctions abc 1120..1130 10 => b@1120
+             auctions abc 1130..1250 10 =>                           # each may have another after a quarter of a second
+             auctions abc 1250..1260 10 => c@1250
+             auctions abc 1260..3200 10 => b@2500                    # once
+             hit a 3200           => waited 0                        # it was not away
+             auctions abc 3200..3250 10 =>
+             hit b 3250           => waited 0
+             auctions abc 3250..3260 10 => c@3250
+             misses 5 a 3300
+             auctions abc 3300..3500 10 =>                           # who went since does not hear of it
+             hit c 3500           => waited 0
+             auctions abc 3500..3600 10 => a@3550",
         );
     }
 
     #[test]
     fn a_probe_is_claimed_by_one_of_many() {
-        let health =
-            Health::new(BuyerId::parse("acme").expect("an id"), TargetId::parse("bid").expect("an id"));
+        let targets = targets();
+        let [a, b, c] = &targets;
+        targets.iter().for_each(|health| (0..MISSES_MAX).for_each(|_| health.miss(at("0"))));
         let claims = |now: Timestamp| {
-            std::thread::scope(|scope| {
-                let asking: Vec<_> = (0..8).map(|_| scope.spawn(|| health.claim_probe(now))).collect();
-                asking
-                    .into_iter()
-                    .map(|one| one.join().is_ok_and(|claimed| claimed))
-                    .filter(|claimed| *claimed)
-                    .count()
-            })
+            let mut claimed = std::thread::scope(|scope| {
+                let asking: Vec<_> = (0..8).map(|_| scope.spawn(|| auction(&[a, b, c], now))).collect();
+                asking.into_iter().flat_map(|one| one.join().expect("no panic")).collect::<Vec<_>>()
+            });
+            claimed.sort_unstable();
+            claimed.iter().map(|who| who.as_str()).collect::<String>()
         };
-        for ms in ["0", "250", "500"] {
-            assert_eq!(claims(at(ms)), 1, "at {ms} ms");
+        assert_eq!(claims(at("2000")), "abc");
+        for (ms, who) in [("2250", "a"), ("2500", "b"), ("2750", "c")] {
+            (0..AUCTIONS_PER_PROBE).for_each(|_| assert!(auction(&[a, b, c], at("2001")).is_empty()));
+            assert_eq!(claims(at(ms)), who, "at {ms} ms");
         }
     }
 }

@@ -122,7 +122,7 @@ fn a_turn_reads_every_reply_that_is_there() {
         let step = Money::parse("0.01").expect("an amount");
         let snapshot = Arc::new(Snapshot::compile(Arc::new(catalog()), "USD".to_owned(), step, b"key"));
         let (buyer, target) = (BuyerId::parse("acme"), TargetId::parse("acme-main"));
-        let health = Arc::new(Health::new(buyer.expect("an id"), target.expect("an id")));
+        let health = Arc::new(Health::new(buyer.expect("an id"), target.expect("an id"), &Arc::default()));
         let at: SocketAddr = (Ipv4Addr::LOCALHOST, 1).into();
         let asks = (0..MANY).map(|entrant| Ask {
             entrant,

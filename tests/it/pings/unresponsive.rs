@@ -67,9 +67,9 @@ fn a_hanging_target_is_not_waited_for_after_five_misses_and_is_back_when_it_heal
     let pings = bidders.stats("sick").pings;
     is_logged(&exchange, "sick", "only probed", 1);
 
-    // Nobody waits; it is probed at most every quarter of a second, over both workers.
+    // Nobody waits; it is probed in every 125th auction, over both workers, or every two seconds.
     let (began, mut soon, mut asked, mut calls) = (Instant::now(), 0, 0, 0);
-    while began.elapsed() < Duration::from_millis(1_600) {
+    while asked < 2 && began.elapsed() < PATIENCE {
         let answer = call(&exchange);
         assert_eq!(answer["targets"][0]["address"], "+15125550900", "{answer:#}");
         soon += usize::from(decided_in_ms(&answer) < SOON_MS);
@@ -86,9 +86,10 @@ fn a_hanging_target_is_not_waited_for_after_five_misses_and_is_back_when_it_heal
     }
     let took = began.elapsed();
     assert!(soon * 10 >= calls * 9, "{soon} of {calls} were decided without waiting");
-    assert_eq!(bidders.stats("sick").pings - pings, asked as u64);
-    let most = took.as_millis() as usize / 250 + 1;
-    assert!((2..=most).contains(&asked), "{asked} probes in {took:?}");
+    assert!(bidders.wait("sick", PATIENCE, |seen| seen.pings - pings == asked));
+    // What was so before is not known here: a probe may be due at once.
+    let most = 1 + calls as u64 / 125 + took.as_millis() as u64 / 2_000;
+    assert!((2..=most).contains(&asked), "{asked} probes in {calls} calls and {took:?}");
 
     // The first answered probe brings it back.
     bidders.set("sick", bids(5, 6_000));
@@ -97,7 +98,7 @@ fn a_hanging_target_is_not_waited_for_after_five_misses_and_is_back_when_it_heal
         hang_up(&exchange, &call(&exchange));
         (!is_unresponsive(&exchange, "sick")).then_some(())
     });
-    assert!(healed.elapsed() < Duration::from_millis(1_500), "{:?}", healed.elapsed());
+    assert!(healed.elapsed() < Duration::from_secs(3), "{:?}", healed.elapsed());
     is_logged(&exchange, "sick", "waited for", 2);
     let answer = call(&exchange);
     assert_eq!(outcome(&exchange, &answer, "sick"), "won 60.00");
