@@ -23,6 +23,9 @@ use super::{AppendError, Appender, Backend, Disk, Keeper, Payload, Waits, survey
 const QUEUE_BYTES: u64 = 64 * 1024 * 1024;
 /// A hand looks again after this long, rung or not.
 const LOOK: Duration = Duration::from_secs(1);
+/// Between the beginnings of two syncs that nobody waits for. Under load nearly every call would have its own, which takes
+/// as long a time of a processor as writing it down; a power cut costs at most this much more of what nobody was promised.
+const SYNC_EVERY: Duration = Duration::from_millis(10);
 /// Longest a close waits for the disk.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
@@ -124,7 +127,7 @@ fn spawn<P: Payload>(
     core: &Arc<Core>,
 ) -> io::Result<Vec<thread::JoinHandle<()>>> {
     let mut threads = Vec::new();
-    let syncer = Syncer { core: Arc::clone(core) };
+    let syncer = Syncer { core: Arc::clone(core), began: Mutex::new(None) };
     let named = |name: &str| thread::Builder::new().name(name.to_owned());
     match core.disk {
         Disk::Uring => {
@@ -147,12 +150,16 @@ fn spawn<P: Payload>(
 /// written and synced by one thread, which is woken once, and while that one waits for the disk the other writes.
 fn lend_a_hand<P: Payload>(writer: &Mutex<Writer<P>>, syncer: &Syncer) {
     loop {
-        if let Turn::Do(job) = syncer.turn() {
-            let began = Instant::now();
-            let result = work::sync(&job);
-            syncer.synced(&job, &result, began.elapsed());
-            continue;
-        }
+        let rest = match syncer.turn() {
+            Turn::Do(job) => {
+                let began = Instant::now();
+                let result = work::sync(&job);
+                syncer.synced(&job, &result, began.elapsed());
+                continue;
+            }
+            Turn::Wait(rest) => rest,
+            Turn::End => LOOK,
+        };
         // Bound first: nobody else could write while the guard lives.
         let turn = lock(writer).turn();
         match turn {
@@ -161,7 +168,7 @@ fn lend_a_hand<P: Payload>(writer: &Mutex<Writer<P>>, syncer: &Syncer) {
                 lock(writer).wrote(job.bytes, &result);
             }
             // Whoever is busy looks at everything again before it sleeps.
-            Turn::Wait(limit) => syncer.core.writer.wait(limit),
+            Turn::Wait(limit) => syncer.core.writer.wait(limit.min(rest)),
             Turn::End => break,
         }
     }
@@ -327,17 +334,38 @@ impl<P: Payload> Writer<P> {
 /// The hand that syncs what is written.
 pub(super) struct Syncer {
     pub core: Arc<Core>,
+    /// When the last sync began.
+    began: Mutex<Option<Instant>>,
 }
 
 impl Syncer {
     /// What to do now.
     pub fn turn(&self) -> Turn<SyncJob> {
-        let next = lock(&self.core.log).next_sync();
+        let core = &self.core;
+        let next = {
+            let mut log = lock(&core.log);
+            let rest = self.rest();
+            if log.has_unsynced() && !rest.is_zero() && !core.is_pressing(&log) {
+                core.is_resting.store(true, Ordering::Relaxed);
+                return Turn::Wait(rest);
+            }
+            core.is_resting.store(false, Ordering::Relaxed);
+            log.next_sync()
+        };
         match next {
-            Some(job) => Turn::Do(job),
+            Some(job) => {
+                core.is_hurried.store(false, Ordering::Relaxed);
+                *lock(&self.began) = Some(Instant::now());
+                Turn::Do(job)
+            }
             None if self.core.has_ended.load(Ordering::Acquire) => Turn::End,
             None => Turn::Wait(LOOK),
         }
+    }
+
+    /// How long a sync that nobody waits for is not begun yet.
+    fn rest(&self) -> Duration {
+        lock(&self.began).map_or(Duration::ZERO, |began| SYNC_EVERY.saturating_sub(began.elapsed()))
     }
 
     /// What became of the sync, and how long it took.

@@ -41,6 +41,10 @@ pub(super) struct Core {
     pub is_closing: AtomicBool,
     /// Nothing is written any more.
     pub has_ended: AtomicBool,
+    /// What is written waits for company before it is synced.
+    pub is_resting: AtomicBool,
+    /// Somebody asks for what is written to be synced at once.
+    pub is_hurried: AtomicBool,
     /// The last try to prepare a segment failed.
     pub is_unprepared: AtomicBool,
     /// Where segments are begun: index of the directory.
@@ -136,6 +140,8 @@ impl Core {
             intake: Arc::default(),
             is_closing: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
+            is_resting: AtomicBool::new(false),
+            is_hurried: AtomicBool::new(false),
             is_unprepared: AtomicBool::new(false),
             place: AtomicUsize::new(0),
             tally: Tally::default(),
@@ -152,6 +158,18 @@ impl Core {
 
     pub fn durable(&self) -> u64 {
         self.durable.load(Ordering::Acquire)
+    }
+
+    /// Whether the next sync is to be at once.
+    pub fn is_pressing(&self, log: &Log<Ack>) -> bool {
+        log.is_pressing()
+            || self.is_hurried.load(Ordering::Relaxed)
+            || self.is_closing.load(Ordering::Acquire)
+    }
+
+    /// Whether whoever syncs would do so now, or does not know yet that something is written.
+    pub fn wants_sync(&self) -> bool {
+        !self.is_resting.load(Ordering::Relaxed) || self.is_pressing(&lock(&self.log))
     }
 
     /// Notes how far it is; whether that is further than before, so that readers are to be woken.
@@ -337,6 +355,16 @@ impl Keeper {
     /// The last record that is on disk.
     pub fn durable_seq(&self) -> u64 {
         self.core.durable()
+    }
+
+    /// The last record that is written or about to be. What is written goes to disk at once.
+    pub fn hurry(&self) -> u64 {
+        self.core.is_hurried.store(true, Ordering::Relaxed);
+        let last = lock(&self.core.log).last();
+        // One hand is both where threads write.
+        self.core.writer.ring();
+        self.core.syncer.ring();
+        last
     }
 
     #[cfg(test)]

@@ -148,6 +148,8 @@ pub(super) struct Log<A> {
     todo: VecDeque<Batch<A>>,
     /// Bytes in both.
     kept: usize,
+    /// The last record written whose being on disk somebody waits for.
+    awaited: u64,
     is_writing: bool,
     is_syncing: bool,
     has_failed: bool,
@@ -184,6 +186,7 @@ impl<A> Log<A> {
             open: VecDeque::new(),
             flight: VecDeque::new(),
             kept: 0,
+            awaited: 0,
             todo: VecDeque::new(),
             is_writing: false,
             is_syncing: false,
@@ -211,6 +214,23 @@ impl<A> Log<A> {
     /// Whether everything handed in is on disk.
     pub fn is_settled(&self) -> bool {
         self.todo.is_empty() && self.flight.is_empty()
+    }
+
+    /// The last record there is, on disk or not.
+    pub fn last(&self) -> u64 {
+        let flight = self.flight.back().map(|chunk| &chunk.batch);
+        self.todo.back().or(flight).map_or(self.durable, |batch| batch.last)
+    }
+
+    /// Whether something is written that is not on disk and no sync is under way.
+    pub fn has_unsynced(&self) -> bool {
+        let is_unsynced = |segment: &Segment| segment.written != segment.synced;
+        !self.is_syncing && self.open.iter().any(is_unsynced)
+    }
+
+    /// Whether the next sync is to be at once: somebody waits for it, or much would come to wait for it.
+    pub fn is_pressing(&self) -> bool {
+        self.awaited > self.durable || self.open.len() > 1 || self.kept >= self.batch_limit()
     }
 
     /// Segments given up so far.
@@ -332,6 +352,9 @@ impl<A> Log<A> {
             return Vec::new();
         }
         chunk.is_written = true;
+        if !chunk.batch.disk.is_empty() {
+            self.awaited = chunk.batch.last;
+        }
         if let Some(segment) = self.open.back_mut() {
             segment.at += size;
             segment.written = chunk.batch.last;

@@ -42,9 +42,11 @@ mod ring {
                     Turn::Do(job) => {
                         let result = work::write(&job);
                         writer.wrote(job.bytes, &result);
-                        writer.core.syncer.ring();
-                        // The sync begins while more is gathered.
-                        tokio::task::yield_now().await;
+                        if writer.core.wants_sync() {
+                            writer.core.syncer.ring();
+                            // The sync begins while more is gathered.
+                            tokio::task::yield_now().await;
+                        }
                     }
                     Turn::Wait(limit) => {
                         let bell = Arc::clone(&writer.core.writer);

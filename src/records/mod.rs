@@ -230,13 +230,12 @@ impl Recorder {
         self.behind.as_ref().is_some_and(|behind| behind.keeper.is_failing())
     }
 
-    /// Waits, at most so long, until the store has everything that is on disk now; whether it has. Who was acknowledged
-    /// before it asked finds it there.
+    /// Waits, at most so long, until the store has everything that is on disk now, or is written and will be at once;
+    /// whether it has. Who was acknowledged before it asked finds it there. A disk at fault is not waited for.
     pub async fn settled(&self, limit: Duration) -> bool {
-        match &self.behind {
-            Some(Behind { keeper, shipped, .. }) => shipped.reaches(keeper.durable_seq(), limit).await,
-            None => true,
-        }
+        let Some(Behind { keeper, shipped, .. }) = &self.behind else { return true };
+        let seq = if keeper.is_failing() { keeper.durable_seq() } else { keeper.hurry() };
+        shipped.reaches(seq, limit).await
     }
 
     /// Entries that wait to be written.

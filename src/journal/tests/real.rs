@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -95,6 +95,36 @@ fn notes(settings: &Settings) -> Vec<Vec<u8>> {
     let found = Found::open(settings, false).unwrap();
     assert_eq!(found.cut(), None);
     found.records_after(0).map(|read| read.unwrap().body).collect()
+}
+
+#[test]
+fn what_nobody_waits_for_is_synced_together_and_at_once_when_asked() {
+    for backend in backends() {
+        let folder = Folder::new();
+        // Room enough: what a segment's end brings about is synced at once.
+        let (appender, keeper, _) =
+            start(&Settings { segment_bytes: 32 * 1024 * 1024, ..folder.settings(backend) });
+        let began = Instant::now();
+        let mut pushed = 0;
+        while began.elapsed() < Duration::from_millis(200) {
+            pushed += u64::from(appender.push(note(1)));
+            // As it is written: what comes together shares a sync anyway.
+            while appender.queued() > 0 {
+                std::thread::yield_now();
+            }
+        }
+        let most = began.elapsed().as_millis() as u64 / 10 + 2;
+        let syncs = keeper.counters().syncs;
+        assert!(syncs <= most, "{backend:?}: {syncs} syncs of {pushed} records, {most} are enough");
+        // Somebody who waits for the disk is not kept waiting for company, nor is what came before.
+        assert_eq!(on_disk(&appender, 1), pushed + 1);
+        assert!(appender.push(note(1)));
+        while keeper.hurry() < pushed + 2 {
+            std::thread::yield_now();
+        }
+        assert!(keeper.wait_durable_past(pushed + 1, Duration::from_secs(20)));
+        assert!(keeper.close().is_complete);
+    }
 }
 
 #[test]
