@@ -181,11 +181,19 @@ pub fn run_here<F: Future>(future: F) -> std::io::Result<F::Output> {
     run_on(tokio::runtime::Builder::new_current_thread(), future)
 }
 
-/// Runs a worker's future as `run_here` does, and tells its pulse when the thread sleeps.
-pub fn run_worker<F: Future>(pulse: &Arc<Pulse>, future: F) -> std::io::Result<F::Output> {
+/// Runs a worker's future as `run_here` does, and tells its pulse when the thread sleeps. `before_sleep` is called first.
+pub fn run_worker<F: Future>(
+    pulse: &Arc<Pulse>,
+    before_sleep: impl Fn() + Send + Sync + 'static,
+    future: F,
+) -> std::io::Result<F::Output> {
     let (sleeps, wakes) = (Arc::clone(pulse), Arc::clone(pulse));
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.on_thread_park(move || sleeps.sleeps()).on_thread_unpark(move || wakes.wakes());
+    let parks = move || {
+        before_sleep();
+        sleeps.sleeps();
+    };
+    builder.on_thread_park(parks).on_thread_unpark(move || wakes.wakes());
     run_on(builder, future)
 }
 

@@ -436,7 +436,11 @@ fn start_workers(
         };
         let (hand_on, arriving) = mpsc::channel(HANDED_ON_MAX);
         let pulse = Arc::clone(&pinger.pulse);
-        threads.push(spawn(&format!("worker-{n}"), move || run_worker(&pulse, http::run(served, arriving)))?);
+        let recorder = exchange.recorder.clone();
+        threads.push(spawn(&format!("worker-{n}"), move || {
+            recorder.wakes_before_sleep();
+            run_worker(&pulse, move || recorder.before_sleep(), http::run(served, arriving))
+        })?);
         places.push(Place { pinger, connections: Arc::default(), hand_on });
     }
     Ok((places, threads))

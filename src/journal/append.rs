@@ -2,8 +2,9 @@
 //!
 //! It orders and bounds; numbers are given by whoever takes the records out.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -86,11 +87,21 @@ struct Line<P> {
     has_ended: bool,
 }
 
+/// Records that a thread which rings when it goes to sleep hands in before it rings all the same.
+const UNRUNG_MAX: usize = 16;
+
+thread_local! {
+    /// Whether this thread rings when it goes to sleep.
+    static RINGS_LATER: Cell<bool> = const { Cell::new(false) };
+}
+
 /// The queue, between those who append and the one who writes.
 #[derive(Debug)]
 pub(super) struct Queue<P> {
     line: Mutex<Line<P>>,
     places: usize,
+    /// Records handed in since somebody rang.
+    unrung: AtomicUsize,
     pub bell: Arc<Bell>,
     pub intake: Arc<Intake>,
 }
@@ -98,7 +109,21 @@ pub(super) struct Queue<P> {
 impl<P> Queue<P> {
     pub fn new(places: usize, bell: Arc<Bell>, intake: Arc<Intake>) -> Queue<P> {
         let line = Line { items: VecDeque::new(), reserved: 0, is_closed: false, has_ended: false };
-        Queue { line: Mutex::new(line), places, bell, intake }
+        Queue { line: Mutex::new(line), places, unrung: AtomicUsize::new(0), bell, intake }
+    }
+
+    /// A record was handed in.
+    fn announce(&self) {
+        let is_let_be =
+            RINGS_LATER.get() && self.unrung.fetch_add(1, Ordering::Relaxed) + 1 < UNRUNG_MAX;
+        if !is_let_be {
+            self.ring();
+        }
+    }
+
+    fn ring(&self) {
+        self.unrung.store(0, Ordering::Relaxed);
+        self.bell.ring();
     }
 
     /// Takes what is queued, in its order.
@@ -257,7 +282,7 @@ impl<P: Payload> Appender<P> {
             if !line.is_closed && taken < self.queue.places - self.kept_for_money(class) {
                 line.items.push_back(Item { payload, waits: Waits::Nothing });
                 drop(line);
-                self.queue.bell.ring();
+                self.queue.announce();
                 return true;
             }
         }
@@ -293,6 +318,19 @@ impl<P: Payload> Appender<P> {
     pub fn queued(&self) -> usize {
         self.queue.len()
     }
+
+    /// From here on this thread rings when it goes to sleep, for all that it has handed in by then: it has to say so, by
+    /// `ring_before_sleep`. A bell for every record would give its processor away in the middle of what it does.
+    pub fn rings_before_sleep(&self) {
+        RINGS_LATER.set(true);
+    }
+
+    /// This thread goes to sleep.
+    pub fn ring_before_sleep(&self) {
+        if self.queue.unrung.load(Ordering::Relaxed) > 0 {
+            self.queue.ring();
+        }
+    }
 }
 
 /// A place in the queue; dropped unused, it is given back.
@@ -316,7 +354,7 @@ impl<P: Payload> Slot<P> {
         }
         line.items.push_back(Item { payload, waits });
         drop(line);
-        self.queue.bell.ring();
+        self.queue.announce();
     }
 }
 

@@ -238,6 +238,16 @@ impl Recorder {
         shipped.reaches(seq, limit).await
     }
 
+    /// From here on this thread wakes the journal when it goes to sleep itself, by `before_sleep`, and not for each entry.
+    pub fn wakes_before_sleep(&self) {
+        self.appender.rings_before_sleep();
+    }
+
+    /// This thread goes to sleep: what it has handed in is to be written now.
+    pub fn before_sleep(&self) {
+        self.appender.ring_before_sleep();
+    }
+
     /// Entries that wait to be written.
     pub fn queued(&self) -> usize {
         self.appender.queued()

@@ -240,7 +240,7 @@ mod tests {
         }
         let pulse = Arc::new(Pulse::new(Clock::system()));
         let heart = Arc::clone(&pulse);
-        let slept = crate::runtime::run_worker(&pulse, async move {
+        let slept = crate::runtime::run_worker(&pulse, || {}, async move {
             let beats = Arc::clone(&heart);
             let beating = tokio::spawn(async move { beats.beat().await });
             tokio::time::sleep(BEAT * 3).await;
