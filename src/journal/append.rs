@@ -361,8 +361,13 @@ impl<P: Payload> Slot<P> {
 impl<P> Drop for Slot<P> {
     fn drop(&mut self) {
         if !self.is_used {
-            lock(&self.queue.line).reserved -= 1;
-            self.queue.bell.ring();
+            let mut line = lock(&self.queue.line);
+            line.reserved -= 1;
+            // Only a close waits for places to be given back.
+            if line.is_closed {
+                drop(line);
+                self.queue.bell.ring();
+            }
         }
     }
 }
