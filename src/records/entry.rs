@@ -16,7 +16,8 @@ mod tests;
 
 use std::fmt;
 
-use super::row::Row;
+use super::row::{Fact, FactsRow, Row, TrailRow};
+use super::stored::{StoredFacts, StoredTrail};
 use crate::auction::bid::clean_note;
 use crate::capacity::hold::HoldImage;
 use crate::capacity::{CapKey, Charge};
@@ -298,6 +299,14 @@ pub fn rows(kind: u8, version: u8, body: &[u8]) -> Result<Vec<Row>, DecodeError>
     }
 }
 
+/// The rows of a record, for the store.
+pub fn facts(kind: u8, version: u8, body: &[u8]) -> Result<Vec<Fact<'_>>, DecodeError> {
+    match known(kind, version)? {
+        (Kind::Counts, _) => Ok(Vec::new()),
+        (Kind::Entry, Version::V1) => v1::read_facts(body),
+    }
+}
+
 /// A kind that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -333,14 +342,14 @@ pub(super) fn puts(
     }
 }
 
-/// The word for how waiting for replies ended.
-pub(super) fn close(word: &str) -> Result<&'static str, DecodeError> {
-    v1::close(word)
+/// A step of the store as the row it was.
+pub(super) fn trail(stored: StoredTrail, test: bool) -> Result<TrailRow, DecodeError> {
+    v1::trail(stored, test)
 }
 
-/// The word for where a caller's place comes from.
-pub(super) fn geo_source(word: &str) -> Result<&'static str, DecodeError> {
-    v1::geo_source(word)
+/// What a step of the store was decided by, as the row it was.
+pub(super) fn facts_row(stored: StoredFacts) -> Result<FactsRow, DecodeError> {
+    v1::facts(stored)
 }
 
 pub(super) fn counts(version: Version, body: &[u8]) -> Result<Counts, DecodeError> {

@@ -6,10 +6,10 @@
 //! disk finds them as they were.
 
 use super::entry::{self, Entry};
-use super::row::{CallKeys, OutcomeRow, Row, TrailRow};
+use super::row::Row;
 use super::sqlite::{Reader, StoreError};
-use super::stored::{StoredOutcome, StoredTrail};
-use crate::domain::{BuyerId, CampaignId, PublisherId, Reason, TargetId};
+use super::stored::StoredTrail;
+use crate::domain::Reason;
 
 /// Steps read from the store, and written, at once.
 const AT_ONCE: usize = 64;
@@ -30,40 +30,9 @@ pub(super) fn settle(reader: &Reader, hand_in: impl Fn(Entry)) -> Result<usize, 
 
 /// The step as it stays; `None` where a word of it is not known to this version.
 fn settled(trail: StoredTrail, test: bool) -> Option<Row> {
-    let campaign = trail.campaign.as_deref().map(CampaignId::parse).transpose().ok()?;
-    let publisher = trail.publisher.as_deref().map(PublisherId::parse).transpose().ok()?;
-    Some(Row::Trail(Box::new(TrailRow {
-        keys: CallKeys { call_id: trail.call_id, at: trail.at, campaign, publisher },
-        step: trail.step,
-        is_final: true,
-        test,
-        seed: trail.seed,
-        close: entry::close(&trail.close).ok()?,
-        asked_us: trail.asked_us,
-        closed_us: trail.closed_us,
-        plan: trail.plan,
-        tags: trail.tags,
-        outcomes: trail.outcomes.into_iter().map(outcome).collect::<Option<_>>()?,
-        turns: trail.turns,
-        facts: match trail.facts {
-            Some(facts) => Some(facts.row()?),
-            None => None,
-        },
-    })))
-}
-
-fn outcome(stored: StoredOutcome) -> Option<OutcomeRow> {
-    let reason = match Reason::from_code(stored.reason)? {
-        Reason::Pending => Reason::Interrupted,
-        known => known,
-    };
-    Some(OutcomeRow {
-        target: TargetId::parse(&stored.target).ok()?,
-        buyer: BuyerId::parse(&stored.buyer).ok()?,
-        reason,
-        amount: stored.amount,
-        ping: stored.ping,
-        latency_us: stored.latency_us,
-        note: stored.note,
-    })
+    let mut row = entry::trail(StoredTrail { is_final: true, ..trail }, test).ok()?;
+    for outcome in row.outcomes.iter_mut().filter(|outcome| outcome.reason == Reason::Pending) {
+        outcome.reason = Reason::Interrupted;
+    }
+    Some(Row::Trail(Box::new(row)))
 }

@@ -164,6 +164,30 @@ pub(super) fn pack(row: &TrailRow) -> Result<Vec<u8>, postcard::Error> {
     postcard::to_extend(&TrailV2 { trail, turns, facts }, bytes)
 }
 
+/// When, and of which campaign, and each outcome's buyer, target and code of its reason: all that sums are made of.
+pub(super) fn counted<'a>(
+    bytes: &'a [u8],
+) -> Result<(Timestamp, Option<&'a str>, impl Iterator<Item = (&'a str, &'a str, u16)>), UnpackError> {
+    let TrailV2 { trail, .. } = read(bytes)?;
+    let outcomes =
+        trail.outcomes.into_iter().map(|outcome| (outcome.buyer, outcome.target, outcome.reason));
+    Ok((Timestamp::from_micros(trail.at), trail.campaign, outcomes))
+}
+
+fn read(bytes: &[u8]) -> Result<TrailV2<'_>, UnpackError> {
+    let (version, body) = bytes.split_first().ok_or(UnpackError::Empty)?;
+    let read = match version {
+        1 => postcard::take_from_bytes(body)
+            .map(|(trail, rest)| (TrailV2 { trail, turns: Vec::new(), facts: None }, rest)),
+        2 => postcard::take_from_bytes::<TrailV2<'_>>(body),
+        _ => return Err(UnpackError::UnknownVersion { found: *version }),
+    };
+    match read.map_err(UnpackError::Damaged)? {
+        (trail, []) => Ok(trail),
+        _ => Err(UnpackError::TooLong),
+    }
+}
+
 /// Reads packed bytes of any version back, together with the columns they stood beside.
 pub(super) fn unpack(
     seq: i64,
@@ -172,17 +196,7 @@ pub(super) fn unpack(
     is_final: bool,
     bytes: &[u8],
 ) -> Result<StoredTrail, UnpackError> {
-    let (version, body) = bytes.split_first().ok_or(UnpackError::Empty)?;
-    let read = match version {
-        1 => postcard::take_from_bytes(body)
-            .map(|(trail, rest)| (TrailV2 { trail, turns: Vec::new(), facts: None }, rest)),
-        2 => postcard::take_from_bytes::<TrailV2<'_>>(body),
-        _ => return Err(UnpackError::UnknownVersion { found: *version }),
-    };
-    let (TrailV2 { trail, turns, facts }, rest) = read.map_err(UnpackError::Damaged)?;
-    if !rest.is_empty() {
-        return Err(UnpackError::TooLong);
-    }
+    let TrailV2 { trail, turns, facts } = read(bytes)?;
     Ok(StoredTrail {
         seq,
         call_id,

@@ -3,6 +3,8 @@
 //! Rows are facts that have happened; each is applied once. No column name and no SQL here, and no caller's number:
 //! callers appear masked and as a token keyed for this deployment.
 
+use std::borrow::Cow;
+
 use crate::domain::caller_list::ListVerb;
 use crate::domain::change::{Noted, Origin};
 use crate::domain::{
@@ -34,6 +36,54 @@ pub enum Row {
     Change(Box<Noted>),
     /// A caller list was changed.
     Listed(Box<ListedRow>),
+}
+
+/// A row on its way from the journal to the store: a step stays packed, as the store keeps it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact<'a> {
+    /// Any other.
+    Row(Row),
+    /// The outcomes of every target of one step.
+    Trail(PackedTrail<'a>),
+}
+
+/// [`TrailRow`], packed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PackedTrail<'a> {
+    /// The call.
+    pub call_id: CallId,
+    /// The step.
+    pub step: u32,
+    /// See [`TrailRow::is_final`].
+    pub is_final: bool,
+    /// Of a test call: in no hourly count.
+    pub test: bool,
+    /// All the rest.
+    pub doc: Cow<'a, [u8]>,
+}
+
+/// What the store takes.
+#[derive(Clone, Copy, Debug)]
+pub enum AsFact<'a> {
+    /// A row.
+    Row(&'a Row),
+    /// A step that is packed.
+    Trail(&'a PackedTrail<'a>),
+}
+
+impl<'a> From<&'a Row> for AsFact<'a> {
+    fn from(row: &'a Row) -> AsFact<'a> {
+        AsFact::Row(row)
+    }
+}
+
+impl<'a> From<&'a Fact<'_>> for AsFact<'a> {
+    fn from(fact: &'a Fact<'_>) -> AsFact<'a> {
+        match fact {
+            Fact::Row(row) => AsFact::Row(row),
+            Fact::Trail(trail) => AsFact::Trail(trail),
+        }
+    }
 }
 
 /// A change of a caller list: who was on it is not said.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::row::Row;
+use super::row::Fact;
 use super::seal::unsealed;
 use super::sqlite::{Applied, Place, Reader, Store, StoreError};
 use super::{Recorder, entry, lost};
@@ -96,9 +96,9 @@ pub(super) struct Shipping<F> {
 }
 
 /// A record and its rows.
-struct Taken {
+struct Taken<'a> {
     seq: u64,
-    rows: Vec<Row>,
+    rows: Vec<Fact<'a>>,
 }
 
 impl<F: Fn(&str)> Shipping<F> {
@@ -158,14 +158,14 @@ impl<F: Fn(&str)> Shipping<F> {
     fn take(&mut self, read: Vec<Read>) {
         let mut batch = Vec::new();
         let mut rows = 0;
-        for record in read {
+        for record in &read {
             if self.before.as_ref().is_some_and(|(last, _)| record.seq > *last) {
                 // What this process has asked is not lost: it is not looked at.
                 self.write(std::mem::take(&mut batch));
                 rows = 0;
                 self.settle_lost();
             }
-            let taken = match entry::rows(record.kind, record.version, unsealed(record.kind, &record.body)) {
+            let taken = match entry::facts(record.kind, record.version, unsealed(record.kind, &record.body)) {
                 Ok(rows) => Taken { seq: record.seq, rows },
                 Err(error) => {
                     self.shipped.refused.fetch_add(1, Ordering::Relaxed);
@@ -202,12 +202,12 @@ impl<F: Fn(&str)> Shipping<F> {
     }
 
     /// Writes the records as one batch, or each by itself when the rows of one are at fault.
-    fn write(&mut self, batch: Vec<Taken>) {
+    fn write(&mut self, batch: Vec<Taken<'_>>) {
         let Some(last) = batch.last().map(|taken| taken.seq) else { return };
         let count = batch.len();
-        let (seqs, rows): (Vec<(u64, usize)>, Vec<Vec<Row>>) =
+        let (seqs, rows): (Vec<(u64, usize)>, Vec<Vec<Fact<'_>>>) =
             batch.into_iter().map(|taken| ((taken.seq, taken.rows.len()), taken.rows)).unzip();
-        let mut rows: Vec<Row> = rows.into_iter().flatten().collect();
+        let mut rows: Vec<Fact<'_>> = rows.into_iter().flatten().collect();
         match self.apply(&rows, last) {
             Ok(()) => {}
             Err(_) if count > 1 => {
@@ -227,7 +227,7 @@ impl<F: Fn(&str)> Shipping<F> {
 
     /// Writes the rows, as often as it takes; an error is about the rows. At the end of the process it gives up: the next
     /// start goes on from where the store is.
-    fn apply(&mut self, rows: &[Row], last: u64) -> Result<(), String> {
+    fn apply(&mut self, rows: &[Fact<'_>], last: u64) -> Result<(), String> {
         loop {
             if self.last_tries == 0 {
                 return Ok(());

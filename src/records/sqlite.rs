@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::packed::UnpackError;
-use super::row::Row;
+use super::row::AsFact;
 
 mod apply;
 mod lines;
@@ -142,7 +142,7 @@ impl StoreError {
     /// or memory, and the same rows may pass later.
     pub fn is_about_the_rows(&self) -> bool {
         match self {
-            StoreError::Pack { .. } => true,
+            StoreError::Pack { .. } | StoreError::Unpack { .. } => true,
             StoreError::Write { source } | StoreError::Commit { source } => matches!(
                 source.sqlite_error_code(),
                 None | Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
@@ -161,8 +161,7 @@ impl StoreError {
             | StoreError::Create { .. }
             | StoreError::Upgrade { .. }
             | StoreError::Gap { .. }
-            | StoreError::Read { .. }
-            | StoreError::Unpack { .. } => false,
+            | StoreError::Read { .. } => false,
         }
     }
 }
@@ -183,13 +182,22 @@ impl Store {
 
     /// Writes the batch if its number is next, with the place it reaches. Returns when every reader sees the rows; on an
     /// error nothing of the batch is there and the number is still next.
-    pub fn apply(&mut self, batch_no: u64, rows: &[Row], reaches: Place) -> Result<Applied, StoreError> {
+    pub fn apply<'a, T>(
+        &mut self,
+        batch_no: u64,
+        rows: &'a [T],
+        reaches: Place,
+    ) -> Result<Applied, StoreError>
+    where
+        AsFact<'a>: From<&'a T>,
+    {
         if batch_no < self.next_batch {
             return Ok(Applied::Before);
         }
         if batch_no > self.next_batch {
             return Err(StoreError::Gap { expected: self.next_batch, got: batch_no });
         }
+        let rows = rows.iter().map(AsFact::from);
         let outcome = apply::batch(&mut self.conn, &mut self.words, batch_no, rows, reaches);
         match outcome {
             Ok(_) => {

@@ -157,23 +157,7 @@ pub struct StoredFacts {
 impl StoredFacts {
     /// As they were written; `None` where a word of them is not known to this version.
     pub fn row(self) -> Option<FactsRow> {
-        Some(FactsRow {
-            at: self.at,
-            catalog: self.catalog,
-            state: self.state,
-            geo_source: entry::geo_source(&self.geo_source).ok()?,
-            country: self.country,
-            area_code: self.area_code,
-            zip3: self.zip3,
-            attestation: self.attestation,
-            has_number: self.has_number,
-            not_kept: self.not_kept,
-            branches: self.branches,
-            lists: self.lists,
-            earlier_attempts: self.earlier_attempts,
-            floor_row: self.floor_row,
-            verified: self.verified,
-        })
+        entry::facts_row(self).ok()
     }
 }
 

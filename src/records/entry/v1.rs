@@ -22,7 +22,8 @@ use super::{DecodeError, Held, Put, Used};
 use crate::capacity::CapKey;
 use crate::capacity::hold::HoldImage;
 use crate::domain::{CallId, HoldId};
-use crate::records::row::Row;
+use crate::records::row::{Fact, FactsRow, Row, TrailRow};
+use crate::records::stored::{StoredFacts, StoredTrail};
 use crate::state::image::{AnswerImage, LiveImage};
 use callers::ListPartV1;
 use changes::ChangeV1;
@@ -185,13 +186,25 @@ fn part<'a>(what: &'static str, bytes: &'a [u8]) -> Result<(&'a [u8], &'a [u8]),
 }
 
 pub(super) fn read_rows(body: &[u8]) -> Result<Vec<Row>, DecodeError> {
+    each_row(body, RowV1::read)
+}
+
+/// As the store takes them.
+pub(super) fn read_facts(body: &[u8]) -> Result<Vec<Fact<'_>>, DecodeError> {
+    each_row(body, RowV1::fact)
+}
+
+fn each_row<'a, T>(
+    body: &'a [u8],
+    take: impl Fn(RowV1<'a>) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
     let (_, rest) = part("an entry", body)?;
     let (count, mut rest): (u64, _) = read("the number of rows", rest)?;
     // Grows with what is there: the number is not to be believed.
     let mut rows = Vec::new();
     for _ in 0..count {
         let (row, left): (RowV1<'_>, _) = read("a row", rest)?;
-        rows.push(row.read()?);
+        rows.push(take(row)?);
         rest = left;
     }
     if rest.is_empty() { Ok(rows) } else { Err(DecodeError::Length { what: "the last row" }) }
@@ -267,14 +280,14 @@ pub(super) fn put(seen: Seen<'_>) -> Result<Put, DecodeError> {
     }
 }
 
-/// A word of the closed list of how waiting for replies ended.
-pub(super) fn close(word: &str) -> Result<&'static str, DecodeError> {
-    words::CLOSE.read(word)
+/// A step as it was when it was packed.
+pub(super) fn trail(stored: StoredTrail, test: bool) -> Result<TrailRow, DecodeError> {
+    rows::trail(stored, test)
 }
 
-/// A word of the closed list of where a place comes from.
-pub(super) fn geo_source(word: &str) -> Result<&'static str, DecodeError> {
-    words::GEO_SOURCE.read(word)
+/// What a step was decided by, as it was when it was packed.
+pub(super) fn facts(stored: StoredFacts) -> Result<FactsRow, DecodeError> {
+    rows::facts(stored)
 }
 
 /// The image of a put that was seen.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use foldhash::fast::RandomState;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::{Applied, Place, StoreError};
@@ -12,7 +13,8 @@ use crate::domain::change::Noted;
 use crate::domain::{CallId, Money, Timestamp};
 use crate::records::packed;
 use crate::records::row::{
-    AttemptRow, CallKeys, CatalogRow, DecidedRow, EndedRow, EventRow, LedgerRow, ListedRow, Row, TrailRow,
+    AsFact, AttemptRow, CallKeys, CatalogRow, DecidedRow, EndedRow, EventRow, LedgerRow, ListedRow, PackedTrail,
+    Row, TrailRow,
 };
 
 /// Hours are stored as their number since the epoch.
@@ -37,11 +39,11 @@ pub(super) fn place(conn: &Connection) -> rusqlite::Result<Place> {
 }
 
 /// Writes the rows, the roll-ups, the number and the place, or nothing.
-pub(super) fn batch(
+pub(super) fn batch<'a>(
     conn: &mut Connection,
     words: &mut Words,
     batch_no: u64,
-    rows: &[Row],
+    rows: impl Iterator<Item = AsFact<'a>>,
     reaches: Place,
 ) -> Result<Applied, StoreError> {
     let tx = conn
@@ -49,7 +51,7 @@ pub(super) fn batch(
         .map_err(|source| StoreError::Write { source })?;
     let mut writing = Writing { tx: &tx, words, tally: Tally::default(), repeated: 0, conflicts: 0 };
     for row in rows {
-        writing.row(row)?;
+        writing.fact(row)?;
     }
     let (repeated, conflicts) = (writing.repeated, writing.conflicts);
     writing.finish(batch_no, reaches).map_err(|source| StoreError::Write { source })?;
@@ -60,7 +62,7 @@ pub(super) fn batch(
 /// Texts that repeat, each written once and referred to by number. `""` is 0.
 #[derive(Debug, Default)]
 pub(super) struct Words {
-    known: HashMap<Box<str>, i64>,
+    known: HashMap<Box<str>, i64, RandomState>,
 }
 
 impl Words {
@@ -94,7 +96,7 @@ struct Tally {
     /// hour, campaign, publisher, buyer, target → the counts in the order of the table.
     pnl: BTreeMap<[i64; 5], [i64; 8]>,
     /// hour, campaign, buyer, target, reason → how often.
-    outcomes: BTreeMap<[i64; 5], i64>,
+    outcomes: HashMap<[i64; 5], i64, RandomState>,
 }
 
 struct Writing<'a> {
@@ -113,13 +115,26 @@ struct Where {
 }
 
 impl Writing<'_> {
-    fn row(&mut self, row: &Row) -> Result<(), StoreError> {
-        let written = match row {
-            Row::Decided(row) => self.decided(row),
-            Row::Trail(row) => {
+    fn fact(&mut self, fact: AsFact<'_>) -> Result<(), StoreError> {
+        let is_new = match fact {
+            AsFact::Trail(trail) => self.trail(trail)?,
+            AsFact::Row(Row::Trail(row)) => {
                 let doc = packed::pack(row).map_err(|source| StoreError::Pack { source })?;
-                self.trail(row, &doc)
+                let TrailRow { step, is_final, test, .. } = **row;
+                let doc = doc.into();
+                self.trail(&PackedTrail { call_id: row.keys.call_id, step, is_final, test, doc })?
             }
+            AsFact::Row(row) => self.row(row).map_err(|source| StoreError::Write { source })?,
+        };
+        self.repeated += u64::from(!is_new);
+        Ok(())
+    }
+
+    /// Any but a step.
+    fn row(&mut self, row: &Row) -> rusqlite::Result<bool> {
+        match row {
+            Row::Decided(row) => self.decided(row),
+            Row::Trail(_) => Ok(false),
             Row::Event(row) => self.event(row),
             Row::Attempt(row) => self.attempt(row),
             Row::Ended(row) => self.ended(row),
@@ -127,10 +142,7 @@ impl Writing<'_> {
             Row::Catalog(row) => self.catalog(row),
             Row::Change(row) => self.change(row),
             Row::Listed(row) => self.listed(row),
-        };
-        let is_new = written.map_err(|source| StoreError::Write { source })?;
-        self.repeated += u64::from(!is_new);
-        Ok(())
+        }
     }
 
     /// The call's line, or its decision beside an end that came first. Test calls stay out of the P&L.
@@ -186,27 +198,44 @@ impl Writing<'_> {
     }
 
     /// A final row takes the place of a provisional one, at the end of the order; after it nothing replaces it.
-    fn trail(&mut self, row: &TrailRow, doc: &[u8]) -> rusqlite::Result<bool> {
-        let call_id = id(row.keys.call_id);
-        self.tx
-            .prepare_cached("DELETE FROM trail WHERE call_id = ?1 AND step = ?2 AND is_final = 0")?
-            .execute(params![call_id, row.step])?;
-        let added = self
+    fn trail(&mut self, row: &PackedTrail<'_>) -> Result<bool, StoreError> {
+        let is_new = self.trail_line(row).map_err(|source| StoreError::Write { source })?;
+        if is_new && row.is_final && !row.test {
+            let (at, campaign, outcomes) =
+                packed::counted(&row.doc).map_err(|source| StoreError::Unpack { source })?;
+            let counted = self.outcomes(at, campaign, outcomes);
+            counted.map_err(|source| StoreError::Write { source })?;
+        }
+        Ok(is_new)
+    }
+
+    fn trail_line(&mut self, row: &PackedTrail<'_>) -> rusqlite::Result<bool> {
+        let changed = self
             .tx
             .prepare_cached(
                 "INSERT INTO trail (call_id, step, is_final, doc) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (call_id, step) DO NOTHING",
+                 ON CONFLICT (call_id, step) DO UPDATE SET seq = excluded.seq, is_final = excluded.is_final,
+                   doc = excluded.doc
+                 WHERE is_final = 0",
             )?
-            .execute(params![call_id, row.step, row.is_final, doc])?;
-        if added == 1 && row.is_final && !row.test {
-            let place = self.place(&row.keys)?;
-            for outcome in &row.outcomes {
-                let (buyer, target) = self.who(Some(&outcome.buyer), Some(&outcome.target))?;
-                let key = [place.hour, place.campaign, buyer, target, i64::from(outcome.reason.code())];
-                *self.tally.outcomes.entry(key).or_default() += 1;
-            }
+            .execute(params![id(row.call_id), row.step, row.is_final, row.doc])?;
+        Ok(changed == 1)
+    }
+
+    fn outcomes<'a>(
+        &mut self,
+        at: Timestamp,
+        campaign: Option<&str>,
+        outcomes: impl Iterator<Item = (&'a str, &'a str, u16)>,
+    ) -> rusqlite::Result<()> {
+        let (hour, campaign) = (hour(at), self.words.number(self.tx, campaign.unwrap_or(""))?);
+        for (buyer, target, reason) in outcomes {
+            let buyer = self.words.number(self.tx, buyer)?;
+            let target = self.words.number(self.tx, target)?;
+            let key = [hour, campaign, buyer, target, i64::from(reason)];
+            *self.tally.outcomes.entry(key).or_default() += 1;
         }
-        Ok(added == 1)
+        Ok(())
     }
 
     fn event(&mut self, row: &EventRow) -> rusqlite::Result<bool> {
@@ -435,7 +464,7 @@ impl Writing<'_> {
     fn place(&mut self, keys: &CallKeys) -> rusqlite::Result<Where> {
         let campaign = self.words.number(self.tx, keys.campaign.as_ref().map_or("", |id| id.as_str()))?;
         let publisher = self.words.number(self.tx, keys.publisher.as_ref().map_or("", |id| id.as_str()))?;
-        Ok(Where { hour: keys.at.micros().div_euclid(MICROS_PER_HOUR), campaign, publisher })
+        Ok(Where { hour: hour(keys.at), campaign, publisher })
     }
 
     fn who(
@@ -478,7 +507,10 @@ impl Writing<'_> {
             "INSERT INTO outcome_hour (hour, campaign, buyer, target, reason, count) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (hour, campaign, buyer, target, reason) DO UPDATE SET count = count + excluded.count",
         )?;
-        for ([hour, campaign, buyer, target, reason], count) in &self.tally.outcomes {
+        // In the order of the table.
+        let mut lines: Vec<([i64; 5], i64)> = self.tally.outcomes.into_iter().collect();
+        lines.sort_unstable();
+        for ([hour, campaign, buyer, target, reason], count) in lines {
             outcomes.execute(params![hour, campaign, buyer, target, reason, count])?;
         }
         let mut meta = self.tx.prepare_cached("UPDATE meta SET value = ?2 WHERE key = ?1")?;
@@ -487,6 +519,10 @@ impl Writing<'_> {
         meta.execute(params!["journal_seq", int(reaches.seq)])?;
         Ok(())
     }
+}
+
+fn hour(at: Timestamp) -> i64 {
+    at.micros().div_euclid(MICROS_PER_HOUR)
 }
 
 fn id(call_id: CallId) -> [u8; 16] {

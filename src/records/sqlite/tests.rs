@@ -10,7 +10,7 @@ use crate::records::fixture::{
     Folder, NINE, attempt, billed, buyer, call_id, catalog, decided, ended, entries, event, keys, money,
     second_attempt, target, trail, two_attempts, unconnected, whole_call, write,
 };
-use crate::records::row::{AttemptRow, EndCounts, EndFacts, LedgerRow};
+use crate::records::row::{AttemptRow, EndCounts, EndFacts, LedgerRow, Row};
 use crate::records::stored::{
     CallQuery, PnlKey, StoredAttempt, StoredCall, StoredCatalog, StoredDecision, StoredEnd, StoredEndFacts,
     StoredEntry, StoredEvent, StoredFacts, StoredImbalance, StoredMoney, StoredOutcome, StoredPnl,

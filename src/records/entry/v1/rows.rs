@@ -1,5 +1,7 @@
 //! Rows in version 1. Their words are kept as words, ids of what is made at run time as 16 bytes, reasons as codes.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::callers::ListedV1;
@@ -10,11 +12,13 @@ use super::words::{
 };
 use super::{DecodeError, Id, call_id, id};
 use crate::domain::change::{Happened, Noted, Origin};
-use crate::domain::{BuyerId, CampaignId, EndCounts, Money, PingId, PublisherId, TargetId, Verified};
+use crate::domain::{BuyerId, CampaignId, EndCounts, Money, PublisherId, TargetId};
+use crate::records::packed::{self, UnpackError};
 use crate::records::row::{
-    AttemptRow, CallKeys, CatalogRow, DecidedRow, EndFacts, EndedRow, EventRow, FactsRow, LedgerRow,
-    OutcomeRow, Row, TrailRow, Turn,
+    AttemptRow, CallKeys, CatalogRow, DecidedRow, EndFacts, EndedRow, EventRow, Fact, FactsRow, LedgerRow,
+    OutcomeRow, PackedTrail, Row, TrailRow,
 };
+use crate::records::stored::{StoredFacts, StoredOutcome, StoredTrail};
 
 #[derive(Serialize, Deserialize)]
 pub(super) enum RowV1<'a> {
@@ -62,96 +66,15 @@ pub(super) struct DecidedV1<'a> {
     catalog: DigestV1<'a>,
 }
 
+/// A step as the store has it: packed once, passed on as it is.
 #[derive(Serialize, Deserialize)]
 pub(super) struct TrailV1<'a> {
-    #[serde(borrow)]
-    keys: KeysV1<'a>,
+    call: Id,
     step: u32,
     is_final: bool,
     test: bool,
-    seed: u64,
-    close: &'a str,
-    asked_us: u64,
-    closed_us: u64,
-    plan: &'a str,
-    tags: Vec<(&'a str, &'a str)>,
-    outcomes: Vec<OutcomeV1<'a>>,
-    turns: Vec<(u32, u32)>,
-    facts: Option<KnownV1<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct KnownV1<'a> {
-    at: i64,
-    #[serde(borrow)]
-    catalog: Option<DigestV1<'a>>,
-    state: Option<&'a str>,
-    geo_source: &'a str,
-    country: Option<&'a str>,
-    area_code: Option<u16>,
-    zip3: Option<u16>,
-    attestation: Option<char>,
-    has_number: bool,
-    not_kept: Vec<&'a str>,
-    branches: Vec<u32>,
-    lists: Vec<&'a str>,
-    earlier_attempts: u32,
-    floor_row: Option<u32>,
-    /// Whether the attestation was found to hold, where somebody looked.
-    verified: Option<bool>,
-}
-
-impl<'a> KnownV1<'a> {
-    fn of(facts: &'a FactsRow) -> KnownV1<'a> {
-        KnownV1 {
-            at: facts.at.micros(),
-            catalog: facts.catalog.as_deref().map(DigestV1::of),
-            state: facts.state.as_deref(),
-            geo_source: GEO_SOURCE.of(facts.geo_source),
-            country: facts.country.as_deref(),
-            area_code: facts.area_code,
-            zip3: facts.zip3,
-            attestation: facts.attestation,
-            has_number: facts.has_number,
-            not_kept: facts.not_kept.iter().map(String::as_str).collect(),
-            branches: facts.branches.clone(),
-            lists: facts.lists.iter().map(String::as_str).collect(),
-            earlier_attempts: facts.earlier_attempts,
-            floor_row: facts.floor_row,
-            verified: facts.verified.holds(),
-        }
-    }
-
-    fn read(self) -> Result<FactsRow, DecodeError> {
-        Ok(FactsRow {
-            at: at(self.at),
-            catalog: self.catalog.map(DigestV1::read),
-            state: self.state.map(str::to_owned),
-            geo_source: GEO_SOURCE.read(self.geo_source)?,
-            country: self.country.map(str::to_owned),
-            area_code: self.area_code,
-            zip3: self.zip3,
-            attestation: self.attestation,
-            has_number: self.has_number,
-            not_kept: self.not_kept.into_iter().map(str::to_owned).collect(),
-            branches: self.branches,
-            lists: self.lists.into_iter().map(str::to_owned).collect(),
-            earlier_attempts: self.earlier_attempts,
-            floor_row: self.floor_row,
-            verified: Verified::of(self.verified),
-        })
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct OutcomeV1<'a> {
-    target: &'a str,
-    buyer: &'a str,
-    reason: u16,
-    amount: Option<i64>,
-    ping: Option<Id>,
-    latency_us: Option<u64>,
-    note: Option<&'a str>,
+    #[serde(borrow, with = "bytes")]
+    doc: Cow<'a, [u8]>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -282,6 +205,14 @@ impl<'a> RowV1<'a> {
             RowV1::Listed(row) => Row::Listed(Box::new(row.read()?)),
         })
     }
+
+    /// For the store, which has no use for a step taken apart.
+    pub(super) fn fact(self) -> Result<Fact<'a>, DecodeError> {
+        Ok(match self {
+            RowV1::Trail(row) => Fact::Trail(row.packed()),
+            row => Fact::Row(row.read()?),
+        })
+    }
 }
 
 impl<'a> KeysV1<'a> {
@@ -354,65 +285,104 @@ impl<'a> DecidedV1<'a> {
 
 impl<'a> TrailV1<'a> {
     fn of(row: &'a TrailRow) -> TrailV1<'a> {
+        debug_assert_eq!(CLOSE.of(row.close), row.close);
+        let doc = packed::pack(row).expect("structures of known lengths always fit into memory");
         TrailV1 {
-            keys: KeysV1::of(&row.keys),
+            call: id(row.keys.call_id.bits()),
             step: row.step,
             is_final: row.is_final,
             test: row.test,
-            seed: row.seed,
-            close: CLOSE.of(row.close),
-            asked_us: row.asked_us,
-            closed_us: row.closed_us,
-            plan: &row.plan,
-            tags: row.tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
-            outcomes: row.outcomes.iter().map(OutcomeV1::of).collect(),
-            turns: row.turns.iter().map(|turn| (turn.node, turn.first)).collect(),
-            facts: row.facts.as_ref().map(KnownV1::of),
+            doc: Cow::Owned(doc),
         }
     }
 
     fn read(self) -> Result<TrailRow, DecodeError> {
-        Ok(TrailRow {
-            keys: self.keys.read()?,
-            step: self.step,
-            is_final: self.is_final,
-            test: self.test,
-            seed: self.seed,
-            close: CLOSE.read(self.close)?,
-            asked_us: self.asked_us,
-            closed_us: self.closed_us,
-            plan: self.plan.to_owned(),
-            tags: self.tags.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
-            outcomes: self.outcomes.into_iter().map(OutcomeV1::read).collect::<Result<_, _>>()?,
-            turns: self.turns.into_iter().map(|(node, first)| Turn { node, first }).collect(),
-            facts: self.facts.map(KnownV1::read).transpose()?,
-        })
+        let what = "a trail";
+        let unpacked = packed::unpack(0, call_id(self.call), self.step, self.is_final, &self.doc);
+        let stored = unpacked.map_err(|error| match error {
+            UnpackError::Damaged(source) => DecodeError::Damaged { what, source },
+            UnpackError::UnknownVersion { found } => DecodeError::UnknownVersion { found },
+            UnpackError::Empty | UnpackError::TooLong => DecodeError::Length { what },
+        })?;
+        trail(stored, self.test)
+    }
+
+    fn packed(self) -> PackedTrail<'a> {
+        let TrailV1 { call, step, is_final, test, doc } = self;
+        PackedTrail { call_id: call_id(call), step, is_final, test, doc }
     }
 }
 
-impl<'a> OutcomeV1<'a> {
-    fn of(row: &'a OutcomeRow) -> OutcomeV1<'a> {
-        OutcomeV1 {
-            target: row.target.as_str(),
-            buyer: row.buyer.as_str(),
-            reason: row.reason.code(),
-            amount: row.amount.map(Money::micros),
-            ping: row.ping.map(|ping| id(ping.bits())),
-            latency_us: row.latency_us,
-            note: row.note.as_deref(),
-        }
+/// A step as it was when it was packed.
+pub(super) fn trail(stored: StoredTrail, test: bool) -> Result<TrailRow, DecodeError> {
+    Ok(TrailRow {
+        keys: CallKeys {
+            call_id: stored.call_id,
+            at: stored.at,
+            campaign: stored.campaign.as_deref().map(campaign).transpose()?,
+            publisher: stored.publisher.as_deref().map(publisher).transpose()?,
+        },
+        step: stored.step,
+        is_final: stored.is_final,
+        test,
+        seed: stored.seed,
+        close: CLOSE.read(&stored.close)?,
+        asked_us: stored.asked_us,
+        closed_us: stored.closed_us,
+        plan: stored.plan,
+        tags: stored.tags,
+        outcomes: stored.outcomes.into_iter().map(outcome).collect::<Result<_, _>>()?,
+        turns: stored.turns,
+        facts: stored.facts.map(facts).transpose()?,
+    })
+}
+
+fn outcome(stored: StoredOutcome) -> Result<OutcomeRow, DecodeError> {
+    Ok(OutcomeRow {
+        target: target(&stored.target)?,
+        buyer: buyer(&stored.buyer)?,
+        reason: reason(stored.reason)?,
+        amount: stored.amount,
+        ping: stored.ping,
+        latency_us: stored.latency_us,
+        note: stored.note,
+    })
+}
+
+/// What a step was decided by, as it was when it was packed.
+pub(super) fn facts(stored: StoredFacts) -> Result<FactsRow, DecodeError> {
+    Ok(FactsRow {
+        at: stored.at,
+        catalog: stored.catalog,
+        state: stored.state,
+        geo_source: GEO_SOURCE.read(&stored.geo_source)?,
+        country: stored.country,
+        area_code: stored.area_code,
+        zip3: stored.zip3,
+        attestation: stored.attestation,
+        has_number: stored.has_number,
+        not_kept: stored.not_kept,
+        branches: stored.branches,
+        lists: stored.lists,
+        earlier_attempts: stored.earlier_attempts,
+        floor_row: stored.floor_row,
+        verified: stored.verified,
+    })
+}
+
+/// Bytes with their number before them, copied and lent as a whole: as a sequence serde would take them one by one.
+mod bytes {
+    use std::borrow::Cow;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::ptr_arg, reason = "serde hands the field as it is")]
+    pub fn serialize<S: Serializer>(bytes: &Cow<'_, [u8]>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(bytes)
     }
 
-    fn read(self) -> Result<OutcomeRow, DecodeError> {
-        Ok(OutcomeRow {
-            target: target(self.target)?,
-            buyer: buyer(self.buyer)?,
-            reason: reason(self.reason)?,
-            amount: self.amount.map(money),
-            ping: self.ping.map(|bits| PingId::from_bits(u128::from_be_bytes(bits))),
-            latency_us: self.latency_us,
-            note: self.note.map(str::to_owned),
-        })
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Cow<'de, [u8]>, D::Error> {
+        <&[u8]>::deserialize(from).map(Cow::Borrowed)
     }
 }
 
