@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 
 use crate::capacity::hold::{Changes, Hold};
 use crate::capacity::{Basis, CapKey, Charge, Claim, Gauge, Move, NO_LIMIT};
@@ -18,7 +19,8 @@ const KEEP_CLOSED: Duration = Duration::from_secs(72 * 3_600);
 /// All gauges of this node.
 #[derive(Debug, Default)]
 pub struct Gauges {
-    map: DashMap<CapKey, Gauge>,
+    /// Keys are ids of our own catalog: nobody outside chooses them.
+    map: DashMap<CapKey, Gauge, RandomState>,
 }
 
 impl Gauges {
