@@ -114,8 +114,7 @@ impl<P> Queue<P> {
 
     /// A record was handed in.
     fn announce(&self) {
-        let is_let_be =
-            RINGS_LATER.get() && self.unrung.fetch_add(1, Ordering::Relaxed) + 1 < UNRUNG_MAX;
+        let is_let_be = RINGS_LATER.get() && self.unrung.fetch_add(1, Ordering::Relaxed) + 1 < UNRUNG_MAX;
         if !is_let_be {
             self.ring();
         }

@@ -156,6 +156,8 @@ pub(super) struct Log<A> {
     poisoned: u64,
     /// Buffers to be used again.
     spare: Vec<Vec<u8>>,
+    /// Bytes of the last batch: what the next one will need.
+    room: usize,
 }
 
 /// Buffers kept for further batches.
@@ -193,6 +195,7 @@ impl<A> Log<A> {
             has_failed: false,
             poisoned: 0,
             spare: Vec::new(),
+            room: 0,
         }
     }
 
@@ -264,7 +267,7 @@ impl<A> Log<A> {
 
     /// Memory for a batch.
     pub fn buffer(&mut self) -> Vec<u8> {
-        self.spare.pop().unwrap_or_default()
+        self.spare.pop().unwrap_or_else(|| Vec::with_capacity(self.room))
     }
 
     /// Takes records that go on where the last ones ended.
@@ -272,7 +275,8 @@ impl<A> Log<A> {
         if batch.bytes.is_empty() {
             return;
         }
-        self.kept += batch.bytes.len();
+        self.room = batch.bytes.len();
+        self.kept += self.room;
         self.todo.push_back(batch);
     }
 

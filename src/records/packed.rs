@@ -164,14 +164,27 @@ pub(super) fn pack(row: &TrailRow) -> Result<Vec<u8>, postcard::Error> {
     postcard::to_extend(&TrailV2 { trail, turns, facts }, bytes)
 }
 
-/// When, and of which campaign, and each outcome's buyer, target and code of its reason: all that sums are made of.
-pub(super) fn counted<'a>(
-    bytes: &'a [u8],
-) -> Result<(Timestamp, Option<&'a str>, impl Iterator<Item = (&'a str, &'a str, u16)>), UnpackError> {
-    let TrailV2 { trail, .. } = read(bytes)?;
-    let outcomes =
-        trail.outcomes.into_iter().map(|outcome| (outcome.buyer, outcome.target, outcome.reason));
-    Ok((Timestamp::from_micros(trail.at), trail.campaign, outcomes))
+/// A step as far as sums are made of it.
+pub(super) struct Counted<'a>(TrailV1<'a>);
+
+impl<'a> Counted<'a> {
+    /// Reads packed bytes of any version.
+    pub(super) fn of(bytes: &'a [u8]) -> Result<Counted<'a>, UnpackError> {
+        read(bytes).map(|read| Counted(read.trail))
+    }
+
+    pub(super) fn at(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.at)
+    }
+
+    pub(super) fn campaign(&self) -> Option<&'a str> {
+        self.0.campaign
+    }
+
+    /// Buyer, target and code of the reason of each.
+    pub(super) fn outcomes(&self) -> impl Iterator<Item = (&'a str, &'a str, u16)> {
+        self.0.outcomes.iter().map(|outcome| (outcome.buyer, outcome.target, outcome.reason))
+    }
 }
 
 fn read(bytes: &[u8]) -> Result<TrailV2<'_>, UnpackError> {

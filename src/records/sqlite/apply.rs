@@ -11,10 +11,10 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use super::{Applied, Place, StoreError};
 use crate::domain::change::Noted;
 use crate::domain::{CallId, Money, Timestamp};
-use crate::records::packed;
+use crate::records::packed::{self, Counted};
 use crate::records::row::{
-    AsFact, AttemptRow, CallKeys, CatalogRow, DecidedRow, EndedRow, EventRow, LedgerRow, ListedRow, PackedTrail,
-    Row, TrailRow,
+    AsFact, AttemptRow, CallKeys, CatalogRow, DecidedRow, EndedRow, EventRow, LedgerRow, ListedRow,
+    PackedTrail, Row, TrailRow,
 };
 
 /// Hours are stored as their number since the epoch.
@@ -201,9 +201,8 @@ impl Writing<'_> {
     fn trail(&mut self, row: &PackedTrail<'_>) -> Result<bool, StoreError> {
         let is_new = self.trail_line(row).map_err(|source| StoreError::Write { source })?;
         if is_new && row.is_final && !row.test {
-            let (at, campaign, outcomes) =
-                packed::counted(&row.doc).map_err(|source| StoreError::Unpack { source })?;
-            let counted = self.outcomes(at, campaign, outcomes);
+            let step = Counted::of(&row.doc).map_err(|source| StoreError::Unpack { source })?;
+            let counted = self.outcomes(&step);
             counted.map_err(|source| StoreError::Write { source })?;
         }
         Ok(is_new)
@@ -222,14 +221,9 @@ impl Writing<'_> {
         Ok(changed == 1)
     }
 
-    fn outcomes<'a>(
-        &mut self,
-        at: Timestamp,
-        campaign: Option<&str>,
-        outcomes: impl Iterator<Item = (&'a str, &'a str, u16)>,
-    ) -> rusqlite::Result<()> {
-        let (hour, campaign) = (hour(at), self.words.number(self.tx, campaign.unwrap_or(""))?);
-        for (buyer, target, reason) in outcomes {
+    fn outcomes(&mut self, step: &Counted<'_>) -> rusqlite::Result<()> {
+        let (hour, campaign) = (hour(step.at()), self.words.number(self.tx, step.campaign().unwrap_or(""))?);
+        for (buyer, target, reason) in step.outcomes() {
             let buyer = self.words.number(self.tx, buyer)?;
             let target = self.words.number(self.tx, target)?;
             let key = [hour, campaign, buyer, target, i64::from(reason)];
