@@ -100,6 +100,11 @@ impl<'a> Object<'a> {
     }
 }
 
+/// Appends what is JSON already, in pieces.
+pub fn put(into: &mut Vec<u8>, pieces: &[&[u8]]) {
+    pieces.iter().for_each(|piece| into.extend_from_slice(piece));
+}
+
 /// Appends the digits of a number: by hand, since `fmt` takes several times as long for it.
 pub fn digits(mut number: u64, into: &mut Vec<u8>) {
     // As many as the largest has.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::call::event::{CallEvent, EventKind};
 use crate::domain::{Address, Cause, E164, EndedBy, SetBy, TagValue, Tags, Tail, Timestamp, Verified};
-use crate::json;
+use crate::json::{self, put};
 use value::{Object, Value};
 
 /// Longest `carrier_call_id` and `event_id`, in bytes.
@@ -412,11 +412,52 @@ const ANSWER_ROOM: usize = 1_024;
 
 /// The answer's bytes. Its URLs are under `base`, which has no slash at its end; `next` is for what is dialled.
 pub fn reply(reply: &CarrierReply, base: &str) -> Vec<u8> {
-    let call_id = reply.call_id.to_string();
+    let (mut bytes, valid_until) = without_times(reply, base);
+    finish(&mut bytes, valid_until, reply);
+    bytes
+}
+
+/// An answer that would be right if nothing changed, written before it is known whether it is, but for its times.
+#[derive(Debug)]
+pub struct Draft {
+    reply: CarrierReply,
+    bytes: Vec<u8>,
+    valid_until: usize,
+}
+
+impl Draft {
+    /// Of this answer, whatever its times.
+    pub fn of(reply: CarrierReply, base: &str) -> Draft {
+        let (bytes, valid_until) = without_times(&reply, base);
+        Draft { reply, bytes, valid_until }
+    }
+
+    /// The bytes of `reply` under the same base, if it differs from what was drafted in nothing but times.
+    pub fn finish(mut self, reply: &CarrierReply) -> Option<Vec<u8>> {
+        (self.reply.valid_until, self.reply.decided_us) = (reply.valid_until, reply.decided_us);
+        if self.reply != *reply {
+            return None;
+        }
+        finish(&mut self.bytes, self.valid_until, reply);
+        Some(self.bytes)
+    }
+}
+
+/// Writes the times into an answer without: one stands at its end, the other here.
+fn finish(bytes: &mut Vec<u8>, valid_until: usize, reply: &CarrierReply) {
+    reply.valid_until.write_over(bytes, valid_until);
+    decided_in_ms(reply.decided_us, bytes);
+    bytes.push(b'}');
+}
+
+/// The answer up to the number of `decided_in_ms`, and where the room for `valid_until` begins.
+fn without_times(reply: &CarrierReply, base: &str) -> (Vec<u8>, usize) {
+    let call_id = reply.call_id.text();
+    let call = str::from_utf8(&call_id).unwrap_or_default();
     let token = reply.token.map(hexadecimal);
     let token = token.as_ref().and_then(|digits| str::from_utf8(digits).ok());
     let url = |what: &str, token: &str, into: &mut Vec<u8>| {
-        json::quote_all(&[base, "/v1/calls/", &call_id, what, token], into);
+        json::quote_all(&[base, "/v1/calls/", call, what, token], into);
     };
     let targets = reply.action.targets();
     let (mut greeting, mut message, mut hangup) = (None, None, None);
@@ -426,45 +467,59 @@ pub fn reply(reply: &CarrierReply, base: &str) -> Vec<u8> {
         Action::Message(text) => message = Some(text),
         Action::Hangup(cause) => hangup = Some(cause),
     }
+    // By hand and in few pieces: the carrier waits for it.
+    let mode: &[u8] =
+        if matches!(reply.action, Action::DialAll(_)) { b"all_at_once" } else { b"one_at_a_time" };
+    let (action, basis, reason) = (reply.action.as_str(), reply.basis, reply.reason.as_str());
     let mut bytes = Vec::with_capacity(ANSWER_ROOM);
-    let mut answer = json::Object::open(&mut bytes);
-    answer.text("call_id", &call_id);
-    answer.number("step", reply.step);
-    answer.word("action", reply.action.as_str());
-    answer.word("basis", reply.basis);
-    answer.word("reason", reply.reason.as_str());
-    let at_once = matches!(reply.action, Action::DialAll(_));
-    answer.word("mode", if at_once { "all_at_once" } else { "one_at_a_time" });
-    answer.plain("valid_until", reply.valid_until);
-    list(targets, answer.key("targets"), dialled);
-    answer.raw("play_first", "[]");
-    answer.raw("ringback", "null");
-    list(message.as_slice(), answer.key("play_after"), |text, into| one("say", text, into));
-    answer.raw("record", r#"{"mode":"off","channels":2}"#);
-    answer.raw("gather", "null");
-    or_null(greeting, answer.key("voicemail"), |text, into| one("say", text, into));
-    or_null(hangup, answer.key("hangup"), |cause, into| one("cause", cause.as_str(), into));
-    answer.number("max_talk_s", reply.max_talk_s);
+    let into = &mut bytes;
+    put(into, &[b"{\"call_id\":\"", &call_id, b"\",\"step\":"]);
+    json::digits(reply.step.into(), into);
+    put(into, &[b",\"action\":\"", action.as_bytes(), b"\",\"basis\":\"", basis.as_bytes()]);
+    put(into, &[b"\",\"reason\":\"", reason.as_bytes(), b"\",\"mode\":\"", mode, b"\",\"valid_until\":\""]);
+    let valid_until = into.len();
+    put(into, &[&[b'0'; Timestamp::DIGITS], b"\",\"targets\":"]);
+    list(targets, into, dialled);
+    into.extend_from_slice(b",\"play_first\":[],\"ringback\":null,\"play_after\":");
+    list(message.as_slice(), into, |text, into| one("say", text, into));
+    into.extend_from_slice(b",\"record\":{\"mode\":\"off\",\"channels\":2},\"gather\":null,\"voicemail\":");
+    or_null(greeting, into, |text, into| one("say", text, into));
+    into.extend_from_slice(b",\"hangup\":");
+    or_null(hangup, into, |cause, into| one("cause", cause.as_str(), into));
+    into.extend_from_slice(b",\"max_talk_s\":");
+    json::digits(reply.max_talk_s, into);
+    into.extend_from_slice(b",\"next\":");
     let may_go_on = token.filter(|_| !targets.is_empty());
-    or_null(may_go_on, answer.key("next"), |token, into| url("/next/", token, into));
-    or_null(token, answer.key("events"), |token, into| url("/events/", token, into));
-    decided_in_ms(reply.decided_us, answer.key("decided_in_ms"));
-    answer.close();
-    bytes
+    or_null(may_go_on, into, |token, into| url("/next/", token, into));
+    into.extend_from_slice(b",\"events\":");
+    or_null(token, into, |token, into| url("/events/", token, into));
+    into.extend_from_slice(b",\"decided_in_ms\":");
+    (bytes, valid_until)
 }
 
 fn dialled(target: &DialTarget, into: &mut Vec<u8>) {
-    let mut object = json::Object::open(into);
-    object.number("attempt", target.attempt);
-    object.text("address", &target.address.reveal());
-    object.word("kind", target.address.kind());
-    object.word("role", target.role);
-    object.number("ring_s", target.ring_s);
-    object.text_or_null("caller_id", target.caller_id.map(E164::reveal).as_deref());
-    object.raw("headers", "{}");
-    object.raw("whisper", "null");
-    or_null(target.screen.then_some(()), object.key("screen"), |(), into| screen(into));
-    object.close();
+    into.extend_from_slice(b"{\"attempt\":");
+    json::digits(target.attempt.into(), into);
+    into.extend_from_slice(b",\"address\":");
+    match &target.address {
+        Address::Number(number) => quoted_number(*number, into),
+        Address::Sip(address) => json::quote(address, into),
+    }
+    let (kind, role) = (target.address.kind(), target.role);
+    put(into, &[b",\"kind\":\"", kind.as_bytes(), b"\",\"role\":\"", role.as_bytes(), b"\",\"ring_s\":"]);
+    json::digits(target.ring_s, into);
+    into.extend_from_slice(b",\"caller_id\":");
+    or_null(target.caller_id, into, quoted_number);
+    into.extend_from_slice(b",\"headers\":{},\"whisper\":null,\"screen\":");
+    or_null(target.screen.then_some(()), into, |(), into| screen(into));
+    into.push(b'}');
+}
+
+/// The number whole, as [`E164::reveal`] has it.
+fn quoted_number(number: E164, into: &mut Vec<u8>) {
+    into.extend_from_slice(b"\"+");
+    json::digits(number.digits(), into);
+    into.push(b'"');
 }
 
 /// What whoever picks up has to do before the caller is connected.
@@ -595,6 +650,38 @@ mod tests {
             answer(Action::Hangup(HangupCause::Busy), None, 0),
             expected("hangup", ["", "", null, r#"{"cause":"busy"}"#, null, null, "0.0"])
         );
+    }
+
+    #[test]
+    fn a_draft_becomes_the_answer_it_is_of_or_none() {
+        let answer = |ring_s, valid_until, decided_us| CarrierReply {
+            call_id: CallId::from_bits(77),
+            step: 1,
+            action: Action::Dial(DialTarget {
+                attempt: 1,
+                address: Address::parse("sip:a@b.example").expect("an address"),
+                role: "buyer",
+                ring_s,
+                caller_id: E164::parse("+18005550100"),
+                screen: false,
+            }),
+            basis: "auction",
+            reason: Reason::Won,
+            valid_until: Timestamp::from_micros(valid_until),
+            max_talk_s: 14_400,
+            caller: CallerLeg::Ringing,
+            token: Some(255),
+            decided_us,
+        };
+        let base = "https://x.example";
+        // The last is a moment that no calendar reaches, and longer or shorter than others.
+        for (valid_until, decided_us) in [(1_500_000, 142_318), (1_795_165_201_000_000, 7), (i64::MAX, 0)] {
+            let draft = || Draft::of(answer(20, 0, 0), base);
+            let wanted = answer(20, valid_until, decided_us);
+            let finished = draft().finish(&wanted).and_then(|bytes| String::from_utf8(bytes).ok());
+            assert_eq!(finished, String::from_utf8(reply(&wanted, base)).ok());
+            assert_eq!(draft().finish(&answer(25, valid_until, decided_us)), None, "another ring time");
+        }
     }
 
     #[test]

@@ -127,6 +127,11 @@ macro_rules! run_time_ids {
                 self.0
             }
 
+            /// The 26 Crockford characters it is printed as.
+            pub fn text(self) -> [u8; 26] {
+                crockford(self.0)
+            }
+
             /// Reads the 26 Crockford characters an id is printed as; `None` for anything else.
             pub fn parse(text: &str) -> Option<Self> {
                 from_crockford(text).map(Self)
@@ -135,8 +140,7 @@ macro_rules! run_time_ids {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let text = crockford(self.0);
-                f.write_str(std::str::from_utf8(&text).expect("the alphabet is ASCII"))
+                f.write_str(std::str::from_utf8(&self.text()).expect("the alphabet is ASCII"))
             }
         }
 

@@ -60,8 +60,20 @@ impl Timestamp {
         self.digits().map_or_else(|| self.beyond(), |digits| format!("{}Z", text(&digits[..19])))
     }
 
+    /// How long nearly every moment is when it is printed.
+    pub const DIGITS: usize = 24;
+
+    /// Writes what it is printed as over the [`Timestamp::DIGITS`] bytes from `at` on; what is longer or shorter moves
+    /// what follows.
+    pub fn write_over(self, bytes: &mut Vec<u8>, at: usize) {
+        match self.digits() {
+            Some(digits) => bytes[at..at + Self::DIGITS].copy_from_slice(&digits),
+            None => drop(bytes.splice(at..at + Self::DIGITS, self.beyond().into_bytes())),
+        }
+    }
+
     /// RFC 3339 UTC with milliseconds; `None` outside of the years 0 to 9999.
-    fn digits(self) -> Option<[u8; 24]> {
+    fn digits(self) -> Option<[u8; Self::DIGITS]> {
         let moment = jiff::Timestamp::from_microsecond(self.0).ok()?;
         let civil = jiff::tz::Offset::UTC.to_datetime(moment);
         let year = u16::try_from(civil.year()).ok()?;
