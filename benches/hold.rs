@@ -54,7 +54,8 @@ fn race(operations: usize, hold: &(dyn Fn(usize) + Sync)) -> Duration {
 pub fn run(watch: &mut Stopwatch) {
     let gauges = Arc::new(Gauges::default());
     let hold = |claims: &[Claim]| {
-        let guard = gauges.hold(HoldId::from_bits(1), claims).expect("the limit is above the threads");
+        let guard =
+            gauges.hold(HoldId::from_bits(1), claims.to_vec()).expect("the limit is above the threads");
         drop(guard);
     };
 

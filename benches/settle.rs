@@ -76,7 +76,7 @@ pub fn run(watch: &mut Stopwatch) {
         let mut call = Call::new(RECOVERY);
         let rung = Rung { number: 1, step: 1, kind: Kind::Target, screened: false, patience: PATIENCE };
         call.offer(rung, market::now());
-        let guard = gauges.hold(HoldId::from_bits(1), &claims).expect("nothing here has a limit");
+        let guard = gauges.hold(HoldId::from_bits(1), claims.clone()).expect("nothing here has a limit");
         (call, guard.keep())
     };
     let ended = |cause, talk_ms| EventKind::Ended { cause, ended_by: EndedBy::Target, talk_ms };

@@ -5,14 +5,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::decide::{Ctx, Prepared};
+use super::decide::{Ctx, Prepared, Rings};
 use super::kept;
 use super::progress::{Aftermath, attempt_row};
 use super::story::{Decided, Taken};
-use super::subject::{kept, record_token};
+use super::subject::{Subject, kept, record_token};
 use super::{Rules, Worker};
+use crate::auction::Offer;
 use crate::billing::Terms;
 use crate::call::{Call, Kind, Patience, Recovery};
+use crate::carrier::generic::Draft;
 use crate::carrier::{Action, CarrierReply, DialTarget};
 use crate::domain::catalog::{CarrierDialect, Secret};
 use crate::domain::{
@@ -50,9 +52,19 @@ pub(super) struct Told {
     noting: Noting,
 }
 
+impl Told {
+    pub(super) fn answer(&self) -> &Arc<Answer> {
+        &self.answer
+    }
+
+    pub(super) fn at(&self) -> Timestamp {
+        self.at
+    }
+}
+
 impl Worker {
     /// Not even the catalog could be asked: a polite end, without a record.
-    pub(super) fn last_resort(&self, ctx: &Ctx, ticket: Ticket) {
+    pub(super) fn last_resort(&self, ctx: &Ctx, mut ticket: Ticket) {
         let now = self.exchange.clock.now();
         let reply = CarrierReply {
             call_id: ctx.call_id,
@@ -72,16 +84,18 @@ impl Worker {
         let mut live = live(ctx, ticket.key(), None, open, now);
         self.exchange.watch(ctx.call_id, &mut live, now);
         drop(self.exchange.state.calls.open(ctx.call_id, live));
-        ticket.finish(self.answer(ctx.carrier(), reply, ctx.about));
+        let answer = self.answer(ctx.carrier(), reply, ctx.about);
+        ticket.tell_first(&answer, None);
+        ticket.finish(&answer);
     }
 
-    /// Opens the call and answers everybody who waits. What no answer needs is left for [`Worker::note`].
+    /// Opens the call and answers whoever asked first. What that answer does not need is left for [`Worker::note`].
     pub(super) fn finish(
         &self,
         ctx: &Ctx,
         prepared: &Prepared<'_>,
         decided: &mut Decided,
-        ticket: Ticket,
+        ticket: &mut Ticket,
     ) -> Told {
         let exchange = &self.exchange;
         let now = exchange.clock.now();
@@ -101,13 +115,14 @@ impl Worker {
         let mut ended = Aftermath::default();
         if live.over_since.is_some() {
             ended.picture(&live);
+            live.settle();
         }
-        exchange.watch(ctx.call_id, &mut live, now);
         let noting = exchange.state.calls.open(ctx.call_id, live);
-        reply.decided_us = exchange.clock.now().since(ctx.arrived).as_micros() as u64;
+        let ready = exchange.clock.now();
+        laps.end(Stage::Answer, ready);
+        reply.decided_us = ready.since(ctx.arrived).as_micros() as u64;
         let answer = self.answer(ctx.carrier(), reply, ctx.about);
-        ticket.finish(Arc::clone(&answer));
-        laps.end(Stage::Answer, exchange.clock.now());
+        ticket.tell_first(&answer, decided.draft.take());
         Told { answer, sold, at: now, laps, ended, noting }
     }
 
@@ -155,8 +170,39 @@ impl Worker {
 
     /// What all requests for this step get.
     pub(super) fn answer(&self, carrier: &Carrier, reply: CarrierReply, about: u64) -> Arc<Answer> {
-        let base = carrier.public_url.as_ref().unwrap_or(&self.exchange.rules.public_base_url);
-        Arc::new(Answer { reply, base: Arc::clone(base), about })
+        Arc::new(Answer { reply, base: Arc::clone(self.base(carrier)), about })
+    }
+
+    fn base<'a>(&'a self, carrier: &'a Carrier) -> &'a Arc<str> {
+        carrier.public_url.as_ref().unwrap_or(&self.exchange.rules.public_base_url)
+    }
+
+    /// The answer by an offer of an auction that leads, drafted while the last bid is waited for. `None` where there is
+    /// nothing to gain by it.
+    pub(super) fn draft(
+        &self,
+        ctx: &Ctx,
+        (subject, rings): (&Subject<'_>, &Rings),
+        target: TargetIx,
+        offer: &Offer,
+    ) -> Option<Box<Draft>> {
+        let catalog = &ctx.in_force.snapshot.catalog;
+        if ctx.request.test || ctx.step > 1 || ctx.carrier().dialect != CarrierDialect::Generic {
+            return None;
+        }
+        let reply = CarrierReply {
+            call_id: ctx.call_id,
+            step: ctx.step,
+            action: Action::Dial(rung(ctx, (subject, rings), ctx.attempt, target, offer, false)),
+            basis: "auction",
+            reason: Reason::Won,
+            valid_until: ctx.arrived,
+            max_talk_s: catalog.target(target).max_talk.as_secs(),
+            caller: ctx.caller,
+            token: Some(ctx.token),
+            decided_us: 0,
+        };
+        Some(Box::new(Draft::of(reply, self.base(ctx.carrier()))))
     }
 
     pub(super) fn reply(
@@ -297,7 +343,8 @@ impl Worker {
         let late_events = self.exchange.rules.late_events;
         let (ring, talk) = match taken {
             Some(target) => {
-                (ring(ctx, prepared, target), ctx.in_force.snapshot.catalog.target(target).max_talk)
+                let asked = (&prepared.subject, &prepared.way.rings);
+                (ring(ctx, asked, target), ctx.in_force.snapshot.catalog.target(target).max_talk)
             }
             None => (TERMINAL_RING, TERMINAL_TALK),
         };
@@ -343,27 +390,27 @@ fn live(ctx: &Ctx, key: &Arc<CallKey>, campaign: Option<CampaignId>, open: Open,
 
 /// What the carrier is told to do.
 fn action(ctx: &Ctx, prepared: &Prepared<'_>, taken: Option<&Taken>, rules: &Rules) -> Action {
-    let catalog = &ctx.in_force.snapshot.catalog;
-    let target = |attempt, address: Address, role, ring: Duration, screen| {
-        let caller_id = ctx.request.from;
-        let ring_s = ring.as_secs();
-        DialTarget { attempt, address, role, ring_s, caller_id, screen }
+    let asked = (&prepared.subject, &prepared.way.rings);
+    let terminal = |address: &Address, ring: Duration| DialTarget {
+        attempt: ctx.attempt,
+        address: address.clone(),
+        role: "terminal",
+        ring_s: ring.as_secs(),
+        caller_id: ctx.request.from,
+        screen: false,
     };
-    let terminal = |address: &Address| target(ctx.attempt, address.clone(), "terminal", TERMINAL_RING, false);
     match taken {
         _ if ctx.request.test => match &rules.test_address {
             Some(address) => {
                 // As long as the target would: its attempt is waited for no longer.
-                let ring = taken.map_or(TERMINAL_RING, |taken| ring(ctx, prepared, taken.target));
-                Action::Dial(target(ctx.attempt, address.clone(), "terminal", ring, false))
+                let ring = taken.map_or(TERMINAL_RING, |taken| ring(ctx, asked, taken.target));
+                Action::Dial(terminal(address, ring))
             }
             None => Action::Hangup(HangupCause::Normal),
         },
         Some(taken) => {
             let of = |(attempt, taken): (u32, &Taken)| {
-                let configured = &catalog.target(taken.target).address;
-                let address = taken.offer.destination.as_ref().unwrap_or(configured).clone();
-                target(attempt, address, "buyer", ring(ctx, prepared, taken.target), taken.screen)
+                rung(ctx, asked, attempt, taken.target, &taken.offer, taken.screen)
             };
             match taken.together.is_empty() {
                 true => Action::Dial(of((ctx.attempt, taken))),
@@ -371,7 +418,7 @@ fn action(ctx: &Ctx, prepared: &Prepared<'_>, taken: Option<&Taken>, rules: &Rul
             }
         }
         None => match prepared.way.terminal {
-            Terminal::Dial(address) => Action::Dial(terminal(address)),
+            Terminal::Dial(address) => Action::Dial(terminal(address, TERMINAL_RING)),
             Terminal::Voicemail(greeting) => Action::Voicemail(greeting.clone()),
             Terminal::Message(text) => Action::Message(text.clone()),
             Terminal::Hangup(cause) => Action::Hangup(*cause),
@@ -379,11 +426,30 @@ fn action(ctx: &Ctx, prepared: &Prepared<'_>, taken: Option<&Taken>, rules: &Rul
     }
 }
 
+/// A target that is rung by its offer.
+fn rung(
+    ctx: &Ctx,
+    asked: (&Subject<'_>, &Rings),
+    attempt: u32,
+    target: TargetIx,
+    offer: &Offer,
+    screen: bool,
+) -> DialTarget {
+    let configured = &ctx.in_force.snapshot.catalog.target(target).address;
+    DialTarget {
+        attempt,
+        address: offer.destination.as_ref().unwrap_or(configured).clone(),
+        role: "buyer",
+        ring_s: ring(ctx, asked, target).as_secs(),
+        caller_id: ctx.request.from,
+        screen,
+    }
+}
+
 /// How long the target rings: its own time, as far as its place in the plan allows, within what is left of the call's budget.
-fn ring(ctx: &Ctx, prepared: &Prepared<'_>, target: TargetIx) -> Duration {
+fn ring(ctx: &Ctx, (subject, rings): (&Subject<'_>, &Rings), target: TargetIx) -> Duration {
     let catalog = &ctx.in_force.snapshot.catalog;
-    let budget = prepared.subject.campaign(catalog).map_or(Duration::MAX, |campaign| campaign.ring_budget);
-    let rings = &prepared.way.rings;
+    let budget = subject.campaign(catalog).map_or(Duration::MAX, |campaign| campaign.ring_budget);
     let of_place = rings.iter().find(|(ix, _)| *ix == target).map_or(Duration::MAX, |(_, ring)| *ring);
     catalog.target(target).ring.min(of_place).min(ctx.ring).min(budget)
 }

@@ -62,11 +62,20 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Waits until the auction is settled or its deadline has come, and says who comes first. After a strike it can be
-    /// asked again.
-    pub(super) async fn settle(&mut self, clock: &Clock) -> Option<Ranked> {
+    /// Waits until the auction is settled or its deadline has come, and says who comes first. `leads` is told who does
+    /// when one last reply is waited for. After a strike it can be asked again.
+    pub(super) async fn settle(
+        &mut self,
+        clock: &Clock,
+        mut leads: impl FnMut(TargetIx, &Offer),
+    ) -> Option<Ranked> {
         if let Some(pings) = &mut self.pings {
-            self.close = Some(pings.gather(&mut self.auction).await);
+            let one_is_left = |auction: &Auction, now| {
+                if let Some(first) = auction.first(now) {
+                    leads(self.members[first.entrant], &first.offer);
+                }
+            };
+            self.close = Some(pings.gather(&mut self.auction, one_is_left).await);
         }
         self.closed = clock.now();
         self.has_bids |= self.auction.has_bid(self.closed);
@@ -167,7 +176,7 @@ impl Worker {
         trail: &mut Trail,
         (place, node): (usize, &AuctionNode),
         asking: Asking,
-    ) -> Run {
+    ) -> Box<Run> {
         let closes = ctx.closes(subject);
         let closes =
             node.timeout.map_or(closes, |timeout| closes.min(self.exchange.clock.now().after(timeout)));
@@ -209,7 +218,8 @@ impl Worker {
             money_step: ctx.in_force.snapshot.money_step,
         };
         let asks = Some(asks).filter(|asks| !asks.is_empty());
-        Run {
+        // Boxed: it is kept beyond the answer, and large.
+        Box::new(Run {
             auction: Auction::open(rules, entrants),
             members,
             pings: asks.map(|asks| self.pinger.ask(&ctx.in_force.snapshot, asks, closes)),
@@ -220,7 +230,7 @@ impl Worker {
             close: None,
             closed: ctx.arrived,
             has_bids: false,
-        }
+        })
     }
 
     /// Takes out, with their reason, members that would have to be asked and cannot be, and those that answer no pings.

@@ -1,7 +1,7 @@
 //! A carrier asks, we answer: look up, screen, static answer in hand, ask, rank, hold, answer, record.
 //!
-//! A decision is a task of the exchange, not of the connection: a carrier that drops and asks again waits for the same
-//! one, on whatever worker, and gets the same bytes. A bug inside it is fenced, and the static answer stands in.
+//! A decision is the exchange's, not the connection's: a carrier that drops and asks again waits for the same one, on
+//! whatever worker, and gets the same bytes. A bug inside it is fenced, and the static answer stands in.
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::admission::Admitted;
 use super::ask::{Asking, entrant, fixed_offer};
 use super::bars::Bars;
+use super::detach::first_told;
 use super::prices::Prices;
 use super::story::{claims, is_limited};
 use super::subject::Subject;
@@ -29,7 +30,7 @@ use crate::records::row::CallKeys;
 use crate::routing::price::terms;
 use crate::routing::ring_tree::{Given, Left, Step, Turn, Walk, walk};
 use crate::routing::{Facts, Verdict, floor_row, screen};
-use crate::state::calls::{Answer, Begin, CallKey, Ticket, wait};
+use crate::state::calls::{Begin, CallKey, First, Ticket, wait};
 use crate::telemetry::event;
 use crate::telemetry::stage::{Laps, Stage};
 
@@ -94,6 +95,9 @@ impl Ctx {
     }
 }
 
+/// Targets that ring no longer than so long.
+pub(super) type Rings = Vec<(TargetIx, Duration)>;
+
 /// What a step walks: the whole plan, or what earlier steps left of it.
 pub(super) struct Way<'a> {
     /// Targets that may be given the call, in the order of the plan.
@@ -103,7 +107,7 @@ pub(super) struct Way<'a> {
     /// Targets that the whole walk left out, and why.
     pub(super) left: Vec<Left<'a>>,
     /// Targets that ring no longer than this by their place in the plan.
-    pub(super) rings: Vec<(TargetIx, Duration)>,
+    pub(super) rings: Rings,
     /// Who had their turn in it.
     pub(super) turns: Vec<Turn>,
     /// What the publisher was promised earlier.
@@ -132,8 +136,8 @@ pub(super) struct Prepared<'a> {
 }
 
 impl Worker {
-    /// The answer to a route request whose last byte was read at `arrived`, or why there is none. A call that is known is
-    /// answered however late this worker is. Detached: the decision goes on when the caller of this stops waiting.
+    /// The answer to a route request whose last byte was read at `arrived`, with what was drafted of it, or why there is
+    /// none. A call that is known is answered however late this worker is. Detached: the decision goes on when the caller of this stops waiting.
     pub async fn decide(
         self: &Arc<Self>,
         in_force: Arc<InForce>,
@@ -141,26 +145,25 @@ impl Worker {
         request: CarrierRequest,
         asking: Asking,
         arrived: Timestamp,
-    ) -> Result<Arc<Answer>, Undecided> {
+    ) -> Result<First, Undecided> {
         let key = CallKey {
             carrier: in_force.snapshot.catalog.carrier(carrier).id.clone(),
             carrier_call_id: request.carrier_call_id.clone(),
         };
         let about = about(&request);
         for _ in 0..TRIES {
-            let (kind, waiting) = match self.exchange.state.calls.begin(&key) {
+            let waiting = match self.exchange.state.calls.begin(&key) {
                 Begin::Full => return Err(Undecided::Full),
                 Begin::Known(answer) => {
                     event::repeated(if answer.about == about { "known" } else { "conflict" });
-                    return Ok(answer);
+                    return Ok((answer, None));
                 }
-                Begin::Wait(waiting) => (Some("waited"), waiting),
+                Begin::Wait(waiting) => waiting,
                 // Who asks for the fallback has been sent on once; the dropped ticket leaves the key to the next.
-                Begin::First(_) if asking == Asking::Open && self.admitted() == Admitted::Nothing => {
+                Begin::First(..) if asking == Asking::Open && self.admitted() == Admitted::Nothing => {
                     return Err(Undecided::Overloaded);
                 }
-                Begin::First(ticket) => {
-                    let waiting = ticket.waiting();
+                Begin::First(ticket, told) => {
                     let ctx = Ctx {
                         in_force: Arc::clone(&in_force),
                         carrier,
@@ -177,27 +180,28 @@ impl Worker {
                         attempt: 1,
                         ring: Duration::MAX,
                     };
-                    let worker = Arc::clone(self);
-                    let deciding = Deciding::begin(&self.deciding);
-                    tokio::spawn(async move {
+                    let (worker, deciding) = (Arc::clone(self), Deciding::begin(&self.deciding));
+                    let decision = async move {
                         worker.take(ctx, ticket).await;
                         drop(deciding);
-                    });
-                    (None, waiting)
+                    };
+                    match first_told(decision, told).await {
+                        Some(first) => return Ok(first),
+                        None => continue,
+                    }
                 }
             };
             if let Some(answer) = wait(waiting).await {
-                if let Some(kind) = kind {
-                    event::repeated(if answer.about == about { kind } else { "conflict" });
-                }
-                return Ok(answer);
+                event::repeated(if answer.about == about { "waited" } else { "conflict" });
+                return Ok((answer, None));
             }
         }
         Err(Undecided::Full)
     }
 
-    /// Decides behind a fence, and tells everybody who waits.
-    async fn take(self: Arc<Self>, ctx: Ctx, ticket: Ticket) {
+    /// Decides behind a fence, and tells everybody who waits: whoever asked first at once, the others when its answer has
+    /// left.
+    async fn take(self: Arc<Self>, ctx: Ctx, mut ticket: Ticket) {
         let prepared = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let catalog = &ctx.in_force.snapshot.catalog;
             let listed = self.exchange.callers.listed(catalog, ctx.request.from);
@@ -222,13 +226,15 @@ impl Worker {
             return self.last_resort(&ctx, ticket);
         };
         let mut decided = self.settled_story(&ctx, &mut prepared, Vec::new()).await;
-        let finish = AssertUnwindSafe(|| self.finish(&ctx, &prepared, &mut decided, ticket));
+        let finish = AssertUnwindSafe(|| self.finish(&ctx, &prepared, &mut decided, &mut ticket));
         let Ok(told) = std::panic::catch_unwind(finish) else {
             return event::panicked("finish", "a decision could not be finished");
         };
         // The answer leaves first: whoever waits for it runs before this goes on. What is reported of the call meanwhile
         // waits for its `Noting`, and so comes after these records on the way to the disk.
         tokio::task::yield_now().await;
+        ticket.finish(told.answer());
+        self.exchange.look_after(ctx.call_id, told.at());
         let note = AssertUnwindSafe(|| self.note(&ctx, prepared, decided, told));
         if std::panic::catch_unwind(note).is_err() {
             event::panicked("answered_not_recorded", "a decision was answered and could not be recorded");

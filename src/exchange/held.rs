@@ -26,7 +26,18 @@ pub(super) struct Held {
     noted: Option<Noted>,
 }
 
+/// Whether one of these is a unit of a limited day. After a restart nobody can say whether a slot of an unknown call is in
+/// use: it is free. Units of a day stay used.
+pub(super) fn is_strict(claims: &[Claim]) -> bool {
+    claims.iter().any(|claim| claim.limit != NO_LIMIT && claim.key.basis == Basis::BillableDay)
+}
+
 impl Held {
+    /// Capacity that nobody has to know of but us.
+    pub(super) fn in_memory(guard: HoldGuard, at: Timestamp) -> Held {
+        Held { guard, at, noted: None }
+    }
+
     /// The decision stands: the call owns the hold from here.
     pub(super) fn keep(self) -> Hold {
         if let Some(noted) = self.noted {
@@ -60,22 +71,12 @@ impl Drop for Noted {
 impl Worker {
     /// A unit of a strict cap is not handed out before the end of this process would not lose it; nobody waits for that
     /// longer than the carrier has time. What is not secured in time is given back, in memory here and in the journal.
-    pub(super) async fn secure(
-        &self,
-        ctx: &Ctx,
-        guard: HoldGuard,
-        claims: Vec<Claim>,
-        now: Timestamp,
-    ) -> Result<Held, Refused> {
+    pub(super) async fn secure(&self, ctx: &Ctx, guard: HoldGuard, now: Timestamp) -> Result<Held, Refused> {
         let (rules, recorder) = (&self.exchange.rules, &self.exchange.recorder);
-        // After a restart nobody can say whether a slot of an unknown call is in use: it is free. Units of a day stay used.
-        let is_strict =
-            claims.iter().any(|claim| claim.limit != NO_LIMIT && claim.key.basis == Basis::BillableDay);
-        if !is_strict || rules.hold_durability == HoldDurability::Lazy {
-            return Ok(Held { guard, at: now, noted: None });
+        if rules.hold_durability == HoldDurability::Lazy {
+            return Ok(Held::in_memory(guard, now));
         }
-        let keys = claims.into_iter().map(|claim| claim.key).collect();
-        let held = entry::Held { id: guard.id(), call: ctx.call_id, keys };
+        let held = entry::Held { id: guard.id(), call: ctx.call_id, keys: guard.keys() };
         let held = Entry::put(Put::Held(Box::new(held)));
         let left = ctx.arrived.after(ctx.carrier().ceiling.saturating_sub(AFTER_HOLD)).since(now);
         let limit = rules.hold_ack.min(left);

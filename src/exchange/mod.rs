@@ -8,6 +8,7 @@ mod answer;
 mod ask;
 mod bars;
 pub mod decide;
+mod detach;
 pub mod hand_back;
 mod held;
 mod kept;

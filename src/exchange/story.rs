@@ -11,8 +11,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::admission::Admitted;
 use super::ask::Run;
-use super::decide::{Ctx, Prepared};
-use super::held::Held;
+use super::decide::{Ctx, Prepared, Rings};
+use super::held::{Held, is_strict};
 use super::linger::StillOut;
 use super::since::{Refused, paused_since, same_target};
 use super::subject::Subject;
@@ -21,8 +21,8 @@ use super::{Asking, InForce, Worker};
 use crate::auction::rank::Ranked;
 use crate::auction::{Offer, Ranking};
 use crate::capacity::{Basis, CapKey, Claim, Entity, NO_LIMIT};
+use crate::carrier::generic::Draft;
 use crate::domain::catalog::Limits;
-use crate::domain::schedule::day_window;
 use crate::domain::time_range::{TimeRange, limits_at};
 use crate::domain::{AfterFailure, Campaign, Catalog, Money, Reason, TargetIx, Timestamp};
 use crate::routing::ring_tree::Step;
@@ -81,13 +81,15 @@ pub(super) struct Decided {
     /// What it took so far.
     pub(super) laps: Laps,
     pub(super) asked: Asked,
-    /// The auction that was won. Boxed: decisions are moved from step to step, and most of the time they have none.
-    won: Option<Box<Won>>,
+    /// The answer by who led before the last bid.
+    pub(super) draft: Option<Box<Draft>>,
+    /// The auction that was won.
+    won: Option<Won>,
 }
 
 /// An auction whose winner is held, and of which everybody else has no reason yet.
 struct Won {
-    run: Run,
+    run: Box<Run>,
     /// What an answer by one of its offers rests on.
     basis: &'static str,
     /// Whether what was beaten stands for later attempts.
@@ -99,7 +101,7 @@ impl Decided {
     /// waits for one; what is recorded and what later steps are taken by does.
     pub(super) fn conclude(&mut self, ctx: &Ctx, trail: &mut Trail) {
         let Some(won) = self.won.take() else { return };
-        let Won { run, basis, stands } = *won;
+        let Won { run, basis, stands } = won;
         let Ranking { ranked, unplaced } = run.ranking();
         let mut ranked = ranked.into_iter();
         if let Some(first) = ranked.next() {
@@ -144,6 +146,7 @@ impl Worker {
             out: None,
             laps: prepared.laps,
             asked: Asked::Nobody,
+            draft: None,
             won: None,
         };
         if prepared.barred.is_some() {
@@ -162,7 +165,8 @@ impl Worker {
                 Step::Auction(node) => {
                     let (subject, terms) = (&prepared.subject, (prepared.bars, &prepared.prices));
                     let run = self.auction(ctx, subject, terms, &mut prepared.trail, (at, node), asking);
-                    self.try_ranked(ctx, &prepared.subject, &mut prepared.trail, run, &mut decided).await
+                    let asked = (&prepared.subject, &prepared.way.rings);
+                    self.try_ranked(ctx, asked, &mut prepared.trail, run, &mut decided).await
                 }
             };
             if decided.taken.is_some() {
@@ -285,13 +289,15 @@ impl Worker {
     async fn try_ranked(
         &self,
         ctx: &Ctx,
-        subject: &Subject<'_>,
+        (subject, rings): (&Subject<'_>, &Rings),
         trail: &mut Trail,
-        mut run: Run,
+        mut run: Box<Run>,
         decided: &mut Decided,
     ) -> Option<Taken> {
+        let draft = &mut decided.draft;
         let won = loop {
-            let settled = run.settle(&self.exchange.clock);
+            let leads = |target, offer: &Offer| *draft = self.draft(ctx, (subject, rings), target, offer);
+            let settled = run.settle(&self.exchange.clock, leads);
             let Some(first) = StillOut::during(&mut decided.out, settled).await else {
                 if run.may_go_on() {
                     continue;
@@ -321,7 +327,7 @@ impl Worker {
         // Where the auction is held anew after a failed attempt, nothing of this one stands.
         let stands = !asks_anew(subject.campaign(&ctx.in_force.snapshot.catalog));
         decided.walked -= usize::from(!stands);
-        decided.won = Some(Box::new(Won { run, basis, stands }));
+        decided.won = Some(Won { run, basis, stands });
         Some(Taken::by(target, offer, pays, held, basis, reason))
     }
 
@@ -347,9 +353,11 @@ impl Worker {
                 None => claims(&ctx.in_force, target, now),
             },
         };
-        let taken = self.exchange.state.gauges.hold(self.exchange.entropy.hold_id(now), &claims);
+        let is_strict = is_strict(&claims);
+        let taken = self.exchange.state.gauges.hold(self.exchange.entropy.hold_id(now), claims);
         match taken {
-            Ok(guard) => self.secure(ctx, guard, claims, now).await,
+            Ok(guard) if is_strict => self.secure(ctx, guard, now).await,
+            Ok(guard) => Ok(Held::in_memory(guard, now)),
             Err(key) => Err(Refused { reason: Reason::HoldLost, note: key.to_string() }),
         }
     }
@@ -368,6 +376,7 @@ impl Worker {
             out: None,
             laps: prepared.laps,
             asked: Asked::Nobody,
+            draft: None,
             won: None,
         }
     }
@@ -393,8 +402,8 @@ pub(super) fn claims(in_force: &InForce, ix: TargetIx, now: Timestamp) -> Vec<Cl
     let catalog = &in_force.snapshot.catalog;
     let target = catalog.target(ix);
     let buyer = catalog.buyer(target.buyer);
-    let day = day_window(&buyer.zone, now).start;
-    let mut claims = Vec::new();
+    let day = in_force.snapshot.day_of(target.buyer, now);
+    let mut claims = Vec::with_capacity(4);
     let mut add = |entity: Entity, always: &Limits, ranges: &[TimeRange]| {
         let limits = limits_at(always, ranges, &buyer.zone, now);
         let mut claim = |basis, window, limit: Option<u32>| {

@@ -100,6 +100,11 @@ impl Exchange {
         Some(live.open().and_then(|open| open.call.news_until()).map_or(kept, |news| kept.max(news)))
     }
 
+    /// Has a call looked at in time that was opened without.
+    pub(super) fn look_after(&self, id: CallId, now: Timestamp) {
+        self.state.calls.with(id, |live| self.watch(id, live, now));
+    }
+
     /// Has the call looked at when something is due with it, and what is of no use any more let go.
     pub(super) fn watch(&self, id: CallId, live: &mut Live, now: Timestamp) {
         live.settle();

@@ -71,15 +71,16 @@ impl Worker {
         reply: &CarrierReply,
         now: Timestamp,
     ) {
-        let all: Vec<Option<Taken>> = match taken {
-            None => vec![None],
+        let (first, others) = match taken {
+            None => (None, Vec::new()),
             Some(mut first) => {
                 let others = std::mem::take(&mut first.together);
-                std::iter::once(first).chain(others).map(Some).collect()
+                (Some(first), others)
             }
         };
-        open.offered.reserve_exact(all.len());
-        for (number, taken) in (ctx.attempt..).zip(all) {
+        open.offered.reserve_exact(1 + others.len());
+        for (number, taken) in (ctx.attempt..).zip(std::iter::once(first).chain(others.into_iter().map(Some)))
+        {
             let patience = self.patience(ctx, prepared, taken.as_ref().map(|taken| taken.target));
             // The address of test calls is nobody's who could be asked to press anything.
             let screened = taken.as_ref().is_some_and(|taken| taken.screen) && !ctx.request.test;

@@ -1,6 +1,7 @@
 //! What carriers may do: ask where to send a call, and report what happened to it. Thin: reads, asks the exchange, answers.
 
 use bytes::Bytes;
+use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
@@ -33,10 +34,14 @@ pub(super) async fn route(served: &Served, request: Request<Incoming>) -> Result
     let body = body(request.into_body(), served.limits).await?;
     let arrived = exchange.clock.now();
     let asked = generic::request(&body).map_err(invalid)?;
-    match served.worker.decide(in_force, carrier, asked, Asking::Open, arrived).await {
-        Ok(answer) => Ok(told(&answer)),
-        Err(why) => Err(undecided(why)),
-    }
+    // Made before it is waited for: then there is time.
+    let mut response = json(Bytes::new());
+    let (answer, draft) =
+        served.worker.decide(in_force, carrier, asked, Asking::Open, arrived).await.map_err(undecided)?;
+    let drafted = draft.and_then(|draft| draft.finish(&answer.reply));
+    let bytes = drafted.unwrap_or_else(|| generic::reply(&answer.reply, &answer.base));
+    *response.body_mut() = Full::new(bytes.into());
+    Ok(response)
 }
 
 /// What the carrier of a new call hears that is not decided.

@@ -131,7 +131,7 @@ async fn voice(served: &Served, admitted: Admitted) -> Result<Answer, Problem> {
     let asked = twilio::request(&admitted.form).map_err(invalid)?;
     let Admitted { in_force, carrier, arrived, .. } = admitted;
     match served.worker.decide(in_force, carrier, asked, Asking::Open, arrived).await {
-        Ok(answer) => Ok(document(&answer)),
+        Ok((answer, _)) => Ok(document(&answer)),
         // Twilio then asks the fallback URL, which is always answered.
         Err(why) => Err(undecided(why)),
     }
@@ -291,7 +291,7 @@ async fn fallback(served: &Served, admitted: Admitted) -> Result<Answer, Problem
         let decided =
             served.worker.decide(in_force, carrier, asked.request, Asking::Fallback, admitted.arrived);
         return match decided.await {
-            Ok(answer) => Ok(document(&answer)),
+            Ok((answer, _)) => Ok(document(&answer)),
             Err(_) => Ok(xml(twiml::sorry().into())),
         };
     };

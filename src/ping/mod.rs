@@ -162,18 +162,29 @@ impl Pinger {
 
 impl Asked {
     /// Hands each reply to the auction until it is settled or its deadline has come. To be called again when the winner
-    /// could not be held.
-    pub async fn gather(&mut self, auction: &mut Auction) -> Close {
+    /// could not be held. What can be done while nothing else is to be done is done in `one_is_left`: one last reply is
+    /// waited for.
+    pub async fn gather(
+        &mut self,
+        auction: &mut Auction,
+        one_is_left: impl FnMut(&Auction, Timestamp),
+    ) -> Close {
         // Tokio lets a task use its sockets 128 times in a turn and then tells it that nothing is there, which for more
         // pings than that means: sent a turn later, and not read before the deadline though it came. What a turn may cost
         // is bounded without that: by the number of pings, and by what one reply may have.
-        tokio::task::coop::unconstrained(self.collect(auction)).await
+        tokio::task::coop::unconstrained(self.collect(auction, one_is_left)).await
     }
 
-    async fn collect(&mut self, auction: &mut Auction) -> Close {
+    async fn collect(
+        &mut self,
+        auction: &mut Auction,
+        mut one_is_left: impl FnMut(&Auction, Timestamp),
+    ) -> Close {
         let clock = self.pinger.clock.clone();
         let closes = self.round.closes;
         let mut deadline = pin!(clock.sleep_until(closes));
+        // A reply came since there was time.
+        let mut is_new = false;
         loop {
             let is_settled = self.pings.is_empty() || auction.progress(clock.now()) == Progress::Settled;
             tokio::select! {
@@ -193,10 +204,17 @@ impl Asked {
                     let Answered { entrant, latency, reply, read } = answered;
                     self.latencies.extend(latency.map(|latency| (entrant, latency)));
                     auction.on_reply(entrant, reply, read);
+                    is_new = true;
                 }
                 () = std::future::ready(()), if is_settled => {
                     let is_early = !self.pings.is_empty() && auction.awaited().next().is_some();
                     return if is_early { Close::Early } else { Close::AllReplied };
+                }
+                () = std::future::ready(()), if is_new => {
+                    is_new = false;
+                    if auction.awaited().count() == 1 {
+                        one_is_left(auction, clock.now());
+                    }
                 }
             }
         }

@@ -134,7 +134,7 @@ fn a_turn_reads_every_reply_that_is_there() {
         });
         let closes = clock.now().after(Duration::from_millis(500));
         let mut asked = pinger(&clock).ask(&snapshot, asks.collect(), closes);
-        let close = asked.gather(&mut auction(closes)).now_or_never();
+        let close = asked.gather(&mut auction(closes), |_, _| {}).now_or_never();
         assert_eq!((close, asked.latencies().len()), (Some(Close::AllReplied), MANY));
     });
 }

@@ -11,10 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use tokio::sync::{Notify, watch};
+use foldhash::fast::RandomState;
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::live::Live;
 use crate::carrier::CarrierReply;
+use crate::carrier::generic::Draft;
 use crate::domain::{CallId, CarrierId, Timestamp};
 
 /// A decision's key: every carrier is a namespace of its own.
@@ -38,6 +40,9 @@ pub struct Answer {
     pub about: u64,
 }
 
+/// What whoever asked first is told, with what was drafted of it.
+pub type First = (Arc<Answer>, Option<Box<Draft>>);
+
 /// Where a decision in progress will be told.
 pub type Waiting = watch::Receiver<Option<Arc<Answer>>>;
 
@@ -50,8 +55,8 @@ enum Slot {
 /// What a request finds.
 #[derive(Debug)]
 pub enum Begin {
-    /// It is the first: decide, and finish the ticket.
-    First(Ticket),
+    /// It is the first: decide, and finish the ticket. The answer comes here, with what was drafted of it.
+    First(Ticket, oneshot::Receiver<First>),
     /// Wait for the one that decides.
     Wait(Waiting),
     /// The answer is known.
@@ -81,9 +86,9 @@ const GONE_MAX: usize = 65_536;
 /// All calls of this node.
 #[derive(Debug)]
 pub struct Calls {
-    by_key: DashMap<Arc<CallKey>, Slot>,
+    by_key: DashMap<Arc<CallKey>, Slot, RandomState>,
     /// Boxed: a map keeps room for more than it has.
-    live: DashMap<CallId, Box<Live>>,
+    live: DashMap<CallId, Box<Live>, RandomState>,
     timers: Mutex<BinaryHeap<Reverse<(Timestamp, CallId)>>>,
     /// Calls that are over, the oldest first.
     over: Mutex<VecDeque<CallId>>,
@@ -100,8 +105,8 @@ impl Calls {
     /// Room for `limit` calls in progress, and as many times `KEPT_PER_CALL` answers.
     pub fn new(limit: usize) -> Calls {
         Calls {
-            by_key: DashMap::new(),
-            live: DashMap::new(),
+            by_key: DashMap::default(),
+            live: DashMap::default(),
             timers: Mutex::new(BinaryHeap::new()),
             over: Mutex::new(VecDeque::new()),
             noting: Notify::new(),
@@ -128,7 +133,9 @@ impl Calls {
             Entry::Vacant(slot) => {
                 let (tell, waiting) = watch::channel(None);
                 slot.insert(Slot::Deciding(waiting));
-                Begin::First(Ticket { calls: Arc::clone(self), key, tell, finished: false })
+                let (first, told) = oneshot::channel();
+                let first = Some(first);
+                Begin::First(Ticket { calls: Arc::clone(self), key, first, tell, finished: false }, told)
             }
         }
     }
@@ -309,6 +316,7 @@ impl Calls {
 pub struct Ticket {
     calls: Arc<Calls>,
     key: Arc<CallKey>,
+    first: Option<oneshot::Sender<First>>,
     tell: watch::Sender<Option<Arc<Answer>>>,
     finished: bool,
 }
@@ -319,19 +327,26 @@ impl Ticket {
         &self.key
     }
 
-    /// What everybody waits on, whoever asked first included.
-    pub fn waiting(&self) -> watch::Receiver<Option<Arc<Answer>>> {
-        self.tell.subscribe()
+    /// The decision stands: tells whoever asked first, if it still listens.
+    pub fn tell_first(&mut self, answer: &Arc<Answer>, draft: Option<Box<Draft>>) {
+        if let Some(first) = self.first.take() {
+            let _ = first.send((Arc::clone(answer), draft));
+        }
     }
 
-    /// The decision stands: tells everybody.
-    pub fn finish(mut self, answer: Arc<Answer>) {
+    /// Tells everybody else, from now on.
+    pub fn finish(mut self, answer: &Arc<Answer>) {
         self.finished = true;
-        // The call may have been forgotten already: then its answer is not kept either.
-        if let Some(mut slot) = self.calls.by_key.get_mut(&self.key) {
-            *slot = Slot::Decided(Arc::clone(&answer));
+        let calls = &self.calls;
+        if let Some(mut slot) = calls.by_key.get_mut(&self.key) {
+            *slot = Slot::Decided(Arc::clone(answer));
         }
-        self.tell.send_replace(Some(answer));
+        // The call may have been forgotten already: then its answer is not kept either. Looked at after it was kept, so
+        // that whoever forgets meanwhile finds it.
+        if !calls.live.contains_key(&answer.reply.call_id) {
+            calls.by_key.remove(&self.key);
+        }
+        self.tell.send_replace(Some(Arc::clone(answer)));
     }
 }
 
@@ -427,9 +442,9 @@ mod tests {
     fn decide(calls: &Arc<Calls>, n: u32, over: bool) -> bool {
         let (id, live) = live(n, over);
         match calls.begin(&live.key) {
-            Begin::First(ticket) => {
+            Begin::First(ticket, _) => {
                 drop(calls.open(id, live));
-                ticket.finish(Arc::new(answer(id)));
+                ticket.finish(&Arc::new(answer(id)));
                 true
             }
             Begin::Full => false,
@@ -497,12 +512,27 @@ mod tests {
     }
 
     #[test]
+    fn a_call_that_is_forgotten_before_its_answer_is_kept_leaves_nothing() {
+        let calls = Arc::new(Calls::new(10));
+        let (one, first) = live(1, true);
+        let Begin::First(mut ticket, mut told) = calls.begin(&first.key) else { panic!("the first decides") };
+        drop(calls.open(one, first));
+        let answer = Arc::new(answer(one));
+        ticket.tell_first(&answer, None);
+        let first = told.try_recv().map(|(told, _)| told);
+        assert_eq!(first.as_ref(), Ok(&answer), "whoever asked first does not wait for the others");
+        calls.forget(one);
+        ticket.finish(&answer);
+        assert_eq!(calls.remembered(), 0);
+    }
+
+    #[test]
     fn a_ticket_dropped_unfinished_lets_the_next_request_decide() {
         let calls = Arc::new(Calls::new(10));
         let (_, first) = live(1, false);
-        let Begin::First(ticket) = calls.begin(&first.key) else { panic!("the first decides") };
+        let Begin::First(ticket, _) = calls.begin(&first.key) else { panic!("the first decides") };
         assert!(matches!(calls.begin(&first.key), Begin::Wait(_)));
         drop(ticket);
-        assert!(matches!(calls.begin(&first.key), Begin::First(_)));
+        assert!(matches!(calls.begin(&first.key), Begin::First(..)));
     }
 }

@@ -38,16 +38,20 @@ impl Gauges {
     }
 
     /// Takes one unit of every cap, or none: then the first cap that had none left. `claims` are sorted.
-    pub fn hold(self: &Arc<Self>, id: HoldId, claims: &[Claim]) -> Result<HoldGuard, CapKey> {
+    pub fn hold(self: &Arc<Self>, id: HoldId, claims: Vec<Claim>) -> Result<HoldGuard, CapKey> {
         debug_assert!(claims.is_sorted(), "keys are taken in sorted order");
         for (taken, claim) in claims.iter().enumerate() {
-            let took = self.map.entry(claim.key.clone()).or_default().take(claim.limit);
+            // Most gauges are there: their keys are not copied to find them.
+            let took = match self.map.get_mut(&claim.key) {
+                Some(mut gauge) => gauge.take(claim.limit),
+                None => self.map.entry(claim.key.clone()).or_default().take(claim.limit),
+            };
             if !took {
                 self.apply(claims[..taken].iter().map(|claim| (claim.key.clone(), Move::Void)).collect());
                 return Err(claim.key.clone());
             }
         }
-        let hold = Hold::new(id, claims.iter().map(|claim| claim.key.clone()).collect());
+        let hold = Hold::new(id, claims.into_iter().map(|claim| claim.key).collect());
         Ok(HoldGuard { gauges: Arc::clone(self), hold: Some(hold) })
     }
 
@@ -107,6 +111,14 @@ impl HoldGuard {
         self.hold.as_ref().expect("a guard has its hold until it is kept").id
     }
 
+    /// What it has, sorted.
+    pub fn keys(&self) -> Vec<CapKey> {
+        let charges = self.hold.iter().flat_map(Hold::charges);
+        let mut keys: Vec<CapKey> = charges.map(|(key, _)| key.clone()).collect();
+        keys.sort_unstable();
+        keys
+    }
+
     /// The decision stands: the call owns the hold from here.
     pub fn keep(mut self) -> Hold {
         self.hold.take().expect("a guard has its hold until it is kept")
@@ -136,11 +148,11 @@ mod tests {
     fn a_dropped_guard_gives_everything_back_and_a_kept_one_nothing() {
         let gauges = Arc::new(Gauges::default());
         let claims = [claim("acme", Basis::Concurrency, 1), claim("acme", Basis::BillableDay, 5)];
-        drop(gauges.hold(HoldId::from_bits(1), &claims).expect("room"));
+        drop(gauges.hold(HoldId::from_bits(1), claims.to_vec()).expect("room"));
         assert_eq!(gauges.held(), 0);
-        let mut hold = gauges.hold(HoldId::from_bits(2), &claims).expect("room").keep();
+        let mut hold = gauges.hold(HoldId::from_bits(2), claims.to_vec()).expect("room").keep();
         assert_eq!(gauges.held(), 2);
-        let refused = gauges.hold(HoldId::from_bits(3), &claims).expect_err("concurrency is used up");
+        let refused = gauges.hold(HoldId::from_bits(3), claims.to_vec()).expect_err("concurrency is used up");
         assert_eq!(refused.basis, Basis::Concurrency);
         gauges.apply(hold.post());
         assert_eq!((gauges.held(), gauges.read(&claims[1].key).posted), (0, 1));
@@ -150,12 +162,12 @@ mod tests {
     fn a_hold_that_is_rebuilt_charges_what_it_had() {
         let gauges = Arc::new(Gauges::default());
         let claims = [claim("acme", Basis::Concurrency, 1), claim("acme", Basis::BillableDay, 5)];
-        let hold = gauges.hold(HoldId::from_bits(1), &claims).expect("room").keep();
+        let hold = gauges.hold(HoldId::from_bits(1), claims.to_vec()).expect("room").keep();
         let again = Arc::new(Gauges::default());
         let mut hold = Hold::restored(hold.image());
         again.charge(&hold);
         assert_eq!(again.held(), 2);
-        assert!(again.hold(HoldId::from_bits(2), &claims).is_err(), "the slot is taken");
+        assert!(again.hold(HoldId::from_bits(2), claims.to_vec()).is_err(), "the slot is taken");
         again.apply(hold.post());
         assert_eq!((again.held(), again.read(&claims[1].key).posted), (0, 1));
     }
@@ -164,7 +176,7 @@ mod tests {
     fn a_hold_that_fails_half_way_takes_nothing() {
         let gauges = Arc::new(Gauges::default());
         let claims = [claim("acme", Basis::Concurrency, 9), claim("acme", Basis::BillableDay, 0)];
-        assert!(gauges.hold(HoldId::from_bits(1), &claims).is_err());
+        assert!(gauges.hold(HoldId::from_bits(1), claims.to_vec()).is_err());
         assert_eq!(gauges.held(), 0);
     }
 
@@ -178,7 +190,9 @@ mod tests {
                     scope.spawn(move || {
                         let claims = [claim("acme", Basis::BillableDay, 100)];
                         (0..1_000)
-                            .filter_map(|n| gauges.hold(HoldId::from_bits(thread << 32 | n), &claims).ok())
+                            .filter_map(|n| {
+                                gauges.hold(HoldId::from_bits(thread << 32 | n), claims.to_vec()).ok()
+                            })
                             .map(HoldGuard::keep)
                             .count()
                     })

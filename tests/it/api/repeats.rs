@@ -37,7 +37,9 @@ fn the_same_request_again_gets_the_same_bytes() {
     let mut more = asked();
     more["tags"] = json!({"case": "other"});
     assert_eq!(exchange.route(&more).body, first.body);
-    assert_eq!(exchange.metric("outcry_repeats_total", r#"kind="known""#), 4.0);
+    // Whoever asked first hears before its answer is kept for others: a repeat in that moment still waits for it.
+    let repeats = |kind: &str| exchange.metric("outcry_repeats_total", &format!("kind=\"{kind}\""));
+    assert_eq!(repeats("known") + repeats("waited"), 4.0);
 
     // Another number under the same id gets the first answer, and is counted.
     for (key, value) in [("to", "+18005559999"), ("from", "+15125550124")] {

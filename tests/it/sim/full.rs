@@ -74,7 +74,7 @@ impl Bench {
         let answer = self.worker.decide(in_force, carrier, request, Asking::Fallback, now).await;
         // Its records leave after it.
         sleep(PATIENCE).await;
-        answer.expect("an answer")
+        answer.expect("an answer").0
     }
 
     fn claim(answer: &Answer) -> Claim {
