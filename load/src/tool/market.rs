@@ -53,7 +53,7 @@ impl Default for Listen {
 pub struct Market<'a> {
     pub scenario: &'a Scenario,
     pub server: Server,
-    /// Caps for every bidder, where the server is [`Server::Capped`] or [`Server::Ruled`].
+    /// Caps for every bidder, where the server is [`Server::Capped`] or [`Server::RuledCapped`].
     pub capped: Caps,
     /// The bidders' bid endpoints, by id.
     pub endpoint: &'a dyn Fn(&str) -> String,
@@ -89,9 +89,15 @@ impl Market<'_> {
             concurrency: own.concurrency.or(other.concurrency),
             daily_billable: own.daily_billable.or(other.daily_billable),
         };
-        let is_capped = matches!(self.server, Server::Capped | Server::Ruled) && is_bidder;
+        let is_capped = matches!(self.server, Server::Capped | Server::RuledCapped) && is_bidder;
         let caps = if is_capped { or(own, self.capped) } else { own };
-        if self.is_ruled() { or(caps, rules::ROOMY) } else { caps }
+        if self.is_ruled() { or(caps, self.roomy()) } else { caps }
+    }
+
+    /// Caps of who has none, where every kind of rule is in use.
+    fn roomy(&self) -> Caps {
+        let daily_billable = rules::ROOMY.daily_billable.filter(|_| self.server != Server::Ruled);
+        Caps { daily_billable, ..rules::ROOMY }
     }
 
     /// Writes all of it, for an exchange on whatever ports are free.
@@ -171,7 +177,7 @@ impl Market<'_> {
             ..judge::Market::default()
         };
         if self.is_ruled() {
-            rules::judged(&mut market, 1_000 * self.scenario.market.min_duration_s);
+            rules::judged(&mut market, 1_000 * self.scenario.market.min_duration_s, self.roomy());
         }
         market
     }
@@ -190,7 +196,7 @@ impl Market<'_> {
             true => (
                 rules::of_campaign(),
                 rules::of_publisher(),
-                rules::of_buyer(),
+                rules::of_buyer(self.roomy()),
                 rules::plans(&bidders, &fixed, deadline_ms),
             ),
             false => {
@@ -247,7 +253,7 @@ impl Market<'_> {
             }
         }
         if self.is_ruled() {
-            text.push_str(&rules::house(min_duration_s));
+            text.push_str(&rules::house(min_duration_s, self.roomy()));
         }
         let idle = self.idle_targets() + more;
         if idle > 0 {

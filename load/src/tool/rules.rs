@@ -232,13 +232,13 @@ pub fn of_target(price: Option<u32>, caps: Caps) -> String {
     target("", "", price, caps)
 }
 
-/// Lines of the rules of a buyer.
-pub fn of_buyer() -> String {
+/// Lines of the rules of a buyer with these caps.
+pub fn of_buyer(caps: Caps) -> String {
     format!(
         "hours = {OPEN}\nsuppressed_callers = [\"suppressed\"]\n{}\n\
          ranges = [{{ hours = [\"mon-fri 09:00-17:00\"], {} }}]\n",
-        limits(ROOMY, "\n"),
-        limits(ROOMY, ", ")
+        limits(caps, "\n"),
+        limits(caps, ", ")
     )
 }
 
@@ -315,9 +315,9 @@ note = "Everybody who calls, by the beginnings of their numbers"
     )
 }
 
-/// The house's buyer and targets.
-pub fn house(min_duration_s: u64) -> String {
-    let mut text = format!("[buyer.{HOUSE_BUYER}]\nname = \"House\"\nzone = \"UTC\"\n{}", of_buyer());
+/// The house's buyer, with the caps of every buyer, and its targets.
+pub fn house(min_duration_s: u64, caps: Caps) -> String {
+    let mut text = format!("[buyer.{HOUSE_BUYER}]\nname = \"House\"\nzone = \"UTC\"\n{}", of_buyer(caps));
     for (place, one) in HOUSE.iter().enumerate() {
         let price = match &one.price {
             HousePrice::Fixed(cents) => format!("price = \"{}\"", dollars(*cents)),
@@ -354,11 +354,11 @@ pub fn rows() -> String {
 }
 
 /// What the judge has to know of a market with rules beside the scenario's own targets.
-pub fn judged(market: &mut judge::Market, min_duration_ms: u64) {
+pub fn judged(market: &mut judge::Market, min_duration_ms: u64, caps: Caps) {
     let micros = |cents: u32| i64::from(cents) * 10_000;
     market.floor_micros = micros(FLOOR_CENTS);
     market.min_margin_micros = Some(micros(MARGIN_CENTS));
-    (market.buyer_concurrency, market.buyer_daily_billable) = (ROOMY.concurrency, ROOMY.daily_billable);
+    (market.buyer_concurrency, market.buyer_daily_billable) = (caps.concurrency, caps.daily_billable);
     market.targets.extend(HOUSE.iter().enumerate().map(|(place, one)| {
         let (HousePrice::Fixed(cents) | HousePrice::Table(_, cents)) = one.price;
         judge::Target {

@@ -134,8 +134,11 @@ pub enum Server {
     Exchange,
     /// The exchange, every target with caps (`capped` of the phase).
     Capped,
-    /// The exchange with every kind of rule in use, as `rules` of the market has it, and the caps of `capped`.
+    /// The exchange with every kind of rule in use, as `rules` of the market has it, but for caps by day on what can win:
+    /// a unit of these waits for the journal.
     Ruled,
+    /// The same with these, and the caps of `capped`.
+    RuledCapped,
     /// The exchange without the market's idle targets and further numbers.
     Small,
     Minimal,
@@ -148,6 +151,7 @@ impl Server {
             Server::Exchange => "exchange",
             Server::Capped => "capped",
             Server::Ruled => "ruled",
+            Server::RuledCapped => "ruled_capped",
             Server::Small => "small",
             Server::Minimal => "minimal",
             Server::Afternoon => "afternoon",
@@ -156,7 +160,12 @@ impl Server {
 
     /// Whether it is an exchange, with an API and records, and not a yardstick.
     pub const fn is_exchange(self) -> bool {
-        matches!(self, Server::Exchange | Server::Capped | Server::Ruled | Server::Small)
+        !matches!(self, Server::Minimal | Server::Afternoon)
+    }
+
+    /// Whether it has every kind of rule in use, whatever the market says.
+    pub const fn is_ruled(self) -> bool {
+        matches!(self, Server::Ruled | Server::RuledCapped)
     }
 }
 
@@ -199,7 +208,7 @@ pub struct Phase {
     /// The carriers speak Twilio's dialect.
     #[serde(default)]
     pub twilio: bool,
-    /// Caps that `capped` and `ruled` give to every bidder.
+    /// Caps that `capped` and `ruled_capped` give to every bidder.
     #[serde(default)]
     pub capped: Caps,
     /// What happens meanwhile, in seconds after the warm-up.
@@ -425,7 +434,7 @@ impl Scenario {
     /// What a market with rules cannot have: prices that these would decide by.
     fn rules_faults(&self, entities: &[Entity]) -> Vec<String> {
         let mut servers = self.phases.iter().flat_map(|phase| &phase.servers);
-        if !self.market.rules && !servers.any(|server| *server == Server::Ruled) {
+        if !self.market.rules && !servers.any(|server| server.is_ruled()) {
             return Vec::new();
         }
         let (least, most) = (rules::LEAST_CENTS, rules::MOST_CENTS);
@@ -455,7 +464,7 @@ impl Scenario {
 
     /// Whether the market has every kind of rule in use on this server, and its calls say what rules look at.
     pub fn is_ruled(&self, server: Server) -> bool {
-        self.market.rules || server == Server::Ruled
+        self.market.rules || server.is_ruled()
     }
 
     /// Every target in the plan: bidders in the order of the file, then fixed prices.

@@ -148,7 +148,7 @@ impl Stage<'_> {
     fn start(&self, market: &Market<'_>, folder: &Path, bidders: &Bidders) -> io::Result<Running> {
         let core = self.cores.server.as_slice();
         let kind = match market.server {
-            Server::Exchange | Server::Capped | Server::Ruled | Server::Small => {
+            Server::Exchange | Server::Capped | Server::Ruled | Server::RuledCapped | Server::Small => {
                 market.write(folder)?;
                 let mut command = Command::new(&self.outcry);
                 command.args(["serve", "--config"]).arg(folder.join("outcry.toml"));
