@@ -139,7 +139,8 @@ impl Office {
         let new = std::array::from_fn(|bucket| journal.sync_micros[bucket] - syncs[bucket]);
         *syncs = journal.sync_micros;
         event::record_levels(&RecordLevels {
-            backend: journal.disk.name(),
+            backend: journal.choice.disk.name(),
+            backend_why: journal.choice.why.name(),
             queued: records.queued + self.exchange.owed(),
             dropped_bulk: journal.dropped_bulk,
             dropped_money: journal.dropped_money,

@@ -104,6 +104,9 @@ impl Past {
     pub(super) fn go_on(self) -> Result<(Recorder, Ending, Known), StartError> {
         let Past { found, store, seal, known, bytes, .. } = self;
         let (recorder, records) = Recorder::start(found, store, bytes, seal, event::records_fault)?;
+        if let Some(counters) = recorder.counters() {
+            event::journal_written_by(&counters.journal.choice.to_string());
+        }
         Ok((recorder, records, known))
     }
 }

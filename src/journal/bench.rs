@@ -12,7 +12,9 @@ use tokio::sync::oneshot;
 use super::disk::{Dir, File, RealDir};
 use super::format::HEADER_BYTES;
 use super::survey::{self, SPARE};
-use super::{Appender, Class, Disk, Found, OpenError, Payload, Settings, Waits, work};
+use super::{
+    Appender, Backend, Choice, Class, Disk, Found, OpenError, Payload, Settings, Waits, choice, work,
+};
 
 /// Records that wait for the disk at once while throughput is measured.
 const WAITERS: usize = 256;
@@ -65,7 +67,8 @@ impl Figures {
 const IN_THE_WAY: &str =
     "this is where it would be measured, and what is there would be removed: move it away";
 
-struct Filling(usize);
+/// A record of nothing, with a body of so many bytes.
+pub(super) struct Filling(pub usize);
 
 impl Payload for Filling {
     fn class(&self) -> Class {
@@ -78,9 +81,14 @@ impl Payload for Filling {
     }
 }
 
-/// Measures in a folder of its own beside the journal's directory, which it takes away afterwards. `body_bytes` is the
-/// size of a record's body.
-pub fn run(settings: &Settings, body_bytes: usize, lasts: Duration) -> Result<Figures, OpenError> {
+/// Measures each of these backends, in a folder of its own beside the journal's directory, which it takes away afterwards;
+/// `Auto` is what `auto` takes there. `body_bytes` is the size of a record's body. Also says what `auto` takes, and why.
+pub fn run(
+    settings: &Settings,
+    backends: &[Backend],
+    body_bytes: usize,
+    lasts: Duration,
+) -> Result<(Vec<Figures>, Choice), OpenError> {
     let folder = settings.dir.with_extension("bench");
     let fault = |error: io::Error| survey::io(&folder.display().to_string(), error);
     if let Some(beside) = folder.parent() {
@@ -90,9 +98,35 @@ pub fn run(settings: &Settings, body_bytes: usize, lasts: Duration) -> Result<Fi
         io::ErrorKind::AlreadyExists => fault(io::Error::new(error.kind(), IN_THE_WAY)),
         _ => fault(error),
     })?;
-    let measured = measure(settings, &folder, body_bytes, lasts);
+    let measured = measure_each(settings, backends, &folder, body_bytes, lasts);
     fs::remove_dir_all(&folder).map_err(fault)?;
     measured
+}
+
+fn measure_each(
+    settings: &Settings,
+    backends: &[Backend],
+    folder: &Path,
+    body_bytes: usize,
+    lasts: Duration,
+) -> Result<(Vec<Figures>, Choice), OpenError> {
+    let fault = |error: io::Error| survey::io(&folder.display().to_string(), error);
+    let taken = choice::choose(Backend::Auto, &RealDir::unlocked(folder).map_err(fault)?)?;
+    // Not asked again by a start: it might hear another answer than the one that is said.
+    let auto = match taken.disk {
+        Disk::Uring => Backend::Uring,
+        Disk::Thread | Disk::Sim => Backend::Thread,
+    };
+    let mut all = Vec::new();
+    for asked in backends {
+        let backend = if *asked == Backend::Auto { auto } else { *asked };
+        let settings = Settings { backend, ..settings.clone() };
+        let place = folder.join("turn");
+        fs::create_dir(&place).map_err(fault)?;
+        all.push(measure(&settings, &place, body_bytes, lasts)?);
+        fs::remove_dir_all(&place).map_err(fault)?;
+    }
+    Ok((all, taken))
 }
 
 fn measure(
@@ -140,7 +174,7 @@ fn measure(
         loops.one_by_one(&bytes[..record], turn, &mut their_commits).map_err(fault)?;
     }
     let commits = our_commits.len() as u64;
-    let disk = keeper.counters().disk;
+    let disk = keeper.counters().choice.disk;
     let _ = keeper.close();
     Ok(Figures {
         disk,

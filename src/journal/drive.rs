@@ -17,7 +17,7 @@ use super::house::House;
 use super::keeper::{Core, Parts, RETRY};
 use super::log::{Batch, Log, Next, SyncJob, WriteJob};
 use super::open::{Found, OpenError};
-use super::{AppendError, Appender, Backend, Disk, Keeper, Payload, Waits, survey, uring, work};
+use super::{AppendError, Appender, Disk, Keeper, Payload, Waits, choice, survey, uring, work};
 
 /// Bytes not on disk after which nothing more is taken out of the queue: those of two segments, and no more than this.
 const QUEUE_BYTES: u64 = 64 * 1024 * 1024;
@@ -44,10 +44,8 @@ impl Found {
         self,
         on_fault: impl Fn(&str) + Send + Sync + 'static,
     ) -> Result<(Appender<P>, Keeper), OpenError> {
-        let (disk, denied) = choose(self.settings.backend)?;
         let found = self.with_directories()?;
         let dir = &*found.dirs[0];
-        let disk = if dir.plain().is_some() { disk } else { Disk::Sim };
         let io = |error| survey::io(&dir.path().display().to_string(), error);
         let id = match found.survey.id {
             Some(id) => id,
@@ -65,24 +63,20 @@ impl Found {
         house.clear(&found.survey.blank).map_err(io)?;
         let begin = found.begin(id, epoch())?;
         house.ensure_spare(0).map_err(io)?;
+        let choice = choice::choose(settings.backend, dir)?;
         let core = Arc::new(Core::new(Parts {
             dirs: Arc::clone(&found.dirs),
             id,
-            disk,
+            choice,
             keep_bytes: settings.keep_bytes,
             segment_bytes: bytes,
             log: Log::new(begin),
             snapshot: found.survey.snapshot.unwrap_or(0),
             on_fault: Box::new(on_fault),
         }));
-        if let Some(why) = denied {
-            core.tell(&format!("the system refuses io_uring ({why}), so the journal is written by threads"));
-        }
-        let (bell, intake) = (Arc::clone(&core.writer), Arc::clone(&core.intake));
-        let queue = Arc::new(Queue::new(settings.queue_records, bell, intake));
-        let writer = Writer::new(Arc::clone(&core), Arc::clone(&queue), found.survey.next);
+        let (appender, writer) = queue(&core, settings.queue_records, found.survey.next);
         let threads = spawn(writer, house, &core).map_err(io)?;
-        Ok((Appender::new(queue), Keeper::new(core, threads)))
+        Ok((appender, Keeper::new(core, threads)))
     }
 
     /// With every directory there and locked.
@@ -111,14 +105,12 @@ impl Found {
     }
 }
 
-/// What writes, and why it is not io_uring though that was tried.
-pub(super) fn choose(backend: Backend) -> Result<(Disk, Option<String>), OpenError> {
-    match (backend, uring::probe()) {
-        (Backend::Thread, _) => Ok((Disk::Thread, None)),
-        (Backend::Uring | Backend::Auto, Ok(())) => Ok((Disk::Uring, None)),
-        (Backend::Auto, Err(why)) => Ok((Disk::Thread, Some(why))),
-        (Backend::Uring, Err(why)) => Err(OpenError::UringDenied { why }),
-    }
+/// Where records come in, and who takes them out; the first has the number `next`.
+pub(super) fn queue<P: Payload>(core: &Arc<Core>, places: usize, next: u64) -> (Appender<P>, Writer<P>) {
+    let (bell, intake) = (Arc::clone(&core.writer), Arc::clone(&core.intake));
+    let queue = Arc::new(Queue::new(places, bell, intake));
+    let writer = Writer::new(Arc::clone(core), Arc::clone(&queue), next);
+    (Appender::new(queue), writer)
 }
 
 fn spawn<P: Payload>(
@@ -129,7 +121,7 @@ fn spawn<P: Payload>(
     let mut threads = Vec::new();
     let syncer = Syncer { core: Arc::clone(core), began: Mutex::new(None) };
     let named = |name: &str| thread::Builder::new().name(name.to_owned());
-    match core.disk {
+    match core.choice.disk {
         Disk::Uring => {
             threads.push(named("journal-uring").spawn(move || uring::run(writer, syncer))?);
         }

@@ -9,7 +9,7 @@ use super::SLACK_BYTES;
 use super::cursor::{Listed, segment_name};
 use super::disk::{Dir, Space};
 use super::format::LogId;
-use super::survey::{AGAIN_NEW, RESERVE, RESERVE_NEW, SNAPSHOT_NEW, SPARE, SPARE_NEW, snapshot_seq};
+use super::survey::{AGAIN_NEW, RESERVE, RESERVE_NEW, SNAPSHOT_NEW, SPARE, SPARE_NEW, TRIAL, snapshot_seq};
 use super::work::{self, Mark};
 
 /// The directories and what is ready in them.
@@ -121,7 +121,7 @@ impl House {
 }
 
 /// Names of what is being made.
-const DRAFTS: [&str; 4] = [SPARE_NEW, RESERVE_NEW, SNAPSHOT_NEW, AGAIN_NEW];
+const DRAFTS: [&str; 5] = [SPARE_NEW, RESERVE_NEW, SNAPSHOT_NEW, AGAIN_NEW, TRIAL];
 
 fn is_zeros(dir: &dyn Dir, name: &str) -> io::Result<bool> {
     let file = dir.open(name)?;

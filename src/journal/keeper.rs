@@ -14,7 +14,7 @@ use super::format::LogId;
 use super::log::Log;
 use super::snapshot::SnapshotWriter;
 use super::survey::snapshot_name;
-use super::{Ack, AppendError, Disk};
+use super::{Ack, AppendError, Choice};
 
 /// Buckets of `Counters::sync_micros`.
 const BUCKETS: usize = 32;
@@ -29,7 +29,7 @@ const REPEAT: Duration = Duration::from_secs(10);
 pub(super) struct Core {
     pub dirs: Arc<[Arc<dyn Dir>]>,
     pub id: LogId,
-    pub disk: Disk,
+    pub choice: Choice,
     pub keep_bytes: u64,
     pub segment_bytes: u64,
     pub log: Mutex<Log<Ack>>,
@@ -80,8 +80,8 @@ pub(super) struct Tally {
 /// Counts since the start, and how things stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counters {
-    /// What writes.
-    pub disk: Disk,
+    /// What writes, and why that.
+    pub choice: Choice,
     /// Records taken, and their bytes with heads.
     pub records: u64,
     /// Bytes of those.
@@ -116,7 +116,7 @@ pub struct Counters {
 pub(super) struct Parts {
     pub dirs: Arc<[Arc<dyn Dir>]>,
     pub id: LogId,
-    pub disk: Disk,
+    pub choice: Choice,
     pub keep_bytes: u64,
     pub segment_bytes: u64,
     pub log: Log<Ack>,
@@ -130,7 +130,7 @@ impl Core {
             durable: AtomicU64::new(parts.log.durable()),
             dirs: parts.dirs,
             id: parts.id,
-            disk: parts.disk,
+            choice: parts.choice,
             keep_bytes: parts.keep_bytes,
             segment_bytes: parts.segment_bytes,
             log: Mutex::new(parts.log),
@@ -409,7 +409,7 @@ impl Keeper {
         let (tally, intake) = (&self.core.tally, &self.core.intake);
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counters {
-            disk: self.core.disk,
+            choice: self.core.choice.clone(),
             records: get(&tally.records),
             bytes: get(&tally.bytes),
             batches: get(&tally.batches),

@@ -7,13 +7,13 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::Settings;
 use super::cursor::ReadError;
 use super::disk::{Dir, RealDir};
 use super::open::{Found, OpenError, lock};
 use super::survey::{
-    self, AGAIN_NEW, ID, ID_NEW, MARK, MARK_NEW, RESERVE, RESERVE_NEW, SNAPSHOT_NEW, SPARE, SPARE_NEW,
+    self, AGAIN_NEW, ID, ID_NEW, MARK, MARK_NEW, RESERVE, RESERVE_NEW, SNAPSHOT_NEW, SPARE, SPARE_NEW, TRIAL,
 };
-use super::{Backend, Disk, Settings, drive};
 
 #[cfg(test)]
 mod tests;
@@ -76,11 +76,6 @@ where
     unreachable!("the last look decides")
 }
 
-/// What `auto` takes here, and why it is not io_uring where it is not.
-pub fn what_auto_takes() -> (Disk, Option<String>) {
-    drive::choose(Backend::Auto).unwrap_or_else(|error| (Disk::Thread, Some(error.to_string())))
-}
-
 /// Removes the journal in `dir`, if there is one that nobody uses; the directory stays. One that holds anything else is
 /// refused, and nothing is removed.
 pub fn discard(dir: &Path) -> Result<(), OpenError> {
@@ -117,6 +112,7 @@ fn is_ours(name: &str) -> bool {
         RESERVE_NEW,
         SNAPSHOT_NEW,
         AGAIN_NEW,
+        TRIAL,
         LOST_FOUND,
     ];
     fixed.contains(&name) || survey::segment_number(name).is_some() || survey::snapshot_seq(name).is_some()

@@ -9,8 +9,8 @@
 //!
 //! How the parts stand: `format` has the bytes; `walk` and `cursor` read; `survey` judges what is found at a start, and
 //! `open` says it; `log` is the state machine; `work` does its steps on a `disk`; `append` is where records come in,
-//! `drive` has the threads, `uring` does their work by io_uring; `keeper` is what the rest of the process holds; `look`
-//! is for who only reads.
+//! `drive` has the threads, `uring` does their work by io_uring; `choice` says which of them, by what `trial` has timed;
+//! `keeper` is what the rest of the process holds; `look` is for who only reads.
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 
 mod append;
 pub mod bench;
+mod choice;
 mod cursor;
 mod disk;
 mod drive;
@@ -33,14 +34,16 @@ mod snapshot;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod uring;
 mod walk;
 mod work;
 
 pub use append::{Appender, Handed, Hands, NotNow, Slot};
+pub use choice::{Choice, Medians, Why};
 pub use cursor::{Block, Lent, Read, ReadError, Reader};
 pub use keeper::{Closed, Counters, Keeper, Tail};
-pub use look::{LookError, discard, look, what_auto_takes};
+pub use look::{LookError, discard, look};
 pub use open::{Found, OpenError, OpenFault};
 pub use snapshot::SnapshotWriter;
 pub use survey::Cut;
@@ -96,7 +99,7 @@ impl Settings {
 /// What writes, as it is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
-    /// io_uring where the system allows it, else threads.
+    /// io_uring where the system allows it and a start finds it about as quick as a bare loop, else threads.
     Auto,
     /// io_uring, or no start.
     Uring,

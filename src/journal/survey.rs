@@ -25,6 +25,7 @@ pub(super) const RESERVE: &str = "RESERVE";
 pub(super) const RESERVE_NEW: &str = "RESERVE.new";
 pub(super) const SNAPSHOT_NEW: &str = "snapshot.new";
 pub(super) const AGAIN_NEW: &str = "again.new";
+pub(super) const TRIAL: &str = "trial.new";
 
 /// The name of a snapshot's file.
 pub(super) fn snapshot_name(seq: u64) -> String {

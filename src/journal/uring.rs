@@ -22,9 +22,12 @@ mod ring {
     use crate::journal::log::SyncJob;
     use crate::journal::work;
 
+    /// Places in the ring: one sync is under way at a time.
+    const ENTRIES: u32 = 8;
+
     /// Whether the system lets us, and knows what we need of it.
     pub fn probe() -> Result<(), String> {
-        let ring = io_uring::IoUring::new(2).map_err(|error| error.to_string())?;
+        let ring = io_uring::IoUring::new(ENTRIES).map_err(|error| error.to_string())?;
         let mut probe = io_uring::Probe::new();
         ring.submitter().register_probe(&mut probe).map_err(|error| error.to_string())?;
         match probe.is_supported(io_uring::opcode::Fsync::CODE) {
@@ -35,7 +38,7 @@ mod ring {
 
     /// Both hands, until the end.
     pub fn run<P: Payload>(mut writer: Writer<P>, syncer: Syncer) {
-        tokio_uring::start(async move {
+        tokio_uring::builder().entries(ENTRIES).start(async move {
             let syncing = tokio_uring::spawn(sync_all(syncer));
             loop {
                 match writer.turn() {

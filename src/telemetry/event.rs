@@ -208,6 +208,11 @@ pub fn records_fault(what: &str) {
     tracing::error!("the records: {what}");
 }
 
+/// What writes the journal, and why.
+pub fn journal_written_by(backend: &str) {
+    tracing::info!("the journal is written by {backend}");
+}
+
 /// What a start goes on without, since that was accepted; the next record has this number.
 pub fn records_given_up(count: u64, next: u64) {
     gauge!(name::JOURNAL_GIVEN_UP).set(count as f64);
@@ -229,6 +234,7 @@ pub fn hold_not_durable() {
 #[expect(missing_docs, reason = "as in `names`")]
 pub struct RecordLevels {
     pub backend: &'static str,
+    pub backend_why: &'static str,
     pub queued: usize,
     pub dropped_bulk: u64,
     pub dropped_money: u64,
@@ -247,7 +253,7 @@ pub struct RecordLevels {
 
 /// Sets what is told of the records.
 pub fn record_levels(levels: &RecordLevels) {
-    gauge!(name::JOURNAL_BACKEND, "backend" => levels.backend).set(1.0);
+    gauge!(name::JOURNAL_BACKEND, "backend" => levels.backend, "why" => levels.backend_why).set(1.0);
     gauge!(name::RECORDS_QUEUED).set(levels.queued as f64);
     counter!(name::RECORDS_DROPPED, "class" => "bulk").absolute(levels.dropped_bulk);
     counter!(name::RECORDS_DROPPED, "class" => "money").absolute(levels.dropped_money);

@@ -98,7 +98,7 @@ metrics_table! {
     HOLDS_NOT_DURABLE "outcry_holds_not_durable_total" Counter [] &[], "Units of daily caps given back because the journal did not take note of them in time.";
     RECORDS_DROPPED "outcry_records_dropped_total" Counter ["class"] &[], "Entries dropped: `bulk` for want of a place or of disk, `money` for want of a place where nobody could be told.";
     RECORDS_QUEUED "outcry_records_queued" Gauge [] &[], "Entries waiting for the journal.";
-    JOURNAL_BACKEND "outcry_journal_backend" Gauge ["backend"] &[], "Always 1; what writes the journal is the label: `uring` or `thread`.";
+    JOURNAL_BACKEND "outcry_journal_backend" Gauge ["backend", "why"] &[], "Always 1; what writes the journal is the label: `uring` or `thread`. And why: it is `set`; or `auto` found io_uring `denied`, about `as_quick` as a bare loop, `slower`, or `untimed`, or a `slow_disk` on which it makes no difference.";
     JOURNAL_RECORDS "outcry_journal_records_total" Counter [] &[], "Records written to the journal.";
     JOURNAL_BYTES "outcry_journal_bytes_total" Counter [] &[], "Bytes of those.";
     JOURNAL_SYNC_SECONDS "outcry_journal_sync_duration_seconds" Histogram [] SYNC, "Syncs of the journal that went well, rounded up to the next power of two of a microsecond.";

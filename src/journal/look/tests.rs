@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::*;
-use crate::journal::{Class, OpenFault, Payload};
+use crate::journal::{Backend, Class, OpenFault, Payload};
 
 struct Folder(PathBuf);
 

@@ -5,6 +5,7 @@ mod power;
 mod real;
 mod sim;
 mod threads;
+mod trial;
 
 /// The seeds of a campaign: this many, or `OUTCRY_JOURNAL_SEEDS`; from 1 on, or `OUTCRY_JOURNAL_FIRST`.
 pub(super) fn seeds(count: u64) -> std::ops::Range<u64> {

@@ -47,7 +47,7 @@ fn start(disk: &Sim, dirs: usize) -> (Appender<Number>, Keeper, Said) {
     let heard = Arc::clone(&said);
     let found = Found::on(&settings(dirs), disk.dirs(), false).unwrap();
     let (appender, keeper) = found.start(move |what| heard.lock().unwrap().push(what.to_owned())).unwrap();
-    assert_eq!(keeper.counters().disk, Disk::Sim);
+    assert_eq!(keeper.counters().choice.disk, Disk::Sim);
     (appender, keeper, said)
 }
 

@@ -397,6 +397,11 @@ pub fn told(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
+/// Whether the system lets us have an io_uring.
+pub fn has_ring() -> bool {
+    io_uring::IoUring::new(2).is_ok()
+}
+
 /// What the next start writes its journal with: each has to go on where the other ended.
 pub fn written_by(folder: &Folder, backend: &str) {
     let settings = folder.path().join("outcry.toml");

@@ -32,7 +32,8 @@ fn a_system_without_io_uring_is_served_by_threads() {
             let says = |line: &String| line.contains("refuses io_uring");
             assert!(exchange.log().iter().any(says), "{answer}: {:#?}", exchange.log());
             eventually("the metric says so", || {
-                (exchange.metric("outcry_journal_backend", "backend=\"thread\"") == 1.0).then_some(())
+                let label = "backend=\"thread\",why=\"denied\"";
+                (exchange.metric("outcry_journal_backend", label) == 1.0).then_some(())
             });
             assert_eq!(exchange.metric("outcry_journal_backend", "backend=\"uring\""), 0.0);
             let name = format!("CA{round}");

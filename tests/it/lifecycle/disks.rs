@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use load::chance::Chance;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use super::carriers::{Hand, Load, market, told, written_by};
+use super::carriers::{Hand, Load, has_ring, market, told, written_by};
 use crate::support::mounts::{Mount, Starved};
 use crate::support::strace::Strace;
 use crate::support::{Exchange, Folder, eventually};
@@ -206,8 +206,7 @@ fn a_limit_of_the_system_on_what_is_written_is_lived_through_by_both_backends() 
 
 /// Those the system has.
 fn backends() -> Vec<&'static str> {
-    let has_ring = io_uring::IoUring::new(2).is_ok();
-    BOTH.into_iter().filter(|backend| has_ring || *backend != "uring").collect()
+    BOTH.into_iter().filter(|backend| *backend != "uring" || has_ring()).collect()
 }
 
 /// One failed call is the end of a segment, not of anything else: nobody is put off.

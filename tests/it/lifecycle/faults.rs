@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::carriers::has_ring;
 use crate::support::market::{CALLER, KEY, NUMBER};
 use crate::support::strace::{self, Strace};
 use crate::support::{Exchange, Folder, Market, eventually, http, request, together};
@@ -137,6 +138,36 @@ fn a_kill_in_any_call_of_a_start_loses_nothing() {
     }
     println!("killed at {points} points of a start, {judged} acknowledged ends, lost 0, double 0");
     assert!(points >= 10, "{points} points");
+    exchange.finish();
+}
+
+/// By `auto`, which makes a file for that.
+#[test]
+fn a_kill_while_a_start_times_commits_leaves_no_file() {
+    if !has_ring() {
+        return;
+    }
+    let mut told = Told::default();
+    let mut exchange = Exchange::run(folder(""));
+    let mut left_behind = 0;
+    for (call, n) in
+        [("unlink", 1), ("unlink", 2), ("unlink", 3), ("io_uring_enter", 1), ("io_uring_enter", 2)]
+    {
+        assert!(told.call(&exchange.traffic));
+        let left = exchange.crash();
+        let point = format!("call {n} of {call} in a start");
+        let injected = strace::from_the_start(&format!("{call}:signal=SIGKILL:when={n}"));
+        let folder = match Exchange::try_run(injected, left) {
+            Ok(exchange) => exchange.crash(),
+            Err((folder, _)) => folder,
+        };
+        let scratch = folder.path().join("store/outcry.journal/trial.new");
+        left_behind += u32::from(scratch.exists());
+        exchange = Exchange::run(folder);
+        told.judge(&exchange, &point);
+        assert!(!scratch.exists(), "{point}");
+    }
+    assert!(left_behind > 0, "no kill came before the file had lost its name");
     exchange.finish();
 }
 

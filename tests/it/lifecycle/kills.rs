@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use load::chance::Chance;
 
-use super::carriers::{Load, Totals, market, told, written_by};
+use super::carriers::{Load, Totals, has_ring, market, told, written_by};
 use crate::support::{Exchange, Folder, PATIENCE};
 
 /// Kills in the gate.
@@ -27,8 +27,9 @@ fn random_kills_under_load_lose_nothing_and_double_nothing() {
     market(CAP).write(folder.path(), "[calls]\nnext_within_s = 300\n");
     let mut load = Load::new(seed);
     let mut starts: Vec<Duration> = Vec::new();
-    for kill in 0..kills {
-        written_by(&folder, if kill % 2 == 0 { "auto" } else { "thread" });
+    let ring = if has_ring() { "uring" } else { "thread" };
+    for backend in ["auto", ring, "thread"].into_iter().cycle().take(kills as usize) {
+        written_by(&folder, backend);
         let acks = chance.between(ACKS.0, ACKS.1);
         let began = Instant::now();
         let exchange = Exchange::run(folder);

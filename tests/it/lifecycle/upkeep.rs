@@ -163,11 +163,22 @@ fn a_store_that_lacks_money_is_found_out() {
 fn a_disk_is_measured_beside_the_journal_and_left_as_it_was() {
     let exchange = Exchange::start(&market());
     let before = fs::read_dir(exchange.folder.path().join("store")).unwrap().count();
-    let args = ["journal", "bench", "--seconds", "1", "--bytes", "300", "--backend", "thread"];
-    let (out, _) = printed(&exchange.cli(&args), 0);
-    assert!(out.starts_with("backend") && out.contains("\nthread "), "{out}");
-    assert!(out.contains("throughput at least 0.6, median commit at most 1.3"), "{out}");
-    assert!(out.contains("auto takes "), "{out}");
+    let args = ["journal", "bench", "--seconds", "1", "--bytes", "300"];
+    for (backends, rows) in
+        [(&[][..], 1), (&["--backend", "thread"], 1), (&["--backend=auto", "--backend=thread"], 2)]
+    {
+        let (out, _) = printed(&exchange.cli(&[&args[..], backends].concat()), 0);
+        assert!(out.starts_with("backend"), "{out}");
+        let said = |line: &&str| line.starts_with("thread ") || line.starts_with("uring ");
+        let measured: Vec<_> = out.lines().filter(said).filter_map(|line| line.split(' ').next()).collect();
+        assert_eq!(measured.len(), rows, "{out}");
+        assert!(out.contains("throughput at least 0.6, median commit at most 1.3"), "{out}");
+        let taken =
+            out.lines().find_map(|line| line.strip_prefix("auto takes ")).unwrap_or_else(|| panic!("{out}"));
+        let first =
+            if backends == ["--backend", "thread"] { "thread" } else { taken.split(':').next().unwrap() };
+        assert_eq!(measured[0], first, "{out}");
+    }
     assert_eq!(fs::read_dir(exchange.folder.path().join("store")).unwrap().count(), before);
     // What lies where it would measure is somebody else's.
     let place = exchange.folder.path().join("store/outcry.bench");
