@@ -119,7 +119,7 @@ fn spawn<P: Payload>(
     core: &Arc<Core>,
 ) -> io::Result<Vec<thread::JoinHandle<()>>> {
     let mut threads = Vec::new();
-    let syncer = Syncer { core: Arc::clone(core), began: Mutex::new(None) };
+    let syncer = Syncer::new(Arc::clone(core));
     let named = |name: &str| thread::Builder::new().name(name.to_owned());
     match core.choice.disk {
         Disk::Uring => {
@@ -331,6 +331,11 @@ pub(super) struct Syncer {
 }
 
 impl Syncer {
+    /// Of a journal that begins.
+    pub fn new(core: Arc<Core>) -> Syncer {
+        Syncer { core, began: Mutex::new(None) }
+    }
+
     /// What to do now.
     pub fn turn(&self) -> Turn<SyncJob> {
         let core = &self.core;

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
 use super::bench::Filling;
 use super::choice::{Choice, Why};
 use super::disk::{Dir, File, Space};
@@ -20,7 +22,7 @@ use super::format::RECORD_HEAD;
 use super::keeper::{Core, Parts};
 use super::log::{Log, Start};
 use super::survey::{TRIAL, Tip};
-use super::{Appender, Disk, Keeper, SEGMENT_LEAST, uring};
+use super::{Appender, Disk, Keeper, SEGMENT_LEAST, Waits, uring};
 
 /// Commits of each side, after the first, which begins a segment.
 const PAIRS: usize = 16;
@@ -106,7 +108,7 @@ impl Ring {
             on_fault: Box::new(|_| {}),
         }));
         let (appender, writer) = drive::queue(&core, PAIRS, 1);
-        let syncer = Syncer { core: Arc::clone(&core) };
+        let syncer = Syncer::new(Arc::clone(&core));
         let hands = thread::Builder::new().name("journal-trial".to_owned());
         let hands = hands.spawn(move || uring::run(writer, syncer))?;
         Ok(Ring { appender, keeper: Keeper::new(core, vec![hands]), sent: 0 })
@@ -115,7 +117,9 @@ impl Ring {
     /// How long one record takes that comes alone; none if it is not on disk by then.
     fn commit(&mut self, until: Instant) -> Option<Duration> {
         let began = Instant::now();
-        self.appender.push(Filling(BODY));
+        // Somebody waits for it, or it would not be synced at once.
+        let (ack, _heard) = oneshot::channel();
+        self.appender.reserve().ok()?.send(Filling(BODY), Waits::Disk(ack));
         self.sent += 1;
         let is_done = self.keeper.wait_durable_past(self.sent - 1, until.saturating_duration_since(began));
         is_done.then(|| began.elapsed())
