@@ -29,6 +29,7 @@ use crate::admin::order::ORDERS_MAX;
 use crate::config::{self, Loaded, Settings};
 use crate::domain::catalog::Secret;
 use crate::domain::{CarrierIx, Catalog};
+use crate::exchange::beside::Beside;
 use crate::exchange::{Delays, Exchange, InForce, Rules, Worker};
 use crate::http::{self, Counted, HandedOn, Served};
 use crate::journal::{Found, OpenError};
@@ -420,6 +421,7 @@ fn start_workers(
         let lingering = pings.lingering.div_ceil(count);
         let pinger = Pinger::new(pool, exchange.clock.clone(), pings.linger, lingering);
         let served = Served {
+            beside: Beside::default(),
             worker: Arc::new(Worker::new(Arc::clone(exchange), pinger.clone())),
             limits: http::Limits {
                 body: settings.limits.body.min(settings.limits.request),

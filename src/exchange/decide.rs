@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::admission::Admitted;
 use super::ask::{Asking, entrant, fixed_offer};
 use super::bars::Bars;
-use super::detach::first_told;
+use super::beside::Beside;
 use super::prices::Prices;
 use super::story::{claims, is_limited};
 use super::subject::Subject;
@@ -137,9 +137,11 @@ pub(super) struct Prepared<'a> {
 
 impl Worker {
     /// The answer to a route request whose last byte was read at `arrived`, with what was drafted of it, or why there is
-    /// none. A call that is known is answered however late this worker is. Detached: the decision goes on when the caller of this stops waiting.
+    /// none. A call that is known is answered however late this worker is. A decision is taken `beside` the request, and goes on
+    /// when that is dropped.
     pub async fn decide(
         self: &Arc<Self>,
+        beside: &Beside,
         in_force: Arc<InForce>,
         carrier: CarrierIx,
         request: CarrierRequest,
@@ -181,13 +183,13 @@ impl Worker {
                         ring: Duration::MAX,
                     };
                     let (worker, deciding) = (Arc::clone(self), Deciding::begin(&self.deciding));
-                    let decision = async move {
+                    beside.add(async move {
                         worker.take(ctx, ticket).await;
                         drop(deciding);
-                    };
-                    match first_told(decision, told).await {
-                        Some(first) => return Ok(first),
-                        None => continue,
+                    });
+                    match told.await {
+                        Ok(first) => return Ok(first),
+                        Err(_) => continue,
                     }
                 }
             };

@@ -36,8 +36,11 @@ pub(super) async fn route(served: &Served, request: Request<Incoming>) -> Result
     let asked = generic::request(&body).map_err(invalid)?;
     // Made before it is waited for: then there is time.
     let mut response = json(Bytes::new());
-    let (answer, draft) =
-        served.worker.decide(in_force, carrier, asked, Asking::Open, arrived).await.map_err(undecided)?;
+    let (answer, draft) = served
+        .worker
+        .decide(&served.beside, in_force, carrier, asked, Asking::Open, arrived)
+        .await
+        .map_err(undecided)?;
     let drafted = draft.and_then(|draft| draft.finish(&answer.reply));
     let bytes = drafted.unwrap_or_else(|| generic::reply(&answer.reply, &answer.base));
     *response.body_mut() = Full::new(bytes.into());

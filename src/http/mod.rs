@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::exchange::Worker;
+use crate::exchange::beside::Beside;
 use crate::listener::{self, Entered, Manners};
 use crate::problem::{Code, Problem};
 use crate::runtime::Shutdown;
@@ -53,6 +54,8 @@ pub struct Served {
     pub tls: Option<TlsAcceptor>,
     /// The signal to stop.
     pub shutdown: Shutdown,
+    /// Decisions, for each connection its own.
+    pub beside: Beside,
 }
 
 /// A connection on its way from the acceptor to a worker.
@@ -126,15 +129,18 @@ pub async fn run(served: Served, mut arriving: mpsc::Receiver<HandedOn>) {
 async fn connection(served: Served, handed_on: HandedOn) {
     let HandedOn { stream, entered, counted } = handed_on;
     let Ok(stream) = TcpStream::from_std(stream) else { return };
+    let served = Served { beside: Beside::default(), ..served };
     let service = service_fn(async |request| Ok(answer(&served, request).await));
-    listener::serve(stream, served.tls.as_ref(), &served.manners, &served.shutdown, service).await;
+    let all = listener::serve(stream, served.tls.as_ref(), &served.manners, &served.shutdown, service);
+    served.beside.along(all).await;
     drop((entered, counted));
 }
 
 /// Serves one connection in the clear over whatever carries its bytes: a proxy's stream, or a pipe in memory.
 pub async fn converse(served: Served, stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let served = Served { beside: Beside::default(), ..served };
     let service = service_fn(async |request| Ok(answer(&served, request).await));
-    listener::converse(stream, &served.manners, &served.shutdown, service).await;
+    served.beside.along(listener::converse(stream, &served.manners, &served.shutdown, service)).await;
 }
 
 /// The route table.

@@ -130,7 +130,7 @@ async fn admit(served: &Served, request: Request<Incoming>) -> Result<Admitted, 
 async fn voice(served: &Served, admitted: Admitted) -> Result<Answer, Problem> {
     let asked = twilio::request(&admitted.form).map_err(invalid)?;
     let Admitted { in_force, carrier, arrived, .. } = admitted;
-    match served.worker.decide(in_force, carrier, asked, Asking::Open, arrived).await {
+    match served.worker.decide(&served.beside, in_force, carrier, asked, Asking::Open, arrived).await {
         Ok((answer, _)) => Ok(document(&answer)),
         // Twilio then asks the fallback URL, which is always answered.
         Err(why) => Err(undecided(why)),
@@ -288,8 +288,14 @@ async fn fallback(served: &Served, admitted: Admitted) -> Result<Answer, Problem
             return Ok(unknown(served, &admitted, &key.carrier_call_id, end, dial.caller));
         }
         let (in_force, carrier) = (Arc::clone(&admitted.in_force), admitted.carrier);
-        let decided =
-            served.worker.decide(in_force, carrier, asked.request, Asking::Fallback, admitted.arrived);
+        let decided = served.worker.decide(
+            &served.beside,
+            in_force,
+            carrier,
+            asked.request,
+            Asking::Fallback,
+            admitted.arrived,
+        );
         return match decided.await {
             Ok((answer, _)) => Ok(document(&answer)),
             Err(_) => Ok(xml(twiml::sorry().into())),

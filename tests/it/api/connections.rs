@@ -76,7 +76,16 @@ fn above_its_limit_a_listener_closes_at_once() {
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
         Some(serde_json::from_str::<Value>(body).unwrap())
     });
-    exchange.give_up(&answer);
+    // A carrier sees a connection closed before its place is free.
+    let ended = json!({
+        "event_id": "ended", "type": "ended", "at": "2026-11-20T09:00:01Z", "attempt": 1,
+        "cause": "rejected", "ended_by": "carrier",
+    });
+    eventually("there is room for its end", || {
+        let taken = exchange.event(&answer, &ended).status;
+        assert!([200, 503].contains(&taken), "{taken}");
+        (taken == 200).then_some(())
+    });
     exchange.finish();
 }
 

@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use outcry::carrier::generic;
 use outcry::domain::catalog::{Limits, Secret};
 use outcry::domain::{CallId, Catalog, Timestamp};
+use outcry::exchange::beside::Beside;
 use outcry::exchange::progress::Claim;
 use outcry::exchange::{Asking, Worker};
 use outcry::journal::{Hands, Payload};
@@ -71,7 +72,9 @@ impl Bench {
         let asked = format!("{{\"carrier_call_id\":\"CA1\",\"to\":\"{}\",\"withheld\":true}}", NUMBERS[0]);
         let request = generic::request(asked.as_bytes()).expect("a request");
         let now = self.clock.now();
-        let answer = self.worker.decide(in_force, carrier, request, Asking::Fallback, now).await;
+        let beside = Beside::default();
+        let decided = self.worker.decide(&beside, in_force, carrier, request, Asking::Fallback, now);
+        let answer = beside.along(decided).await;
         // Its records leave after it.
         sleep(PATIENCE).await;
         answer.expect("an answer").0

@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use outcry::carrier::generic;
 use outcry::domain::{CarrierIx, Timestamp};
 use outcry::exchange::Asking;
+use outcry::exchange::beside::Beside;
 use outcry::exchange::progress::Claim;
 use outcry::journal::Hands;
 use outcry::ping::endpoint::Endpoints;
@@ -48,9 +49,9 @@ async fn recorded_when(news: &'static str) -> String {
         format!("{{\"carrier_call_id\":\"{carrier_call_id}\",\"to\":\"{}\",\"withheld\":true}}", NUMBERS[2]);
     let request = generic::request(asked.as_bytes()).expect("a request");
     let key = CallKey { carrier: carriers[carrier].id.clone(), carrier_call_id };
-    let decided =
-        worker.decide(Arc::clone(&in_force), CarrierIx(carrier as u32), request, Asking::Open, clock.now());
-    let answer = decided.await.expect("an answer");
+    let (beside, carrier) = (Beside::default(), CarrierIx(carrier as u32));
+    let decided = worker.decide(&beside, Arc::clone(&in_force), carrier, request, Asking::Open, clock.now());
+    let answer = beside.along(decided).await.expect("an answer");
     assert_eq!(exchange.recorder.queued(), 0, "the answer waited for its records");
 
     let claim = Claim {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use outcry::capacity::HoldDurability;
 use outcry::domain::catalog::Secret;
 use outcry::domain::{Address, Catalog, Money, Timestamp};
+use outcry::exchange::beside::Beside;
 use outcry::exchange::{Delays, Exchange, InForce, Rules, Worker};
 use outcry::http::{Limits, Served};
 use outcry::journal::{Handed, Hands, Payload};
@@ -135,6 +136,7 @@ impl Stage {
         let worker = worker(seed, &clock, in_force, times, recorder, reach, &shutdown);
         let (exchange, pool) = (Arc::clone(&worker.exchange), Arc::clone(&worker.pinger.pool));
         let served = Served {
+            beside: Beside::default(),
             worker: Arc::clone(&worker),
             limits: Limits { body: Duration::from_secs(5), body_bytes: 65_536 },
             manners: Manners {
