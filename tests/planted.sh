@@ -13,7 +13,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 
 # Worlds that each bug may take to be found, and their calls.
-seeds=8
+seeds=24
 calls=1000
 
 promise_of() {
