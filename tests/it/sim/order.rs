@@ -74,7 +74,8 @@ async fn recorded_when(news: &'static str) -> String {
         "sweep" => {
             // Time passes before anybody else has a turn.
             assert_eq!(advance(UNANSWERED).now_or_never(), None);
-            assert_eq!(exchange.sweep_once(), 0, "it was swept before its decision was recorded");
+            assert_eq!(exchange.sweep_once(), 0, "it is looked at only when its decision is recorded");
+            assert_eq!(exchange.recorder.queued(), 0, "it was swept before its decision was recorded");
             sleep(UNANSWERED).await;
             assert_eq!(exchange.sweep_once(), 1, "its hold has ended");
         }
