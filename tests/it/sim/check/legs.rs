@@ -116,6 +116,10 @@ impl Check {
         let now = self.clock.now();
         let is_rung_together =
             row.keys.campaign.as_ref().is_some_and(|campaign| plan.is_rung_together(campaign.as_str()));
+        // The publisher keeps what the decision promised, whoever takes the call in the end; and the plan that is walked is
+        // the decision's, whatever was reloaded since.
+        let decided = self.calls.get(&n).and_then(|known| known.decided.as_ref());
+        let decided_by = decided.map_or(catalog, |decided| &self.catalogs[&decided.catalog]);
         let mut leg = Leg {
             target: row.target.as_ref().map(|target| target.to_string()),
             keys: Vec::new(),
@@ -139,7 +143,7 @@ impl Check {
             settled: false,
             billed: false,
             step: row.step,
-            screened: is_rung_together && !row.test && is_screened(catalog, row),
+            screened: is_rung_together && !row.test && is_screened(decided_by, row),
             talked: false,
             buyer: row.buyer.as_ref().map(ToString::to_string),
             picked_up: None,
@@ -156,10 +160,7 @@ impl Check {
             leg.min_duration_ms = min.unwrap_or(target.min_duration).as_millis() as u64;
             leg.patience = (target.ring + UNANSWERED_SLACK, target.max_talk + ANSWERED_SLACK);
             let line = catalog.numbers.iter().find(|line| line.number.reveal() == plan.to).expect("a line");
-            // The publisher keeps what the decision promised, whoever takes the call in the end.
-            let decided = self.calls.get(&n).and_then(|known| known.decided.as_ref());
-            let promised = decided.map_or(catalog, |decided| &self.catalogs[&decided.catalog]);
-            leg.payout = Some(*promised.payout(line.publisher, line.campaign));
+            leg.payout = Some(*decided_by.payout(line.publisher, line.campaign));
             if !row.test {
                 let day = day_window(&buyer.zone, now).start;
                 for entity in [Entity::Buyer(buyer.id.clone()), Entity::Target(target.id.clone())] {
