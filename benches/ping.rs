@@ -26,13 +26,13 @@ pub fn run(watch: &mut Stopwatch) {
         test: false,
         campaign: &campaign,
         vertical: "auto",
-        publisher_code: &code,
+        publisher_code: code.as_str(),
         area_code: Some(512),
         state: Some("TX"),
         zip: Some("78701"),
         number: Some(number),
         tail: Tail::of(&number.reveal()),
-        token: Some(&token),
+        token: Some(token.as_str()),
         geo_source: "zip",
         stir: Some("A"),
         consent: true,
@@ -51,7 +51,7 @@ pub fn run(watch: &mut Stopwatch) {
     watch.measure("ping: caller's token and publisher's code", || {
         let names = asking.pseudonyms();
         let (token, code) = (names.caller(number), names.publisher(&publisher));
-        assert_eq!((token.len(), code.len()), (35, 8));
+        assert_eq!((token.as_str().len(), code.as_str().len()), (35, 8));
         (token, code)
     });
 }

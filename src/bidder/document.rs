@@ -10,13 +10,13 @@
 use std::cell::RefCell;
 use std::fmt;
 
-use simd_json::{Buffers, Node, Tape, to_tape_with_buffers};
+use simd_json::{Buffers, Node, Tape, fill_tape};
 
 use super::decimal::Decimal;
 
 /// Deepest nesting taken, the outermost object included.
 pub(super) const DEPTH_MAX: usize = 32;
-/// Fields that room is made for at once; a reply by the contract has fewer.
+/// Fields that are looked at without memory of their own; a reply by the contract has fewer.
 const FIELDS_USUAL: usize = 12;
 
 /// Why a body is no reply.
@@ -69,28 +69,62 @@ pub(super) struct Document<'a> {
     pub(super) reason: Said<'a>,
 }
 
+/// What a document is read in.
+struct Scratch {
+    buffers: Buffers,
+    /// Empty between two documents.
+    tape: Tape<'static>,
+    numbers: Vec<Option<Decimal>>,
+}
+
 thread_local! {
-    /// What simd-json works in, kept from one document to the next: making it anew costs more than most documents do.
-    static BUFFERS: RefCell<Buffers> = RefCell::default();
+    /// Kept from one document to the next: making it anew costs more than most documents do.
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
+        buffers: Buffers::default(),
+        tape: Tape(Vec::new()),
+        numbers: Vec::new(),
+    });
 }
 
 impl<'a> Document<'a> {
     /// Reads a body, overwriting it.
     pub(super) fn read(body: &'a mut [u8]) -> Result<Document<'a>, Flaw> {
-        let numbers = scan(body)?;
-        let tape = BUFFERS.with_borrow_mut(|buffers| to_tape_with_buffers(body, buffers));
-        let Tape(nodes) = tape.map_err(|_| Flaw::NotJson)?;
+        SCRATCH.with_borrow_mut(|Scratch { buffers, tape, numbers }| {
+            numbers.clear();
+            scan(body, numbers)?;
+            let mut nodes = std::mem::replace(tape, Tape(Vec::new())).reset();
+            let document = match fill_tape(body, buffers, &mut nodes) {
+                Ok(()) => Document::of(&nodes.0, numbers),
+                Err(_) => Err(Flaw::NotJson),
+            };
+            *tape = nodes.reset();
+            document
+        })
+    }
+
+    /// The fields of a document, by what the parser lists of it and the scan of their numbers.
+    fn of(nodes: &[Node<'a>], numbers: &[Option<Decimal>]) -> Result<Document<'a>, Flaw> {
         let fields = Fields { left: nodes.get(1..).unwrap_or_default() };
         let mut document = Document::default();
-        let mut keys = Vec::with_capacity(numbers.len());
+        let (mut few, mut many) = ([""; FIELDS_USUAL], Vec::new());
+        let keys = match few.get_mut(..numbers.len()) {
+            Some(few) => few,
+            None => {
+                many.resize(numbers.len(), "");
+                many.as_mut_slice()
+            }
+        };
+        let mut read = 0;
         // Both list the fields of the outermost object, in the order of the document.
         for ((key, said), number) in fields.zip(numbers) {
             if let Some(slot) = document.slot(key) {
                 *slot = number.map_or(said, Said::Number);
             }
-            keys.push(key);
+            keys[read] = key;
+            read += 1;
         }
         // Sorting keeps a body full of keys cheap.
+        let keys = &mut keys[..read];
         keys.sort_unstable();
         match keys.windows(2).find(|pair| pair[0] == pair[1]) {
             Some(pair) => Err(Flaw::DuplicateKey(pair[0].to_owned())),
@@ -133,13 +167,12 @@ impl<'a> Iterator for Fields<'_, 'a> {
     }
 }
 
-/// Passes over the document once: bounds its depth, blanks its numbers, and says of each field of its outermost object
+/// Passes over the document once: bounds its depth, blanks its numbers, and adds for each field of its outermost object
 /// whether it is a number, and which. Leaves everything else to the parser.
-fn scan(body: &mut [u8]) -> Result<Vec<Option<Decimal>>, Flaw> {
+fn scan(body: &mut [u8], numbers: &mut Vec<Option<Decimal>>) -> Result<(), Flaw> {
     if body.iter().find(|byte| !is_blank(**byte)) != Some(&b'{') {
         return Err(Flaw::NotAnObject);
     }
-    let mut numbers = Vec::with_capacity(FIELDS_USUAL);
     let (mut at, mut depth, mut key_is_next) = (0, 0_usize, false);
     while let Some(&byte) = body.get(at) {
         let mut end = at + 1;
@@ -171,7 +204,7 @@ fn scan(body: &mut [u8]) -> Result<Vec<Option<Decimal>>, Flaw> {
         }
         at = end;
     }
-    Ok(numbers)
+    Ok(())
 }
 
 fn is_blank(byte: u8) -> bool {

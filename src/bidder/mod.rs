@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::domain::caller::PERSONAL_TAGS;
 use crate::domain::catalog::{Buyer, Disclosure, Endpoint};
 use crate::domain::{CampaignId, E164, Money, PingId, Tag, TagValue, Tags, Tail, Target, Timestamp};
-use crate::json::{Object, quote};
+use crate::json::{Object, put, quote};
 use decimal::Decimal;
 use pseudonym::Pseudonyms;
 use request::Request;
@@ -148,7 +148,13 @@ impl Asking {
             request[signature..signature + sign::SIGNATURE_LEN].copy_from_slice(&of_body);
         }
         let bytes = request.len() - body;
-        request.splice(length..length + 3, bytes.to_string().into_bytes());
+        match u16::try_from(bytes) {
+            Ok(few @ 100..1_000) => {
+                let digits = [100, 10, 1].map(|place| b'0' + (few / place % 10) as u8);
+                request[length..length + 3].copy_from_slice(&digits);
+            }
+            _ => drop(request.splice(length..length + 3, bytes.to_string().into_bytes())),
+        }
         Request::new(request, bytes, ping.ping_id, now)
     }
 
@@ -178,7 +184,7 @@ impl Asking {
             body.plain("floor", floor);
         }
         body.number("min_duration_s", self.min_duration.as_secs());
-        body.text("at", &ping.at.to_the_second());
+        ping.at.at_the_second(|at| body.text("at", at));
         body.close();
     }
 
@@ -186,14 +192,17 @@ impl Asking {
         let mut caller = Object::open(into);
         if self.disclosure != Disclosure::None {
             if let Some(area_code) = ping.area_code {
-                caller.text("area_code", &format!("{area_code:03}"));
+                let digits = [100, 10, 1].map(|place| b'0' + (area_code / place % 10) as u8);
+                put(caller.key("area_code"), &[b"\"", &digits, b"\""]);
             }
             caller.text_if("state", ping.state);
             caller.text_if("zip3", ping.zip.and_then(zip3));
             caller.text_if("token", ping.token);
         }
         if self.disclosure == Disclosure::Full {
-            caller.text_if("number", ping.number.map(E164::reveal).as_deref());
+            if let Some(number) = ping.number {
+                number.revealed(|number| caller.text("number", number));
+            }
             caller.text_if("zip", ping.zip);
         }
         caller.close();

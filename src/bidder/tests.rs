@@ -392,8 +392,8 @@ fn pseudonyms_differ_by_buyer_and_by_key() {
         Pseudonyms::new(key, &buyer("acme")).caller(number(NUMBER)),
         "the same caller is known again"
     );
-    assert!(token.starts_with("k1:") && token.len() == 35, "{token}");
-    assert!(token[3..].bytes().all(|byte| byte.is_ascii_hexdigit()), "{token}");
+    let digits = token.as_str().strip_prefix("k1:").expect("the version of the name");
+    assert!(digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()), "{token:?}");
     let others = [
         Pseudonyms::new(key, &buyer("zenith")).caller(number(NUMBER)),
         Pseudonyms::new(b"another-key", &buyer("acme")).caller(number(NUMBER)),
@@ -403,10 +403,7 @@ fn pseudonyms_differ_by_buyer_and_by_key() {
 
     let code = Pseudonyms::new(key, &buyer("acme")).publisher(&publisher("north"));
     assert_eq!(code, Pseudonyms::new(key, &buyer("acme")).publisher(&publisher("north")));
-    assert!(
-        code.len() == 8 && code.bytes().all(|b| b"0123456789abcdefghjkmnpqrstvwxyz".contains(&b)),
-        "{code}"
-    );
+    assert!(code.as_str().bytes().all(|b| b"0123456789abcdefghjkmnpqrstvwxyz".contains(&b)), "{code:?}");
     let others = [
         Pseudonyms::new(key, &buyer("zenith")).publisher(&publisher("north")),
         Pseudonyms::new(b"another-key", &buyer("acme")).publisher(&publisher("north")),
@@ -422,10 +419,10 @@ fn pseudonyms_are_pinned() {
     let number = E164::parse(NUMBER).expect("E.164");
     let publisher = PublisherId::parse("north").expect("a slug");
     assert_eq!(
-        Pseudonyms::new(b"exchange-key", &buyer).caller(number),
+        Pseudonyms::new(b"exchange-key", &buyer).caller(number).as_str(),
         "k1:a3b1985b1f0fc36a1c0e639edd4a57a7"
     );
-    assert_eq!(Pseudonyms::new(b"exchange-key", &buyer).publisher(&publisher), "r8t8xsxw");
+    assert_eq!(Pseudonyms::new(b"exchange-key", &buyer).publisher(&publisher).as_str(), "r8t8xsxw");
 }
 
 #[test]

@@ -24,7 +24,20 @@ impl E164 {
 
     /// The whole number with its plus. For carriers' answers and the disclosure policy only; never for a log.
     pub fn reveal(self) -> String {
-        ["+", &self.0.to_string()].concat()
+        self.revealed(str::to_owned)
+    }
+
+    /// The same without memory of its own.
+    pub fn revealed<T>(self, to: impl FnOnce(&str) -> T) -> T {
+        // The plus, and as many digits as a number can have.
+        let mut text = [b'+'; 16];
+        let (mut at, mut left) = (text.len(), self.0);
+        while left > 0 {
+            at -= 1;
+            text[at] = b'0' + (left % 10) as u8;
+            left /= 10;
+        }
+        to(std::str::from_utf8(&text[at - 1..]).expect("digits are ASCII"))
     }
 
     /// The digits as a number: a store key, as sensitive as the number itself.

@@ -81,8 +81,15 @@ const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 fn crockford(value: u128) -> [u8; 26] {
     let mut text = [b'0'; 26];
-    for (place, slot) in text.iter_mut().rev().enumerate() {
-        *slot = CROCKFORD[((value >> (5 * place)) & 31) as usize];
+    // Twelve digits at a time: shifting 128 bits for each takes several times as long.
+    let mut left = value;
+    for digits in text.rchunks_mut(12) {
+        let mut part = left as u64;
+        for slot in digits.iter_mut().rev() {
+            *slot = CROCKFORD[(part & 31) as usize];
+            part >>= 5;
+        }
+        left >>= 60;
     }
     text
 }

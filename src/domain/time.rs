@@ -57,7 +57,18 @@ impl Timestamp {
 
     /// RFC 3339 UTC to the second, as pings carry it.
     pub fn to_the_second(self) -> String {
-        self.digits().map_or_else(|| self.beyond(), |digits| format!("{}Z", text(&digits[..19])))
+        self.at_the_second(str::to_owned)
+    }
+
+    /// The same without memory of its own.
+    pub fn at_the_second<T>(self, to: impl FnOnce(&str) -> T) -> T {
+        match self.digits() {
+            Some(mut digits) => {
+                digits[19] = b'Z';
+                to(text(&digits[..20]))
+            }
+            None => to(&self.beyond()),
+        }
     }
 
     /// How long nearly every moment is when it is printed.

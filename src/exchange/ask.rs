@@ -13,6 +13,7 @@ use super::trail::Trail;
 use crate::auction::rank::Ranked;
 use crate::auction::{Auction, Entrant, Offer, Progress, Ranking, Rules, Unplaced};
 use crate::bidder::Ping;
+use crate::bidder::pseudonym::Pseudonym;
 use crate::domain::catalog::{Disclosure, Pricing};
 use crate::domain::plan::AuctionNode;
 use crate::domain::{Floor, FloorOf, Money, Reason, Target, TargetIx, Timestamp};
@@ -314,7 +315,7 @@ impl Worker {
         let endpoint = ctx.in_force.endpoints[ix.at()].clone()?;
         let health = ctx.in_force.health[ix.at()].clone()?;
         let campaign = snapshot.catalog.campaign(line.campaign);
-        let publisher = &snapshot.catalog.publisher(line.publisher).id;
+        let publisher = asking.pseudonyms().publisher(&snapshot.catalog.publisher(line.publisher).id);
         let now = self.exchange.clock.now();
         let ping = self.exchange.entropy.ping_id(now);
         let token = match (buyer.disclosure, ctx.request.from) {
@@ -327,13 +328,13 @@ impl Worker {
             test: ctx.request.test,
             campaign: &campaign.id,
             vertical: &campaign.vertical,
-            publisher_code: &asking.pseudonyms().publisher(publisher),
+            publisher_code: publisher.as_str(),
             area_code: subject.area_code,
             state: subject.state.as_deref(),
             zip: ctx.request.zip.as_deref(),
             number: ctx.request.from,
             tail: ctx.request.tail,
-            token: token.as_deref(),
+            token: token.as_ref().map(Pseudonym::as_str),
             geo_source: subject.geo_source,
             // A letter that is known not to hold is not passed on as if it did.
             stir: ctx.request.stir_verified.left_of(ctx.request.stir.as_deref()),
