@@ -180,7 +180,9 @@ impl Wire {
     /// two turns, and what it has not told of yet would be read as the reply to the next ping. What is still on its way
     /// nobody can see.
     pub(super) fn owes_nothing(&mut self) -> bool {
-        self.is_quiet() && self.transport.is_drained()
+        // Behind a bare socket nothing is kept that the system would not tell of.
+        let is_quiet = matches!(self.transport, Transport::Tcp(_)) || self.is_quiet();
+        is_quiet && self.transport.is_drained()
     }
 }
 
