@@ -23,7 +23,7 @@ use crate::domain::{
 };
 use crate::records::row::{DecidedRow, EndFacts, EndedRow, Row};
 use crate::routing::ring_tree::Step;
-use crate::state::calls::{Answer, CallKey, Noting, Ticket};
+use crate::state::calls::{Answer, CallKey, Ticket};
 use crate::state::live::{Course, Live, Offered, Open, Taker};
 use crate::state::rest::{Ahead, AuctionAhead, Rest, STANDING_MAX, Standing, TogetherAhead};
 use crate::telemetry::event::{self, Asked};
@@ -39,27 +39,19 @@ const ANSWERED_SLACK: Duration = Duration::from_secs(60);
 const TERMINAL_RING: Duration = Duration::from_secs(30);
 const TERMINAL_TALK: Duration = Duration::from_secs(14_400);
 
-/// What a decision told the carrier, and is still to be written down.
+/// What a decision told the carrier, and is still to be done.
 pub(super) struct Told {
-    answer: Arc<Answer>,
-    /// Who was handed the call, and at which price.
-    sold: Option<(TargetIx, Money)>,
-    at: Timestamp,
+    pub(super) answer: Arc<Answer>,
+    pub(super) at: Timestamp,
     laps: Laps,
-    /// A call that its decision ended, as it was before it was let go of.
-    ended: Aftermath,
-    /// Nothing else about the call is recorded while this is held.
-    noting: Noting,
 }
 
-impl Told {
-    pub(super) fn answer(&self) -> &Arc<Answer> {
-        &self.answer
-    }
-
-    pub(super) fn at(&self) -> Timestamp {
-        self.at
-    }
+/// The call of a decision as it was opened.
+pub(super) struct Opened {
+    /// Who was handed the call, and at which price.
+    sold: Option<(TargetIx, Money)>,
+    /// A call that its decision ended, as it was before it was let go of.
+    ended: Aftermath,
 }
 
 impl Worker {
@@ -83,47 +75,59 @@ impl Worker {
         let _ = open.call.close(now);
         let mut live = live(ctx, ticket.key(), None, open, now);
         self.exchange.watch(ctx.call_id, &mut live, now);
-        drop(self.exchange.state.calls.open(ctx.call_id, live));
+        self.exchange.state.calls.open(ctx.call_id, live);
         let answer = self.answer(ctx.carrier(), reply, ctx.about);
         ticket.tell_first(&answer, None);
         ticket.finish(&answer);
     }
 
-    /// Opens the call and answers whoever asked first. What that answer does not need is left for [`Worker::note`].
-    pub(super) fn finish(
+    /// Answers whoever asked first. What that answer does not need is left for [`Worker::open_told`] and
+    /// [`Worker::note`].
+    pub(super) fn tell(
         &self,
         ctx: &Ctx,
         prepared: &Prepared<'_>,
         decided: &mut Decided,
         ticket: &mut Ticket,
     ) -> Told {
-        let exchange = &self.exchange;
-        let now = exchange.clock.now();
+        let now = self.exchange.clock.now();
         let mut laps = decided.laps;
         laps.end(Stage::Hold, now);
         let mut reply = self.reply(ctx, prepared, decided, now);
+        let ready = self.exchange.clock.now();
+        laps.end(Stage::Answer, ready);
+        reply.decided_us = ready.since(ctx.arrived).as_micros() as u64;
+        let answer = self.answer(ctx.carrier(), reply, ctx.about);
+        ticket.tell_first(&answer, decided.draft.take());
+        Told { answer, at: now, laps }
+    }
+
+    /// Opens the call that whoever asked first was told of: it keeps what was held.
+    pub(super) fn open_told(
+        &self,
+        ctx: &Ctx,
+        prepared: &Prepared<'_>,
+        decided: &mut Decided,
+        (told, key): (&Told, &Arc<CallKey>),
+    ) -> Opened {
+        let (reply, now) = (&told.answer.reply, told.at);
         let taken = decided.taken.take();
         let sold = taken.as_ref().map(|taken| (taken.target, taken.price));
         let mut open = self.open(ctx, Some(prepared));
         if is_dial(&reply.action) {
-            self.hand_out(ctx, prepared, &mut open, taken, &reply, now);
+            self.hand_out(ctx, prepared, &mut open, taken, reply, now);
         } else {
             let _ = open.call.close(now);
             open.counted = Some(counts_at_once(ctx));
         }
-        let mut live = live(ctx, ticket.key(), prepared.trail.keys().campaign, open, now);
+        let mut live = live(ctx, key, prepared.trail.keys().campaign, open, now);
         let mut ended = Aftermath::default();
         if live.over_since.is_some() {
             ended.picture(&live);
             live.settle();
         }
-        let noting = exchange.state.calls.open(ctx.call_id, live);
-        let ready = exchange.clock.now();
-        laps.end(Stage::Answer, ready);
-        reply.decided_us = ready.since(ctx.arrived).as_micros() as u64;
-        let answer = self.answer(ctx.carrier(), reply, ctx.about);
-        ticket.tell_first(&answer, decided.draft.take());
-        Told { answer, sold, at: now, laps, ended, noting }
+        self.exchange.state.calls.open(ctx.call_id, live);
+        Opened { sold, ended }
     }
 
     /// Counts the decision, puts what later steps are taken by into the call, and records what was told.
@@ -132,7 +136,8 @@ impl Worker {
         ctx: &Ctx,
         prepared: Prepared<'_>,
         mut decided: Decided,
-        Told { answer, sold, at, laps, ended, noting }: Told,
+        Told { answer, at, laps }: Told,
+        Opened { sold, ended }: Opened,
     ) {
         let reply = &answer.reply;
         let campaign = prepared.subject.campaign(&ctx.in_force.snapshot.catalog).map(|campaign| &campaign.id);
@@ -165,7 +170,6 @@ impl Worker {
         aftermath.rows.push(Row::Decided(Box::new(first)));
         aftermath.rows.extend(rows);
         self.record(ctx, aftermath.entry(Some(&answer)), prepared.trail, decided.out);
-        drop(noting);
     }
 
     /// What all requests for this step get.
@@ -379,7 +383,6 @@ fn live(ctx: &Ctx, key: &Arc<CallKey>, campaign: Option<CampaignId>, open: Open,
         caller: ctx.request.tail,
         token: ctx.token,
         signed: ctx.carrier().dialect == CarrierDialect::Twilio,
-        noted: false,
         over_since: open.call.is_over().then_some(now),
         course: Course::Open(Box::new(open)),
         steps: Vec::new(),

@@ -204,6 +204,8 @@ impl Worker {
     /// Decides behind a fence, and tells everybody who waits: whoever asked first at once, the others when its answer has
     /// left.
     async fn take(self: Arc<Self>, ctx: Ctx, mut ticket: Ticket) {
+        // Nothing is done with the call by its id while this is held.
+        let _noting = self.exchange.state.calls.note(ctx.call_id);
         let prepared = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let catalog = &ctx.in_force.snapshot.catalog;
             let listed = self.exchange.callers.listed(catalog, ctx.request.from);
@@ -228,17 +230,20 @@ impl Worker {
             return self.last_resort(&ctx, ticket);
         };
         let mut decided = self.settled_story(&ctx, &mut prepared, Vec::new()).await;
-        let finish = AssertUnwindSafe(|| self.finish(&ctx, &prepared, &mut decided, &mut ticket));
-        let Ok(told) = std::panic::catch_unwind(finish) else {
+        let tell = AssertUnwindSafe(|| self.tell(&ctx, &prepared, &mut decided, &mut ticket));
+        let Ok(told) = std::panic::catch_unwind(tell) else {
             return event::panicked("finish", "a decision could not be finished");
         };
         // The answer leaves first: whoever waits for it runs before this goes on. What is reported of the call meanwhile
-        // waits for its `Noting`, and so comes after these records on the way to the disk.
+        // waits for its `Noting`: it finds the call open, and comes after these records on the way to the disk.
         tokio::task::yield_now().await;
-        ticket.finish(told.answer());
-        self.exchange.look_after(ctx.call_id, told.at());
-        let note = AssertUnwindSafe(|| self.note(&ctx, prepared, decided, told));
-        if std::panic::catch_unwind(note).is_err() {
+        let rest = AssertUnwindSafe(|| {
+            let opened = self.open_told(&ctx, &prepared, &mut decided, (&told, ticket.key()));
+            ticket.finish(&told.answer);
+            self.exchange.look_after(ctx.call_id, told.at);
+            self.note(&ctx, prepared, decided, told, opened);
+        });
+        if std::panic::catch_unwind(rest).is_err() {
             event::panicked("answered_not_recorded", "a decision was answered and could not be recorded");
         }
     }

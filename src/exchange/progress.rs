@@ -192,20 +192,19 @@ impl Exchange {
     /// yet: then nothing has changed.
     pub(super) fn pass_time(self: &Arc<Self>, id: CallId, now: Timestamp) -> Option<()> {
         let slot = self.recorder.reserve().ok()?;
+        if !self.state.calls.is_noted(id) {
+            return None;
+        }
         let passed = self.state.calls.with(id, |live| {
-            if !live.noted {
-                return None;
-            }
             let effects = live.tell(|call| call.on_time(now));
             let mut aftermath = self.run(id, live, effects, now);
             aftermath.picture(live);
             self.watch(id, live, now);
             let written =
                 (!aftermath.rows.is_empty()).then(|| slot.commit(self.with_owed(id, aftermath.entry(None))));
-            Some((aftermath, live.campaign.clone(), written))
+            (aftermath, live.campaign.clone(), written)
         });
-        let Some(passed) = passed else { return Some(()) };
-        let (aftermath, campaign, written) = passed?;
+        let Some((aftermath, campaign, written)) = passed else { return Some(()) };
         self.follow(id, campaign.as_ref(), aftermath);
         if let Some(written) = written {
             tokio::spawn(async move {

@@ -92,6 +92,8 @@ pub struct Calls {
     timers: Mutex<BinaryHeap<Reverse<(Timestamp, CallId)>>>,
     /// Calls that are over, the oldest first.
     over: Mutex<VecDeque<CallId>>,
+    /// Calls whose decision is not recorded yet.
+    unnoted: DashMap<CallId, (), RandomState>,
     /// Told whenever a call was noted; who waits looks whether it was its own.
     noting: Notify,
     in_progress: AtomicUsize,
@@ -109,6 +111,7 @@ impl Calls {
             live: DashMap::default(),
             timers: Mutex::new(BinaryHeap::new()),
             over: Mutex::new(VecDeque::new()),
+            unnoted: DashMap::default(),
             noting: Notify::new(),
             in_progress: AtomicUsize::new(0),
             forgotten_early: AtomicU64::new(0),
@@ -185,8 +188,14 @@ impl Calls {
         self.over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a decided call among the live ones. What is returned is dropped when its decision is recorded.
-    pub fn open(self: &Arc<Self>, id: CallId, live: Live) -> Noting {
+    /// Begins a call that nobody knows yet. What is returned is dropped when its decision is recorded.
+    pub fn note(self: &Arc<Self>, id: CallId) -> Noting {
+        self.unnoted.insert(id, ());
+        Noting { calls: Arc::clone(self), id }
+    }
+
+    /// Puts a decided call among the live ones.
+    pub fn open(&self, id: CallId, live: Live) {
         let is_over = live.over_since.is_some();
         self.live.insert(id, Box::new(live));
         if is_over {
@@ -194,7 +203,6 @@ impl Calls {
         } else {
             self.in_progress.fetch_add(1, Ordering::Relaxed);
         }
-        Noting { calls: Arc::clone(self), id }
     }
 
     /// Puts a call from before a restart back, with the answer to its first request.
@@ -211,17 +219,22 @@ impl Calls {
         }
     }
 
-    /// Waits until the records of the call's decision are handed in, or nothing is known of the call: an answer leaves
-    /// before them. Who is to hand in more about a call waits for this first. Once over, it is over for good.
+    /// Waits until the call is open and the records of its decision are handed in, or nothing is known of it: its answer
+    /// leaves before. Who has to do with a call by its id waits for this first. Once over, it is over for good.
     pub async fn noted(&self, id: CallId) {
         loop {
             // What is told from here on is not missed.
             let told = self.noting.notified();
-            if self.live.get(&id).is_none_or(|live| live.noted) {
+            if self.is_noted(id) {
                 return;
             }
             told.await;
         }
+    }
+
+    /// Whether nothing is awaited of the call's decision, as far as its records go.
+    pub fn is_noted(&self, id: CallId) -> bool {
+        !self.unnoted.contains_key(&id)
     }
 
     /// Runs `with` on a live call, under its shard's lock.
@@ -358,7 +371,7 @@ impl Drop for Ticket {
     }
 }
 
-/// A call whose decision is not recorded yet. Dropped, it is, or will never be.
+/// A call whose decision is not recorded yet, nor it itself perhaps open. Dropped, it is, or will never be.
 #[derive(Debug)]
 #[must_use = "whoever is to record more about the call waits for its end"]
 pub struct Noting {
@@ -368,7 +381,7 @@ pub struct Noting {
 
 impl Drop for Noting {
     fn drop(&mut self) {
-        self.calls.with(self.id, |live| live.noted = true);
+        self.calls.unnoted.remove(&self.id);
         self.calls.noting.notify_waiters();
     }
 }
@@ -400,7 +413,6 @@ mod tests {
             caller: None,
             token: 0,
             signed: false,
-            noted: false,
             course: Course::Open(Box::new(Open {
                 at: Timestamp::default(),
                 publisher: None,
@@ -443,7 +455,7 @@ mod tests {
         let (id, live) = live(n, over);
         match calls.begin(&live.key) {
             Begin::First(ticket, _) => {
-                drop(calls.open(id, live));
+                calls.open(id, live);
                 ticket.finish(&Arc::new(answer(id)));
                 true
             }
@@ -499,7 +511,12 @@ mod tests {
     fn who_has_more_to_record_waits_until_the_decision_is() {
         let calls = Arc::new(Calls::new(10));
         let ((one, first), (two, second)) = (live(1, false), live(2, true));
-        let (noting, other) = (calls.open(one, first), calls.open(two, second));
+        let (noting, other) = (calls.note(one), calls.note(two));
+        let mut before_it_is_open = Box::pin(calls.noted(one));
+        assert_eq!((&mut before_it_is_open).now_or_never(), None);
+        calls.open(one, first);
+        calls.open(two, second);
+        assert_eq!(before_it_is_open.now_or_never(), None);
         let (mut early, mut also) = (Box::pin(calls.noted(one)), Box::pin(calls.noted(one)));
         assert_eq!(((&mut early).now_or_never(), (&mut also).now_or_never()), (None, None));
         drop(other);
@@ -516,7 +533,7 @@ mod tests {
         let calls = Arc::new(Calls::new(10));
         let (one, first) = live(1, true);
         let Begin::First(mut ticket, mut told) = calls.begin(&first.key) else { panic!("the first decides") };
-        drop(calls.open(one, first));
+        calls.open(one, first);
         let answer = Arc::new(answer(one));
         ticket.tell_first(&answer, None);
         let first = told.try_recv().map(|(told, _)| told);

@@ -154,7 +154,6 @@ impl Live {
             caller: image.caller,
             token: image.token,
             signed: image.signed,
-            noted: true,
             course: Course::Open(Box::new(open)),
             steps: Vec::new(),
             said_goodbye: image.said_goodbye,

@@ -30,8 +30,6 @@ pub struct Live {
     pub token: u128,
     /// Its carrier signs what it sends: the token alone is nobody's permission.
     pub signed: bool,
-    /// Its decision is recorded, as far as it will be; see `Calls::noted`.
-    pub noted: bool,
     /// What may still come of it.
     pub course: Course,
     /// The answers after the first one.
@@ -297,7 +295,6 @@ mod tests {
             caller: None,
             token: 0,
             signed: false,
-            noted: false,
             course: Course::Open(Box::new(open)),
             steps: Vec::new(),
             said_goodbye: false,
