@@ -47,7 +47,15 @@ async fn serve(port: u16, mut stream: DuplexStream) {
 }
 
 fn pool(connections: usize) -> Pool {
-    let reach = Reach::Memory(Arc::new(|address| {
+    noting_pool(connections, Arc::default())
+}
+
+/// When somebody was connected to, and at which port.
+type Dialled = Arc<Mutex<Vec<(tokio::time::Instant, u16)>>>;
+
+fn noting_pool(connections: usize, dialled: Dialled) -> Pool {
+    let reach = Reach::Memory(Arc::new(move |address| {
+        dialled.lock().expect("no panic").push((tokio::time::Instant::now(), address.port()));
         Box::pin(async move {
             if address.port() == HANGS {
                 std::future::pending::<()>().await;
@@ -175,5 +183,29 @@ fn a_ping_leaves_when_its_connection_is_there() {
             let (left, warm) = told.get().expect("it left");
             assert_eq!((left.since(began).as_millis(), warm), (waited_ms, is_warm));
         }
+    });
+}
+
+/// All at once would keep replies waiting that are there, and deadlines that have come.
+#[test]
+fn what_is_opened_ahead_is_opened_one_after_the_other() {
+    run(async {
+        let dialled = Dialled::default();
+        let pool = Arc::new(noting_pool(90, Arc::clone(&dialled)));
+        let endpoints = [endpoint(1, &[ANSWERS]), endpoint(2, &[SLOW])];
+        let asks = endpoints.iter().flat_map(|endpoint| std::iter::repeat_n(endpoint, 20));
+        futures_util::future::join_all(asks.map(|endpoint| ask(&pool, endpoint, 500))).await;
+        assert_eq!(pool.connections(), 40);
+        dialled.lock().expect("no panic").clear();
+        let began = tokio::time::Instant::now();
+        pool.upkeep();
+        pool.upkeep();
+        // The clock of the test jumps to where nobody has anything left to do before it.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(pool.connections(), 52, "a third more, and what is on its way is not missed again");
+        let dialled = dialled.lock().expect("no panic");
+        let came: Vec<_> = dialled.iter().map(|(at, port)| ((*at - began).as_millis(), *port)).collect();
+        let paced = (0..12).map(|n| (2 * n, if n < 6 { ANSWERS } else { SLOW })).collect::<Vec<_>>();
+        assert_eq!(came, paced, "over all endpoints");
     });
 }
