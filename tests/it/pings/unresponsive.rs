@@ -111,6 +111,38 @@ fn a_hanging_target_is_not_waited_for_after_five_misses_and_is_back_when_it_heal
     exchange.finish();
 }
 
+/// Endpoints go down together, and come back together: the first that is back has the others asked in the next auction,
+/// not each when its own two seconds are over.
+#[test]
+fn the_first_that_is_back_sets_off_probes_of_the_others() {
+    let (first, others) = ("first", ["second", "third"]);
+    let mut scripts: Vec<Script> = others.iter().map(|name| bidder(name, 5, 3_000)).collect();
+    // Auctions as slow as that are far from 125 in two seconds: nobody is probed by turn.
+    scripts.extend([Script::new(first, Behaviour::Hang), bidder("well", 60, 2_000)]);
+    let bidders = Bidders::start(1, scripts).unwrap();
+    let exchange = Exchange::start(&market(&bidders, &[first, "second", "third", "well"]));
+    // A second and a half apart, by five deadlines: so much later are the others probed by themselves.
+    sideline(&exchange, first);
+    others.iter().for_each(|name| bidders.set(name, Behaviour::Hang));
+    sideline(&exchange, "second");
+    eventually("both are not waited for", || is_unresponsive(&exchange, "third").then_some(()));
+    let before = others.map(|name| bidders.stats(name).pings);
+    for name in [first].iter().chain(&others) {
+        bidders.set(name, bids(5, 6_000));
+    }
+    eventually("the first is waited for again", || {
+        hang_up(&exchange, &call(&exchange));
+        (!is_unresponsive(&exchange, first)).then_some(())
+    });
+    // It may have come back while this call before was decided, or after it.
+    hang_up(&exchange, &call(&exchange));
+    for (name, pings) in others.iter().zip(before) {
+        assert!(bidders.wait(name, PATIENCE, |seen| seen.pings > pings), "{name} is probed");
+        eventually("it is waited for again", || (!is_unresponsive(&exchange, name)).then_some(()));
+    }
+    exchange.finish();
+}
+
 /// The outcome as soon as the store has the call, pending or not.
 fn outcome_now(exchange: &Exchange, answer: &Value, target: &str) -> String {
     let id = answer["call_id"].as_str().unwrap();
