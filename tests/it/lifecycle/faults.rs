@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::carriers::has_ring;
+use super::carriers::{has_ring, written_by};
 use crate::support::market::{CALLER, KEY, NUMBER};
 use crate::support::strace::{self, Strace};
 use crate::support::{Exchange, Folder, Market, eventually, http, request, together};
@@ -349,4 +349,45 @@ fn a_slow_disk_delays_acknowledgements_only() {
     assert!(routes[5] < slow / 2, "{routes:?}");
     drop(tracer);
     exchange.finish();
+}
+
+/// Under `auto`, which times commits at a start: on a disk that takes 200 ms for a sync, whoever asks, and under a ring that
+/// alone takes so long. A start waits a quarter of a second for that and one sync more, and says what it took.
+#[test]
+fn a_start_on_a_slow_disk_times_commits_no_longer_than_it_may() {
+    if !has_ring() {
+        return;
+    }
+    const SLOW: &str = "delay_exit=200000";
+    let started = |folder: Folder, backend: &str, calls: &str| {
+        written_by(&folder, backend);
+        let began = Instant::now();
+        let exchange = Exchange::try_run(strace::from_the_start(&format!("{calls}:{SLOW}")), folder);
+        (exchange.unwrap_or_else(|(_, log)| panic!("{log:#?}")), began.elapsed())
+    };
+    // Strict units would wait for the thread that is kept in the ring: on a disk that is slow it is not.
+    let mut left = Exchange::run(folder("hold_durability = \"lazy\"\n")).finish();
+    let both = "fdatasync,io_uring_enter";
+    let slow_disk = ("uring", "slow_disk", "whatever writes");
+    let untimed = ("thread", "untimed", "thread: io_uring could not be timed (it gave no answer in time)");
+    // A disk that was busy with something else just then is slow too.
+    let rows = [(both, vec![slow_disk]), ("io_uring_enter", vec![untimed, slow_disk])];
+    for (calls, found) in rows {
+        let (exchange, without) = started(left, "uring", calls);
+        let (exchange, with) = started(exchange.finish(), "auto", calls);
+        println!("ready after {with:?} with {calls} slow, after {without:?} without a trial");
+        // And a second for whatever else has the machine meanwhile: without its limit the trial takes six.
+        let most = Duration::from_millis(250 + 200 + 1_000);
+        assert!(with < without + most, "{calls}: {with:?}, and {without:?} without a trial");
+        let is_so = |(backend, why, _): &&(&str, &str, &str)| {
+            let labels = format!("backend=\"{backend}\",why=\"{why}\"");
+            exchange.metric("outcry_journal_backend", &labels) == 1.0
+        };
+        let (.., says) = eventually("the metric says so", || found.iter().find(is_so));
+        assert!(exchange.log().iter().any(|line| line.contains(says)), "{says}: {:#?}", exchange.log());
+        let answer = exchange.decide(&ask(&format!("CA with {calls} slow")));
+        assert_eq!(answer["targets"][0]["address"], "+15125550900", "{answer:#}");
+        assert_eq!(exchange.event(&answer, &end()).status, 200);
+        left = exchange.finish();
+    }
 }
