@@ -196,13 +196,15 @@ pub enum DecodeError {
         code: u16,
     },
     /// A value that nothing of ours can have.
-    #[error("{what} has a value it cannot have: the record is damaged")]
+    #[error(
+        "{what} has a value it cannot have, though the checksum is right: use the binary that wrote the record"
+    )]
     Invalid {
         /// What it is of.
         what: &'static str,
     },
     /// Not what its version says.
-    #[error("{what} cannot be read: the record is damaged")]
+    #[error("{what} cannot be read, though the checksum is right: use the binary that wrote the record")]
     Damaged {
         /// Which part.
         what: &'static str,
@@ -216,7 +218,9 @@ pub enum DecodeError {
     )]
     Sealed,
     /// More or less than its version says.
-    #[error("{what} does not end where it should: the record is damaged")]
+    #[error(
+        "{what} does not end where it should, though the checksum is right: use the binary that wrote the record"
+    )]
     Length {
         /// Which part.
         what: &'static str,

@@ -235,6 +235,20 @@ fn what_a_newer_binary_wrote_is_refused_by_name() {
     );
 }
 
+/// The journal has compared its checksum before anybody reads a record: nothing says that a disk damaged it.
+#[test]
+fn what_another_build_wrote_is_not_called_damaged() {
+    let whole = body(&Record::Entry(sample::answered()));
+    let spoilt: [fn(&mut Vec<u8>); 2] = [|body| body.push(0), |body| body.truncate(body.len() - 1)];
+    for spoil in spoilt {
+        let mut body = whole.clone();
+        spoil(&mut body);
+        let said = decode(ENTRY, VERSION, &body).expect_err("refused").to_string();
+        let says = ", though the checksum is right: use the binary that wrote the record";
+        assert!(said.ends_with(says), "{said}");
+    }
+}
+
 #[test]
 fn digests_of_any_form_are_read_back() {
     let hex = "0123456789abcdef".repeat(4);
