@@ -35,6 +35,7 @@ promise_of() {
     draw-not-recorded)       echo Replays ;;
     hand-back-of-anybody)    echo HandBack ;;
     hand-back-voids-a-talk)  echo HandBack Money ;;
+    screen-not-asked)        echo Agrees ;;
     journal-*)               echo Durable Start Content Honest ;;
     dedupe-dropped-*)        echo Once ;;
     place-*)                 echo Together ;;

@@ -170,7 +170,7 @@ impl Check {
     }
 }
 
-/// What an answer says, in the words of the generic API; of a document only what it is about and who is rung.
+/// What an answer says, in the words of the generic API; of a document only what it is about and who is rung how.
 pub(super) fn read(plan: &CallPlan, body: &Bytes) -> Value {
     if plan.carrier != TWILIO {
         return serde_json::from_slice(body).unwrap_or_default();
@@ -183,7 +183,8 @@ pub(super) fn read(plan: &CallPlan, body: &Bytes) -> Value {
     let one = |noun: &str| {
         let attempt = attribute(noun, "statusCallback").and_then(number)?;
         let address = noun.split_once("\">").and_then(|(_, rest)| rest.split('<').next())?;
-        Some(json!({"attempt": attempt, "address": address, "ring_s": ring_s}))
+        let screen = attribute(noun, " url").map(|_| json!({"digits": "1"}));
+        Some(json!({"attempt": attempt, "address": address, "ring_s": ring_s, "screen": screen}))
     };
     let targets: Vec<Value> = document.split("<Number").skip(1).filter_map(one).collect();
     let Some(step) = number(about("action")).filter(|_| !targets.is_empty()) else {

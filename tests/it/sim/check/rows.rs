@@ -234,6 +234,12 @@ impl Check {
         if let Some(leg) = leg.filter(|leg| leg.answered.is_none() && leg.bridged.is_none()) {
             leg.expires = leg.expires.min(attempt.offered_at.after(rings + UNANSWERED_SLACK));
         }
+        // Unasked, a voicemail that picks up has the caller.
+        let is_screened = self.known(n).legs.get(&attempt.attempt).is_some_and(|leg| leg.screened);
+        let is_asked = target["screen"]["digits"] == "1";
+        self.must(is_asked == is_screened, Promise::Agrees, || {
+            format!("attempt {} of call {n} is screened {is_screened}, and {target}", attempt.attempt)
+        });
         let address = target["address"].as_str().unwrap_or_default().to_owned();
         let expected = match &attempt.target {
             _ if attempt.test => TEST_ADDRESS.to_owned(),
