@@ -323,3 +323,47 @@ fn a_table_over_a_fact_that_is_not_kept_bids_what_it_was_recorded_with() {
     }
     exchange.finish();
 }
+
+#[test]
+fn several_of_which_one_bids_what_nobody_knows_are_passed_over_for_it_alone() {
+    // Records keep three digits of a ZIP, and the desk takes the call before anybody comes to the tables.
+    let rows = r#"bids = { rows = [{ when = [{ zip = ["78701"] }], bid = "40.00" }] }"#;
+    let root = r#"{ sequential = ["desk", { simultaneous = ["table", "phone", "other"] }, "last"] }"#;
+    let market = Market::new(root)
+        .campaign("floor = \"6.00\"\npayout = { fixed = \"1.00\" }")
+        .buyer("acme", "")
+        .target("desk", "acme", "price = \"30.00\"")
+        .target("table", "acme", rows)
+        .target("phone", "acme", "price = \"25.00\"")
+        .target("other", "acme", rows)
+        .target("last", "acme", "price = \"20.00\"");
+    let exchange = Exchange::start(&market);
+    let asked = json!({"carrier_call_id": "CA1", "to": NUMBER, "from": CALLER, "geo": {"zip": "78701"}});
+    let answer = exchange.decide(&asked);
+    exchange.give_up(&answer);
+    let (same, is_equal) = replay(&exchange, id(&answer), &[]);
+    assert!(is_equal, "{same:#}");
+
+    // Who is paused | who takes the call then | what the phone and the last one end with.
+    let table: [(&[&str], Value, [&str; 2]); 3] = [
+        (&["desk"], json!({"target": "phone", "price": "25.00"}), ["won", "not_reached"]),
+        (&["desk", "phone"], json!({"target": "last", "price": "20.00"}), ["paused", "won"]),
+        (&["desk", "phone", "last"], Value::Null, ["paused", "paused"]),
+    ];
+    for (paused, winner, [phone, last]) in table {
+        let set: Vec<String> = paused.iter().map(|id| format!("target.{id}.paused=true")).collect();
+        let args: Vec<&str> = set.iter().flat_map(|set| ["--set", set.as_str()]).collect();
+        let (found, _) = replay(&exchange, id(&answer), &args);
+        assert_eq!(found["steps"][0]["winner"], winner, "{paused:?}: {found:#}");
+        assert_eq!(reason(&found, 0, "phone"), phone, "{paused:?}: {found:#}");
+        assert_eq!(reason(&found, 0, "last"), last, "{paused:?}: {found:#}");
+        for target in ["table", "other"] {
+            let one = found["steps"][0]["targets"].as_array().unwrap().iter();
+            let one = { one }.find(|one| one["target"] == target).unwrap();
+            let said = (&one["reason"], &one["by"]);
+            let expected = "unknown: its price rests on a fact that was not kept";
+            assert_eq!(said, (&json!("unknown"), &json!(expected)), "{paused:?}: {found:#}");
+        }
+    }
+    exchange.finish();
+}
