@@ -31,6 +31,7 @@ const NUMBERS: [&str; 12] =
     ["18", "64", "65", "7", "-3", "2.5", "2.50", "0.000001", "10", "100", "-0", "64.000001"];
 /// What comes as a number and is none that can be compared.
 const STRANGE: [&str; 7] = ["old", "6 5", "1e3", "+5", ".5", "65.", "99999999999999999999"];
+const NUMBERS_DIALLED: [&str; 3] = ["+18005550100", "+18005550101", "+18885550100"];
 /// Caller lists, not in the order of their ids.
 const LISTS: [&str; 3] = ["members", "do-not-sell", "premium"];
 /// Ends of ways.
@@ -60,7 +61,44 @@ pub fn call(seed: u64, number: u64, call: u64, market: &Market) -> Call {
     maker.call(market)
 }
 
+/// The same market, each of whose targets asks for two things, which may exclude each other.
+pub fn with_pairs(seed: u64, number: u64, market: &Market) -> Market {
+    let mut maker = Maker { chance: Chance::new(seed, &["pairs", &number.to_string()]) };
+    let publishers: Vec<String> = market.publishers.iter().map(|one| one.id.clone()).collect();
+    let campaigns: Vec<String> = market.campaigns.iter().map(|one| one.id.clone()).collect();
+    let numbers = NUMBERS_DIALLED;
+    let names = Names { groups: &[], publishers: &publishers, campaigns: &campaigns, numbers: &numbers };
+    let mut market = market.clone();
+    for target in &mut market.targets {
+        target.filters = maker.pair(&names);
+    }
+    market
+}
+
 impl Maker {
+    /// Two conditions, mostly of one kind; now and then one is that a third does not hold.
+    fn pair(&mut self, names: &Names<'_>) -> Vec<Filter> {
+        loop {
+            let are_tags = self.percent(30);
+            let mut two = [(); 2].map(|()| if are_tags { self.tag() } else { self.filter(1, names, true) });
+            // Short lists seldom have something in common, and seldom are the same by chance.
+            two.iter_mut().filter(|_| self.percent(50)).for_each(shorten);
+            if self.percent(20) {
+                two[1] = two[0].clone();
+            }
+            let kinds = two.each_ref().map(kind_of);
+            let is_of_one = kinds[0].is_some() && kinds[0] == kinds[1];
+            if !is_of_one && !self.percent(6) {
+                continue;
+            }
+            let refused = self.up_to(5);
+            if let Some(one) = two.get_mut(refused) {
+                *one = Filter::Not(Box::new(one.clone()));
+            }
+            return two.to_vec();
+        }
+    }
+
     fn up_to(&mut self, most: u64) -> usize {
         self.chance.between(0, most) as usize
     }
@@ -115,7 +153,7 @@ impl Maker {
         }
         let publishers: Vec<String> = (0..2).map(|at| id(self, "-pub", at)).collect();
         let campaigns: Vec<String> = (0..2).map(|at| id(self, "-camp", at)).collect();
-        let numbers = ["+18005550100", "+18005550101", "+18885550100"];
+        let numbers = NUMBERS_DIALLED;
         let groups = Vec::new();
         let names =
             Names { publishers: &publishers, campaigns: &campaigns, numbers: &numbers, groups: &groups };
@@ -814,6 +852,23 @@ fn left_of_shares(payout: &Payout) -> u32 {
     match payout {
         Payout::Fixed(_) => 10_000,
         Payout::Share(share) => 10_000 - share,
+    }
+}
+
+/// Leaves one value of a list.
+fn shorten(filter: &mut Filter) {
+    match filter {
+        Filter::State(list) | Filter::Country(list) | Filter::Stir(list) | Filter::Verified(list) => {
+            list.truncate(1);
+        }
+        Filter::AreaCode(list) => list.truncate(1),
+        Filter::Zip(list)
+        | Filter::Publisher(list)
+        | Filter::Campaign(list)
+        | Filter::SubId(list)
+        | Filter::Number(list)
+        | Filter::Tag(_, Test::In(list)) => list.truncate(1),
+        _ => {}
     }
 }
 

@@ -9,6 +9,7 @@
 mod judge;
 mod make;
 mod model;
+mod pairs;
 mod places;
 mod rank;
 mod real;

@@ -10,6 +10,7 @@ use outcry::auction::{Auction, Entrant, Offer, Progress, Rules, accept};
 use outcry::bidder::reply::{Terms, read};
 use outcry::billing::min_price;
 use outcry::carrier::{CarrierRequest, generic};
+use outcry::config::Problem;
 use outcry::domain::catalog::Pricing;
 use outcry::domain::draw::mix;
 use outcry::domain::plan::AuctionNode;
@@ -37,17 +38,19 @@ pub struct Real {
 impl Real {
     /// Reads the text as `outcry serve` does; `Err` has what is wrong with it.
     pub fn read(market: &Market) -> Result<Real, String> {
-        let folder = Folder::new();
-        fs::write(folder.path().join("outcry.toml"), "").map_err(|error| error.to_string())?;
-        fs::write(folder.path().join("catalog/market.toml"), market.to_string())
-            .map_err(|error| error.to_string())?;
-        match outcry::config::load(&folder.path().join("outcry.toml")) {
-            Ok(loaded) => {
-                let book = RuleBook::of(&loaded.catalog);
-                Ok(Real { catalog: loaded.catalog, book })
+        match load(market) {
+            Ok(catalog) => {
+                let book = RuleBook::of(&catalog);
+                Ok(Real { catalog, book })
             }
             Err(faults) => Err(faults.iter().map(ToString::to_string).collect()),
         }
+    }
+
+    /// What is wrong with the text: at which key, and what.
+    pub fn faults(market: &Market) -> Vec<(String, String)> {
+        let faults = load(market).err().unwrap_or_default();
+        faults.into_iter().map(|fault| (fault.key, fault.what)).collect()
     }
 
     /// The call, and what `outcry plan try` says of it.
@@ -76,6 +79,14 @@ impl Real {
             preview,
         }
     }
+}
+
+fn load(market: &Market) -> Result<Catalog, Vec<Problem>> {
+    let folder = Folder::new();
+    fs::write(folder.path().join("outcry.toml"), "").expect("a folder");
+    fs::write(folder.path().join("catalog/market.toml"), market.to_string()).expect("a folder");
+    let loaded = outcry::config::load(&folder.path().join("outcry.toml"))?;
+    Ok(loaded.catalog)
 }
 
 /// A call to a market.
