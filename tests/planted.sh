@@ -36,6 +36,7 @@ promise_of() {
     hand-back-of-anybody)    echo HandBack ;;
     hand-back-voids-a-talk)  echo HandBack Money ;;
     screen-not-asked)        echo Agrees ;;
+    stir-failed-counts)      echo OneOutcome ;;
     journal-*)               echo Durable Start Content Honest ;;
     dedupe-dropped-*)        echo Once ;;
     place-*)                 echo Together ;;

@@ -21,6 +21,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::{sleep, sleep_until, timeout};
 
+use super::attested;
 use super::check::{Check, Promise, Sent};
 use super::market::{CARRIERS, TWILIO};
 use super::world::{Asking, CallPlan, Fate, Report, Together, Trick, leg, together};
@@ -336,8 +337,9 @@ fn route(plan: &CallPlan, conflicts: bool) -> String {
     let state = plan
         .state
         .map_or(String::new(), |state| format!("\"geo\":{{\"state\":\"{state}\",\"zip\":\"10001\"}},"));
+    let stir = attested::in_json(plan);
     format!(
-        "{{\"carrier_call_id\":\"{}\",\"to\":\"{to}\",{from},\"test\":{},{state}\"sub_id\":\"s\",\
+        "{{\"carrier_call_id\":\"{}\",\"to\":\"{to}\",{from},\"test\":{},{state}{stir}\"sub_id\":\"s\",\
          \"tags\":{{\"n\":\"{}\",\"case\":\"truck\"}}}}",
         plan.id(),
         plan.test,

@@ -13,6 +13,7 @@ use outcry::domain::catalog::{PlanIx, Pricing};
 use outcry::domain::{AfterFailure, Bps, Catalog, Margin, Money, Payout, Plan, PriceRule};
 use sha2::{Digest, Sha256};
 
+use super::attested;
 use super::terms::{TABLES, bids, range_lines};
 use crate::support::Folder;
 
@@ -251,6 +252,7 @@ fn text() -> String {
     }
     let common = "ring_s = 20\nmax_talk_s = 300";
     for (at, (id, buyer, place, lines)) in BIDDERS.iter().enumerate() {
+        let asks = if *id == attested::PICKY { attested::ASKS } else { "" };
         let endpoint = format!(
             "{{ url = \"http://10.0.0.{place}:80/{id}\", max_bid = \"80.00\", max_min_duration_s = 120, \
              destinations = [\"+1512*\"] }}"
@@ -258,7 +260,7 @@ fn text() -> String {
         let min = if lines.contains("min_duration_s") { "" } else { "min_duration_s = 90\n" };
         writeln!(
             text,
-            "[target.{id}]\nbuyer = \"{buyer}\"\naddress = \"+151255501{at:02}\"\nendpoint = {endpoint}\n{min}{lines}{common}"
+            "[target.{id}]\nbuyer = \"{buyer}\"\naddress = \"+151255501{at:02}\"\nendpoint = {endpoint}\n{min}{asks}{lines}{common}"
         )
         .unwrap();
     }

@@ -5,6 +5,7 @@
 //! replay one world, `SIM_KEEP=3,17,40` only these actions of its script, `SIM_TRACE=1` line by line. `SIM_SEEDS` and `SIM_FIRST` choose which worlds
 //! the test goes through.
 
+mod attested;
 mod buyers;
 mod callers;
 mod carriers;
@@ -32,7 +33,7 @@ const CALLS: u32 = 2_000;
 const SEEDS: u64 = 50;
 
 /// What becomes of targets and calls in these worlds, all of it.
-const MET: &str = "won paused buyer_paused geo cap concurrency not_reached no_time overload fan_out timeout late connect \
+const MET: &str = "won paused buyer_paused geo attestation cap concurrency not_reached no_time overload fan_out timeout late connect \
     disconnected http_status redirect malformed ping_mismatch above_max bad_terms bad_destination bad_currency \
     throttled protocol no_bid below_floor margin outbid tie_lost lower_tier hold_lost busy no_answer rejected \
     failed caller_abandon unknown_number campaign_paused campaign_closed publisher_closed no_taker not_needed unresponsive test billable too_short not_answered \

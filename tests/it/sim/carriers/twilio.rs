@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::together::{is_together, nouns};
 use super::{Carriers, Heard, PATIENCE};
+use crate::sim::attested;
 use crate::sim::check::{Promise, Sent, Word};
 use crate::sim::market::{CARRIERS, PUBLIC, TWILIO};
 use crate::sim::world::{CallPlan, Fate, leg};
@@ -289,6 +290,8 @@ fn incoming(plan: &CallPlan) -> Pairs {
         ("To", plan.to),
         ("SipHeader_X-N", &plan.n.to_string()),
     ]);
+    let verstat = attested::in_form(plan);
+    let form = and(form, &verstat.iter().map(|said| ("StirVerstat", said.as_str())).collect::<Vec<_>>());
     match plan.state {
         Some(state) => and(form, &[("FromState", state), ("FromCountry", "US"), ("FromZip", "10001")]),
         None => form,

@@ -6,7 +6,7 @@ use outcry::domain::{Catalog, Plan, Reason, TargetIx, Terminal};
 use outcry::records::row::{OutcomeRow, TrailRow};
 
 use super::{Check, Known, Promise, SLACK};
-use crate::sim::callers;
+use crate::sim::{attested, callers, world};
 
 impl Check {
     pub(super) fn trail(&mut self, row: &TrailRow) {
@@ -31,6 +31,7 @@ impl Check {
             faults.push(format!("it names {named:?} and the plan has {planned:?}"));
         }
         faults.extend(callers::faults(self.seed, n, row));
+        faults.extend(attested::faults(&world::call(self.seed, n), row));
         let pending = row.outcomes.iter().filter(|outcome| outcome.reason == Reason::Pending).count();
         if row.is_final != (pending == 0) {
             faults.push(format!("{pending} outcomes are pending"));
