@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Plants one bug at a time and demands that the tests find it and name the promise it breaks: the simulation of whole
+# Plants bugs, each by itself, and demands that the tests find it and name the promise it breaks: the simulation of whole
 # exchanges, the second implementation of the rules, the campaign of the journal, a kill at the place that matters, or the
 # oracle of time zones.
 #
@@ -51,6 +51,7 @@ promise_of() {
 tests_of() {
   case "$1" in
     journal-*)                 echo --lib journal::tests::power ;;
+    step-before-decision)      echo --test it sim::order ;;
     dedupe-dropped-at-restart) echo --test it lifecycle::restart::a_call_goes_on ;;
     dedupe-dropped-in-store)   echo --lib records::sqlite::tests::a_batch_applied_twice ;;
     place-*)                   echo --test it lifecycle::faults::a_kill_in_any_call_that_writes ;;
@@ -62,50 +63,67 @@ tests_of() {
 
 command -v git >/dev/null 2>&1 || { echo "FAILED   git is missing: it applies the patches" >&2; exit 1; }
 copy=$(mktemp -d)
-trap 'rm -rf "$copy"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$copy"' EXIT
 target=${CARGO_TARGET_DIR:-$PWD/target}/planted
 # What judges with Python does not look for it in the copy.
 export OUTCRY_PYTHON=${OUTCRY_PYTHON:-$PWD/target/tools/python/bin/python}
-failed=0
 
-for patch in tests/planted/*.patch; do
+# Plants one bug in a copy of the sources, the one of this place, and looks whether it is found.
+hunt() {
+  local place=$1 patch=$2 bug promises tree log asked said
   bug=$(basename "$patch" .patch)
-  case "$bug" in *"${1:-}"*) ;; *) continue ;; esac
+  tree=$copy/$place/tree
+  log=$copy/$place/log
   if ! promises=$(promise_of "$bug"); then
     echo "FAILED   $bug: this script does not say which promise it breaks" >&2
-    failed=1
-    continue
+    return 1
   fi
-  rm -rf "${copy:?}/tree"
-  mkdir "$copy/tree"
-  cp -R Cargo.toml Cargo.lock clippy.toml rustfmt.toml src tests load benches config grafana docs "$copy/tree"
-  if ! git -C "$copy/tree" apply --whitespace=nowarn "$PWD/$patch"; then
+  rm -rf "$tree"
+  mkdir -p "$tree"
+  cp -R Cargo.toml Cargo.lock clippy.toml rustfmt.toml src tests load benches config grafana docs "$tree"
+  if ! git -C "$tree" apply --whitespace=nowarn "$PWD/$patch"; then
     echo "FAILED   $bug: the patch no longer applies; plant the bug anew" >&2
-    failed=1
-    continue
+    return 1
   fi
   read -ra asked <<<"$(tests_of "$bug")"
-  if ! CARGO_TARGET_DIR=$target cargo test --quiet --manifest-path "$copy/tree/Cargo.toml" --locked "${asked[@]}" \
-    --no-run >"$copy/log" 2>&1; then
-    tail -n 40 "$copy/log" >&2
-    echo "FAILED   $bug: what is planted does not compile" >&2
-    failed=1
-    continue
+  export CARGO_TARGET_DIR=$target/$place
+  if ! cargo test --quiet --manifest-path "$tree/Cargo.toml" --locked "${asked[@]}" --no-run >"$log" 2>&1; then
+    { tail -n 40 "$log"; echo "FAILED   $bug: what is planted does not compile"; } >&2
+    return 1
   fi
-  if SIM_SEEDS=$seeds SIM_CALLS=$calls CARGO_TARGET_DIR=$target cargo test --quiet \
-    --manifest-path "$copy/tree/Cargo.toml" --locked "${asked[@]}" >"$copy/log" 2>&1; then
+  if SIM_SEEDS=$seeds SIM_CALLS=$calls cargo test --quiet --manifest-path "$tree/Cargo.toml" --locked "${asked[@]}" \
+    >"$log" 2>&1; then
     echo "FAILED   $bug: nobody noticed" >&2
-    failed=1
-    continue
+    return 1
   fi
   # "seed 7: Money broken: …" of a campaign; "…: Once broken: …" of an assertion.
-  said=$(grep -oE "(seed [0-9]+: )?(${promises// /|}) broken.*" "$copy/log" | head -n 1 | cut -c 1-160)
+  said=$(grep -oE "(seed [0-9]+: )?(${promises// /|}) broken.*" "$log" | head -n 1 | cut -c 1-160)
   if [ -z "$said" ]; then
-    tail -n 40 "$copy/log" >&2
-    echo "FAILED   $bug: no test names one of: $promises" >&2
-    failed=1
-    continue
+    { tail -n 40 "$log"; echo "FAILED   $bug: no test names one of: $promises"; } >&2
+    return 1
   fi
   echo "found    $bug: $said"
-done
+}
+
+# Every second of the bugs that are asked for.
+hunt_from() {
+  local place=$1 failed=0 number=0 patch
+  for patch in tests/planted/*.patch; do
+    case "$(basename "$patch" .patch)" in *"$asked_for"*) ;; *) continue ;; esac
+    number=$((number + 1))
+    [ $((number % 2)) -ne "$place" ] || hunt "$place" "$patch" || failed=1
+  done
+  return "$failed"
+}
+
+# Two at a time: while one is compiled the other is looked for.
+asked_for=${1:-}
+ls tests/planted/*"$asked_for"*.patch >/dev/null 2>&1 || { echo "FAILED   no bug is called $asked_for" >&2; exit 1; }
+hunt_from 0 &
+first=$!
+hunt_from 1 &
+second=$!
+failed=0
+wait "$first" || failed=1
+wait "$second" || failed=1
 exit "$failed"

@@ -63,13 +63,15 @@ async fn recorded_when(news: &'static str) -> String {
     match news {
         "report" => {
             let event = br#"{"event_id":"e","type":"answered","at":"2026-11-20T18:00:00Z","attempt":1}"#;
-            exchange.report(claim, generic::event(event).expect("an event")).await.expect("it is taken");
+            let taken = exchange.report(claim, generic::event(event).expect("an event")).await;
+            assert!(taken.is_ok(), "a report: Durable broken: {taken:?}");
         }
         "next" => {
             let ends = br#"{"step":1,"result":"attempts_ended","at":"2026-11-20T18:00:00Z",
                 "attempts":[{"attempt":1,"cause":"busy","ended_by":"target"}]}"#;
             let ends = generic::next(ends, clock.now()).expect("a request");
-            worker.next(claim, ends, Asking::Fallback, clock.now()).await.expect("an answer");
+            let answer = worker.next(claim, ends, Asking::Fallback, clock.now()).await;
+            assert!(answer.is_ok(), "the next step: Durable broken: {answer:?}");
         }
         "sweep" => {
             // Time passes before anybody else has a turn.
@@ -117,6 +119,6 @@ async fn nothing_of_a_call_is_recorded_before_its_decision() {
         let (news, expected) = row.split_once('|').expect("what comes | what is recorded");
         // A task, as a connection is one: what a runtime itself waits for has its turn after all tasks.
         let recorded = tokio::spawn(recorded_when(news.trim())).await.expect(news);
-        assert_eq!(recorded, expected.trim(), "{news}");
+        assert_eq!(recorded, expected.trim(), "{news}: Durable broken: this was recorded");
     }
 }
