@@ -10,6 +10,7 @@ mod buyers;
 mod callers;
 mod carriers;
 mod check;
+mod drafts;
 mod full;
 mod hand_backs;
 mod market;

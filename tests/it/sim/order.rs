@@ -90,7 +90,7 @@ async fn recorded_when(news: &'static str) -> String {
 }
 
 /// A disk that writes at once, up to the end of the exchange.
-async fn written(mut hands: Hands<Sealed>) -> String {
+pub(super) async fn written(mut hands: Hands<Sealed>) -> String {
     let mut kinds = Vec::new();
     while let Some(handed) = hands.next().await {
         let Record::Entry(entry) = &handed.payload.record else { continue };
