@@ -138,8 +138,8 @@ impl Run {
         }
         let asked = pings.last_written().map_or(Duration::ZERO, |written| written.since(ctx.arrived));
         trail.closed(close.as_str(), asked, self.closed.since(ctx.arrived));
-        let closes = is_joined.then_some(self.closes);
-        Some(StillOut::of(pings.release(), self.members, self.auction, closes))
+        let handed_out = is_joined.then_some((self.closes, self.closed));
+        Some(StillOut::of(pings.release(), self.members, self.auction, handed_out))
     }
 }
 

@@ -31,24 +31,32 @@ pub(super) struct StillOut {
 struct Joining {
     auction: Auction,
     closes: Timestamp,
+    /// When its winner was chosen.
+    settled: Timestamp,
     /// Where its entrants stand among all members.
     first: usize,
     count: usize,
 }
 
 impl StillOut {
-    /// Of one auction; `closes` if its winner was handed out.
+    /// Of one auction; if its winner was handed out, with when it closes and when that was chosen.
     pub(super) fn of(
         outstanding: Outstanding,
         members: Vec<TargetIx>,
         auction: Auction,
-        closes: Option<Timestamp>,
+        handed_out: Option<(Timestamp, Timestamp)>,
     ) -> StillOut {
         let count = members.len();
         StillOut {
             outstanding,
             members,
-            joining: closes.map(|closes| Joining { auction, closes, first: 0, count }),
+            joining: handed_out.map(|(closes, settled)| Joining {
+                auction,
+                closes,
+                settled,
+                first: 0,
+                count,
+            }),
         }
     }
 
@@ -146,7 +154,8 @@ impl Worker {
 
     /// What stands for the next step of the call, ranked with what came; whether there still is a call that it helps.
     fn join(&self, joining: &Joining, members: &[TargetIx], helped: &Helped) -> bool {
-        let ranking = joining.auction.ranking(self.exchange.clock.now());
+        // As of then, like those that stand already: one that died since is told so when its turn comes.
+        let ranking = joining.auction.ranking(joining.settled);
         let catalog = &helped.in_force.snapshot.catalog;
         let joined = self.exchange.state.calls.with(helped.call, |live| {
             let is_latest = live.steps.len() as u32 + 1 == helped.step;

@@ -6,11 +6,11 @@
 //! the test goes through.
 
 mod attested;
+mod bids;
 mod buyers;
 mod callers;
 mod carriers;
 mod check;
-mod drafts;
 mod full;
 mod hand_backs;
 mod market;
