@@ -24,6 +24,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use super::attested;
 use super::check::{Check, Promise, Sent};
 use super::market::{CARRIERS, TWILIO};
+use super::stage::IDLE;
 use super::world::{Asking, CallPlan, Fate, Report, Together, Trick, leg, together};
 
 /// Bytes a pipe holds.
@@ -36,12 +37,19 @@ pub(super) const TRIES: usize = 30;
 /// Where the connections of buyers are among those of carriers.
 pub(super) const OF_BUYERS: usize = CARRIERS.len();
 
+/// How long a carrier uses a connection that lay idle: less than the exchange keeps it, as who speaks HTTP should. What is
+/// sent in the very moment in which it is closed nobody hears.
+const REUSED: Duration = IDLE.saturating_sub(Duration::from_secs(1));
+
+/// A connection on which nothing is awaited, since when.
+type Idle = (SendRequest<Full<Bytes>>, Timestamp);
+
 /// All carriers.
 pub struct Carriers {
     served: Served,
     pub(super) clock: Clock,
     pub(super) check: Arc<Mutex<Check>>,
-    idle: Vec<Mutex<Vec<SendRequest<Full<Bytes>>>>>,
+    idle: Vec<Mutex<Vec<Idle>>>,
 }
 
 /// What was heard.
@@ -64,8 +72,8 @@ impl Carriers {
     }
 
     async fn connection(&self, carrier: usize) -> SendRequest<Full<Bytes>> {
-        while let Some(mut idle) = { self.idle[carrier].lock().unwrap().pop() } {
-            if idle.ready().await.is_ok() {
+        while let Some((mut idle, since)) = { self.idle[carrier].lock().unwrap().pop() } {
+            if self.clock.now().since(since) < REUSED && idle.ready().await.is_ok() {
                 return idle;
             }
         }
@@ -85,8 +93,12 @@ impl Carriers {
         let answer = connection.send_request(request).await.ok()?;
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await.ok()?.to_bytes();
-        self.idle[carrier].lock().unwrap().push(connection);
+        self.lies_idle(carrier, connection);
         Some(Heard { status, body })
+    }
+
+    pub(super) fn lies_idle(&self, carrier: usize, connection: SendRequest<Full<Bytes>>) {
+        self.idle[carrier].lock().unwrap().push((connection, self.clock.now()));
     }
 
     /// A call from its first request to its last report.

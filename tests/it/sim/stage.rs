@@ -45,6 +45,8 @@ const TAIL: Duration = Duration::from_secs(16_000);
 pub const QUEUE: usize = 65_536;
 /// Keys the tokens of callers.
 pub const CALLER_KEY: [u8; 32] = [7; 32];
+/// How long the exchange keeps a connection of a carrier that lies idle.
+pub const IDLE: Duration = Duration::from_secs(75);
 
 /// What came of a world.
 pub struct Outcome {
@@ -143,7 +145,7 @@ impl Stage {
                 name: "call_traffic",
                 head: Duration::from_secs(5),
                 request: Duration::from_secs(16),
-                idle: Duration::from_secs(75),
+                idle: IDLE,
             },
             tls: None,
             shutdown: shutdown.clone(),

@@ -221,7 +221,7 @@ impl Carriers {
         let answer = connection.send_request(request).await.ok()?;
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await.ok()?.to_bytes();
-        self.idle[TWILIO].lock().unwrap().push(connection);
+        self.lies_idle(TWILIO, connection);
         Some(Heard { status, body })
     }
 }
