@@ -150,8 +150,7 @@ impl Asking {
         let bytes = request.len() - body;
         match u16::try_from(bytes) {
             Ok(few @ 100..1_000) => {
-                let digits = [100, 10, 1].map(|place| b'0' + (few / place % 10) as u8);
-                request[length..length + 3].copy_from_slice(&digits);
+                request[length..length + 3].copy_from_slice(&three_digits(few));
             }
             _ => drop(request.splice(length..length + 3, bytes.to_string().into_bytes())),
         }
@@ -192,8 +191,7 @@ impl Asking {
         let mut caller = Object::open(into);
         if self.disclosure != Disclosure::None {
             if let Some(area_code) = ping.area_code {
-                let digits = [100, 10, 1].map(|place| b'0' + (area_code / place % 10) as u8);
-                put(caller.key("area_code"), &[b"\"", &digits, b"\""]);
+                put(caller.key("area_code"), &[b"\"", &three_digits(area_code), b"\""]);
             }
             caller.text_if("state", ping.state);
             caller.text_if("zip3", ping.zip.and_then(zip3));
@@ -240,6 +238,11 @@ fn host_header(endpoint: &Endpoint) -> String {
     let host = if bare_v6 { format!("[{}]", endpoint.host) } else { endpoint.host.clone() };
     let own_port = if endpoint.tls { 443 } else { 80 };
     if endpoint.port == own_port { host } else { format!("{host}:{}", endpoint.port) }
+}
+
+/// A number below 1,000 in three digits.
+fn three_digits(number: u16) -> [u8; 3] {
+    [100, 10, 1].map(|place| b'0' + (number / place % 10) as u8)
 }
 
 /// The first three characters of a ZIP, never all of what was given as one.
