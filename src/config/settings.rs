@@ -161,7 +161,7 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Decisions in progress; more get the static answer.
     pub decisions: usize,
-    /// Calls in progress; for repeats up to twice as many answers are kept.
+    /// Calls in progress or being decided; for repeats up to twice as many answers are kept.
     pub live_calls: usize,
     /// Most targets pinged in one auction.
     pub auction_fan_out: usize,

@@ -205,7 +205,7 @@ impl Worker {
     /// left.
     async fn take(self: Arc<Self>, ctx: Ctx, mut ticket: Ticket) {
         // Nothing is done with the call by its id while this is held.
-        let _noting = self.exchange.state.calls.note(ctx.call_id);
+        let _noting = self.exchange.state.calls.note(ctx.call_id, ctx.request.from);
         let prepared = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let catalog = &ctx.in_force.snapshot.catalog;
             let listed = self.exchange.callers.listed(catalog, ctx.request.from);

@@ -86,6 +86,8 @@ impl Exchange {
     /// The one call of this caller that is with the buyer. Every call is looked at, so not on the thread of a worker, and
     /// for one request at a time.
     async fn call_of(self: &Arc<Self>, buyer: &BuyerId, caller: E164) -> Result<CallId, NotHandedBack> {
+        // One that was answered a moment ago may not be open yet.
+        self.state.calls.noted_of(caller).await;
         let place = Arc::clone(&self.searching).try_acquire_owned().map_err(|_| NotHandedBack::Busy)?;
         let (exchange, buyer) = (Arc::clone(self), buyer.clone());
         let looked = tokio::task::spawn_blocking(move || {

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use super::live::Live;
 use crate::carrier::CarrierReply;
 use crate::carrier::generic::Draft;
-use crate::domain::{CallId, CarrierId, Timestamp};
+use crate::domain::{CallId, CarrierId, E164, Timestamp};
 
 /// A decision's key: every carrier is a namespace of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -92,11 +92,13 @@ pub struct Calls {
     timers: Mutex<BinaryHeap<Reverse<(Timestamp, CallId)>>>,
     /// Calls that are over, the oldest first.
     over: Mutex<VecDeque<CallId>>,
-    /// Calls whose decision is not recorded yet.
-    unnoted: DashMap<CallId, (), RandomState>,
+    /// Calls whose decision is not recorded yet, and who calls.
+    unnoted: DashMap<CallId, Option<E164>, RandomState>,
     /// Told whenever a call was noted; who waits looks whether it was its own.
     noting: Notify,
     in_progress: AtomicUsize,
+    /// Decisions being taken: each may become a call in progress.
+    deciding: AtomicUsize,
     forgotten_early: AtomicU64,
     /// Calls that were forgotten since somebody asked.
     gone: Mutex<Vec<CallId>>,
@@ -114,6 +116,7 @@ impl Calls {
             unnoted: DashMap::default(),
             noting: Notify::new(),
             in_progress: AtomicUsize::new(0),
+            deciding: AtomicUsize::new(0),
             forgotten_early: AtomicU64::new(0),
             gone: Mutex::default(),
             limit,
@@ -132,7 +135,7 @@ impl Calls {
                 Slot::Deciding(waiting) => Begin::Wait(waiting.clone()),
                 Slot::Decided(answer) => Begin::Known(Arc::clone(answer)),
             },
-            Entry::Vacant(_) if full => Begin::Full,
+            Entry::Vacant(_) if full || !self.reserve() => Begin::Full,
             Entry::Vacant(slot) => {
                 let (tell, waiting) = watch::channel(None);
                 slot.insert(Slot::Deciding(waiting));
@@ -184,13 +187,24 @@ impl Calls {
         true
     }
 
+    /// Counts one more decision, if the call it may become has room. Decisions count as calls, since an answer leaves
+    /// before its call is open: a carrier that has it may ask for the next one at once.
+    fn reserve(&self) -> bool {
+        let others = self.deciding.fetch_add(1, Ordering::AcqRel);
+        let has_room = others.saturating_add(self.in_progress()) < self.limit;
+        if !has_room {
+            self.deciding.fetch_sub(1, Ordering::AcqRel);
+        }
+        has_room
+    }
+
     fn lock_over(&self) -> MutexGuard<'_, VecDeque<CallId>> {
         self.over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins a call that nobody knows yet. What is returned is dropped when its decision is recorded.
-    pub fn note(self: &Arc<Self>, id: CallId) -> Noting {
-        self.unnoted.insert(id, ());
+    pub fn note(self: &Arc<Self>, id: CallId, caller: Option<E164>) -> Noting {
+        self.unnoted.insert(id, caller);
         Noting { calls: Arc::clone(self), id }
     }
 
@@ -229,6 +243,15 @@ impl Calls {
                 return;
             }
             told.await;
+        }
+    }
+
+    /// The same for every call of this caller. Who looks for calls by their caller waits for this first.
+    pub async fn noted_of(&self, caller: E164) {
+        let of_caller = self.unnoted.iter().filter(|call| *call.value() == Some(caller));
+        let calls: Vec<CallId> = of_caller.map(|call| *call.key()).collect();
+        for call in calls {
+            self.noted(call).await;
         }
     }
 
@@ -368,6 +391,8 @@ impl Drop for Ticket {
         if !self.finished {
             self.calls.by_key.remove(&self.key);
         }
+        // After the call was opened: until then one of the two counts it.
+        self.calls.deciding.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -482,6 +507,22 @@ mod tests {
     }
 
     #[test]
+    fn a_decision_counts_as_the_call_it_may_become() {
+        let calls = Arc::new(Calls::new(2));
+        let [(one, first), (_, second), (_, third)] = [live(1, false), live(2, false), live(3, false)];
+        let Begin::First(ticket, _) = calls.begin(&first.key) else { panic!("the first decides") };
+        let Begin::First(given_up, _) = calls.begin(&second.key) else { panic!("and the second") };
+        assert!(matches!(calls.begin(&third.key), Begin::Full), "two are being decided");
+        assert!(matches!(calls.begin(&first.key), Begin::Wait(_)), "a repeat needs no room");
+        drop(given_up);
+        calls.open(one, first);
+        ticket.finish(&Arc::new(answer(one)));
+        assert_eq!(calls.in_progress(), 1);
+        assert!(decide(&calls, 3, false), "there is room for one beside it");
+        assert!(!decide(&calls, 4, false));
+    }
+
+    #[test]
     fn a_repeat_never_pushes_its_own_answer_out() {
         let calls = Arc::new(Calls::new(10));
         for n in 0..20 {
@@ -511,19 +552,24 @@ mod tests {
     fn who_has_more_to_record_waits_until_the_decision_is() {
         let calls = Arc::new(Calls::new(10));
         let ((one, first), (two, second)) = (live(1, false), live(2, true));
-        let (noting, other) = (calls.note(one), calls.note(two));
+        let [caller, another] =
+            ["+15125550123", "+15125550124"].map(|number| E164::parse(number).expect("a number"));
+        let (noting, other) = (calls.note(one, Some(caller)), calls.note(two, None));
         let mut before_it_is_open = Box::pin(calls.noted(one));
         assert_eq!((&mut before_it_is_open).now_or_never(), None);
         calls.open(one, first);
         calls.open(two, second);
         assert_eq!(before_it_is_open.now_or_never(), None);
         let (mut early, mut also) = (Box::pin(calls.noted(one)), Box::pin(calls.noted(one)));
+        let mut search = Box::pin(calls.noted_of(caller));
         assert_eq!(((&mut early).now_or_never(), (&mut also).now_or_never()), (None, None));
+        assert_eq!(((&mut search).now_or_never(), calls.noted_of(another).now_or_never()), (None, Some(())));
         drop(other);
         assert_eq!(calls.noted(two).now_or_never(), Some(()), "a call that is over at once is noted too");
         assert_eq!((&mut early).now_or_never(), None, "that was another call");
         drop(noting);
         assert_eq!((early.now_or_never(), also.now_or_never()), (Some(()), Some(())));
+        assert_eq!((search.now_or_never(), calls.noted_of(caller).now_or_never()), (Some(()), Some(())));
         assert_eq!(calls.noted(one).now_or_never(), Some(()));
         assert_eq!(calls.noted(CallId::from_bits(3)).now_or_never(), Some(()), "nobody knows it");
     }

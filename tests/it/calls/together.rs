@@ -205,6 +205,7 @@ fn a_kill_while_they_ring_changes_nothing() {
     let second = exchange.decide(&ask("CA2"));
     assert_eq!(dialled(&second), [(1, "+15125550902")], "both are held");
     tell(&exchange, &first, "bridged", 1, 5_000, json!({}));
+    exchange.explained(id(&second));
     let exchange = exchange.crash_and_restart();
     let third = exchange.decide(&ask("CA3"));
     assert_eq!(dialled(&third), [(1, "+15125550901")], "the other is free");

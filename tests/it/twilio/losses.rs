@@ -183,6 +183,12 @@ fn a_call_goes_on_after_a_restart() {
     let carrier = Carrier::of(&exchange);
     let first = carrier.voice(SID);
     let call = carrier.call_of(&first);
+    let known = |exchange: &Exchange, steps: usize| {
+        eventually("the step is on disk", || {
+            (exchange.explained(&call)["steps"].as_array()?.len() == steps).then_some(())
+        });
+    };
+    known(&exchange, 1);
     drop(carrier);
     let exchange = exchange.crash_and_restart();
     let carrier = Carrier::of(&exchange);
@@ -190,6 +196,7 @@ fn a_call_goes_on_after_a_restart() {
     // The first target is busy, the second is another, and asked again it is the same.
     let second = carrier.dial(&first, SID, "in-progress", &BUSY);
     assert!(!dialled(&second).is_empty() && dialled(&second) != dialled(&first), "{second}");
+    known(&exchange, 2);
     drop(carrier);
     let exchange = exchange.crash_and_restart();
     let carrier = Carrier::of(&exchange);
