@@ -18,7 +18,8 @@ use outcry::domain::plan::Branch;
 use outcry::domain::{Catalog, TagValue, Tags, Timestamp};
 use outcry::routing::filter::Compiled;
 use outcry::routing::ring_tree::{Given, walk};
-use outcry::routing::{Facts, Located, Verdict, compiled, compiled_branches, screen};
+use outcry::routing::shared::{Shared, compiled};
+use outcry::routing::{Facts, Located, Verdict, compiled_branches, screen};
 
 use crate::Stopwatch;
 
@@ -169,7 +170,8 @@ impl InForce {
         let may_take = |branch: &Branch| branches[branch.number].hold(facts);
         let given = Given { seed: 7, now: facts.now, may_take: &may_take, turn: &mut |_| 0 };
         let steps = walk(plan, given).steps;
-        let may = |ix| screen(&self.catalog, &self.filters, ix, facts) == Verdict::Candidate;
+        let mut shared = Shared::default();
+        let mut may = |ix| screen(&self.catalog, &self.filters, ix, facts, &mut shared) == Verdict::Candidate;
         steps.iter().flat_map(|step| step.targets()).filter(|ix| may(**ix)).count()
     }
 }

@@ -6,8 +6,9 @@
 //! filters are bits and sorted words, hours are arithmetic of time zones.
 
 use outcry::domain::filter::{Filter, TagTest};
-use outcry::domain::{Catalog, Hours, TargetIx, Zone};
+use outcry::domain::{Catalog, Hours, TargetIx};
 use outcry::routing::filter::Compiled;
+use outcry::routing::shared::{Shared, compiled};
 use outcry::routing::{Facts, Verdict, screen};
 
 use crate::{Stopwatch, market};
@@ -43,13 +44,14 @@ impl Market {
                 target
             })
             .collect();
-        let zone = Zone::load("UTC").expect("UTC");
-        let filters = targets.iter().map(|target| Compiled::new(&target.filters, &zone)).collect();
-        Market { catalog: market::catalog(buyers, targets), filters }
+        let catalog = market::catalog(buyers, targets);
+        let filters = compiled(&catalog);
+        Market { catalog, filters }
     }
 
     fn candidates(&self, facts: &Facts<'_>) -> usize {
-        let verdict = |target| screen(&self.catalog, &self.filters, TargetIx(target), facts);
+        let mut shared = Shared::default();
+        let mut verdict = |target| screen(&self.catalog, &self.filters, TargetIx(target), facts, &mut shared);
         (0..TARGETS).filter(|target| verdict(*target) == Verdict::Candidate).count()
     }
 }

@@ -29,6 +29,7 @@ use crate::domain::{
 use crate::records::row::CallKeys;
 use crate::routing::price::terms;
 use crate::routing::ring_tree::{Given, Left, Step, Turn, Walk, walk};
+use crate::routing::shared::Shared;
 use crate::routing::{Facts, Verdict, floor_row, screen};
 use crate::state::calls::{Begin, CallKey, First, Ticket, wait};
 use crate::telemetry::event;
@@ -314,8 +315,9 @@ impl Worker {
             earlier_attempts: ctx.attempt.saturating_sub(1),
             ..subject.facts(&snapshot.catalog, &ctx.request, ctx.arrived)
         };
+        let mut shared = Shared::default();
         for ix in trail.targets() {
-            match screen(&snapshot.catalog, &snapshot.rules.filters, ix, &facts) {
+            match screen(&snapshot.catalog, &snapshot.rules.filters, ix, &facts, &mut shared) {
                 // The note shows a tag's value, which is foreign text.
                 Verdict::Refused(reason, note) => {
                     trail.close(ix, reason, None, note.map(|note| clean_note(&note)));

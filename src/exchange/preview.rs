@@ -17,6 +17,7 @@ use crate::domain::{
 use crate::report::RuleRow;
 use crate::routing::price::{By, Terms, terms};
 use crate::routing::ring_tree::{Given, Left, Step, walk};
+use crate::routing::shared::Shared;
 use crate::routing::{Judged, Located, RuleBook, Truth, Verdict, floor, judge, screen};
 
 /// A call as the catalog sees it.
@@ -116,10 +117,11 @@ pub fn preview_by(
         let least = min_price(payout, catalog.campaign(line.campaign).min_margin);
         (floor(catalog, &book.floors, (line.publisher, line.campaign), &facts), least)
     });
+    let mut shared = Shared::default();
     let tried = |ix: TargetIx| {
         let left = left.get(&ix).filter(|_| !walked.contains_key(&ix));
         let (target, terms) = (catalog.target(ix), terms(catalog, &book.tables, ix, &facts));
-        let (verdict, note) = match (left, screen(catalog, &book.filters, ix, &facts)) {
+        let (verdict, note) = match (left, screen(catalog, &book.filters, ix, &facts, &mut shared)) {
             _ if barred.is_some() => (barred.map_or(String::new(), |reason| reason.to_string()), None),
             (Some(left), _) => (left.reason.to_string(), left.zone.map(|zone| format!("in {zone}"))),
             (None, Verdict::Candidate) => match terms.refusal() {

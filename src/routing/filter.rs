@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use super::shared::{Own, Shared};
 use crate::domain::caller::PERSONAL_TAGS;
 use crate::domain::filter::{Filter, Scalar, TagTest, Text};
 use crate::domain::zip::{Place, Zip};
@@ -109,11 +110,11 @@ impl From<bool> for Truth {
 
 /// The filters of one target.
 #[derive(Clone, Debug, Default)]
-pub struct Compiled(Vec<Rule>);
+pub struct Compiled(pub(super) Vec<Own>);
 
-/// One filter of a target.
+/// A filter.
 #[derive(Clone, Debug)]
-enum Rule {
+pub(super) enum Rule {
     All(Vec<Rule>),
     Any(Vec<Rule>),
     Not(Box<Rule>),
@@ -121,7 +122,7 @@ enum Rule {
 }
 
 #[derive(Clone, Debug)]
-enum Test {
+pub(super) enum Test {
     State(Letters),
     Country(Letters),
     AreaCode(Box<Codes>),
@@ -147,19 +148,20 @@ enum Test {
 impl Compiled {
     /// Compiles what the catalog says of a target whose buyer lives in this zone.
     pub fn new(filters: &[Filter], zone: &Zone) -> Compiled {
-        Compiled(filters.iter().map(|filter| Rule::new(filter, zone)).collect())
+        Compiled(filters.iter().map(|filter| Own::alone(filter, zone)).collect())
     }
 
     /// Whether all of them hold.
     pub fn hold(&self, facts: &Facts<'_>) -> bool {
-        self.0.iter().all(|rule| rule.holds(facts) == Truth::Yes)
+        self.0.iter().all(|own| own.rule.holds(facts) == Truth::Yes)
     }
 
-    /// Whether the target takes this call; else the reason and the value of the first filter that does not hold.
-    pub fn judge(&self, facts: &Facts<'_>) -> Result<(), (Reason, String)> {
-        match self.0.iter().find(|rule| rule.holds(facts) != Truth::Yes) {
+    /// Whether the target takes the call that `shared` is about; else the reason and the value of the first filter that does
+    /// not hold.
+    pub fn judge(&self, facts: &Facts<'_>, shared: &mut Shared) -> Result<(), (Reason, String)> {
+        match self.0.iter().find(|own| own.holds(facts, shared) != Truth::Yes) {
             None => Ok(()),
-            Some(rule) => Err(match rule.deciding(facts) {
+            Some(own) => Err(match own.rule.deciding(facts) {
                 Some(test) => (test.reason(), test.seen(facts).to_string()),
                 None => (Reason::Tag, "no condition".to_owned()),
             }),
@@ -173,7 +175,7 @@ impl Compiled {
 
     /// What each filter says, in their order, with the values that it saw.
     pub fn verdicts<'a>(&'a self, facts: &'a Facts<'a>) -> impl Iterator<Item = (Truth, String)> + 'a {
-        self.0.iter().map(|rule| {
+        self.0.iter().map(|Own { rule, .. }| {
             let seen = rule.deciding(facts).map_or(String::new(), |test| test.seen(facts).to_string());
             (rule.holds(facts), seen)
         })
@@ -181,7 +183,7 @@ impl Compiled {
 }
 
 impl Rule {
-    fn new(filter: &Filter, zone: &Zone) -> Rule {
+    pub(super) fn new(filter: &Filter, zone: &Zone) -> Rule {
         let all = |parts: &[Filter]| parts.iter().map(|part| Rule::new(part, zone)).collect();
         Rule::Test(match filter {
             Filter::All(parts) => return Rule::All(all(parts)),
@@ -210,7 +212,7 @@ impl Rule {
         })
     }
 
-    fn holds(&self, facts: &Facts<'_>) -> Truth {
+    pub(super) fn holds(&self, facts: &Facts<'_>) -> Truth {
         match self {
             Rule::All(parts) => first(parts.iter().map(|part| part.holds(facts)), Truth::No, Truth::Yes),
             Rule::Any(parts) => first(parts.iter().map(|part| part.holds(facts)), Truth::Yes, Truth::No),
@@ -425,7 +427,7 @@ fn lies_in(spans: &[(u32, u32)], number: u32) -> bool {
 
 /// Two letters as one of 676 bits.
 #[derive(Clone, Debug, Default)]
-struct Letters([u64; 11]);
+pub(super) struct Letters([u64; 11]);
 
 impl Letters {
     fn bit(code: &str) -> Option<usize> {
@@ -450,7 +452,7 @@ impl Letters {
 
 /// Numbers below 1,000 as bits.
 #[derive(Clone, Debug, Default)]
-struct Codes([u64; 16]);
+pub(super) struct Codes([u64; 16]);
 
 impl Codes {
     fn of(codes: &[u16]) -> Codes {
@@ -469,7 +471,7 @@ impl Codes {
 
 /// Texts, whole ones and beginnings, each ascending.
 #[derive(Clone, Debug)]
-struct Texts {
+pub(super) struct Texts {
     whole: Vec<String>,
     beginnings: Vec<String>,
 }

@@ -9,18 +9,20 @@ pub mod kept;
 pub mod price;
 pub mod ring_tree;
 pub mod rules;
+pub mod shared;
 mod suppress;
 
 #[cfg(test)]
 mod tests;
 
 use crate::domain::{
-    CampaignIx, Catalog, Floor, FloorOf, FloorRow, Plan, PublisherIx, Reason, Target, TargetIx, Zone,
+    CampaignIx, Catalog, Floor, FloorOf, FloorRow, Plan, PublisherIx, Reason, TargetIx, Zone,
 };
 use bid_table::BidIndex;
 use filter::Compiled;
 pub use filter::{Facts, Located, Truth};
 use price::compiled_tables;
+use shared::{Shared, compiled};
 pub use suppress::{blocked, on_list};
 
 /// What screening says of one target.
@@ -55,12 +57,6 @@ impl RuleBook {
             tables: compiled_tables(catalog),
         }
     }
-}
-
-/// The filters of every target, by its position.
-pub fn compiled(catalog: &Catalog) -> Vec<Compiled> {
-    let of = |target: &Target| Compiled::new(&target.filters, &catalog.buyer(target.buyer).zone);
-    catalog.targets.iter().map(of).collect()
 }
 
 /// What the branches of every plan ask, by the plan's position and the branch's number.
@@ -112,13 +108,26 @@ pub fn floor_by(
 }
 
 /// Judges one target. The order of the rules is published and decides which reason a target refused by several gets:
-/// paused, buyer paused, suppressed, closed, earlier attempts, then its filters in the order written.
-pub fn screen(catalog: &Catalog, filters: &[Compiled], target: TargetIx, facts: &Facts<'_>) -> Verdict {
-    screen_by(catalog, &filters[target.at()], target, facts)
+/// paused, buyer paused, suppressed, closed, earlier attempts, then its filters in the order written. `shared` is what was
+/// said of the same facts by the same filters before.
+pub fn screen(
+    catalog: &Catalog,
+    filters: &[Compiled],
+    target: TargetIx,
+    facts: &Facts<'_>,
+    shared: &mut Shared,
+) -> Verdict {
+    screen_by(catalog, &filters[target.at()], target, facts, shared)
 }
 
 /// The same by these filters of the target.
-pub fn screen_by(catalog: &Catalog, filters: &Compiled, target: TargetIx, facts: &Facts<'_>) -> Verdict {
+pub fn screen_by(
+    catalog: &Catalog,
+    filters: &Compiled,
+    target: TargetIx,
+    facts: &Facts<'_>,
+    shared: &mut Shared,
+) -> Verdict {
     let the_target = catalog.target(target);
     let buyer = catalog.buyer(the_target.buyer);
     if the_target.paused {
@@ -140,7 +149,7 @@ pub fn screen_by(catalog: &Catalog, filters: &Compiled, target: TargetIx, facts:
     if the_target.earlier_attempts.is_some_and(|most| facts.earlier_attempts > most) {
         return Verdict::Refused(Reason::EarlierAttempts, Some(facts.earlier_attempts.to_string()));
     }
-    match filters.judge(facts) {
+    match filters.judge(facts, shared) {
         Ok(()) => Verdict::Candidate,
         Err((reason, note)) => Verdict::Refused(reason, Some(note)),
     }

@@ -14,10 +14,12 @@
 //! anything to say, targets that ring shorter, who was left out and why, whose turn it was, and what ends it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::filter::Compiled;
 use super::ring_tree::{Given, Step, walk};
+use super::shared::{Shared, compiled};
 use super::{Facts, Truth, Verdict, judge, screen};
 use crate::domain::caller::{Address, SetBy, TagValue};
 use crate::domain::catalog::{BuyerIx, Disclosure, Limits, PlanIx, Pricing};
@@ -109,6 +111,7 @@ fn target(row: &str, buyers: &[Buyer]) -> Target {
         match (key, rest.split_once(' ')) {
             ("paused", None) => target.paused = true,
             ("hours", _) => target.hours = Some(hours(rest)),
+            ("asks_hours", _) => target.filters.push(Filter::Hours(hours(rest), None)),
             ("suppresses", _) => target.suppressed_callers = caller_lists(rest),
             ("states", _) => target.filters.push(Filter::State(words(rest))),
             ("not_states", _) => target.filters.push(Filter::Not(Box::new(Filter::State(words(rest))))),
@@ -203,8 +206,6 @@ fn world(rows: &[(&str, &str)]) -> World {
     let buyers: Vec<Buyer> = of("buyer").map(buyer).collect();
     let targets: Vec<Target> = of("target").map(|row| target(row, &buyers)).collect();
     let plans = of("plan").map(|row| plan(row, &targets)).collect();
-    let compile = |target: &Target| Compiled::new(&target.filters, &buyers[target.buyer.at()].zone);
-    let filters = targets.iter().map(compile).collect();
     let catalog = Catalog {
         digest: "".into(),
         carriers: Vec::new(),
@@ -220,6 +221,7 @@ fn world(rows: &[(&str, &str)]) -> World {
             .collect(),
         default_plan: PlanIx(0),
     };
+    let filters = compiled(&catalog);
     World { catalog, filters }
 }
 
@@ -243,13 +245,15 @@ impl World {
             }
         }
         let facts = Facts { state, lists: &lists, ..Facts::bare(&tags, now) };
+        let mut shared = Shared::default();
         for ix in (0..self.catalog.targets.len() as u32).map(TargetIx) {
             let holds =
                 judge(&self.catalog, &self.filters, ix, &facts).iter().all(|one| one.truth == Truth::Yes);
-            let is_candidate = screen(&self.catalog, &self.filters, ix, &facts) == Verdict::Candidate;
+            let is_candidate =
+                screen(&self.catalog, &self.filters, ix, &facts, &mut shared) == Verdict::Candidate;
             assert_eq!(holds, is_candidate, "{}: the rules say what screening does", self.name(ix));
         }
-        let verdict = |ix: TargetIx| match screen(&self.catalog, &self.filters, ix, &facts) {
+        let mut verdict = |ix: TargetIx| match screen(&self.catalog, &self.filters, ix, &facts, &mut shared) {
             Verdict::Candidate => format!("{} candidate", self.name(ix)),
             Verdict::Refused(reason, None) => format!("{} {reason}", self.name(ix)),
             Verdict::Refused(reason, Some(note)) => format!("{} {reason} {note}", self.name(ix)),
@@ -502,6 +506,28 @@ fn states_and_tags() {
 }
 
 #[test]
+fn filters_that_several_targets_have_are_asked_once_for_each_zone() {
+    let case = "buyer east, zone America/New_York
+         buyer west, zone America/Los_Angeles
+         target a of east, states TX CA, asks_hours mon-fri 09:00-17:00
+         target b of west, states TX CA, asks_hours mon-fri 09:00-17:00, lang is en
+         target c of east, asks_hours mon-fri 09:00-17:00, states TX CA
+         target d of east, lang is en de, states CA TX";
+    let filters = world(&rows(case)).filters;
+    let rule = |target: usize, at: usize| Arc::as_ptr(&filters[target].0[at].rule);
+    assert_eq!((rule(0, 0), rule(0, 0), rule(0, 1)), (rule(1, 0), rule(2, 1), rule(2, 0)), "one each");
+    assert_ne!(rule(0, 1), rule(1, 1), "hours of another zone");
+    assert_ne!(rule(0, 0), rule(3, 1), "written otherwise");
+    check(&format!(
+        "{case}
+         call 2026-11-20T15:00Z, state TX, lang en => a candidate, b closed in America/Los_Angeles, c candidate, d candidate
+         call 2026-11-20T18:00Z, state TX, lang de => a candidate, b tag lang de, c candidate, d candidate
+         call 2026-11-20T18:00Z, state NY, lang en => a geo state NY, b geo state NY, c geo state NY, d geo state NY
+         call 2026-11-20T23:00Z, state CA, lang fr => a closed in America/New_York, b tag lang fr, c closed in America/New_York, d tag lang fr"
+    ));
+}
+
+#[test]
 fn the_first_rule_of_the_published_order_names_the_reason() {
     check(
         "# paused, buyer paused, suppressed, closed, state, tags: each row heals the first ailment of the row before.
@@ -568,9 +594,9 @@ fn every_target_of_a_plan_ends_with_exactly_one_verdict() {
     world.catalog.plan(PlanIx(0)).root.targets(&mut of_plan);
     let (tags, now) = (Tags::default(), Timestamp::parse("2026-11-20T09:00Z").expect("an instant"));
     let facts = Facts { state: Some("NY"), ..Facts::bare(&tags, now) };
-    let mut verdicts = BTreeMap::new();
+    let (mut verdicts, mut shared) = (BTreeMap::new(), Shared::default());
     for target in of_plan {
-        let verdict = match screen(&world.catalog, &world.filters, target, &facts) {
+        let verdict = match screen(&world.catalog, &world.filters, target, &facts, &mut shared) {
             Verdict::Candidate => None,
             Verdict::Refused(reason, _) => Some(reason),
         };

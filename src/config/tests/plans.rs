@@ -30,8 +30,7 @@ fn check(table: &str) {
         for row in rows {
             let (call, expected) = row.split_once("=>").expect("a call => its walk");
             let way = called(call.trim(), |facts| {
-                let takes =
-                    |branch: &crate::domain::plan::Branch| branches[branch.number].judge(facts).is_ok();
+                let takes = |branch: &crate::domain::plan::Branch| branches[branch.number].hold(facts);
                 let given = Given { seed: 1, now: facts.now, may_take: &takes, turn: &mut |_| 0 };
                 let walk = walk(&catalog.plans[at], given);
                 let targets = walk.steps.iter().flat_map(|step| step.targets().to_vec());

@@ -13,9 +13,10 @@ use crate::records::stored::{StoredDecision, StoredOutcome, StoredTrail};
 use crate::routing::filter::Compiled;
 use crate::routing::price::{By, Terms, terms};
 use crate::routing::rules::{Phase, is_of};
+use crate::routing::shared::Shared;
 use crate::routing::{Facts, RuleBook, Verdict, screen, screen_by};
 
-/// Said of a price that was recorded, and of one that nobody came to then.
+/// Shared of a price that was recorded, and of one that nobody came to then.
 const PRICE_RECORDED: &str = "record: its price rests on a fact that was not kept";
 pub(super) const PRICE_UNKNOWN: &str = "unknown: its price rests on a fact that was not kept";
 
@@ -156,14 +157,14 @@ impl<'a> Given<'a> {
 
     /// What screening says of a target.
     pub(super) fn screened(&self, ix: TargetIx) -> Screened {
-        let (facts, target) = (self.facts(), self.catalog.target(ix));
+        let (facts, target, mut shared) = (self.facts(), self.catalog.target(ix), Shared::default());
         let is_kept = |filter: &&_| !self.known.lacks(filter);
         let Some(first) = target.filters.iter().position(|filter| !is_kept(&filter)) else {
-            return Screened::Decided(screen(self.catalog, &self.rules.filters, ix, &facts));
+            return Screened::Decided(screen(self.catalog, &self.rules.filters, ix, &facts, &mut shared));
         };
         let zone = &self.catalog.buyer(target.buyer).zone;
         let before = Compiled::new(&target.filters[..first], zone);
-        match screen_by(self.catalog, &before, ix, &facts) {
+        match screen_by(self.catalog, &before, ix, &facts, &mut shared) {
             Verdict::Candidate => {}
             refused @ Verdict::Refused(..) => return Screened::Decided(refused),
         }
@@ -174,7 +175,7 @@ impl<'a> Given<'a> {
             return Screened::Recorded(Verdict::Refused(reason, note.map(str::to_owned)));
         }
         let rest: Vec<_> = target.filters[first..].iter().filter(is_kept).cloned().collect();
-        match screen_by(self.catalog, &Compiled::new(&rest, zone), ix, &facts) {
+        match screen_by(self.catalog, &Compiled::new(&rest, zone), ix, &facts, &mut shared) {
             refused @ Verdict::Refused(..) => Screened::Decided(refused),
             Verdict::Candidate if recorded.is_some_and(|recorded| was_screened(recorded.reason)) => {
                 Screened::Recorded(Verdict::Candidate)

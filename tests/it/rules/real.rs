@@ -21,6 +21,7 @@ use outcry::domain::{
 use outcry::exchange::preview::{Preview, preview_by};
 use outcry::routing::price::{Terms as Priced, terms};
 use outcry::routing::ring_tree::{Given, Step, Walk, walk};
+use outcry::routing::shared::Shared;
 use outcry::routing::{Facts, Located, RuleBook, Verdict, floor, screen};
 
 use super::model::{Call, Market};
@@ -162,7 +163,8 @@ impl<'a> Asked<'a> {
     /// The terms of a target that may take the call or be asked.
     fn candidate(&self, target: TargetIx) -> Option<Priced> {
         let facts = self.facts();
-        let is_one = screen(self.catalog, &self.book.filters, target, &facts) == Verdict::Candidate;
+        let shared = &mut Shared::default();
+        let is_one = screen(self.catalog, &self.book.filters, target, &facts, shared) == Verdict::Candidate;
         let terms = terms(self.catalog, &self.book.tables, target, &facts);
         (is_one && terms.refusal().is_none()).then_some(terms)
     }
