@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::LEAST_TIME;
 use super::endpoint::{Endpoint, NoAddress};
 use super::opening::Openings;
-use super::wire::{Failure, Reach, Wire};
+use super::wire::{Failure, Reach, Wire, owe_nothing};
 use crate::bidder::request::Request;
 use crate::domain::{Reason, Timestamp};
 use crate::runtime::Clock;
@@ -77,6 +77,23 @@ struct Shelf {
     in_use: usize,
     opening: usize,
     need: Need,
+}
+
+impl Shelf {
+    fn of(endpoint: &Arc<Endpoint>) -> Shelf {
+        Shelf {
+            endpoint: Arc::clone(endpoint),
+            idle: VecDeque::new(),
+            in_use: 0,
+            opening: 0,
+            need: Need { seconds: VecDeque::new() },
+        }
+    }
+
+    /// The one that was used last.
+    fn next(&mut self) -> Option<Connection> {
+        self.idle.pop_back().map(|idle| idle.connection)
+    }
 }
 
 #[derive(Debug)]
@@ -166,12 +183,45 @@ impl Pool {
         Pool { by_endpoint: Mutex::new(BTreeMap::new()), open, openings, limits, reach, clock }
     }
 
+    /// Counts one more in use of each endpoint; with the connection that was used last, of those that wait.
+    pub(super) fn take<'e>(
+        self: &Arc<Self>,
+        endpoints: impl Iterator<Item = &'e Arc<Endpoint>>,
+    ) -> Vec<Taken> {
+        let now = self.clock.now();
+        let mut shelves = self.lock();
+        let mut taken: Vec<Taken> = endpoints
+            .map(|endpoint| {
+                let shelf = shelves.entry(endpoint.serial).or_insert_with(|| Shelf::of(endpoint));
+                shelf.in_use += 1;
+                shelf.need.note(shelf.in_use, now);
+                let in_use = InUse { pool: Arc::clone(self), serial: endpoint.serial, is_over: false };
+                Taken { in_use, waiting: shelf.next() }
+            })
+            .collect();
+        // Whoever said something meanwhile said it to nobody, and whoever left is gone: the next, until all are clean.
+        let mut unasked: Vec<&mut Taken> = taken.iter_mut().filter(|one| one.waiting.is_some()).collect();
+        while !unasked.is_empty() {
+            let wires = unasked.iter_mut().filter_map(|one| one.waiting.as_mut()).map(|one| &mut one.wire);
+            let mut are_clean = owe_nothing(wires).into_iter();
+            unasked.retain_mut(|one| {
+                let is_clean = are_clean.next() == Some(true);
+                if !is_clean {
+                    one.waiting = shelves.get_mut(&one.in_use.serial).and_then(Shelf::next);
+                }
+                !is_clean && one.waiting.is_some()
+            });
+        }
+        taken
+    }
+
     /// Sends a request and reads the reply to its end; `judge` says what it is worth. Not sent when no connection is up
     /// `LEAST_TIME` before `until`. A connection that the peer closed while it lay idle, with a 408 or without a word, is replaced once. `leaves` is told when
     /// the request does and whether a connection was waiting, and may change what it says.
     pub(super) async fn exchange<T>(
         &self,
         endpoint: &Arc<Endpoint>,
+        Taken { in_use, mut waiting }: Taken,
         request: &mut Request,
         until: Timestamp,
         leaves: impl Fn(&mut Request, Timestamp, bool),
@@ -179,10 +229,12 @@ impl Pool {
     ) -> Result<T, Failure> {
         let mut now = self.clock.now();
         if now >= until {
+            if let Some(connection) = waiting {
+                in_use.give_back(connection, now);
+            }
             // Nobody was too slow to connect or to answer: a late worker of ours came to it only now.
             return Err(Failure::ours(Reason::NoTime, "its turn came after the deadline"));
         }
-        let (in_use, mut waiting) = self.use_one(endpoint, now);
         loop {
             let is_reused = waiting.is_some();
             let mut connection = match waiting.take() {
@@ -225,25 +277,6 @@ impl Pool {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Shelf>> {
         self.by_endpoint.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts one more in use; with the connection that was used last, of those that wait.
-    fn use_one(&self, endpoint: &Arc<Endpoint>, now: Timestamp) -> (InUse<'_>, Option<Connection>) {
-        let mut shelves = self.lock();
-        let shelf = shelves.entry(endpoint.serial).or_insert_with(|| Shelf {
-            endpoint: Arc::clone(endpoint),
-            idle: VecDeque::new(),
-            in_use: 0,
-            opening: 0,
-            need: Need { seconds: VecDeque::new() },
-        });
-        shelf.in_use += 1;
-        shelf.need.note(shelf.in_use, now);
-        // Whoever said something meanwhile said it to nobody, and whoever left is gone.
-        let waiting = std::iter::from_fn(|| shelf.idle.pop_back())
-            .map(|idle| idle.connection)
-            .find_map(|mut connection| connection.wire.owes_nothing().then_some(connection));
-        (InUse { pool: self, serial: endpoint.serial, is_over: false }, waiting)
     }
 
     async fn open(&self, endpoint: &Arc<Endpoint>, when: Opened) -> Result<Connection, Failure> {
@@ -323,14 +356,20 @@ impl Pool {
     }
 }
 
+/// A place among the pings that are out to an endpoint, and the connection that waited for it.
+pub(super) struct Taken {
+    in_use: InUse,
+    waiting: Option<Connection>,
+}
+
 /// A ping that is out.
-struct InUse<'a> {
-    pool: &'a Pool,
+struct InUse {
+    pool: Arc<Pool>,
     serial: usize,
     is_over: bool,
 }
 
-impl InUse<'_> {
+impl InUse {
     /// Shelves its connection for the next; one on which more came is closed.
     fn give_back(mut self, mut connection: Connection, now: Timestamp) {
         connection.wire.rest();
@@ -343,7 +382,7 @@ impl InUse<'_> {
     }
 }
 
-impl Drop for InUse<'_> {
+impl Drop for InUse {
     fn drop(&mut self) {
         if self.is_over {
             return;

@@ -143,6 +143,7 @@ impl Pinger {
 
     /// Asks everybody at once; the pings leave with the first `gather`.
     pub fn ask(&self, snapshot: &Arc<Snapshot>, asks: Vec<Ask>, closes: Timestamp) -> Asked {
+        let taken = self.pool.take(asks.iter().map(|one| &one.endpoint));
         let watched = asks.iter().map(|one| Arc::clone(&one.health));
         let pool = Arc::clone(&self.pool);
         let round = Arc::new(Round::new(
@@ -153,9 +154,9 @@ impl Pinger {
             watched,
             closes,
         ));
-        let ask = |(at, one)| Box::pin(Arc::clone(&round).ask(at, one)) as Asking;
+        let ask = |((at, one), taken)| Box::pin(Arc::clone(&round).ask(at, one, taken)) as Asking;
         let latencies = Vec::with_capacity(asks.len());
-        let pings = asks.into_iter().enumerate().map(ask).collect();
+        let pings = asks.into_iter().enumerate().zip(taken).map(ask).collect();
         Asked { pinger: self.clone(), pings, round, just_missed: Vec::new(), latencies }
     }
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use super::client::{Pool, Received};
+use super::client::{Pool, Received, Taken};
 use super::health::{Health, may_be_ours};
 use super::wire::Failure;
 use super::{Answered, Ask, told_ms};
@@ -58,7 +58,7 @@ impl Round {
     }
 
     /// One ping, the one at this place. Owns all it needs: it may outlive its auction.
-    pub(super) async fn ask(self: Arc<Self>, at: usize, mut ask: Ask) -> Answered {
+    pub(super) async fn ask(self: Arc<Self>, at: usize, mut ask: Ask, taken: Taken) -> Answered {
         let watch = Watch::begin(&self, at);
         let judge = |received: Received<'_>| {
             let (written, read) = (received.written, received.read);
@@ -70,7 +70,8 @@ impl Round {
                 self.retime(ask.target, request, now);
             }
         };
-        let exchanged = self.pool.exchange(&ask.endpoint, &mut ask.request, self.closes, leaves, judge).await;
+        let (pool, closes) = (&self.pool, self.closes);
+        let exchanged = pool.exchange(&ask.endpoint, taken, &mut ask.request, closes, leaves, judge).await;
         match exchanged {
             Ok((written, read, reply)) => {
                 let latency = read.since(written);

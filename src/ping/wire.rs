@@ -10,8 +10,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -167,7 +167,7 @@ impl Wire {
     }
 
     /// Whether nothing came since the last reply, the end of the connection included, as far as the runtime has told: it
-    /// asks the system only if there is something. Enough to close early what is of no use; to use it, ask `owes_nothing`.
+    /// asks the system only if there is something. Enough to close early what is of no use; to use it, ask [`owe_nothing`].
     pub(super) fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
         let mut into = ReadBuf::new(&mut byte);
@@ -175,15 +175,32 @@ impl Wire {
             poll_fn(|cx| Poll::Ready(Pin::new(&mut self.transport).poll_read(cx, &mut into).is_pending()));
         at_once(look) == Poll::Ready(true)
     }
+}
 
-    /// Whether nothing came since the last reply, by what the system has for us now: the runtime learns of it only between
-    /// two turns, and what it has not told of yet would be read as the reply to the next ping. What is still on its way
-    /// nobody can see.
-    pub(super) fn owes_nothing(&mut self) -> bool {
+/// Of which nothing came since the last reply, by what the system has for us now: the runtime learns of it only between
+/// two turns, and what it has not told of yet would be read as the reply to the next ping. What is still on its way
+/// nobody can see. The system is asked once for all.
+pub(super) fn owe_nothing<'w>(wires: impl Iterator<Item = &'w mut Wire>) -> Vec<bool> {
+    let mut owe_nothing = Vec::new();
+    let (mut sockets, mut places) = (Vec::new(), Vec::new());
+    for wire in wires {
         // Behind a bare socket nothing is kept that the system would not tell of.
-        let is_quiet = matches!(self.transport, Transport::Tcp(_)) || self.is_quiet();
-        is_quiet && self.transport.is_drained()
+        let is_quiet = matches!(wire.transport, Transport::Tcp(_)) || wire.is_quiet();
+        if let Some(socket) = wire.transport.socket().filter(|_| is_quiet) {
+            sockets.push(PollFd::new(socket, PollFlags::IN));
+            places.push(owe_nothing.len());
+        }
+        owe_nothing.push(is_quiet);
     }
+    if !sockets.is_empty() {
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let asked = retry_on_intr(|| poll(&mut sockets, Some(&at_once)));
+        for (place, socket) in places.into_iter().zip(&sockets) {
+            // An end of the connection and its errors are told too; of what nobody knows anything nothing is believed.
+            owe_nothing[place] = asked.is_ok() && socket.revents().is_empty();
+        }
+    }
+    owe_nothing
 }
 
 impl Drop for Wire {
@@ -210,15 +227,13 @@ enum Transport {
 }
 
 impl Transport {
-    /// Whether the system holds no byte for us, nor the end of the connection.
-    fn is_drained(&self) -> bool {
-        let tcp = match self {
-            Transport::Tcp(stream) => stream,
-            Transport::Tls(stream) => stream.get_ref().0,
-            // A pipe tells at once.
-            Transport::Memory(_) => return true,
-        };
-        recv(tcp, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT) == Err(Errno::AGAIN)
+    /// What the system is asked about; none where a pipe tells at once.
+    fn socket(&self) -> Option<&TcpStream> {
+        match self {
+            Transport::Tcp(stream) => Some(stream),
+            Transport::Tls(stream) => Some(stream.get_ref().0),
+            Transport::Memory(_) => None,
+        }
     }
 }
 
@@ -379,7 +394,7 @@ mod tests {
         (server, client)
     }
 
-    /// What `owes_nothing` says after a reply and what the server does then, with no turn of the runtime in between.
+    /// What `owe_nothing` says after a reply and what the server does then, with no turn of the runtime in between.
     fn judged_after(is_tls: bool, then: Then) -> bool {
         let (server, client) = server_config();
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -408,15 +423,16 @@ mod tests {
                 };
                 let mut wire = Wire { transport, incoming: Incoming::new() };
                 assert!(wire.ask(b"x").await.expect("a reply").is_kept);
-                assert!(wire.owes_nothing(), "it said what it had to");
+                let owes_nothing_yet = |wire: &mut Wire| owe_nothing(std::iter::once(wire)) == [true];
+                assert!(owes_nothing_yet(&mut wire), "it said what it had to");
                 turn.wait();
                 turn.wait();
                 // The system may take its time, too, from one end to the other.
                 let until = Instant::now() + Duration::from_secs(20);
-                while then != Then::Nothing && wire.transport.is_drained() && Instant::now() < until {
+                while then != Then::Nothing && owes_nothing_yet(&mut wire) && Instant::now() < until {
                     std::thread::yield_now();
                 }
-                owes_nothing = Some(wire.owes_nothing());
+                owes_nothing = Some(owes_nothing_yet(&mut wire));
                 turn.wait();
             });
         });

@@ -21,6 +21,9 @@ const SLOW: u16 = 3;
 const TIMES_OUT: u16 = 4;
 const TIMES_OUT_AND_STAYS: u16 = 5;
 
+/// Takes every connection; on every second one it says everything twice.
+const STAMMERS: u16 = 6;
+
 const NO_BID: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 
 fn endpoint(serial: usize, ports: &[u16]) -> Arc<Endpoint> {
@@ -28,7 +31,8 @@ fn endpoint(serial: usize, ports: &[u16]) -> Arc<Endpoint> {
     Endpoint::at(serial, &addresses)
 }
 
-async fn serve(port: u16, mut stream: DuplexStream) {
+/// What becomes of a connection, the one of this number.
+async fn serve(port: u16, number: usize, mut stream: DuplexStream) {
     let mut request = [0; 64];
     let mut replies = match port {
         TIMES_OUT => {
@@ -43,19 +47,25 @@ async fn serve(port: u16, mut stream: DuplexStream) {
             return;
         }
         stream.write_all(replies.get(n).copied().unwrap_or(NO_BID)).await.expect("written");
+        if port == STAMMERS && number % 2 == 1 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            stream.write_all(NO_BID).await.expect("written");
+        }
     }
 }
 
-fn pool(connections: usize) -> Pool {
+fn pool(connections: usize) -> Arc<Pool> {
     noting_pool(connections, Arc::default())
 }
 
 /// When somebody was connected to, and at which port.
 type Dialled = Arc<Mutex<Vec<(tokio::time::Instant, u16)>>>;
 
-fn noting_pool(connections: usize, dialled: Dialled) -> Pool {
+fn noting_pool(connections: usize, dialled: Dialled) -> Arc<Pool> {
     let reach = Reach::Memory(Arc::new(move |address| {
-        dialled.lock().expect("no panic").push((tokio::time::Instant::now(), address.port()));
+        let mut dialled = dialled.lock().expect("no panic");
+        let number = dialled.len();
+        dialled.push((tokio::time::Instant::now(), address.port()));
         Box::pin(async move {
             if address.port() == HANGS {
                 std::future::pending::<()>().await;
@@ -64,13 +74,13 @@ fn noting_pool(connections: usize, dialled: Dialled) -> Pool {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             let (near, far) = tokio::io::duplex(1_024);
-            tokio::spawn(serve(address.port(), far));
+            tokio::spawn(serve(address.port(), number, far));
             Ok(near)
         })
     }));
     let second = Duration::from_secs(1);
     let limits = Limits { connections, idle: 60 * second, connect: second };
-    Pool::new(limits, Arc::new(AtomicUsize::new(0)), reach, Clock::system())
+    Arc::new(Pool::new(limits, Arc::new(AtomicUsize::new(0)), reach, Clock::system()))
 }
 
 fn run(test: impl Future<Output = ()>) {
@@ -79,9 +89,20 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 /// Asks with so many milliseconds to the deadline; the status of the reply.
-async fn ask(pool: &Pool, endpoint: &Arc<Endpoint>, ms: u64) -> Result<u16, Failure> {
+async fn ask(pool: &Arc<Pool>, endpoint: &Arc<Endpoint>, ms: u64) -> Result<u16, Failure> {
     let until = pool.clock.now().after(Duration::from_millis(ms));
-    pool.exchange(endpoint, &mut Request::plain(b"x"), until, |_, _, _| {}, |received| received.status).await
+    let leaves = |_: &mut Request, _, _| {};
+    exchange(pool, endpoint, until, leaves).await
+}
+
+async fn exchange(
+    pool: &Arc<Pool>,
+    endpoint: &Arc<Endpoint>,
+    until: Timestamp,
+    leaves: impl Fn(&mut Request, Timestamp, bool),
+) -> Result<u16, Failure> {
+    let taken = pool.take(std::iter::once(endpoint)).pop().expect("one");
+    pool.exchange(endpoint, taken, &mut Request::plain(b"x"), until, leaves, |received| received.status).await
 }
 
 #[test]
@@ -138,6 +159,26 @@ fn a_ping_whose_turn_comes_after_its_deadline_is_our_failure() {
 }
 
 #[test]
+fn what_was_said_unasked_costs_its_own_connection_only() {
+    run(async {
+        let (pool, one, other) = (pool(9), endpoint(1, &[STAMMERS]), endpoint(2, &[ANSWERS]));
+        let four = [&one, &one, &one, &one].map(|endpoint| ask(&pool, endpoint, 500));
+        futures_util::future::join_all(four).await;
+        assert_eq!(ask(&pool, &other, 500).await.expect("a reply"), 204);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(pool.connections(), 5, "all lie idle");
+        let waiting = |endpoints: &[&Arc<Endpoint>]| {
+            let taken = pool.take(endpoints.iter().copied());
+            taken.iter().map(|taken| taken.waiting.is_some()).collect::<Vec<_>>()
+        };
+        // Those that said more are passed over for the next that lies there, as long as there is one.
+        assert_eq!(waiting(&[&one, &other, &one, &one]), [true, true, true, false]);
+        assert_eq!(pool.connections(), 0, "whoever drops the question closes its connection");
+        assert_eq!(waiting(&[&other, &one]), [false, false]);
+    });
+}
+
+#[test]
 fn no_connection_is_closed_for_nothing() {
     run(async {
         let (pool, warm) = (pool(2), endpoint(1, &[ANSWERS]));
@@ -177,9 +218,7 @@ fn a_ping_leaves_when_its_connection_is_there() {
             let leaves = |_: &mut Request, now: Timestamp, warm: bool| told.set(Some((now, warm)));
             let began = pool.clock.now();
             let until = began.after(Duration::from_millis(500));
-            let status =
-                pool.exchange(&endpoint, &mut Request::plain(b"x"), until, leaves, |got| got.status).await;
-            assert_eq!(status.expect("a reply"), 204);
+            assert_eq!(exchange(&pool, &endpoint, until, leaves).await.expect("a reply"), 204);
             let (left, warm) = told.get().expect("it left");
             assert_eq!((left.since(began).as_millis(), warm), (waited_ms, is_warm));
         }
@@ -191,7 +230,7 @@ fn a_ping_leaves_when_its_connection_is_there() {
 fn what_is_opened_ahead_is_opened_one_after_the_other() {
     run(async {
         let dialled = Dialled::default();
-        let pool = Arc::new(noting_pool(90, Arc::clone(&dialled)));
+        let pool = noting_pool(90, Arc::clone(&dialled));
         let endpoints = [endpoint(1, &[ANSWERS]), endpoint(2, &[SLOW])];
         let asks = endpoints.iter().flat_map(|endpoint| std::iter::repeat_n(endpoint, 20));
         futures_util::future::join_all(asks.map(|endpoint| ask(&pool, endpoint, 500))).await;
