@@ -6,6 +6,7 @@
 //! cargo bench -- tail             how long a start takes that reads a gigabyte of the journal; only if asked for
 //! cargo bench -- store           how fast SQLite takes rows, beside a bare loop; only if asked for
 //! cargo bench -- load            how long reading a large catalog takes; only if asked for
+//! cargo bench -- whole           how long a decision among ten thousand targets takes; only if asked for
 //! cargo bench -- --quick          each a few times: whether they still run, not how fast
 //! benches/count.sh                their instructions, against the baseline in benches/instructions.txt
 //! ```
@@ -40,6 +41,7 @@ mod screen;
 mod settle;
 mod store;
 mod tail;
+mod whole;
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -227,6 +229,10 @@ fn main() -> ExitCode {
             store::run(is_quick);
             return ExitCode::SUCCESS;
         }
+        Some("whole") => {
+            whole::run(is_quick);
+            return ExitCode::SUCCESS;
+        }
         Some("load") => {
             rules::run_load(is_quick);
             return ExitCode::SUCCESS;
@@ -235,6 +241,7 @@ fn main() -> ExitCode {
             tail::run(true);
             store::run(true);
             rules::run_load(true);
+            whole::run(true);
         }
         Some(_) | None => {}
     }

@@ -111,10 +111,10 @@ fn largest() -> String {
 }
 
 /// A folder of its own with a configuration; gone with it.
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    fn with(name: &str, text: &str, numbers: usize) -> Folder {
+    pub fn with(name: &str, text: &str, numbers: usize) -> Folder {
         let path = std::env::temp_dir().join(format!("outcry-bench-rules-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(path.join("catalog")).expect("a folder");
@@ -131,7 +131,7 @@ impl Folder {
         Folder(path)
     }
 
-    fn settings(&self) -> PathBuf {
+    pub fn settings(&self) -> PathBuf {
         self.0.join("outcry.toml")
     }
 }

@@ -347,8 +347,12 @@ pub(super) fn leave_out(walk: &[(usize, Step<'_>)], left: &[Left<'_>], trail: &m
     if left.is_empty() {
         return;
     }
-    let walked: BTreeSet<TargetIx> = walk.iter().flat_map(|(_, step)| step.targets()).copied().collect();
-    for left in left.iter().filter(|left| !walked.contains(&left.target)) {
+    // In most of the others they are few, and the walk is long.
+    let mut nowhere: BTreeSet<TargetIx> = left.iter().map(|left| left.target).collect();
+    for target in walk.iter().flat_map(|(_, step)| step.targets()) {
+        nowhere.remove(target);
+    }
+    for left in left.iter().filter(|left| nowhere.contains(&left.target)) {
         trail.close(left.target, left.reason, None, left.zone.map(|zone| format!("in {zone}")));
     }
 }

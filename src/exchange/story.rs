@@ -347,10 +347,10 @@ impl Worker {
         }
         let claims = match (ctx.request.test, is_same) {
             (true, _) => Vec::new(),
-            (false, true) => claims(&ctx.in_force, target, now),
+            (false, true) => claims(&ctx.in_force, target, now).into(),
             (false, false) => match same_target(ctx, target, &current) {
-                Some(there) => claims(&current, there, now),
-                None => claims(&ctx.in_force, target, now),
+                Some(there) => claims(&current, there, now).into(),
+                None => claims(&ctx.in_force, target, now).into(),
             },
         };
         let is_strict = is_strict(&claims);
@@ -398,23 +398,22 @@ pub(super) fn is_limited(catalog: &Catalog, ix: TargetIx) -> bool {
 /// What handing a call to this target now takes, in the order in which capacity is taken. What has no limit is counted
 /// too: one that a reload sets must know what is in progress and what the day has had. A cap has one gauge whatever the
 /// range: the limit is that of the moment, what is counted is the whole day's.
-pub(super) fn claims(in_force: &InForce, ix: TargetIx, now: Timestamp) -> Vec<Claim> {
+pub(super) fn claims(in_force: &InForce, ix: TargetIx, now: Timestamp) -> [Claim; 4] {
     let catalog = &in_force.snapshot.catalog;
     let target = catalog.target(ix);
     let buyer = catalog.buyer(target.buyer);
     let day = in_force.snapshot.day_of(target.buyer, now);
-    let mut claims = Vec::with_capacity(4);
-    let mut add = |entity: Entity, always: &Limits, ranges: &[TimeRange]| {
+    let two = |entity: Entity, always: &Limits, ranges: &[TimeRange]| {
         let limits = limits_at(always, ranges, &buyer.zone, now);
-        let mut claim = |basis, window, limit: Option<u32>| {
-            let key = CapKey { entity: entity.clone(), basis, window };
-            claims.push(Claim { key, limit: limit.unwrap_or(NO_LIMIT) });
+        let claim = |entity, basis, window, limit: Option<u32>| Claim {
+            key: CapKey { entity, basis, window },
+            limit: limit.unwrap_or(NO_LIMIT),
         };
-        claim(Basis::Concurrency, Timestamp::default(), limits.concurrency);
-        claim(Basis::BillableDay, day, limits.daily_billable);
+        let concurrency = claim(entity.clone(), Basis::Concurrency, Timestamp::default(), limits.concurrency);
+        [concurrency, claim(entity, Basis::BillableDay, day, limits.daily_billable)]
     };
-    add(Entity::Buyer(buyer.id.clone()), &buyer.limits, &buyer.ranges);
-    add(Entity::Target(target.id.clone()), &target.limits, &target.ranges);
-    claims.sort();
-    claims
+    let [buyer_now, buyer_day] = two(Entity::Buyer(buyer.id.clone()), &buyer.limits, &buyer.ranges);
+    let [target_now, target_day] = two(Entity::Target(target.id.clone()), &target.limits, &target.ranges);
+    // As they are ordered.
+    [buyer_now, buyer_day, target_now, target_day]
 }

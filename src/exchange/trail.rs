@@ -27,6 +27,8 @@ struct Line {
 pub(super) struct Trail {
     row: TrailRow,
     lines: Vec<Line>,
+    /// Where the line of each target is, ascending: a plan may have ten thousand.
+    places: Vec<(TargetIx, usize)>,
 }
 
 impl Trail {
@@ -71,7 +73,9 @@ impl Trail {
             turns: Vec::new(),
             facts: None,
         };
-        Trail { row, lines: targets.iter().copied().map(line).collect() }
+        let mut places: Vec<(TargetIx, usize)> = targets.iter().copied().zip(0..).collect();
+        places.sort_unstable();
+        Trail { row, lines: targets.iter().copied().map(line).collect(), places }
     }
 
     /// Who and what it is about.
@@ -99,13 +103,19 @@ impl Trail {
         self.lines.iter().map(|line| line.target).collect()
     }
 
+    fn place(&self, target: TargetIx) -> Option<usize> {
+        let at = self.places.binary_search_by_key(&target, |(target, _)| *target).ok()?;
+        Some(self.places[at].1)
+    }
+
     fn line(&mut self, target: TargetIx) -> Option<&mut Line> {
-        self.lines.iter_mut().find(|line| line.target == target)
+        let place = self.place(target)?;
+        Some(&mut self.lines[place])
     }
 
     /// Whether nothing was said about the target yet.
     pub(super) fn is_open(&self, target: TargetIx) -> bool {
-        self.lines.iter().any(|line| line.target == target && line.open)
+        self.place(target).is_some_and(|place| self.lines[place].open)
     }
 
     /// The target's one reason, unless it has one.
