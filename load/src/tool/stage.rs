@@ -99,6 +99,12 @@ impl Stage<'_> {
             std::thread::sleep(Duration::from_secs(stretch.seconds));
         }
         let outcome = carriers.finish(FINISH);
+        let calls: Vec<judge::Call> = outcome.sent.iter().map(judge::Call::from).collect();
+        let books = match &running.admin {
+            Some(api) => Some(self.block_on(api.read(&calls, SETTLE))?),
+            None => None,
+        };
+        // After the books: who replies late does so until everybody has an outcome.
         let seen = bidders.take_log();
         if outcome.sent_overflow + seen.overflow > 0 {
             let (calls, pings) = (outcome.sent_overflow, seen.overflow);
@@ -128,10 +134,7 @@ impl Stage<'_> {
         if let Some(at) = turned {
             figures.insert("healed_s", healed_s(&entities, &outcome.sent, &seen.seen, at));
         }
-        let verdict = match &running.admin {
-            Some(admin) => Some(self.judge(&market, phase, admin, &outcome.sent, &seen.seen)?),
-            None => None,
-        };
+        let verdict = books.map(|books| judge::judge(&market.judged(phase), &calls, &seen.seen, &books));
         let peak = running.process.cost()?.peak_bytes;
         figures.insert("peak_mb", peak as f64 / 1e6);
         let log = running.process.log();
@@ -225,19 +228,6 @@ impl Stage<'_> {
         }
         wait_until(phase.seconds);
         Ok(turned)
-    }
-
-    fn judge(
-        &self,
-        market: &Market<'_>,
-        phase: &Phase,
-        api: &judge::Api,
-        sent: &[Sent],
-        seen: &[Seen],
-    ) -> io::Result<judge::Verdict> {
-        let calls: Vec<judge::Call> = sent.iter().map(judge::Call::from).collect();
-        let books = self.block_on(api.read(&calls, SETTLE))?;
-        Ok(judge::judge(&market.judged(phase), &calls, seen, &books))
     }
 
     fn block_on<T>(&self, asked: impl Future<Output = Result<T, judge::Refused>>) -> io::Result<T> {
