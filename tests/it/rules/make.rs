@@ -46,24 +46,26 @@ const AROUND: [i64; 9] = [20_520, 20_541, 20_547, 20_638, 20_758, 20_783, 20_811
 
 pub struct Maker {
     chance: Chance,
+    /// What targets of the market ask for already.
+    usual: Vec<Filter>,
 }
 
 /// The market with this number.
 pub fn market(seed: u64, number: u64) -> Market {
-    let mut maker = Maker { chance: Chance::new(seed, &["market", &number.to_string()]) };
+    let mut maker = Maker { chance: Chance::new(seed, &["market", &number.to_string()]), usual: Vec::new() };
     maker.market()
 }
 
 /// The call with this number to a market.
 pub fn call(seed: u64, number: u64, call: u64, market: &Market) -> Call {
     let parts = ["call", &number.to_string(), &call.to_string()];
-    let mut maker = Maker { chance: Chance::new(seed, &parts) };
+    let mut maker = Maker { chance: Chance::new(seed, &parts), usual: Vec::new() };
     maker.call(market)
 }
 
 /// The same market, each of whose targets asks for two things, which may exclude each other.
 pub fn with_pairs(seed: u64, number: u64, market: &Market) -> Market {
-    let mut maker = Maker { chance: Chance::new(seed, &["pairs", &number.to_string()]) };
+    let mut maker = Maker { chance: Chance::new(seed, &["pairs", &number.to_string()]), usual: Vec::new() };
     let publishers: Vec<String> = market.publishers.iter().map(|one| one.id.clone()).collect();
     let campaigns: Vec<String> = market.campaigns.iter().map(|one| one.id.clone()).collect();
     let numbers = NUMBERS_DIALLED;
@@ -389,8 +391,7 @@ impl Maker {
     fn top_filters(&mut self, names: &Names<'_>, has_zone: bool) -> Vec<Filter> {
         let mut filters: Vec<Filter> = Vec::new();
         for _ in 0..1 + self.up_to(2) {
-            let depth = self.one(&[1, 1, 2, 3, 8]);
-            let filter = self.filter(depth, names, has_zone);
+            let filter = self.usual_or_new(names, has_zone);
             let kind = kind_of(&filter);
             let excludes = |other: &Filter| {
                 kind.is_some() && kind_of(other) == kind || is_not(other, &filter) || is_not(&filter, other)
@@ -400,6 +401,19 @@ impl Maker {
             }
         }
         filters
+    }
+
+    /// What some target asks for already, as most do in a market, or another; of those that some zone is behind.
+    fn usual_or_new(&mut self, names: &Names<'_>, has_zone: bool) -> Filter {
+        if has_zone && !self.usual.is_empty() && self.percent(40) {
+            return self.chance.pick(&self.usual).expect("there are some").clone();
+        }
+        let depth = self.one(&[1, 1, 2, 3, 8]);
+        let filter = self.filter(depth, names, has_zone);
+        if has_zone {
+            self.usual.push(filter.clone());
+        }
+        filter
     }
 
     /// A filter of at most this depth; at 8 it goes down to the last.
