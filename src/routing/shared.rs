@@ -5,6 +5,8 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use super::filter::{Compiled, Facts, Rule, Truth};
@@ -50,6 +52,7 @@ pub struct Shared(Vec<Option<Truth>>);
 /// A filter with whom it may be shared.
 struct Known<'a> {
     filter: &'a Filter,
+    zone: &'a Zone,
     rule: Arc<Rule>,
     targets: usize,
 }
@@ -57,19 +60,19 @@ struct Known<'a> {
 /// The filters of every target, by its position.
 pub fn compiled(catalog: &Catalog) -> Vec<Compiled> {
     let mut known: Vec<Known<'_>> = Vec::new();
-    let mut by_text: BTreeMap<String, usize> = BTreeMap::new();
-    // Which filter of the known ones each is; none where another has its text.
+    let mut by_digest: BTreeMap<u64, usize> = BTreeMap::new();
+    // Which filter of the known ones each is; none where another has its digest.
     let mut places: Vec<Vec<Option<usize>>> = Vec::with_capacity(catalog.targets.len());
     for target in &catalog.targets {
         let zone = &catalog.buyer(target.buyer).zone;
         let mut place = |filter| {
-            let at = *by_text.entry(text(filter, zone)).or_insert_with(|| {
-                known.push(Known { filter, rule: Arc::new(Rule::new(filter, zone)), targets: 0 });
+            let at = *by_digest.entry(digest(filter, zone)).or_insert_with(|| {
+                known.push(Known { filter, zone, rule: Arc::new(Rule::new(filter, zone)), targets: 0 });
                 known.len() - 1
             });
             let one = &mut known[at];
-            // Its text is for people to read: what two filters are is theirs to say.
-            (one.filter == filter).then(|| {
+            let is_same = one.filter == filter && (one.zone == zone || !minds(filter));
+            is_same.then(|| {
                 one.targets += 1;
                 at
             })
@@ -97,9 +100,20 @@ fn numbers(known: &[Known<'_>]) -> BTreeMap<usize, u16> {
     several.into_iter().take(SHARED_MAX).zip(0..).collect()
 }
 
-/// What a filter is found by, with the zone where it has hours and names none.
-fn text(filter: &Filter, zone: &Zone) -> String {
-    if minds(filter) { format!("{filter} {zone}") } else { filter.to_string() }
+/// What a filter is found by, with the zone where it has hours and names none. A list of ZIPs may be long: its text is
+/// not kept.
+fn digest(filter: &Filter, zone: &Zone) -> u64 {
+    struct Text(DefaultHasher);
+    impl Write for Text {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0.write(text.as_bytes());
+            Ok(())
+        }
+    }
+    let mut text = Text(DefaultHasher::new());
+    let written = if minds(filter) { write!(text, "{filter} {zone}") } else { write!(text, "{filter}") };
+    written.expect("a hasher takes all");
+    text.0.finish()
 }
 
 /// Whether it depends on the zone of the buyer.
