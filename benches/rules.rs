@@ -15,7 +15,7 @@ use outcry::config;
 use outcry::domain::caller::SetBy;
 use outcry::domain::catalog::PlanIx;
 use outcry::domain::plan::Branch;
-use outcry::domain::{Catalog, TagValue, Tags, Timestamp};
+use outcry::domain::{Catalog, TagValue, Tags, Target, Timestamp};
 use outcry::routing::filter::Compiled;
 use outcry::routing::ring_tree::{Given, walk};
 use outcry::routing::shared::{Shared, compiled};
@@ -163,6 +163,14 @@ impl InForce {
         InForce { catalog, filters, branches }
     }
 
+    /// The same as if no target asked for what another asks for.
+    fn apart(self) -> InForce {
+        let zone = |target: &Target| &self.catalog.buyer(target.buyer).zone;
+        let alone = |target: &Target| Compiled::new(&target.filters, zone(target));
+        let filters = self.catalog.targets.iter().map(alone).collect();
+        InForce { filters, ..self }
+    }
+
     /// How many targets of the walk may take the call.
     fn candidates(&self, facts: &Facts<'_>) -> usize {
         let branches = &self.branches[0];
@@ -195,6 +203,10 @@ pub fn run(watch: &mut Stopwatch) {
         ..Facts::bare(&tags, now)
     };
     let usual = InForce::of("usual", &usual());
+    watch.measure("rules: 30 targets, the same 8 filters hold", || {
+        assert_eq!(usual.candidates(&facts), USUAL);
+    });
+    let usual = usual.apart();
     watch.measure("rules: 30 targets, 8 filters that hold each", || {
         assert_eq!(usual.candidates(&facts), USUAL);
     });
