@@ -344,11 +344,13 @@ fn changes_survive_and_so_does_a_target_that_does_not_answer() {
         is_sidelined(&exchange).then_some(())
     });
     call(&exchange);
-    // Levels are told right after health is written down.
+    // Levels are told right after health is handed to the journal.
     let decided = exchange.metric("outcry_decisions_total", "");
-    eventually("it is written down", || {
+    eventually("it is handed in", || {
         (exchange.metric("outcry_calls_remembered", "") == decided).then_some(())
     });
+    // On disk before what is acknowledged behind it.
+    call(&exchange);
     for _ in 0..2 {
         exchange = exchange.crash_and_restart();
         assert_eq!(changes(&exchange), 2);
