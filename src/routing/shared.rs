@@ -14,7 +14,7 @@ use crate::domain::filter::Filter;
 use crate::domain::{Catalog, Zone};
 
 /// Most filters whose verdicts are kept while a call is screened, those that most targets have.
-pub const SHARED_MAX: usize = 1_024;
+const SHARED_MAX: usize = 1_024;
 
 /// One filter of a target.
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ pub fn compiled(catalog: &Catalog) -> Vec<Compiled> {
                 known.len() - 1
             });
             let one = &mut known[at];
-            let is_same = one.filter == filter && (one.zone == zone || !minds(filter));
+            let is_same = one.filter == filter && (one.zone == zone || !rests_on_zone(filter));
             is_same.then(|| {
                 one.targets += 1;
                 at
@@ -111,16 +111,17 @@ fn digest(filter: &Filter, zone: &Zone) -> u64 {
         }
     }
     let mut text = Text(DefaultHasher::new());
-    let written = if minds(filter) { write!(text, "{filter} {zone}") } else { write!(text, "{filter}") };
+    let written =
+        if rests_on_zone(filter) { write!(text, "{filter} {zone}") } else { write!(text, "{filter}") };
     written.expect("a hasher takes all");
     text.0.finish()
 }
 
 /// Whether it depends on the zone of the buyer.
-fn minds(filter: &Filter) -> bool {
+fn rests_on_zone(filter: &Filter) -> bool {
     match filter {
-        Filter::All(parts) | Filter::Any(parts) => parts.iter().any(minds),
-        Filter::Not(part) => minds(part),
+        Filter::All(parts) | Filter::Any(parts) => parts.iter().any(rests_on_zone),
+        Filter::Not(part) => rests_on_zone(part),
         Filter::Hours(_, own) => own.is_none(),
         _ => false,
     }

@@ -16,7 +16,7 @@ use crate::routing::rules::{Phase, is_of};
 use crate::routing::shared::Shared;
 use crate::routing::{Facts, RuleBook, Verdict, screen, screen_by};
 
-/// Shared of a price that was recorded, and of one that nobody came to then.
+/// Said of a price that was recorded, and of one that nobody came to then.
 const PRICE_RECORDED: &str = "record: its price rests on a fact that was not kept";
 pub(super) const PRICE_UNKNOWN: &str = "unknown: its price rests on a fact that was not kept";
 

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use outcry::bidder::hand_back::{HandBack, Which};
 use outcry::carrier::generic;
-use outcry::domain::{CarrierIx, Timestamp};
-use outcry::exchange::Asking;
+use outcry::domain::{BuyerId, CallId, CarrierIx, E164, Timestamp};
 use outcry::exchange::beside::Beside;
+use outcry::exchange::hand_back::NotHandedBack;
 use outcry::exchange::progress::Claim;
+use outcry::exchange::{Asking, Worker};
 use outcry::journal::Hands;
 use outcry::ping::endpoint::Endpoints;
 use outcry::ping::wire::Reach;
@@ -17,7 +19,8 @@ use outcry::records::row::Row;
 use outcry::records::{Recorder, Sealed};
 use outcry::runtime::{Clock, Shutdown};
 use outcry::state::calls::CallKey;
-use tokio::time::{advance, sleep};
+use tokio::task::JoinHandle;
+use tokio::time::{advance, sleep, timeout};
 
 use super::check::Times;
 use super::market::{CARRIERS, NUMBERS, base};
@@ -26,9 +29,8 @@ use super::stage::{CALLER_KEY, in_force, worker};
 /// Longer than the attempt rings, and its hold after that.
 const UNANSWERED: Duration = Duration::from_secs(60);
 
-/// What comes to an exchange in the very moment in which a call's first answer is there; the kinds of rows in the order
-/// in which they were handed in.
-async fn recorded_when(news: &'static str) -> String {
+/// A worker that asks nobody, and the disk behind it.
+fn alone() -> (Arc<Worker>, Clock, JoinHandle<String>) {
     let clock = Clock::starting_at(Timestamp::parse("2026-11-20T18:00:00Z").expect("a time"));
     let times =
         Times { late_events: Duration::ZERO, linger: Duration::ZERO, keep_ended: Duration::from_secs(90) };
@@ -37,6 +39,13 @@ async fn recorded_when(news: &'static str) -> String {
     let nobody = Reach::Memory(Arc::new(|_| panic!("nobody is asked")));
     let worker = worker(1, &clock, in_force, times, recorder, nobody, &Shutdown::default());
     let disk = tokio::spawn(written(hands));
+    (worker, clock, disk)
+}
+
+/// What comes to an exchange in the very moment in which a call's first answer is there; the kinds of rows in the order
+/// in which they were handed in.
+async fn recorded_when(news: &'static str) -> String {
+    let (worker, clock, disk) = alone();
     let exchange = Arc::clone(&worker.exchange);
 
     let in_force = exchange.in_force.load_full();
@@ -121,4 +130,22 @@ async fn nothing_of_a_call_is_recorded_before_its_decision() {
         let recorded = tokio::spawn(recorded_when(news.trim())).await.expect(news);
         assert_eq!(recorded, expected.trim(), "{news}: Durable broken: this was recorded");
     }
+}
+
+/// A buyer may hand back by the caller before the call it was just given is open, while another call of that caller is.
+#[tokio::test(start_paused = true)]
+async fn a_caller_is_looked_for_when_its_decisions_are_recorded() {
+    let (worker, _, _disk) = alone();
+    let exchange = Arc::clone(&worker.exchange);
+    let [caller, another] = ["+15125550123", "+15125550124"].map(|text| E164::parse(text).expect("a number"));
+    let noting = exchange.state.calls.note(CallId::from_bits(1), Some(caller));
+    let hand_back = |caller| {
+        let asked = HandBack { which: Which::Caller(caller), note: String::new() };
+        exchange.hand_back(BuyerId::parse("dog").expect("a slug"), asked)
+    };
+    assert_eq!(hand_back(another).await, Err(NotHandedBack::Unknown));
+    let mut waits = Box::pin(hand_back(caller));
+    assert!(timeout(UNANSWERED, &mut waits).await.is_err(), "its call is not known yet");
+    drop(noting);
+    assert_eq!(waits.await, Err(NotHandedBack::Unknown));
 }
