@@ -88,13 +88,32 @@ fn read(field: &Field<'_>, mut read: Filters<'_, '_>) -> Vec<Filter> {
     if read.conditions > CONDITIONS_MAX {
         field.wrong(format!("has {} conditions", read.conditions), &format!("at most {CONDITIONS_MAX}"));
     }
-    for (at, (item, filter)) in filters.iter().enumerate() {
-        if let Some((other, _)) = filters[..at].iter().find(|(_, before)| is_disjoint(before, filter)) {
-            let what = format!("and {} have no value in common: no call passes both", other.path);
-            item.wrong(what, "filters that some call passes");
+    let asked: Vec<(&Field<'_>, &Filter)> = filters
+        .iter()
+        .flat_map(|(item, filter)| all_of(filter).into_iter().map(move |part| (item, part)))
+        .collect();
+    for (at, (item, part)) in asked.iter().enumerate() {
+        if let Some((other, _)) = asked[..at].iter().find(|(_, before)| is_disjoint(before, part)) {
+            let pair = if other.path == item.path {
+                "asks for two things that".to_owned()
+            } else {
+                format!("and {}", other.path)
+            };
+            item.wrong(
+                format!("{pair} have no value in common: no call passes both"),
+                "filters that some call passes",
+            );
         }
     }
     filters.into_iter().map(|(_, filter)| filter).collect()
+}
+
+/// What a filter asks for side by side: the parts of an `all`, at whatever depth, or itself.
+fn all_of(filter: &Filter) -> Vec<&Filter> {
+    match filter {
+        Filter::All(parts) => parts.iter().flat_map(all_of).collect(),
+        one => vec![one],
+    }
 }
 
 /// Whether two lists of what is taken exclude each other. A ZIP is in one state; an area code may be of a caller elsewhere.

@@ -328,6 +328,15 @@ fn faults_are_named_where_they_stand() {
             "[{ zip = [\"787*\"] }, { state = [\"OK\", \"CA\"] }]",
             "have no value in common: no call passes both",
         ),
+        // Parts of an `all` stand side by side, and beside what it stands beside.
+        (
+            "[{ all = [{ state = [\"TX\"] }, { all = [{ state = [\"OK\"] }] }] }]",
+            "filters[0]: asks for two things that have no value in common: no call passes both",
+        ),
+        (
+            "[{ state = [\"TX\"] }, { all = [{ anonymous = false }, { state = [\"OK\"] }] }]",
+            "filters[1]: and target.acme-phone.filters[0] have no value in common: no call passes both",
+        ),
         ("[{ anonymous = true }, { not = { anonymous = true } }]", "have no value in common"),
         ("[{ area_code = [512] }, { not = { area_code = [737, 512] } }]", "have no value in common"),
         (

@@ -97,6 +97,10 @@ impl Maker {
             if let Some(one) = two.get_mut(refused) {
                 *one = Filter::Not(Box::new(one.clone()));
             }
+            // Part of an `all` it excludes no less.
+            if self.percent(15) {
+                two[1] = Filter::All(vec![two[1].clone()]);
+            }
             return two.to_vec();
         }
     }
@@ -390,13 +394,21 @@ impl Maker {
     /// Filters that stand side by side; those whose lists could exclude each other come once.
     fn top_filters(&mut self, names: &Names<'_>, has_zone: bool) -> Vec<Filter> {
         let mut filters: Vec<Filter> = Vec::new();
-        for _ in 0..1 + self.up_to(2) {
+        let (mut drawn, least) = (0, 1 + self.up_to(2));
+        while drawn < least || filters.is_empty() {
+            drawn += 1;
             let filter = self.usual_or_new(names, has_zone);
-            let kind = kind_of(&filter);
-            let excludes = |other: &Filter| {
-                kind.is_some() && kind_of(other) == kind || is_not(other, &filter) || is_not(&filter, other)
+            let asked: Vec<&Filter> =
+                filters.iter().chain(std::iter::once(&filter)).flat_map(Filter::all_of).collect();
+            let excludes = |at: usize| {
+                let kind = kind_of(asked[at]);
+                asked[..at].iter().any(|other| {
+                    kind.is_some() && kind_of(other) == kind
+                        || is_not(other, asked[at])
+                        || is_not(asked[at], other)
+                })
             };
-            if !filters.iter().any(excludes) {
+            if !(0..asked.len()).any(excludes) {
                 filters.push(filter);
             }
         }
@@ -483,12 +495,12 @@ impl Maker {
         let word = |maker: &mut Maker| maker.one(&WORDS).to_owned();
         let words = |maker: &mut Maker| maker.some(&WORDS, 4).into_iter().map(str::to_owned).collect();
         let number = |maker: &mut Maker| maker.one(&NUMBERS).to_owned();
-        let test = match self.up_to(16) {
+        let test = match self.up_to(17) {
             0 | 11 | 12 => Test::Is(word(self)),
             1 | 13 | 14 => Test::IsNot(word(self)),
             2 => Test::In(words(self)),
             3 => Test::NotIn(words(self)),
-            4 => Test::Below(number(self)),
+            4 | 17 => Test::Below(number(self)),
             5 => Test::Above(number(self)),
             6 => {
                 let (low, high) = self.one(&[("18", "64"), ("-3", "2.5"), ("65", "65"), ("0.000001", "100")]);

@@ -447,6 +447,16 @@ fn number(text: &str) -> String {
     if is_plain || text.contains('.') && !text.ends_with('5') { text.to_owned() } else { quoted(text) }
 }
 
+impl Filter {
+    /// What it asks for side by side, at whatever depth.
+    pub fn all_of(&self) -> Vec<&Filter> {
+        match self {
+            Filter::All(parts) => parts.iter().flat_map(Filter::all_of).collect(),
+            one => vec![one],
+        }
+    }
+}
+
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let texts = |texts: &[String]| list(texts, |text| quoted(text));

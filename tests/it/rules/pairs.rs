@@ -17,7 +17,7 @@ const CALLS: u64 = 60;
 
 /// Pairs of which some must have been refused, and some not.
 const MET: &str = "state state|country country|area_code area_code|zip zip|state zip|publisher publisher|campaign campaign|\
-    stir stir|stir verified|verified verified|anonymous anonymous|tag in tag in|tag above tag below|not";
+    stir stir|stir verified|verified verified|anonymous anonymous|tag in tag in|tag above tag below|not|within all";
 
 /// What a pair is made of, in the order of the words.
 fn kind(two: &[Filter]) -> String {
@@ -79,9 +79,12 @@ fn what_is_refused_as_excluding_each_other_no_call_passes() {
             let place = format!("target.{}.filters[1]", target.id);
             let is_refused = faults.iter().any(|fault| fault.0 == place);
             let pair: Vec<String> = target.filters.iter().map(ToString::to_string).collect();
-            let of_kind = met.entry(kind(&target.filters)).or_default();
-            of_kind[usize::from(!is_refused)] += 1;
-            if let Some(is_apart) = are_apart(&target.filters) {
+            let two: Vec<Filter> = target.filters.iter().flat_map(Filter::all_of).cloned().collect();
+            let is_nested = target.filters.iter().any(|filter| matches!(filter, Filter::All(_)));
+            for kind in std::iter::once(kind(&two)).chain(is_nested.then(|| "within all".to_owned())) {
+                met.entry(kind).or_default()[usize::from(!is_refused)] += 1;
+            }
+            if let Some(is_apart) = are_apart(&two) {
                 assert_eq!(is_refused, is_apart, "Verdict broken: {pair:?} is refused {is_refused}");
             }
             let passes = |known: &Known<'_>| {
