@@ -15,7 +15,7 @@ pub const MARGIN_US: u64 = 10_000;
 const AFTER_US: u64 = 5_000;
 /// An answer this much before the deadline, with pings out, was not forced by it.
 const FORCED_US: u64 = 5_000;
-/// An answer this much before the deadline may have waited for it, by clocks and timers that differ.
+/// An answer this much before what it waited for may have waited for it, by clocks and timers that differ.
 const EARLY_US: u64 = 1_000;
 /// Without an auction for this long a market has not come back.
 const BACK_US: u64 = 100_000;
@@ -196,10 +196,19 @@ pub fn auction(frame: &Frame<'_>, call: &Sent, seen: &[&Seen]) -> Auction {
         return Auction::None;
     }
     let closes = call.sent_us + frame.deadline_us;
+    // One that was silent and is not any more is asked before it is waited for again: whether an answer may come before
+    // its bid nobody outside can say.
+    let was_needed = |ping: &Seen, at: u64| {
+        let is_changed = frame.is_changing && changes(frame, ping);
+        !is_changed || call.answered_us.is_some_and(|answered| at + EARLY_US <= answered)
+    };
     let bids = |late: bool| {
-        let in_time = move |at: u64| if late { at <= closes + AFTER_US } else { at + MARGIN_US <= closes };
+        let counts = move |ping: &Seen, at: u64| match late {
+            true => at <= closes + AFTER_US,
+            false => at + MARGIN_US <= closes && was_needed(ping, at),
+        };
         seen.iter()
-            .filter(move |ping| ping.replied_us.is_some_and(in_time))
+            .filter(move |ping| ping.replied_us.is_some_and(|at| counts(ping, at)))
             .filter_map(|ping| ping.bid_cents)
             .max()
     };
@@ -239,6 +248,12 @@ fn is_early(frame: &Frame<'_>, call: &Sent, seen: &[&Seen], answered: u64) -> bo
     };
     let is_out = |ping: &&&Seen| ping.replied_us.is_none_or(|at| at > answered);
     seen.iter().filter(is_out).any(might_win)
+}
+
+/// Whether its bidder does something else from the turn of the phase on.
+fn changes(frame: &Frame<'_>, ping: &Seen) -> bool {
+    let entity = frame.entities.get(usize::from(ping.bidder));
+    matches!(entity.map(|entity| &entity.kind), Some(EntityKind::Bidder { then: Some(_), .. }))
 }
 
 /// It answers well, if perhaps not always: whoever asks it has to wait for it.
@@ -292,6 +307,55 @@ mod tests {
             answered_us: Some(answered_us),
             steps: vec![Step { step: 1, told, asked_us: SENT_US, answered_us, ends: Vec::new() }],
             ..Sent::default()
+        }
+    }
+
+    #[test]
+    fn a_bid_of_one_that_has_just_come_back_need_not_be_waited_for() {
+        let bids = Behaviour::Bid {
+            latency: Latency::Fixed(20),
+            price_cents: (1_000, 9_000),
+            no_bid_bps: 0,
+            ttl_s: None,
+        };
+        let hung = |id| Entity {
+            kind: EntityKind::Bidder {
+                does: Behaviour::Hang,
+                then: Some(bids.clone()),
+                max_bid_cents: 9_000,
+            },
+            ..bidder(id, Behaviour::Hang, 9_000)
+        };
+        // the other bidder, which bid more | when, in ms; the answer came after 30 | it changed meanwhile | what it was
+        let table = [
+            (bidder("other", bids.clone(), 9_000), 40, true, Auction::Wrong),
+            (hung("other"), 40, true, Auction::Open),
+            (hung("other"), 29, true, Auction::Wrong),
+            (hung("other"), 40, false, Auction::Wrong),
+        ];
+        for (other, replied_ms, is_changing, expected) in table {
+            let entities = [bidder("won", bids.clone(), 9_000), other];
+            let frame = Frame {
+                entities: &entities,
+                seed: 1,
+                deadline_us: DEADLINE_US,
+                from_us: 0,
+                to_us: 2 * SENT_US,
+                is_exchange: true,
+                is_limited: false,
+                is_changing,
+            };
+            let ping = |bidder, replied_ms: u64, cents| Seen {
+                call: 1,
+                bidder,
+                received_us: SENT_US + 500,
+                replied_us: Some(SENT_US + 1_000 * replied_ms),
+                given_up_us: None,
+                bid_cents: Some(cents),
+            };
+            let seen = [ping(0, 20, 5_000), ping(1, replied_ms, 6_000)];
+            let found = auction(&frame, &call(30_000, "won"), &[&seen[0], &seen[1]]);
+            assert_eq!(found, expected, "{:?} after {replied_ms} ms", entities[1].kind);
         }
     }
 
