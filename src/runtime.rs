@@ -5,8 +5,10 @@
 
 pub mod pulse;
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
@@ -204,6 +206,21 @@ fn run_on<F: Future>(mut builder: tokio::runtime::Builder, future: F) -> std::io
     Ok(done)
 }
 
+/// Goes on once whatever is ready on this runtime has had its turn, this often. Unlike with `yield_now` the runtime does not
+/// look at the network before: where nothing is ready it costs a fraction of a microsecond.
+pub async fn behind_others(times: u32) {
+    let mut left = times;
+    poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(());
+        }
+        left -= 1;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// Bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -240,6 +257,21 @@ mod tests {
         let clock = Clock::starting_at(start);
         clock.sleep_until(start.after(Duration::from_secs(3_600))).await;
         assert_eq!(clock.now().to_the_second(), "2026-11-20T10:00:00Z");
+    }
+
+    #[tokio::test]
+    async fn what_is_ready_goes_first() {
+        let said = std::sync::Mutex::new(String::new());
+        let says = |word: char, times: u32| {
+            let said = &said;
+            async move {
+                said.lock().expect("no panic").push(word);
+                behind_others(times).await;
+                said.lock().expect("no panic").push(word.to_ascii_uppercase());
+            }
+        };
+        tokio::join!(says('a', 2), says('b', 1), says('c', 0));
+        assert_eq!(*said.lock().expect("no panic"), "abcCBA");
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::auction::{Auction, Progress};
 use crate::bidder::request::Request;
 use crate::domain::{PingId, TargetIx, Timestamp};
 use crate::runtime::pulse::Pulse;
-use crate::runtime::{Clock, Shutdown};
+use crate::runtime::{Clock, Shutdown, behind_others};
 use crate::snapshot::Snapshot;
 use client::Pool;
 use endpoint::Endpoint;
@@ -40,6 +40,10 @@ use round::Round;
 const ON_THE_WAY: Duration = Duration::from_millis(3);
 /// With less than this left a ping is not worth sending.
 pub const LEAST_TIME: Duration = Duration::from_millis(10);
+
+/// Pings leave behind what else is prepared now: those of several auctions leave one after the other, and buyers that the
+/// first wakes are awake for the others.
+const BEHIND_PREPARED: u32 = 1;
 
 /// What a buyer is told that it has, where so much is left.
 pub const fn told_ms(left: Duration) -> u32 {
@@ -101,6 +105,8 @@ type Asking = Pin<Box<dyn Future<Output = Answered> + Send>>;
 /// The pings of one auction. Dropping them closes the connections of those that are out.
 pub struct Asked {
     pinger: Pinger,
+    /// What has not left.
+    asks: Vec<Ask>,
     pings: FuturesUnordered<Asking>,
     round: Arc<Round>,
     /// Read to its end between the deadline and the moment the timer told of it.
@@ -143,7 +149,6 @@ impl Pinger {
 
     /// Asks everybody at once; the pings leave with the first `gather`.
     pub fn ask(&self, snapshot: &Arc<Snapshot>, asks: Vec<Ask>, closes: Timestamp) -> Asked {
-        let taken = self.pool.take(asks.iter().map(|one| &one.endpoint));
         let watched = asks.iter().map(|one| Arc::clone(&one.health));
         let pool = Arc::clone(&self.pool);
         let round = Arc::new(Round::new(
@@ -154,10 +159,9 @@ impl Pinger {
             watched,
             closes,
         ));
-        let ask = |((at, one), taken)| Box::pin(Arc::clone(&round).ask(at, one, taken)) as Asking;
         let latencies = Vec::with_capacity(asks.len());
-        let pings = asks.into_iter().enumerate().zip(taken).map(ask).collect();
-        Asked { pinger: self.clone(), pings, round, just_missed: Vec::new(), latencies }
+        let pings = FuturesUnordered::new();
+        Asked { pinger: self.clone(), asks, pings, round, just_missed: Vec::new(), latencies }
     }
 }
 
@@ -170,10 +174,22 @@ impl Asked {
         auction: &mut Auction,
         one_is_left: impl FnMut(&Auction, Timestamp),
     ) -> Close {
+        if !self.asks.is_empty() {
+            behind_others(BEHIND_PREPARED).await;
+            self.begin();
+        }
         // Tokio lets a task use its sockets 128 times in a turn and then tells it that nothing is there, which for more
         // pings than that means: sent a turn later, and not read before the deadline though it came. What a turn may cost
         // is bounded without that: by the number of pings, and by what one reply may have.
         tokio::task::coop::unconstrained(self.collect(auction, one_is_left)).await
+    }
+
+    /// Gives each ping its connection. Only now: none lies longer between being looked at and being used than it must.
+    fn begin(&mut self) {
+        let asks = std::mem::take(&mut self.asks);
+        let taken = self.pinger.pool.take(asks.iter().map(|one| &one.endpoint));
+        let ask = |((at, one), taken)| Box::pin(Arc::clone(&self.round).ask(at, one, taken)) as Asking;
+        self.pings = asks.into_iter().enumerate().zip(taken).map(ask).collect();
     }
 
     async fn collect(
@@ -244,7 +260,7 @@ impl Asked {
 
 impl std::fmt::Debug for Asked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Asked({})", self.pings.len())
+        write!(f, "Asked({})", self.asks.len() + self.pings.len())
     }
 }
 
