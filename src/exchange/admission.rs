@@ -44,5 +44,34 @@ impl Delays {
     }
 }
 
+/// What a decision comes to next. Of what is ready at once replies are read first, then answers leave, then new calls are
+/// prepared, and all their pings leave last: whoever is sent several things one after the other is woken once, and
+/// waking somebody is the dearest part of a send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// What it held is told to whoever asked.
+    Answer,
+    /// All that can be known without asking.
+    Prepare,
+    /// The pings of an auction.
+    Ask,
+}
+
+/// One part of the delay beyond which no auctions are begun, up to which there is time to do like with like. Where others
+/// wait long, whoever lets them go first waits as long again.
+const SHORT_PART: u32 = 4;
+
+impl Delays {
+    /// How often others go first before this, on a worker that was so late.
+    pub fn others_first(&self, pass: Pass, standing: Duration) -> u32 {
+        match pass {
+            _ if standing * SHORT_PART > self.auction => 0,
+            // Replies are being read now, answers come next.
+            Pass::Prepare => 2,
+            Pass::Answer | Pass::Ask => 1,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

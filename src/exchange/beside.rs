@@ -1,9 +1,8 @@
 //! Decisions are taken beside the connection that asked for them, and do not end with it.
 //!
-//! One task polls both, so that nothing has to be handed from one to another; but a reply wakes only the decision, not what
-//! reads and writes the connection. An answer is written when what else is ready has had its turn: those of one turn leave
-//! one after the other. What is left of decisions when their connection ends goes on as tasks. What is decided, and who
-//! waits for it, is not known here.
+//! One task polls both: no turn of the runtime stands between the last reply and the answer. But a reply wakes only the
+//! decision, not what reads and writes the connection. What is left of decisions when their connection ends goes on as
+//! tasks. What is decided, and who waits for it, is not known here.
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
@@ -17,6 +16,10 @@ use futures_util::task::AtomicWaker;
 use tokio::runtime::Handle;
 
 type Decision = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// How often what decisions are taken beside is polled before others have their turn: a request is read and its decision
+/// begins, and if nobody has to be asked it is answered.
+const TURNS: usize = 2;
 
 /// The decisions of one connection.
 #[derive(Clone, Default)]
@@ -48,13 +51,21 @@ impl Beside {
         let mut taken = Taken { beside: self.clone(), decisions: Vec::new() };
         poll_fn(|cx| {
             called.task.register(cx.waker());
-            if called.is_called.swap(false, Ordering::AcqRel) {
+            for _ in 0..TURNS {
+                // Decisions first: mostly it is they that were woken.
+                taken.poll(cx);
+                if !called.is_called.swap(false, Ordering::AcqRel) {
+                    return Poll::Pending;
+                }
                 if let Poll::Ready(done) = main.as_mut().poll(&mut Context::from_waker(&waker)) {
                     return Poll::Ready(done);
                 }
                 taken.decisions.append(&mut taken.beside.take());
             }
             taken.poll(cx);
+            if called.is_called.load(Ordering::Acquire) {
+                cx.waker().wake_by_ref();
+            }
             Poll::Pending
         })
         .await

@@ -9,7 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::admission::Admitted;
+use super::admission::{Admitted, Pass};
 use super::ask::{Asking, entrant, fixed_offer};
 use super::bars::Bars;
 use super::beside::Beside;
@@ -31,16 +31,12 @@ use crate::routing::price::terms;
 use crate::routing::ring_tree::{Given, Left, Step, Turn, Walk, walk};
 use crate::routing::shared::Shared;
 use crate::routing::{Facts, Verdict, floor_row, screen};
-use crate::runtime::behind_others;
 use crate::state::calls::{Begin, CallKey, First, Ticket, wait};
 use crate::telemetry::event;
 use crate::telemetry::stage::{Laps, Stage};
 
 /// Kept free between the end of an auction and the carrier's ceiling, for holding and answering.
 const AFTER_AUCTION: Duration = Duration::from_millis(100);
-/// A new call is prepared behind the replies that are there and the answers that come of them: those are short, and a carrier
-/// that the first answer wakes is awake for the others.
-const BEHIND_ANSWERS: u32 = 2;
 /// A decision that was given up is begun again this often.
 const TRIES: usize = 3;
 
@@ -211,7 +207,7 @@ impl Worker {
     async fn take(self: Arc<Self>, ctx: Ctx, mut ticket: Ticket) {
         // Nothing is done with the call by its id while this is held.
         let _noting = self.exchange.state.calls.note(ctx.call_id, ctx.request.from);
-        behind_others(BEHIND_ANSWERS).await;
+        self.in_pass(Pass::Prepare).await;
         let prepared = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let catalog = &ctx.in_force.snapshot.catalog;
             let listed = self.exchange.callers.listed(catalog, ctx.request.from);
@@ -236,6 +232,7 @@ impl Worker {
             return self.last_resort(&ctx, ticket);
         };
         let mut decided = self.settled_story(&ctx, &mut prepared, Vec::new()).await;
+        self.in_pass(Pass::Answer).await;
         let tell = AssertUnwindSafe(|| self.tell(&ctx, &prepared, &mut decided, &mut ticket));
         let Ok(told) = std::panic::catch_unwind(tell) else {
             return event::panicked("finish", "a decision could not be finished");

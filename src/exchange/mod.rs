@@ -29,6 +29,7 @@ mod together;
 mod trail;
 pub mod unknown;
 
+use admission::Pass;
 pub use admission::{Admitted, Delays};
 pub use ask::Asking;
 
@@ -49,7 +50,7 @@ use crate::ping::Pinger;
 use crate::ping::endpoint::Endpoint;
 use crate::ping::health::Health;
 use crate::records::{CommitError, Recorder};
-use crate::runtime::{Clock, Entropy, Shutdown};
+use crate::runtime::{Clock, Entropy, Shutdown, behind_others};
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::state::callers::Callers;
@@ -200,6 +201,11 @@ impl Worker {
     /// What it takes on now.
     pub fn admitted(&self) -> Admitted {
         self.exchange.rules.delays.admitted(self.pinger.pulse.standing())
+    }
+
+    /// Lets what comes before this go first, of all that is ready.
+    async fn in_pass(&self, pass: Pass) {
+        behind_others(self.exchange.rules.delays.others_first(pass, self.pinger.pulse.standing())).await;
     }
 
     /// Whether decisions or late replies are still owed their records.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::admission::Admitted;
+use super::admission::{Admitted, Pass};
 use super::ask::Run;
 use super::decide::{Ctx, Prepared, Rings};
 use super::held::{Held, is_strict};
@@ -165,6 +165,9 @@ impl Worker {
                 Step::Auction(node) => {
                     let (subject, terms) = (&prepared.subject, (prepared.bars, &prepared.prices));
                     let run = self.auction(ctx, subject, terms, &mut prepared.trail, (at, node), asking);
+                    if run.has_asked() {
+                        self.in_pass(Pass::Ask).await;
+                    }
                     let asked = (&prepared.subject, &prepared.way.rings);
                     self.try_ranked(ctx, asked, &mut prepared.trail, run, &mut decided).await
                 }

@@ -28,7 +28,7 @@ use crate::auction::{Auction, Progress};
 use crate::bidder::request::Request;
 use crate::domain::{PingId, TargetIx, Timestamp};
 use crate::runtime::pulse::Pulse;
-use crate::runtime::{Clock, Shutdown, behind_others};
+use crate::runtime::{Clock, Shutdown};
 use crate::snapshot::Snapshot;
 use client::Pool;
 use endpoint::Endpoint;
@@ -40,10 +40,6 @@ use round::Round;
 const ON_THE_WAY: Duration = Duration::from_millis(3);
 /// With less than this left a ping is not worth sending.
 pub const LEAST_TIME: Duration = Duration::from_millis(10);
-
-/// Pings leave behind what else is prepared now: those of several auctions leave one after the other, and buyers that the
-/// first wakes are awake for the others.
-const BEHIND_PREPARED: u32 = 1;
 
 /// What a buyer is told that it has, where so much is left.
 pub const fn told_ms(left: Duration) -> u32 {
@@ -174,10 +170,7 @@ impl Asked {
         auction: &mut Auction,
         one_is_left: impl FnMut(&Auction, Timestamp),
     ) -> Close {
-        if !self.asks.is_empty() {
-            behind_others(BEHIND_PREPARED).await;
-            self.begin();
-        }
+        self.begin();
         // Tokio lets a task use its sockets 128 times in a turn and then tells it that nothing is there, which for more
         // pings than that means: sent a turn later, and not read before the deadline though it came. What a turn may cost
         // is bounded without that: by the number of pings, and by what one reply may have.
@@ -186,6 +179,9 @@ impl Asked {
 
     /// Gives each ping its connection. Only now: none lies longer between being looked at and being used than it must.
     fn begin(&mut self) {
+        if self.asks.is_empty() {
+            return;
+        }
         let asks = std::mem::take(&mut self.asks);
         let taken = self.pinger.pool.take(asks.iter().map(|one| &one.endpoint));
         let ask = |((at, one), taken)| Box::pin(Arc::clone(&self.round).ask(at, one, taken)) as Asking;

@@ -22,6 +22,15 @@ fn the_limits() {
     }
 }
 
+#[test]
+fn others_go_first_while_the_queue_is_short() {
+    for (late_us, expected) in [(0, [1, 2, 1]), (2_500, [1, 2, 1]), (2_501, [0; 3]), (200_000, [0; 3])] {
+        let late = Duration::from_micros(late_us);
+        let first = [Pass::Answer, Pass::Prepare, Pass::Ask].map(|pass| DELAYS.others_first(pass, late));
+        assert_eq!(first, expected, "{late:?}");
+    }
+}
+
 /// CPU time of a whole auction with ten pings, in microseconds: 4,000 a second are what the worker can.
 const AUCTION_US: u64 = 250;
 /// Of it, in hundredths: reading the request, asking, one reply, answering.
