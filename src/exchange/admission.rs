@@ -62,10 +62,11 @@ pub enum Pass {
 const SHORT_PART: u32 = 4;
 
 impl Delays {
-    /// How often others go first before this, on a worker that was so late.
-    pub fn others_first(&self, pass: Pass, standing: Duration) -> u32 {
+    /// How often others go first before this, on a worker that was so late, and has had time to spare or not. Where it
+    /// has, there is seldom anybody else, and nothing to be saved.
+    pub fn others_first(&self, pass: Pass, standing: Duration, rested: bool) -> u32 {
         match pass {
-            _ if standing * SHORT_PART > self.auction => 0,
+            _ if rested || standing * SHORT_PART > self.auction => 0,
             // Replies are being read now, answers come next.
             Pass::Prepare => 2,
             Pass::Answer | Pass::Ask => 1,

@@ -205,7 +205,8 @@ impl Worker {
 
     /// Lets what comes before this go first, of all that is ready.
     async fn in_pass(&self, pass: Pass) {
-        behind_others(self.exchange.rules.delays.others_first(pass, self.pinger.pulse.standing())).await;
+        let (delays, pulse) = (self.exchange.rules.delays, &self.pinger.pulse);
+        behind_others(delays.others_first(pass, pulse.standing(), pulse.has_rested())).await;
     }
 
     /// Whether decisions or late replies are still owed their records.

@@ -131,6 +131,11 @@ impl Pulse {
         self.lock().standing(overdue, rested)
     }
 
+    /// Whether the worker had time to spare between the last two beats.
+    pub fn has_rested(&self) -> bool {
+        self.lock().rested
+    }
+
     /// How long anything had to wait for its turn lately: see `Beats::worst`.
     pub fn worst(&self) -> Duration {
         let overdue = self.overdue();

@@ -23,11 +23,13 @@ fn the_limits() {
 }
 
 #[test]
-fn others_go_first_while_the_queue_is_short() {
-    for (late_us, expected) in [(0, [1, 2, 1]), (2_500, [1, 2, 1]), (2_501, [0; 3]), (200_000, [0; 3])] {
+fn others_go_first_on_a_busy_worker_while_its_queue_is_short() {
+    let table = [(0, false, [1, 2, 1]), (2_500, false, [1, 2, 1]), (2_501, false, [0; 3]), (0, true, [0; 3])];
+    for (late_us, rested, expected) in table {
         let late = Duration::from_micros(late_us);
-        let first = [Pass::Answer, Pass::Prepare, Pass::Ask].map(|pass| DELAYS.others_first(pass, late));
-        assert_eq!(first, expected, "{late:?}");
+        let first =
+            [Pass::Answer, Pass::Prepare, Pass::Ask].map(|pass| DELAYS.others_first(pass, late, rested));
+        assert_eq!(first, expected, "{late:?}, rested: {rested}");
     }
 }
 
