@@ -294,6 +294,20 @@ mod tests {
         Entity { id: id.to_owned(), address: id.to_owned(), caps: Caps::default(), kind }
     }
 
+    /// An exchange's run with these bidders.
+    fn frame(entities: &[Entity], is_changing: bool) -> Frame<'_> {
+        Frame {
+            entities,
+            seed: 1,
+            deadline_us: DEADLINE_US,
+            from_us: 0,
+            to_us: 2 * SENT_US,
+            is_exchange: true,
+            is_limited: false,
+            is_changing,
+        }
+    }
+
     /// A call answered after so long, which `winner` took.
     fn call(took_us: u64, winner: &str) -> Sent {
         let target = Target { attempt: 1, address: winner.to_owned(), ring_s: None };
@@ -335,16 +349,7 @@ mod tests {
         ];
         for (other, replied_ms, is_changing, expected) in table {
             let entities = [bidder("won", bids.clone(), 9_000), other];
-            let frame = Frame {
-                entities: &entities,
-                seed: 1,
-                deadline_us: DEADLINE_US,
-                from_us: 0,
-                to_us: 2 * SENT_US,
-                is_exchange: true,
-                is_limited: false,
-                is_changing,
-            };
+            let frame = frame(&entities, is_changing);
             let ping = |bidder, replied_ms: u64, cents| Seen {
                 call: 1,
                 bidder,
@@ -389,16 +394,7 @@ mod tests {
             };
             let seen = [ping(0, Some(20), Some(5_000)), ping(1, replied_ms, None)];
             for is_changing in [false, true] {
-                let frame = Frame {
-                    entities: &entities,
-                    seed: 1,
-                    deadline_us: DEADLINE_US,
-                    from_us: 0,
-                    to_us: 2 * SENT_US,
-                    is_exchange: true,
-                    is_limited: false,
-                    is_changing,
-                };
+                let frame = frame(&entities, is_changing);
                 let found = figures(&frame, &[call((took_ms * 1e3) as u64, winner)], &seen);
                 let expected = f64::from(u8::from(is_early && !is_changing));
                 assert_eq!(found["early"], expected, "{what}, bidders that change: {is_changing}");
