@@ -249,7 +249,7 @@ mod tests {
             let beats = Arc::clone(&heart);
             let beating = tokio::spawn(async move { beats.beat().await });
             tokio::time::sleep(BEAT * 3).await;
-            let rested = heart.lock().rested;
+            let rested = heart.has_rested();
             beating.abort();
             rested
         });
