@@ -206,6 +206,15 @@ fn run_on<F: Future>(mut builder: tokio::runtime::Builder, future: F) -> std::io
     Ok(done)
 }
 
+/// How far `behind_calls` lowers a thread's priority: to a tenth of the time where others want all of it.
+const BEHIND_CALLS: i32 = 10;
+
+/// Puts this thread behind those that calls wait for: for what operators ask, and what writes up what has happened. Where
+/// priorities cannot be lowered it is only that.
+pub fn behind_calls() {
+    let _ = rustix::process::nice(BEHIND_CALLS);
+}
+
 /// Goes on once whatever is ready on this runtime has had its turn, this often. Unlike with `yield_now` the runtime does not
 /// look at the network before: where nothing is ready it costs a fraction of a microsecond.
 pub async fn behind_others(times: u32) {

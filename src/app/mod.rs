@@ -42,7 +42,9 @@ use crate::records::recall::RecallError;
 use crate::records::sqlite::Reader;
 use crate::records::{COMMIT_WAIT, CommitError, Ending, sqlite};
 use crate::replay::Stored;
-use crate::runtime::{Clock, Entropy, Shutdown, chain, hex, random_bytes, run_here, run_worker};
+use crate::runtime::{
+    Clock, Entropy, Shutdown, behind_calls, chain, hex, random_bytes, run_here, run_worker,
+};
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::telemetry::event;
@@ -59,8 +61,6 @@ const HANDED_ON_MAX: usize = 1_024;
 const ADMIN_CONNECTIONS: usize = 256;
 /// How long the start waits for endpoints' names to resolve; those that take longer come later.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
-/// How far the priority of the operators' thread is lowered.
-const BEHIND_CALLS: i32 = 10;
 /// Bytes of a new caller key.
 const CALLER_KEY_BYTES: usize = 32;
 
@@ -242,8 +242,8 @@ impl Running {
         };
         let laid = next.laid;
         threads.push(spawn("admin", move || {
-            // A reload that takes a second must not take it from calls. Where priorities cannot be lowered it is only that.
-            let _ = rustix::process::nice(BEHIND_CALLS);
+            // A reload that takes a second must not take it from calls.
+            behind_calls();
             run_here(office.run(admin, admin_tls, desk, ordered, laid))
         })?);
         event::loaded(&digest, clock.now().seconds());

@@ -370,14 +370,14 @@ fn journaled(r: &Reader<'_>, base: &Path, beside: &Path) -> Journaled {
 fn limits(r: &Reader<'_>) -> Limits {
     let millis = |key, default| r.field(key).millis(100..=120_000).unwrap_or(Duration::from_millis(default));
     let late = |key, default| r.field(key).millis(1..=60_000).unwrap_or(Duration::from_millis(default));
-    let (auction_delay, answer_delay) = (late("auction_delay_ms", 10), late("answer_delay_ms", 100));
+    let (auction_delay, answer_delay) = (late("auction_delay_ms", 5), late("answer_delay_ms", 100));
     if answer_delay < auction_delay {
         let what = format!(
             "`answer_delay_ms` = {} refuses calls that `auction_delay_ms` = {} would still auction",
             answer_delay.as_millis(),
             auction_delay.as_millis()
         );
-        r.wrong(what, "`answer_delay_ms` of at least `auction_delay_ms` (left out: 100 and 10)");
+        r.wrong(what, "`answer_delay_ms` of at least `auction_delay_ms` (left out: 100 and 5)");
     }
     Limits {
         head: millis("head_ms", 5_000),

@@ -330,7 +330,7 @@ fn a_call_is_not_refused_sooner_than_it_gets_no_auction() {
         let text = format!("[limits]\n{limits}");
         Folder::new(&[("outcry.toml", &text), ("catalog/m.toml", MARKET)]).load()
     };
-    for limits in ["answer_delay_ms = 9\n", "auction_delay_ms = 101\n"] {
+    for limits in ["answer_delay_ms = 4\n", "auction_delay_ms = 101\n"] {
         let problems = load(limits).expect_err(limits);
         assert!(brief(&problems[0]).starts_with("limits: `answer_delay_ms` = "), "{problems:?}");
     }

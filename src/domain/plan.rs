@@ -194,7 +194,13 @@ impl Node {
                     branch.node.branches(into);
                 }
             }
-            other => other.children().into_iter().for_each(|child| child.branches(into)),
+            Node::Sequential(children) => children.iter().for_each(|child| child.branches(into)),
+            Node::Weighted(children) => children.iter().for_each(|(_, child)| child.branches(into)),
+            Node::RoundRobin(round_robin) => {
+                round_robin.children.iter().for_each(|child| child.branches(into));
+            }
+            Node::Scope(scope) => scope.node.branches(into),
+            Node::Auction(_) | Node::Simultaneous(_) | Node::Target(_) | Node::Terminal(_) => {}
         }
     }
 }

@@ -59,7 +59,7 @@ pub enum Pass {
 
 /// One part of the delay beyond which no auctions are begun, up to which there is time to do like with like. Where others
 /// wait long, whoever lets them go first waits as long again.
-const SHORT_PART: u32 = 4;
+const SHORT_PART: u32 = 2;
 
 impl Delays {
     /// How often others go first before this, on a worker that was so late, and has had time to spare or not. Where it

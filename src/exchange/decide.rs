@@ -212,8 +212,7 @@ impl Worker {
             let catalog = &ctx.in_force.snapshot.catalog;
             let listed = self.exchange.callers.listed(catalog, ctx.request.from);
             let subject = Subject::of(catalog, &ctx.request, ctx.call_at).on(listed);
-            let mut targets = Vec::new();
-            subject.plan.root.targets(&mut targets);
+            let targets = ctx.in_force.snapshot.rules.targets[subject.plan_ix.at()].clone();
             let Walk { steps, end, left, rings, turns } = self.walk(&ctx, &subject);
             let way = Way {
                 targets,

@@ -99,8 +99,7 @@ pub fn preview_by(
 ) -> Preview {
     let subject = Subject::of(catalog, request, now).on(lists);
     let facts = subject.facts(catalog, request, now);
-    let mut targets = Vec::new();
-    subject.plan.root.targets(&mut targets);
+    let targets = book.targets[subject.plan_ix.at()].clone();
     let branches = &book.branches[subject.plan_ix.at()];
     // Draws and turns are those of some call: who is left out by them is left out of this one.
     let given =

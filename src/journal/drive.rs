@@ -26,6 +26,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Between the beginnings of two syncs that nobody waits for. Under load nearly every call would have its own, which takes
 /// as long a time of a processor as writing it down; a power cut costs at most this much more of what nobody was promised.
 const SYNC_EVERY: Duration = Duration::from_millis(10);
+/// How far the priority of the thread that prepares segments is lowered: it fills them long before they are needed.
+const BEHIND_CALLS: i32 = 10;
 /// Longest a close waits for the disk.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
@@ -134,7 +136,11 @@ fn spawn<P: Payload>(
         }
     }
     let core = Arc::clone(core);
-    threads.push(named("journal-house").spawn(move || keep_house(&core, house))?);
+    threads.push(named("journal-house").spawn(move || {
+        // Where priorities cannot be lowered it is only that.
+        let _ = rustix::process::nice(BEHIND_CALLS);
+        keep_house(&core, house);
+    })?);
     Ok(threads)
 }
 

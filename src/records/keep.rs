@@ -11,7 +11,7 @@ use super::entry::ENTRY;
 use super::fold::Fold;
 use super::seal::Seal;
 use crate::journal::{Counters, Keeper, Read};
-use crate::runtime::chain;
+use crate::runtime::{behind_calls, chain};
 
 /// Bytes of records after which the next snapshot is made: a start reads about as many.
 const EVERY_BYTES: u64 = 256 * 1024 * 1024;
@@ -23,8 +23,6 @@ const AGAIN_BYTES: u64 = 16 * 1024 * 1024;
 const BATCH_BYTES: usize = 1024 * 1024;
 /// Bytes that a record of a snapshot has beside its body: its head and what seals it, rounded up.
 const BESIDE_BODY: u64 = 64;
-/// How far the priority of this thread is lowered.
-const BEHIND_CALLS: i32 = 15;
 
 /// The one who makes snapshots.
 pub(super) struct Folding<F> {
@@ -63,8 +61,7 @@ impl<F: Fn(&str)> Folding<F> {
 
     /// Until the journal is closed.
     pub fn run(mut self) {
-        // Where priorities cannot be lowered it is only that.
-        let _ = rustix::process::nice(BEHIND_CALLS);
+        behind_calls();
         while !self.keeper.has_ended() {
             let counters = self.keeper.counters();
             let (bytes, free, total) = (counters.bytes, counters.free_bytes, counters.total_bytes);

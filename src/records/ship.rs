@@ -16,7 +16,7 @@ use super::seal::unsealed;
 use super::sqlite::{Applied, Place, Reader, Store, StoreError};
 use super::{Recorder, entry, lost};
 use crate::journal::{Keeper, Read, Tail};
-use crate::runtime::chain;
+use crate::runtime::{behind_calls, chain};
 
 /// Rows after which a batch is not made larger.
 const BATCH_ROWS: usize = 1_000;
@@ -138,6 +138,7 @@ impl<F: Fn(&str)> Shipping<F> {
 
     /// Until the journal is closed and the store has all of it, or cannot be written any more.
     pub fn run(mut self) {
+        behind_calls();
         // Set once, here.
         let _ = self.shipped.thread.set(std::thread::current());
         self.settle_lost();

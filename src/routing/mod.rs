@@ -39,6 +39,8 @@ pub enum Verdict {
 pub struct RuleBook {
     /// The filters of targets, by target.
     pub filters: Vec<Compiled>,
+    /// Every target of a plan, by plan: `Node::targets`.
+    pub targets: Vec<Vec<TargetIx>>,
     /// What the branches of plans ask, by plan and number.
     pub branches: Vec<Vec<Compiled>>,
     /// When the rows of floors count, by campaign.
@@ -52,11 +54,18 @@ impl RuleBook {
     pub fn of(catalog: &Catalog) -> RuleBook {
         RuleBook {
             filters: compiled(catalog),
+            targets: catalog.plans.iter().map(targets).collect(),
             branches: compiled_branches(catalog),
             floors: compiled_floors(catalog),
             tables: compiled_tables(catalog),
         }
     }
+}
+
+fn targets(plan: &Plan) -> Vec<TargetIx> {
+    let mut targets = Vec::new();
+    plan.root.targets(&mut targets);
+    targets
 }
 
 /// What the branches of every plan ask, by the plan's position and the branch's number.

@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -83,12 +84,19 @@ const SLACK: usize = 1_024;
 /// Forgotten calls of which nobody was told yet; of more than these a restart finds out by itself.
 const GONE_MAX: usize = 65_536;
 
+/// Parts of a map of calls. One that grows moves all it has, while calls wait: of two million each has
+/// two thousand, moved within a fraction of a millisecond. In four parts, as there are on one core, it was 25 ms and more.
+const PARTS: usize = 1_024;
+
 /// All calls of this node.
 #[derive(Debug)]
 pub struct Calls {
     by_key: DashMap<Arc<CallKey>, Slot, RandomState>,
+    /// How many there are: the map would look into every part.
+    answers: AtomicUsize,
     /// Boxed: a map keeps room for more than it has.
     live: DashMap<CallId, Box<Live>, RandomState>,
+    kept: AtomicUsize,
     timers: Mutex<BinaryHeap<Reverse<(Timestamp, CallId)>>>,
     /// Calls that are over, the oldest first.
     over: Mutex<VecDeque<CallId>>,
@@ -109,8 +117,10 @@ impl Calls {
     /// Room for `limit` calls in progress, and as many times `KEPT_PER_CALL` answers.
     pub fn new(limit: usize) -> Calls {
         Calls {
-            by_key: DashMap::default(),
-            live: DashMap::default(),
+            by_key: many(),
+            answers: AtomicUsize::new(0),
+            live: many(),
+            kept: AtomicUsize::new(0),
             timers: Mutex::new(BinaryHeap::new()),
             over: Mutex::new(VecDeque::new()),
             unnoted: DashMap::default(),
@@ -125,9 +135,10 @@ impl Calls {
 
     /// Joins the decision of this key, or starts it.
     pub fn begin(self: &Arc<Self>, key: &CallKey) -> Begin {
-        // Room is looked for before the entry is locked, since counting visits every shard, and only for a new key: a
+        // Room is looked for before the entry is locked, since it may take another key's entry, and only for a new key: a
         // repeat must not push its own answer out.
-        let is_new = !self.by_key.contains_key(key);
+        let is_tight = self.in_progress() >= self.limit || self.remembered() >= self.answers_max();
+        let is_new = is_tight && !self.by_key.contains_key(key);
         let full = is_new && (self.in_progress() >= self.limit || !self.has_room_for_an_answer());
         let key = Arc::new(key.clone());
         match self.by_key.entry(Arc::clone(&key)) {
@@ -138,6 +149,7 @@ impl Calls {
             Entry::Vacant(_) if full || !self.reserve() => Begin::Full,
             Entry::Vacant(slot) => {
                 let (tell, waiting) = watch::channel(None);
+                self.answers.fetch_add(1, Ordering::Relaxed);
                 slot.insert(Slot::Deciding(waiting));
                 let (first, told) = oneshot::channel();
                 let first = Some(first);
@@ -176,9 +188,13 @@ impl Calls {
         wait(waiting).await
     }
 
+    fn answers_max(&self) -> usize {
+        self.limit.saturating_mul(KEPT_PER_CALL)
+    }
+
     /// Whether there is room for one more answer, made if need be by forgetting the call that was over first.
     fn has_room_for_an_answer(&self) -> bool {
-        while self.by_key.len() >= self.limit.saturating_mul(KEPT_PER_CALL) {
+        while self.remembered() >= self.answers_max() {
             let Some(oldest) = self.lock_over().pop_front() else { return false };
             if self.remove(oldest) {
                 self.forgotten_early.fetch_add(1, Ordering::Relaxed);
@@ -211,7 +227,11 @@ impl Calls {
     /// Puts a decided call among the live ones.
     pub fn open(&self, id: CallId, live: Live) {
         let is_over = live.over_since.is_some();
-        self.live.insert(id, Box::new(live));
+        // Counted before it is there: whoever removes it finds it counted.
+        self.kept.fetch_add(1, Ordering::Relaxed);
+        if self.live.insert(id, Box::new(live)).is_some() {
+            self.kept.fetch_sub(1, Ordering::Relaxed);
+        }
         if is_over {
             self.lock_over().push_back(id);
         } else {
@@ -222,15 +242,12 @@ impl Calls {
     /// Puts a call from before a restart back, with the answer to its first request.
     pub fn restore(&self, live: Live, first: Option<Arc<Answer>>) {
         if let Some(answer) = first {
-            self.by_key.insert(Arc::clone(&live.key), Slot::Decided(answer));
+            self.answers.fetch_add(1, Ordering::Relaxed);
+            if self.by_key.insert(Arc::clone(&live.key), Slot::Decided(answer)).is_some() {
+                self.answers.fetch_sub(1, Ordering::Relaxed);
+            }
         }
-        let (id, is_over) = (live.id, live.over_since.is_some());
-        self.live.insert(id, Box::new(live));
-        if is_over {
-            self.lock_over().push_back(id);
-        } else {
-            self.in_progress.fetch_add(1, Ordering::Relaxed);
-        }
+        self.open(live.id, live);
     }
 
     /// Waits until the call is open and the records of its decision are handed in, or nothing is known of it: its answer
@@ -289,7 +306,7 @@ impl Calls {
         while over.front().is_some_and(|oldest| !self.live.contains_key(oldest)) {
             over.pop_front();
         }
-        if over.len() > 2 * self.live.len() + SLACK {
+        if over.len() > 2 * self.kept.load(Ordering::Relaxed) + SLACK {
             over.retain(|id| self.live.contains_key(id));
         }
     }
@@ -297,6 +314,7 @@ impl Calls {
     fn remove(&self, id: CallId) -> bool {
         match self.live.remove(&id) {
             Some((_, live)) => {
+                self.kept.fetch_sub(1, Ordering::Relaxed);
                 let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
                 if gone.len() < GONE_MAX {
                     gone.push(id);
@@ -304,10 +322,19 @@ impl Calls {
                 drop(gone);
                 // The key may be another call's by now, where this one's answer was not known after a restart.
                 let is_its_own = |_: &Arc<CallKey>, slot: &Slot| matches!(slot, Slot::Decided(answer) if answer.reply.call_id == id);
-                self.by_key.remove_if(&live.key, is_its_own).is_some()
+                self.drop_answer(&live.key, is_its_own)
             }
             None => false,
         }
+    }
+
+    /// Whether there was such an answer.
+    fn drop_answer(&self, key: &Arc<CallKey>, is: impl FnOnce(&Arc<CallKey>, &Slot) -> bool) -> bool {
+        let was_there = self.by_key.remove_if(key, is).is_some();
+        if was_there {
+            self.answers.fetch_sub(1, Ordering::Relaxed);
+        }
+        was_there
     }
 
     /// Calls that were forgotten since this was asked last, for whatever reason.
@@ -342,8 +369,13 @@ impl Calls {
 
     /// Answers kept for repeats, decisions being taken included.
     pub fn remembered(&self) -> usize {
-        self.by_key.len()
+        self.answers.load(Ordering::Relaxed)
     }
+}
+
+/// A map of as many as there may be calls.
+fn many<K: Eq + Hash, V>() -> DashMap<K, V, RandomState> {
+    DashMap::with_capacity_and_hasher_and_shard_amount(0, RandomState::default(), PARTS)
 }
 
 /// The duty to answer everybody who waits for one decision. Dropped unfinished, it lets the next request decide anew.
@@ -380,7 +412,7 @@ impl Ticket {
         // The call may have been forgotten already: then its answer is not kept either. Looked at after it was kept, so
         // that whoever forgets meanwhile finds it.
         if !calls.live.contains_key(&answer.reply.call_id) {
-            calls.by_key.remove(&self.key);
+            calls.drop_answer(&self.key, |_, _| true);
         }
         self.tell.send_replace(Some(Arc::clone(answer)));
     }
@@ -389,7 +421,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if !self.finished {
-            self.calls.by_key.remove(&self.key);
+            self.calls.drop_answer(&self.key, |_, _| true);
         }
         // After the call was opened: until then one of the two counts it.
         self.calls.deciding.fetch_sub(1, Ordering::AcqRel);
@@ -546,6 +578,41 @@ mod tests {
         assert_eq!(calls.remembered(), 1);
         assert_eq!((calls.take_gone().len(), calls.take_gone().len()), (9_999, 0), "each is told once");
         assert!(calls.lock_over().len() <= SLACK + 3, "{}", calls.lock_over().len());
+    }
+
+    #[test]
+    fn what_is_counted_is_what_is_there() {
+        let calls = Arc::new(Calls::new(1_000));
+        let agrees = |what: &str| {
+            assert_eq!(calls.remembered(), calls.by_key.len(), "{what}");
+            assert_eq!(calls.kept.load(Ordering::Relaxed), calls.live.len(), "{what}");
+        };
+        let [(_, given_up), (_, deciding)] = [live(1, false), live(2, false)];
+        let Begin::First(ticket, _) = calls.begin(&given_up.key) else { panic!("the first decides") };
+        drop(ticket);
+        agrees("given up");
+        let Begin::First(ticket, _) = calls.begin(&deciding.key) else { panic!("the first decides") };
+        assert!(matches!(calls.begin(&deciding.key), Begin::Wait(_)));
+        agrees("being decided");
+        // Of a start: twice the same, and one whose answer is not known, whose key another call takes.
+        for n in [3, 3, 4] {
+            let (id, live) = live(n, n == 4);
+            calls.restore(live, (n == 3).then(|| Arc::new(answer(id))));
+            agrees("restored");
+        }
+        let (other, mut of_the_same_key) = live(5, false);
+        of_the_same_key.key = live(4, true).1.key;
+        calls.restore(of_the_same_key, Some(Arc::new(answer(other))));
+        for n in [4, 3, 3, 9, 5] {
+            calls.forget(CallId::from_bits(n));
+            agrees("forgotten");
+        }
+        let (id, opened) = live(2, false);
+        calls.open(id, opened);
+        calls.forget(id);
+        ticket.finish(&Arc::new(answer(id)));
+        agrees("forgotten before its answer was kept");
+        assert_eq!((calls.remembered(), calls.live.len()), (0, 0));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::hash::Hash;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use metrics::{Counter, Histogram, counter, histogram};
 
 use super::names as name;
@@ -42,18 +43,22 @@ pub(super) fn fixed() -> Option<&'static Fixed> {
 }
 
 /// Series of one thread, by what is configured and then by labels from closed enums, of which few are met.
-struct Kept<K, L, S>(HashMap<K, Vec<(L, S)>>);
+struct Kept<K, L, S>(HashMap<K, Vec<(L, S)>, RandomState>);
 
-impl<K: Hash + Eq, L: PartialEq, S> Kept<K, L, S> {
+impl<K: Hash + Eq + Clone, L: PartialEq, S> Kept<K, L, S> {
     fn new() -> Kept<K, L, S> {
-        Kept(HashMap::new())
+        Kept(HashMap::default())
     }
 
-    fn get(&mut self, key: K, label: L, find: impl FnOnce() -> S) -> &S {
-        if self.0.len() >= KEPT_MAX && !self.0.contains_key(&key) {
-            self.0.clear();
+    fn get(&mut self, key: &K, label: L, find: impl FnOnce() -> S) -> &S {
+        if !self.0.contains_key(key) {
+            if self.0.len() >= KEPT_MAX {
+                self.0.clear();
+            }
+            self.0.insert(key.clone(), Vec::new());
         }
-        let series = self.0.entry(key).or_default();
+        // A key is not copied to find what is there.
+        let series = self.0.get_mut(key).expect("it is there, or was just put there");
         let known = series.iter().position(|(known, _)| *known == label);
         let at = known.unwrap_or_else(|| {
             series.push((label, find()));
@@ -81,7 +86,7 @@ pub(super) fn count_decision(campaign: Option<&CampaignId>, basis: &'static str,
             let campaign = super::event::campaign_label(campaign);
             counter!(name::DECISIONS, "campaign" => campaign, "basis" => basis, "reason" => reason.as_str())
         };
-        kept.get(campaign.cloned(), (basis, reason), find).increment(1);
+        kept.get(&campaign.cloned(), (basis, reason), find).increment(1);
     });
 }
 
@@ -92,7 +97,7 @@ pub(super) fn count_outcome(buyer: &BuyerId, reason: Reason) {
     }
     OUTCOMES.with_borrow_mut(|kept| {
         let find = || counter!(name::OUTCOMES, "buyer" => buyer.to_string(), "reason" => reason.as_str());
-        kept.get(buyer.clone(), reason, find).increment(1);
+        kept.get(buyer, reason, find).increment(1);
     });
 }
 
@@ -103,7 +108,7 @@ pub(super) fn time_reply(buyer: &BuyerId, took: Duration) {
     }
     PINGS.with_borrow_mut(|kept| {
         let find = || histogram!(name::PING_SECONDS, "buyer" => buyer.to_string());
-        kept.get(buyer.clone(), (), find).record(took);
+        kept.get(buyer, (), find).record(took);
     });
 }
 
@@ -116,7 +121,7 @@ mod tests {
         let mut kept: Kept<usize, &str, usize> = Kept::new();
         let mut found = 0;
         for (key, label) in [(1, "won"), (1, "late"), (2, "won"), (1, "won"), (2, "won"), (1, "late")] {
-            let series = *kept.get(key, label, || {
+            let series = *kept.get(&key, label, || {
                 found += 1;
                 key * 10 + label.len()
             });
@@ -124,9 +129,9 @@ mod tests {
         }
         assert_eq!(found, 3);
         for key in 0..2 * KEPT_MAX {
-            kept.get(key, "won", || key);
+            kept.get(&key, "won", || key);
             assert!(kept.0.len() <= KEPT_MAX);
         }
-        assert_eq!(*kept.get(2 * KEPT_MAX - 1, "won", || 0), 2 * KEPT_MAX - 1, "the latest are kept");
+        assert_eq!(*kept.get(&(2 * KEPT_MAX - 1), "won", || 0), 2 * KEPT_MAX - 1, "the latest are kept");
     }
 }

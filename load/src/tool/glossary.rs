@@ -3,7 +3,7 @@
 //! How a figure is worked out is in `figures`, `stage`, `run` and `search`; a test holds their names against these.
 
 /// Name and meaning. Unless it says otherwise, of the calls due within the phase.
-pub const FIGURES: [(&str, &str); 49] = [
+pub const FIGURES: [(&str, &str); 50] = [
     ("calls", "calls due"),
     ("answered", "answered with 200"),
     ("refused", "refused with 503"),
@@ -45,7 +45,11 @@ pub const FIGURES: [(&str, &str); 49] = [
     ("static_max_ms", "the same, longest"),
     ("back_s", "after an overload: until the last call without an auction, in seconds"),
     ("healed_s", "after bidders turned: until all of them are waited for again, in seconds"),
-    ("cpu_whole_us", "CPU of the server's process by answered call"),
+    ("cpu_whole_us", "CPU of the server's process by answered call, with what is owed"),
+    (
+        "cpu_owed_us",
+        "the part of it that the exchange spent after the phase, until its store had every record",
+    ),
     ("cpu_workers_us", "CPU of the server's worker threads by answered call"),
     ("cpu_busy", "CPU of the server's process, in cores"),
     ("bidders_us_per_ping", "CPU of the bidders by ping"),
@@ -57,7 +61,10 @@ pub const FIGURES: [(&str, &str); 49] = [
     ("peak_mb", "highest resident memory of the server, MB of 10^6 bytes"),
     ("bytes_per_call", "growth of resident memory by call the exchange remembers"),
     ("send_lag_p99_us", "how late the carriers themselves sent, 99th percentile"),
-    ("closed_per_s", "of a search: what the closed loop reached, where it began"),
+    (
+        "closed_per_s",
+        "of a search: auctions a second with the right winner in the closed loop, where it began",
+    ),
     ("found", "of a search: 1 where a rate was found, else missing"),
 ];
 

@@ -30,6 +30,8 @@ const FINISH: Duration = Duration::from_secs(60);
 const HEAL_LOOK: Duration = Duration::from_secs(5);
 /// How long an exchange's store may take to catch up.
 const SETTLE: Duration = Duration::from_secs(120);
+/// How often is looked whether it has.
+const CATCH_UP_LOOK: Duration = Duration::from_millis(200);
 /// How long the harness itself is measured.
 const STRAIGHT: Duration = Duration::from_secs(4);
 
@@ -99,6 +101,13 @@ impl Stage<'_> {
             std::thread::sleep(Duration::from_secs(stretch.seconds));
         }
         let outcome = carriers.finish(FINISH);
+        // What is left to the store is part of what the phase cost, unless calls went on after it.
+        let owed = match &running.admin {
+            Some(api) if phase.after.is_none() && !phase.lives => {
+                self.catch_up(api, &running.process, &after)?
+            }
+            Some(_) | None => Duration::ZERO,
+        };
         let calls: Vec<judge::Call> = outcome.sent.iter().map(judge::Call::from).collect();
         let books = match &running.admin {
             Some(api) => Some(self.block_on(api.read(&calls, SETTLE))?),
@@ -125,7 +134,7 @@ impl Stage<'_> {
             is_changing: turned.is_some(),
         };
         let mut figures = figures(&frame, &outcome.sent, &seen.seen);
-        costs(&mut figures, &before, &after);
+        costs(&mut figures, &before, &after, owed);
         figures.extend(kept.map(|kept| {
             let grown = after.server.resident_bytes.saturating_sub(empty) as f64;
             ("bytes_per_call", grown / kept.max(1.0))
@@ -228,6 +237,15 @@ impl Stage<'_> {
         }
         wait_until(phase.seconds);
         Ok(turned)
+    }
+
+    /// CPU that the exchange has spent since the end of a phase once its store has taken every record.
+    fn catch_up(&self, api: &judge::Api, process: &Process, end: &Taken) -> io::Result<Duration> {
+        let until = Instant::now() + SETTLE;
+        while self.block_on(api.level("outcry_store_behind_records"))? > 0.0 && Instant::now() < until {
+            std::thread::sleep(CATCH_UP_LOOK);
+        }
+        Ok(process.cost()?.whole.saturating_sub(end.server.whole))
     }
 
     fn block_on<T>(&self, asked: impl Future<Output = Result<T, judge::Refused>>) -> io::Result<T> {
@@ -341,8 +359,8 @@ impl Taken {
     }
 }
 
-/// Adds what it cost between two moments, by auction, ping and second.
-fn costs(figures: &mut Figures, before: &Taken, after: &Taken) {
+/// Adds what it cost between two moments, by auction, ping and second; `owed` is what was spent on it afterwards.
+fn costs(figures: &mut Figures, before: &Taken, after: &Taken, owed: Duration) {
     let seconds = (after.at - before.at).as_secs_f64();
     let answered = figures.get("answered").copied().unwrap_or(0.0).max(1.0);
     let auctions = figures.get("auctioned").copied().unwrap_or(0.0).max(1.0);
@@ -356,7 +374,8 @@ fn costs(figures: &mut Figures, before: &Taken, after: &Taken) {
     let workers = us(worker(&before.server), worker(&after.server));
     let pings = (after.pings - before.pings).max(1) as f64;
     for (name, value) in [
-        ("cpu_whole_us", whole / answered),
+        ("cpu_whole_us", (whole + owed.as_secs_f64() * 1e6) / answered),
+        ("cpu_owed_us", owed.as_secs_f64() * 1e6 / answered),
         ("cpu_workers_us", workers / answered),
         ("cpu_busy", whole / 1e6 / seconds),
         ("bidders_us_per_ping", us(before.bidders, after.bidders) / pings),

@@ -9,12 +9,11 @@ use crate::domain::draw::mix;
 use crate::runtime::pulse::{BEAT, Beats, has_rested};
 
 /// The defaults of `config::settings`.
-const DELAYS: Delays = Delays { auction: Duration::from_millis(10), answer: Duration::from_millis(100) };
+const DELAYS: Delays = Delays { auction: Duration::from_millis(5), answer: Duration::from_millis(100) };
 
 #[test]
 fn the_limits() {
-    let table =
-        "0 Auctions|1 Auctions|10 Auctions|11 Answers|40 Answers|100 Answers|101 Nothing|9000 Nothing";
+    let table = "0 Auctions|1 Auctions|5 Auctions|6 Answers|40 Answers|100 Answers|101 Nothing|9000 Nothing";
     for row in table.split('|') {
         let (late, expected) = row.split_once(' ').expect("milliseconds and a word");
         let late = Duration::from_millis(late.parse().expect("milliseconds"));
@@ -202,15 +201,15 @@ fn what_a_worker_can_is_what_it_does_however_much_is_asked() {
     // Load in hundredths, cost of an answer without auction in hundredths, latest replies in ms; the best that could be
     // (who is not auctioned is answered, and that is paid first), and the longest an auction may wait for us.
     let table = "
-        80   15 120  80  20
-        150  15 120  91  50
-        200  15 120  82  70
-        200  15 300  82  70
-        200  8  10   91  70
-        200  30 120  57  90
-        300  15 120  64  90
-        300  15 300  64  90
-        500  15 120  29  140";
+        80   15 120  80  10
+        150  15 120  91  35
+        200  15 120  82  45
+        200  15 300  82  45
+        200  8  10   91  45
+        200  30 120  57  60
+        300  15 120  64  55
+        300  15 300  64  55
+        500  15 120  29  80";
     for row in table.lines().filter(|row| !row.trim().is_empty()) {
         let words: Vec<u64> = row.split_whitespace().map(|word| word.parse().expect("a number")).collect();
         let [load, answer, buyers, best, longest] = words[..] else { panic!("five numbers: {row}") };

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::support::bids::{bid, bidders};
 use crate::support::market::{CALLER, NUMBER};
-use crate::support::{Exchange, Folder, Market, outcry};
+use crate::support::strace::threads;
+use crate::support::{Exchange, Folder, Market, eventually, outcry};
 
 fn market() -> Market {
     Market::new(r#""desk""#).buyer("acme", "").target("desk", "acme", "price = \"20.00\"")
@@ -38,6 +39,24 @@ fn one_journal_has_one_writer() {
     let next = Exchange::run(folder);
     assert_eq!(next.get("/api/v1/ledger").json()["entries"].as_array().unwrap().len(), 3);
     next.finish();
+}
+
+#[test]
+fn what_calls_do_not_wait_for_comes_behind_them() {
+    let exchange = Exchange::start(&market());
+    let niceness = |name: &str| {
+        let thread = threads(exchange.pid(), name).remove(0);
+        let stat = fs::read_to_string(format!("/proc/{}/task/{thread}/stat", exchange.pid())).unwrap();
+        // The 19th field; the second is the name, in brackets.
+        let after_name = stat.rsplit(") ").next().unwrap();
+        after_name.split(' ').nth(16).unwrap().parse::<i32>().unwrap()
+    };
+    for behind in ["store", "journal-fold", "journal-house", "admin"] {
+        eventually("its priority is lowered", || {
+            (niceness(behind) == 10 + niceness("worker-0")).then_some(())
+        });
+    }
+    exchange.finish();
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn all_threads(pid: u32) -> Vec<String> {
 }
 
 /// The ids of the threads of this name, as soon as there is one.
-fn threads(pid: u32, name: &str) -> Vec<String> {
+pub fn threads(pid: u32, name: &str) -> Vec<String> {
     eventually(&format!("there is a thread {name}"), || {
         let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().filter_map(|task| {
             let task = task.unwrap();

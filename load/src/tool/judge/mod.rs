@@ -37,10 +37,12 @@ pub const EXAMPLES_MAX: usize = 10;
 /// Around a deadline, and between two programs' stamps of one thing, nobody can say what came first: unless the market
 /// says otherwise, in ms.
 pub const TOLERANCE_MS: u64 = 10;
-/// Calls that may be excluded from the check of the winner, in 1 of 1,000.
-const EXCLUDED_MAX_PER_MILLE: u64 = 5;
+/// Calls that may be excluded from the check of the winner, so many of so many.
+const EXCLUDED_MAX: (u64, u64) = (5, 1_000);
 /// The same where a worker that is asked for more than it can reads replies late.
-const EXCLUDED_OVERLOADED_PER_MILLE: u64 = 100;
+const EXCLUDED_OVERLOADED: (u64, u64) = (100, 1_000);
+/// Outcomes of such a worker that may be `late` by more than is tolerated: what shares its core holds it up now and then.
+const HELD_UP_OVERLOADED: (u64, u64) = (1, 10_000);
 
 /// The scenario's market, as far as it can be judged by.
 #[derive(Clone, Debug, Default)]
@@ -153,10 +155,10 @@ impl Check {
     }
 
     /// No more may be excluded than this share, or the check has shown too little.
-    fn few_excluded(&mut self, per_mille: u64) {
+    fn few_excluded(&mut self, (most, of): (u64, u64)) {
         let (excluded, examined) = (self.excluded, self.examined);
-        self.holds(excluded * 1_000 <= examined * per_mille, || {
-            format!("{excluded} of {examined} calls are excluded, more than {per_mille} in 1,000")
+        self.holds(excluded * of <= examined * most, || {
+            format!("{excluded} of {examined} are excluded, more than {most} in {of}")
         });
     }
 
@@ -326,6 +328,14 @@ impl<'a> Case<'a> {
             }
         }
         asked
+    }
+
+    /// An overloaded worker read the reply of this target later than is tolerated.
+    fn is_held_up(&self, call: &Call, asked: Option<Asked>, reason: Reason) -> bool {
+        let replied = asked.and_then(|asked| asked.replied_us);
+        self.market.overload
+            && reason.as_str() == "late"
+            && replied.is_some_and(|at| at <= self.safe_us(call))
     }
 
     fn tolerance_us(&self) -> u64 {

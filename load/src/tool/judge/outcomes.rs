@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use super::books::decimal;
-use super::{Asked, Call, Case, Check, Outcome, Price, StepBook};
+use super::{Asked, Call, Case, Check, HELD_UP_OVERLOADED, Outcome, Price, StepBook};
 
 /// Misses in a row after which an exchange may stop waiting for a bidder.
 const MISSES: usize = 5;
@@ -79,8 +79,10 @@ fn failed(case: &Case<'_>, call: &Call) -> Vec<bool> {
 }
 
 pub(super) fn check(case: &Case<'_>, health: &Health) -> Check {
-    let mut check =
-        Check::new("outcomes", "every configured target has one outcome, final, as its bidder saw it");
+    let mut check = Check::new(
+        "outcomes",
+        "every configured target has one outcome, final, as its bidder saw it (excluded: of a worker held up in an overload, at most one in 10,000)",
+    );
     for call in case.calls.iter().filter(|call| call.is_answered()) {
         let Some(book) = case.book(call) else {
             check.wrong(|| format!("{}: no outcomes", call.carrier_call_id));
@@ -111,6 +113,10 @@ pub(super) fn check(case: &Case<'_>, health: &Health) -> Check {
             check.examined += 1;
             let mut of_target = first.outcomes.iter().filter(|o| case.target_of(o) == Some(target));
             let (outcome, more) = (of_target.next(), of_target.count());
+            if outcome.is_some_and(|outcome| more == 0 && case.is_held_up(call, *asked, outcome.reason)) {
+                check.excluded += 1;
+                continue;
+            }
             let fault = match outcome {
                 None => Some("has no outcome".to_owned()),
                 Some(_) if more > 0 => Some(format!("has {} outcomes", more + 1)),
@@ -125,6 +131,7 @@ pub(super) fn check(case: &Case<'_>, health: &Health) -> Check {
         }
         one_winner(case, call, first, &mut check);
     }
+    check.few_excluded(HELD_UP_OVERLOADED);
     check
 }
 

@@ -601,7 +601,7 @@ fn an_overloaded_worker_may_read_late_what_came_in_the_last_40_ms() {
         (9, &[], &["winner"]), // one of twenty is more than may be excluded
         (11, &[], &["outcomes", "winner"]),
         (39, &[], &["outcomes", "winner"]),
-        (41, &["outcomes", "winner"], &["outcomes", "winner"]),
+        (41, &["outcomes"], &["outcomes", "winner"]), // and one of sixty outcomes more than may be held up
     ];
     for (before_ms, on_purpose, else_) in table {
         let mut world = world();
@@ -613,6 +613,17 @@ fn an_overloaded_worker_may_read_late_what_came_in_the_last_40_ms() {
         assert_eq!(faults(&world.verdict()), else_, "{before_ms} ms");
         overloaded(&mut world.market);
         assert_eq!(faults(&world.verdict()), on_purpose, "{before_ms} ms, overloaded");
+    }
+}
+
+#[test]
+fn an_overloaded_worker_is_held_up_for_one_outcome_in_ten_thousand() {
+    for (excluded, examined, wrong) in
+        [(0, 0, 0), (1, 9_999, 1), (1, 10_000, 0), (200, 2_000_000, 0), (201, 2_000_000, 1)]
+    {
+        let mut check = Check { examined, excluded, ..Check::new("outcomes", "") };
+        check.few_excluded(HELD_UP_OVERLOADED);
+        assert_eq!(check.wrong, wrong, "{excluded} of {examined}");
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::books::decimal;
 use super::outcomes::Health;
-use super::{Asked, Call, Case, Check, EXCLUDED_MAX_PER_MILLE, EXCLUDED_OVERLOADED_PER_MILLE, Price, Reason};
+use super::{Asked, Call, Case, Check, EXCLUDED_MAX, EXCLUDED_OVERLOADED, Price, Reason};
 
 /// Refusals by capacity that cannot have been true, by call and target.
 pub(super) type Unfounded = HashSet<(u64, usize)>;
@@ -58,8 +58,8 @@ pub(super) fn check(
         }
     }
     check.few_excluded(match case.market.overload {
-        true => EXCLUDED_OVERLOADED_PER_MILLE,
-        false => EXCLUDED_MAX_PER_MILLE,
+        true => EXCLUDED_OVERLOADED,
+        false => EXCLUDED_MAX,
     });
     check
 }
@@ -114,8 +114,10 @@ impl Look<'_> {
                     let is_alone = replied + self.case.tolerance_us() > answered
                         && self.health.may_be_sidelined(target, self.call)
                         && self.took != Some(target);
+                    let is_held_up = self.reasons[target]
+                        .is_some_and(|reason| self.case.is_held_up(self.call, self.asked[target], reason));
                     if is_alone || replied > late {
-                    } else if replied <= safe {
+                    } else if replied <= safe && !is_held_up {
                         sure.push((micros, target));
                     } else {
                         perhaps.push((micros, target));
