@@ -206,7 +206,7 @@ fn run_on<F: Future>(mut builder: tokio::runtime::Builder, future: F) -> std::io
     Ok(done)
 }
 
-/// How far `behind_calls` lowers a thread's priority: to a tenth of the time where others want all of it.
+/// How far `behind_calls` lowers a thread's priority: to about a tenth of what another gets where both want all of it.
 const BEHIND_CALLS: i32 = 10;
 
 /// Puts this thread behind those that calls wait for: for what operators ask, and what writes up what has happened. Where
