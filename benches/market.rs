@@ -32,7 +32,7 @@ pub fn tags() -> Tags {
         ("zip", "78701"),
     ];
     for (key, value) in rows {
-        tags.add(key, TagValue::Text(value.to_owned()), SetBy::Carrier).expect("fits");
+        tags.add(key, TagValue::Text(value.into()), SetBy::Carrier).expect("fits");
     }
     tags
 }

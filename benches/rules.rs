@@ -187,7 +187,7 @@ impl InForce {
 pub fn run(watch: &mut Stopwatch) {
     let mut tags = Tags::default();
     for (key, value) in [("language", "en"), ("case", "collision"), ("age", "44"), ("injured", "yes")] {
-        tags.add(key, TagValue::Text(value.to_owned()), SetBy::Carrier).expect("few tags");
+        tags.add(key, TagValue::Text(value.into()), SetBy::Carrier).expect("few tags");
     }
     // A Friday morning in Texas.
     let now = Timestamp::parse("2026-11-20T15:00:00Z").expect("a time");

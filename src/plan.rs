@@ -191,7 +191,7 @@ impl TryArgs {
     fn request(&self) -> Result<CarrierRequest, crate::domain::caller::TagError> {
         let mut tags = Tags::default();
         for (key, value) in &self.tags {
-            tags.add(key, TagValue::Text(value.clone()), SetBy::Carrier)?;
+            tags.add(key.as_str(), TagValue::Text(value.as_str().into()), SetBy::Carrier)?;
         }
         Ok(CarrierRequest {
             carrier_call_id: "tried".to_owned(),

@@ -2,6 +2,7 @@
 //!
 //! How bytes become a reply is in `bidder`; whether a bid wins is in `rank`.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::domain::{Address, Money, Reason, Timestamp};
@@ -50,7 +51,7 @@ impl Reply {
 
     /// No bid, with a note: cut to `NOTE_MAX` bytes, control characters replaced, digits of long numbers masked.
     pub fn noted(reason: Reason, note: &str) -> Reply {
-        Reply::NoBid(NoBid { reason, amount: None, note: Some(clean_note(note)) })
+        Reply::NoBid(NoBid { reason, amount: None, note: Some(clean_note(note).into_owned()) })
     }
 }
 
@@ -63,13 +64,13 @@ const DIGITS_OF_A_NUMBER: usize = 7;
 ///
 /// A run of digits shows its first four. So does a group of seven and more with the usual signs between them:
 /// `+1 (512) 555-0123` becomes `+1 (512) •••-••••`. Amounts and times keep their digits.
-pub fn clean_note(text: &str) -> String {
+pub fn clean_note(text: &str) -> Cow<'_, str> {
     // Most notes and tags are a word or two.
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
     let is_plain = text.len() <= NOTE_MAX && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     // Nothing to cut, replace or hide, as with most words that are kept.
     if is_plain && digits <= DIGITS_SHOWN {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let head: Vec<char> = text.chars().take(NOTE_MAX).collect();
     let mut kept = String::new();
@@ -93,7 +94,16 @@ pub fn clean_note(text: &str) -> String {
         }
         kept.push(shown);
     }
-    kept
+    Cow::Owned(kept)
+}
+
+/// The same of a text of one's own, which stays where it is when it is fit as it is.
+pub fn cleaned(text: String) -> String {
+    let kept = match clean_note(&text) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(kept) => Some(kept),
+    };
+    kept.unwrap_or(text)
 }
 
 /// How many digits stand in the group the text begins with.

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::auction::bid::clean_note;
+use crate::auction::bid::cleaned;
 use crate::domain::{CallId, E164};
 
 /// Longest word on why, in bytes.
@@ -64,7 +64,7 @@ pub fn read(body: &[u8]) -> Result<HandBack, HandBackFault> {
     if note.len() > NOTE_MAX {
         return Err(fault("reason", "at most 200 bytes"));
     }
-    Ok(HandBack { which, note: clean_note(&note) })
+    Ok(HandBack { which, note: cleaned(note) })
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ pub struct Ping<'a> {
 }
 
 /// How one target is asked: the buyer's policy and the head of the request, compiled when the catalog is loaded.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Asking {
     disclosure: Disclosure,
     /// Those of `PERSONAL_TAGS` that may leave, in lower case.
@@ -226,7 +226,7 @@ impl Asking {
     fn may_leave(&self, tag: &Tag, ping: &Ping<'_>) -> bool {
         let is_personal = PERSONAL_TAGS.iter().any(|key| key.eq_ignore_ascii_case(&tag.key));
         let is_permitted = self.personal_tags.iter().any(|key| key.eq_ignore_ascii_case(&tag.key));
-        ping.ping_tags.contains(&tag.key)
+        ping.ping_tags.iter().any(|key| **key == *tag.key)
             && (!is_personal || is_permitted)
             && ((self.disclosure == Disclosure::Full && ping.number.is_some())
                 || !ping.tail.is_some_and(|tail| tail.is_in(tag.value.as_text())))

@@ -3,11 +3,13 @@
 //! An unkeyed search through all numbers finds nothing. The key is the exchange's own and never leaves it. Nothing here
 //! decides what a buyer may be told.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use hmac::Hmac;
 use sha2::Sha256;
 
 use super::sign::{finish, keyed, start};
-use crate::domain::{BuyerId, E164, PublisherId};
+use crate::domain::{BuyerId, E164, PublisherId, PublisherIx};
 
 /// A name of so many characters.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,11 +29,18 @@ impl<const N: usize> std::fmt::Debug for Pseudonym<N> {
 }
 
 /// The pseudonyms of one buyer; its keys are derived once, since each ping needs two of them.
-#[derive(Clone)]
 pub struct Pseudonyms {
     callers: Hmac<Sha256>,
     publishers: Hmac<Sha256>,
+    /// Codes of publishers that were asked for last, each at its place: a market has far fewer publishers than calls. The
+    /// publisher's number, counted from 1, above [`CODE_BITS`] bits of its code.
+    codes: [AtomicU64; CODES_KEPT],
 }
+
+/// Codes that are kept.
+const CODES_KEPT: usize = 8;
+/// 8 characters of 5 bits.
+const CODE_BITS: u32 = 40;
 
 impl std::fmt::Debug for Pseudonyms {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -43,7 +52,8 @@ impl Pseudonyms {
     /// Those of `buyer` under the exchange's `key`.
     pub fn new(key: &[u8], buyer: &BuyerId) -> Pseudonyms {
         let derived = |purpose: &[u8]| start(&keyed(key, &[purpose, buyer.as_str().as_bytes()]));
-        Pseudonyms { callers: derived(b"caller-token"), publishers: derived(b"publisher-code") }
+        let codes = Default::default();
+        Pseudonyms { callers: derived(b"caller-token"), publishers: derived(b"publisher-code"), codes }
     }
 
     /// The caller: `k1:` and 32 hex digits of HMAC-SHA256, cut to 16 bytes.
@@ -57,11 +67,24 @@ impl Pseudonyms {
         Pseudonym(text)
     }
 
-    /// The publisher: 8 characters of Crockford's base 32 in lower case.
-    pub fn publisher(&self, publisher: &PublisherId) -> Pseudonym<8> {
+    /// The publisher at this place of the catalog: 8 characters of Crockford's base 32 in lower case.
+    pub fn publisher(&self, at: PublisherIx, publisher: &PublisherId) -> Pseudonym<8> {
         const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+        let code = self.code(at, publisher);
+        Pseudonym(std::array::from_fn(|place| ALPHABET[((code >> (35 - 5 * place)) & 31) as usize]))
+    }
+
+    fn code(&self, at: PublisherIx, publisher: &PublisherId) -> u64 {
+        let (slot, number) = (&self.codes[at.at() % CODES_KEPT], at.at() as u64 + 1);
+        let known = slot.load(Ordering::Relaxed);
+        if known >> CODE_BITS == number {
+            return known & ((1 << CODE_BITS) - 1);
+        }
         let digest = finish(self.publishers.clone(), &[publisher.as_str().as_bytes()]);
-        let bits = digest[..5].iter().fold(0_u64, |bits, byte| (bits << 8) | u64::from(*byte));
-        Pseudonym(std::array::from_fn(|place| ALPHABET[((bits >> (35 - 5 * place)) & 31) as usize]))
+        let code = digest[..5].iter().fold(0, |code, byte| (code << 8) | u64::from(*byte));
+        if number < 1 << (u64::BITS - CODE_BITS) {
+            slot.store(number << CODE_BITS | code, Ordering::Relaxed);
+        }
+        code
     }
 }

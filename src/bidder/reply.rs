@@ -244,7 +244,7 @@ impl SipUser {
 }
 
 fn refusal(reason: Reason, note: &str) -> NoBid {
-    NoBid { reason, amount: None, note: Some(clean_note(note)) }
+    NoBid { reason, amount: None, note: Some(clean_note(note).into_owned()) }
 }
 
 fn malformed(note: &str) -> NoBid {

@@ -4,7 +4,7 @@ use super::pseudonym::Pseudonyms;
 use super::*;
 use crate::domain::catalog::Limits;
 use crate::domain::draw::Draw;
-use crate::domain::{Address, Bps, BuyerId, BuyerIx, PublisherId, SetBy, TargetId, Zone};
+use crate::domain::{Address, Bps, BuyerId, BuyerIx, PublisherId, PublisherIx, SetBy, TargetId, Zone};
 
 const NUMBER: &str = "+15125550123";
 
@@ -88,13 +88,13 @@ fn asking(policy: &str) -> Asking {
 fn tags(words: &[(&str, TagValue)]) -> Tags {
     let mut tags = Tags::default();
     for (key, value) in words {
-        tags.add(key, value.clone(), SetBy::Carrier).expect("within the limits");
+        tags.add(*key, value.clone(), SetBy::Carrier).expect("within the limits");
     }
     tags
 }
 
 fn text(text: &str) -> TagValue {
-    TagValue::Text(text.to_owned())
+    TagValue::Text(text.into())
 }
 
 struct Facts {
@@ -299,9 +299,9 @@ fn tag_values_keep_their_types_and_cannot_break_out() {
     let facts = Facts::new(&[
         ("quote", text("a\"},\"bid\":\"1\\")),
         ("lines", text("a\r\nb\u{0}")),
-        ("age", TagValue::Number("42".to_owned())),
-        ("huge", TagValue::Number("1e400".to_owned())),
-        ("odd", TagValue::Number("1,\"x\":2".to_owned())),
+        ("age", TagValue::Number("42".into())),
+        ("huge", TagValue::Number("1e400".into())),
+        ("odd", TagValue::Number("1,\"x\":2".into())),
         ("insured", TagValue::Bool(true)),
     ]);
     let ping = rendered(&asking("token"), &facts.ping());
@@ -328,8 +328,8 @@ fn the_callers_number_hidden_in_a_tag_does_not_leave() {
         text("512\u{ff15}\u{ff15}\u{ff15}\u{ff10}\u{ff11}\u{ff12}\u{ff13}"),
         text("\u{0665}\u{0665}\u{0665}\u{0660}\u{0661}\u{0662}\u{0663}"),
         text("512555\u{ff10}123"),
-        TagValue::Number("15125550123".to_owned()),
-        TagValue::Number("1.5125550123e10".to_owned()),
+        TagValue::Number("15125550123".into()),
+        TagValue::Number("1.5125550123e10".into()),
     ];
     for value in hiding {
         let facts = Facts::new(&[("memo", value.clone()), ("case", text("collision"))]);
@@ -364,7 +364,7 @@ fn no_ping_but_a_full_one_carries_the_number() {
             rest.chars().map(|c| format!("{c} ")).collect(),
         ];
         let mut drawn = |key: &'static str| (key, text(&forms[draw.below(forms.len() as u64) as usize]));
-        let words = [drawn("a"), drawn("email"), drawn("b"), ("n", TagValue::Number(digits.clone()))];
+        let words = [drawn("a"), drawn("email"), drawn("b"), ("n", TagValue::Number(digits.as_str().into()))];
         let facts = Facts::new(&words);
         let ping = Ping { number: Some(number), tail: Tail::of(&number.reveal()), ..facts.ping() };
         for policy in ["token", "none", "token email", "none floor name email zip"] {
@@ -401,15 +401,30 @@ fn pseudonyms_differ_by_buyer_and_by_key() {
     ];
     assert!(!others.contains(&token));
 
-    let code = Pseudonyms::new(key, &buyer("acme")).publisher(&publisher("north"));
-    assert_eq!(code, Pseudonyms::new(key, &buyer("acme")).publisher(&publisher("north")));
+    let code = Pseudonyms::new(key, &buyer("acme")).publisher(PublisherIx(0), &publisher("north"));
+    assert_eq!(code, Pseudonyms::new(key, &buyer("acme")).publisher(PublisherIx(0), &publisher("north")));
     assert!(code.as_str().bytes().all(|b| b"0123456789abcdefghjkmnpqrstvwxyz".contains(&b)), "{code:?}");
     let others = [
-        Pseudonyms::new(key, &buyer("zenith")).publisher(&publisher("north")),
-        Pseudonyms::new(b"another-key", &buyer("acme")).publisher(&publisher("north")),
-        Pseudonyms::new(key, &buyer("acme")).publisher(&publisher("south")),
+        Pseudonyms::new(key, &buyer("zenith")).publisher(PublisherIx(0), &publisher("north")),
+        Pseudonyms::new(b"another-key", &buyer("acme")).publisher(PublisherIx(0), &publisher("north")),
+        Pseudonyms::new(key, &buyer("acme")).publisher(PublisherIx(0), &publisher("south")),
     ];
     assert!(!others.contains(&code));
+}
+
+#[test]
+fn codes_that_are_kept_are_those_of_their_publishers() {
+    let names = Pseudonyms::new(b"exchange-key", &BuyerId::parse("acme").expect("a slug"));
+    let afresh = |at: u32, id: &PublisherId| {
+        Pseudonyms::new(b"exchange-key", &BuyerId::parse("acme").expect("a slug"))
+            .publisher(PublisherIx(at), id)
+    };
+    // Far more than are kept, some of them with the same place, and the last two with numbers that are too large to be kept.
+    let order = (0..40).chain((0..40).rev()).chain([3, 11, 3, 3, 19, 1 << 24, (1 << 24) + 8, 1 << 24]);
+    for at in order {
+        let id = PublisherId::parse(&format!("publisher-{at}")).expect("a slug");
+        assert_eq!(names.publisher(PublisherIx(at), &id), afresh(at, &id), "{at}");
+    }
 }
 
 /// Computed with another implementation of HMAC-SHA256.
@@ -422,7 +437,10 @@ fn pseudonyms_are_pinned() {
         Pseudonyms::new(b"exchange-key", &buyer).caller(number).as_str(),
         "k1:a3b1985b1f0fc36a1c0e639edd4a57a7"
     );
-    assert_eq!(Pseudonyms::new(b"exchange-key", &buyer).publisher(&publisher).as_str(), "r8t8xsxw");
+    assert_eq!(
+        Pseudonyms::new(b"exchange-key", &buyer).publisher(PublisherIx(0), &publisher).as_str(),
+        "r8t8xsxw"
+    );
 }
 
 #[test]

@@ -386,8 +386,8 @@ impl<'a> Reader<'a> {
         let mut tags = Tags::default();
         for (key, value) in self.section("tags").into_iter().flat_map(Object::iter) {
             let value = match value {
-                Value::Text(text) => TagValue::Text(text.clone().into_owned()),
-                Value::Number(number) => TagValue::Number(number.to_string()),
+                Value::Text(text) => TagValue::Text(text.as_ref().into()),
+                Value::Number(number) => TagValue::Number(number.to_string().into()),
                 Value::Bool(flag) => TagValue::Bool(*flag),
                 Value::Null => continue,
                 Value::List(_) | Value::Object(_) => {

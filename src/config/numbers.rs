@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use toml::de::DeValue;
 
@@ -256,18 +257,18 @@ fn header_columns(file: File<'_>, at: usize, header: &str) -> Option<Vec<&'stati
 }
 
 /// Tags every call to a number carries.
-fn tags(field: &Field<'_>) -> Vec<(String, TagValue)> {
+fn tags(field: &Field<'_>) -> Vec<(Arc<str>, TagValue)> {
     let entries = field.entries("a table of strings, numbers and booleans");
     if entries.len() > TAGS_MAX {
         field.wrong(format!("has {} tags", entries.len()), &format!("at most {TAGS_MAX}"));
         return Vec::new();
     }
-    entries.iter().filter_map(|(key, value)| Some((tag_key(key, value)?, tag_value(value)?))).collect()
+    entries.iter().filter_map(|(key, value)| Some((tag_key(key, value)?.into(), tag_value(value)?))).collect()
 }
 
 fn tag_value(field: &Field<'_>) -> Option<TagValue> {
     let value = match field.raw()? {
-        DeValue::String(text) => Some(TagValue::Text(text.to_string())),
+        DeValue::String(text) => Some(TagValue::Text(text.as_ref().into())),
         DeValue::Boolean(flag) => Some(TagValue::Bool(*flag)),
         // As JSON writes it: no plus sign, no other radix, no infinity.
         DeValue::Integer(number) if number.radix() == 10 => json_number(number.as_str()),
@@ -284,5 +285,5 @@ fn tag_value(field: &Field<'_>) -> Option<TagValue> {
 
 fn json_number(text: &str) -> Option<TagValue> {
     let text = text.strip_prefix('+').unwrap_or(text);
-    text.ends_with(|c: char| c.is_ascii_digit()).then(|| TagValue::Number(text.to_owned()))
+    text.ends_with(|c: char| c.is_ascii_digit()).then(|| TagValue::Number(text.into()))
 }

@@ -4,6 +4,7 @@
 //! that prints a whole number can be found. Area codes and states are in `area_codes`.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::area_codes::{Kind, TERRITORIES, area_code};
 
@@ -70,9 +71,12 @@ impl E164 {
 impl fmt::Display for E164 {
     /// Country and area code, the rest masked: `+1512•••••••`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = self.0.to_string();
-        let shown = if self.nanp().is_some() { 4 } else { 2 };
-        write!(f, "+{}{}", &digits[..shown], "•".repeat(digits.len() - shown))
+        // Of the plus and the digits.
+        let shown = if self.nanp().is_some() { 5 } else { 3 };
+        self.revealed(|text| {
+            f.write_str(&text[..shown])?;
+            text[shown..].chars().try_for_each(|_| f.write_str("•"))
+        })
     }
 }
 
@@ -90,8 +94,12 @@ pub struct Tail([u8; 7]);
 impl Tail {
     /// The tail of a text with at least seven digits.
     pub fn of(text: &str) -> Option<Tail> {
-        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_digit).collect();
-        digits.last_chunk().copied().map(Tail)
+        let mut last = text.bytes().rev().filter(u8::is_ascii_digit);
+        let mut tail = [0; 7];
+        for digit in tail.iter_mut().rev() {
+            *digit = last.next()?;
+        }
+        Some(Tail(tail))
     }
 
     /// The seven digits, as characters: as sensitive as the number.
@@ -110,9 +118,11 @@ impl Tail {
         if text.len() < self.0.len() {
             return false;
         }
-        let digits: Vec<char> = text.chars().filter(|c| c.is_numeric()).collect();
-        digits.windows(self.0.len()).any(|window| {
-            window.iter().zip(self.0).all(|(shown, digit)| *shown == char::from(digit) || !shown.is_ascii())
+        let mut last = ['\0'; 7];
+        text.chars().filter(|c| c.is_numeric()).any(|digit| {
+            last.rotate_left(1);
+            last[6] = digit;
+            last.iter().zip(self.0).all(|(shown, digit)| *shown == char::from(digit) || !shown.is_ascii())
         })
     }
 }
@@ -216,9 +226,9 @@ pub enum SetBy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TagValue {
     /// A string.
-    Text(String),
+    Text(Arc<str>),
     /// A JSON number, as written.
-    Number(String),
+    Number(Arc<str>),
     /// True or false.
     Bool(bool),
 }
@@ -234,11 +244,11 @@ impl TagValue {
     }
 }
 
-/// One free attribute of a call.
+/// One free attribute of a call. Whoever takes it over shares its texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tag {
     /// Its key.
-    pub key: String,
+    pub key: Arc<str>,
     /// Its value.
     pub value: TagValue,
     /// Who set it.
@@ -272,26 +282,31 @@ pub struct Tags(Vec<Tag>);
 
 impl Tags {
     /// Adds a tag unless its key is there already. Says what limit it would break.
-    pub fn add(&mut self, key: &str, value: TagValue, set_by: SetBy) -> Result<(), TagError> {
-        if key.is_empty() || key.len() > TAG_KEY_MAX {
+    pub fn add(
+        &mut self,
+        key: impl AsRef<str> + Into<Arc<str>>,
+        value: TagValue,
+        set_by: SetBy,
+    ) -> Result<(), TagError> {
+        if !(1..=TAG_KEY_MAX).contains(&key.as_ref().len()) {
             return Err(TagError::Key);
         }
         if value.as_text().len() > TAG_VALUE_MAX {
             return Err(TagError::Value);
         }
-        if self.get(key).is_some() {
+        if self.get(key.as_ref()).is_some() {
             return Ok(());
         }
         if self.0.len() == TAGS_MAX {
             return Err(TagError::TooMany);
         }
-        self.0.push(Tag { key: key.to_owned(), value, set_by });
+        self.0.push(Tag { key: key.into(), value, set_by });
         Ok(())
     }
 
     /// The tag's value as text.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.0.iter().find(|tag| tag.key == key).map(|tag| tag.value.as_text())
+        self.0.iter().find(|tag| *tag.key == *key).map(|tag| tag.value.as_text())
     }
 
     /// All of them.
@@ -363,9 +378,12 @@ mod tests {
         tags.add("case", TagValue::Text("other".into()), SetBy::Number).expect("ignored");
         assert_eq!(tags.get("case"), Some("collision"));
         assert_eq!(tags.add("", TagValue::Bool(true), SetBy::Carrier), Err(TagError::Key));
-        assert_eq!(tags.add("v", TagValue::Text("x".repeat(257)), SetBy::Carrier), Err(TagError::Value));
+        assert_eq!(
+            tags.add("v", TagValue::Text("x".repeat(257).into()), SetBy::Carrier),
+            Err(TagError::Value)
+        );
         for n in 1..TAGS_MAX {
-            tags.add(&format!("k{n}"), TagValue::Bool(true), SetBy::Carrier).expect("fits");
+            tags.add(format!("k{n}"), TagValue::Bool(true), SetBy::Carrier).expect("fits");
         }
         assert_eq!(tags.add("more", TagValue::Bool(true), SetBy::Carrier), Err(TagError::TooMany));
     }

@@ -297,7 +297,7 @@ pub struct TrackingNumber {
     /// The publisher's own label for it.
     pub sub_id: Option<String>,
     /// Tags every call to it carries unless the carrier sets them.
-    pub tags: Vec<(String, TagValue)>,
+    pub tags: Vec<(Arc<str>, TagValue)>,
 }
 
 /// What a buyer's pings say about the caller.

@@ -10,9 +10,11 @@
 //! does not compute when something opens next.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::civil::Date;
-use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase};
 
 use super::time::Timestamp;
 
@@ -22,7 +24,11 @@ mod zones;
 
 /// A time zone of the built-in database. Cheap to clone; equal if the names are.
 #[derive(Clone)]
-pub struct Zone(TimeZone);
+pub struct Zone {
+    rules: TimeZone,
+    /// What was asked for last, for all clones.
+    last: Arc<LastOffset>,
+}
 
 /// Opening hours: the union of any number of ranges by weekday, and dates that follow hours of their own instead. No
 /// ranges at all, beside dates, are always open but on these dates; nothing at all is never open.
@@ -107,7 +113,7 @@ pub struct ScheduleError {
 #[must_use]
 pub fn day_window(zone: &Zone, at: Timestamp) -> Window {
     let at = to_jiff(at);
-    let mut date = zone.0.to_datetime(at).date();
+    let mut date = zone.rules.to_datetime(at).date();
     let mut start = first_instant(zone, date);
     loop {
         let next = date.tomorrow().expect("to_jiff leaves days to spare");
@@ -363,19 +369,24 @@ impl Zone {
         let zone = TimeZoneDatabase::bundled().get(name).ok()?;
         // jiff's stand-in for "unknown" behaves as UTC and has no name: not something to bill by.
         zone.iana_name()?;
-        Some(Zone(zone))
+        Some(Zone::of(zone))
     }
 
     /// Coordinated universal time.
     #[must_use]
     pub fn utc() -> Zone {
-        Zone(TimeZone::UTC)
+        Zone::of(TimeZone::UTC)
+    }
+
+    fn of(rules: TimeZone) -> Zone {
+        Zone { rules, last: Arc::default() }
     }
 
     /// What a clock of the zone shows at `at`.
     #[must_use]
     pub fn wall(&self, at: Timestamp) -> Wall {
-        let local = self.0.to_datetime(to_jiff(at));
+        let at = to_jiff(at);
+        let local = self.last.of(&self.rules, at).to_datetime(at);
         Wall {
             today: local.date(),
             weekday: Weekday(local.weekday().to_monday_zero_offset().unsigned_abs()),
@@ -386,13 +397,49 @@ impl Zone {
     /// What the clock on the wall shows at `at`: `Fri 2026-11-20 09:00`.
     #[must_use]
     pub fn wall_clock(&self, at: Timestamp) -> String {
-        self.0.to_datetime(to_jiff(at)).strftime("%a %Y-%m-%d %H:%M").to_string()
+        self.rules.to_datetime(to_jiff(at)).strftime("%a %Y-%m-%d %H:%M").to_string()
     }
 
     /// The IANA name as the database spells it.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.0.iana_name().expect("load takes only zones with a name")
+        self.rules.iana_name().expect("load takes only zones with a name")
+    }
+}
+
+/// The offset from UTC of the quarter of an hour that was asked for last: the hours of a whole market are held against
+/// one instant, and finding it in the rules takes longer than the rest. The quarter, counted so that none is 0, above
+/// [`OFFSET_BITS`] bits of the offset in seconds, counted likewise; 0 before the first.
+#[derive(Debug, Default)]
+struct LastOffset(AtomicU64);
+
+const QUARTER_S: i64 = 15 * 60;
+const OFFSET_BITS: u32 = 20;
+/// More than any offset has seconds, in either direction.
+const OFFSET_ZERO: i64 = 1 << (OFFSET_BITS - 1);
+/// More than there are quarters, in either direction.
+const QUARTER_ZERO: i64 = 1 << 40;
+
+impl LastOffset {
+    fn of(&self, rules: &TimeZone, at: jiff::Timestamp) -> Offset {
+        let quarter = at.as_microsecond().div_euclid(QUARTER_S * 1_000_000);
+        let known = self.0.load(Ordering::Relaxed);
+        if known >> OFFSET_BITS == (quarter + QUARTER_ZERO) as u64 {
+            let seconds = (known & ((1 << OFFSET_BITS) - 1)) as i64 - OFFSET_ZERO;
+            if let Ok(offset) = Offset::from_seconds(seconds as i32) {
+                return offset;
+            }
+        }
+        let offset = |second| jiff::Timestamp::from_second(second).map(|at| rules.to_offset(at));
+        let first = offset(quarter * QUARTER_S);
+        // One in which the clocks change is not kept.
+        if let (Ok(first), Ok(last)) = (first, offset(quarter * QUARTER_S + QUARTER_S - 1))
+            && first == last
+        {
+            let packed = (quarter + QUARTER_ZERO) << OFFSET_BITS | (i64::from(first.seconds()) + OFFSET_ZERO);
+            self.0.store(packed as u64, Ordering::Relaxed);
+        }
+        rules.to_offset(at)
     }
 }
 
@@ -555,7 +602,7 @@ fn parse_minute(text: &str) -> Result<u16, ScheduleError> {
 
 /// The first instant at which a clock in `zone` shows `date` (or a later one, if the zone skipped the date).
 fn first_instant(zone: &Zone, date: Date) -> jiff::Timestamp {
-    let midnight = zone.0.to_ambiguous_timestamp(date.at(0, 0, 0, 0));
+    let midnight = zone.rules.to_ambiguous_timestamp(date.at(0, 0, 0, 0));
     let offset = midnight.offset();
     let earlier = midnight.earlier().expect("to_jiff leaves days to spare");
     match offset {
@@ -563,7 +610,7 @@ fn first_instant(zone: &Zone, date: Date) -> jiff::Timestamp {
         // Midnight is skipped, and `earlier` lies before the jump that skips it. What the clock shows after
         // the jump is the date's first instant, be that 01:00 or, where the jump began at 23:30, 00:30.
         AmbiguousOffset::Gap { .. } => {
-            zone.0.following(earlier).next().expect("a gap is made by a transition").timestamp()
+            zone.rules.following(earlier).next().expect("a gap is made by a transition").timestamp()
         }
     }
 }

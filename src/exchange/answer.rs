@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::decide::{Ctx, Prepared, Rings};
-use super::kept;
 use super::progress::{Aftermath, attempt_row};
 use super::story::{Decided, Taken};
 use super::subject::{Subject, kept, record_token};
@@ -134,7 +133,7 @@ impl Worker {
     pub(super) fn note(
         self: &Arc<Self>,
         ctx: &Ctx,
-        prepared: Prepared<'_>,
+        mut prepared: Prepared<'_>,
         mut decided: Decided,
         Told { answer, at, laps }: Told,
         Opened { sold, ended }: Opened,
@@ -146,10 +145,8 @@ impl Worker {
             event::call_ended(campaign, reply.reason, None, Money::ZERO, Money::ZERO);
         }
         let mut aftermath = ended;
-        let mut prepared = prepared;
         decided.conclude(ctx, &mut prepared.trail);
-        let facts = kept::facts(ctx, &prepared.subject);
-        prepared.trail.keep(facts);
+        prepared.explain(ctx);
         let rows = if is_dial(&reply.action) {
             let (keys, rest) = (prepared.trail.keys(), Box::new(self.rest(ctx, &prepared, &decided)));
             let attempts = self.exchange.state.calls.with(ctx.call_id, |live| {
@@ -486,14 +483,15 @@ fn decided_row(
         Some(line) => line.number.number.reveal(),
         None => request.to.to_string(),
     };
-    let of_number = prepared.subject.line.and_then(|line| line.number.sub_id.clone());
+    let of_number = prepared.subject.line.and_then(|line| line.number.sub_id.as_deref());
+    let sub_id = request.sub_id.as_deref().or(of_number);
     DecidedRow {
         keys: prepared.trail.keys(),
         carrier: catalog.carrier(ctx.carrier).id.clone(),
-        carrier_call_id: kept(&request.carrier_call_id, request.tail),
+        carrier_call_id: kept(&request.carrier_call_id, request.tail).into_owned(),
         test: request.test,
         number,
-        sub_id: request.sub_id.clone().or(of_number).map(|sub_id| kept(&sub_id, request.tail)),
+        sub_id: sub_id.map(|sub_id| kept(sub_id, request.tail).into_owned()),
         caller: match request.from {
             Some(number) => number.to_string(),
             None if request.withheld => "withheld".to_owned(),

@@ -315,7 +315,8 @@ impl Worker {
         let endpoint = ctx.in_force.endpoints[ix.at()].clone()?;
         let health = ctx.in_force.health[ix.at()].clone()?;
         let campaign = snapshot.catalog.campaign(line.campaign);
-        let publisher = asking.pseudonyms().publisher(&snapshot.catalog.publisher(line.publisher).id);
+        let publisher =
+            asking.pseudonyms().publisher(line.publisher, &snapshot.catalog.publisher(line.publisher).id);
         let now = self.exchange.clock.now();
         let ping = self.exchange.entropy.ping_id(now);
         let token = match (buyer.disclosure, ctx.request.from) {

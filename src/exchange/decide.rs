@@ -13,24 +13,25 @@ use super::admission::{Admitted, Pass};
 use super::ask::{Asking, entrant, fixed_offer};
 use super::bars::Bars;
 use super::beside::Beside;
+use super::kept;
 use super::prices::Prices;
-use super::story::{claims, is_limited};
+use super::story::{is_limited, limited};
 use super::subject::Subject;
 use super::trail::Trail;
 use super::{Deciding, InForce, Worker};
-use crate::auction::bid::clean_note;
+use crate::auction::bid::cleaned;
 use crate::auction::{Auction, Offer, accept};
 use crate::carrier::{CallerLeg, CarrierRequest};
 use crate::domain::draw::mix;
 use crate::domain::{
-    CallId, Carrier, CarrierIx, Catalog, FloorOf, Money, Payout, PlanId, Reason, TargetIx, Terminal,
+    Address, CallId, Carrier, CarrierIx, Catalog, FloorOf, Money, Payout, PlanId, Reason, TargetIx, Terminal,
     Timestamp,
 };
 use crate::records::row::CallKeys;
 use crate::routing::price::terms;
 use crate::routing::ring_tree::{Given, Left, Step, Turn, Walk, walk};
 use crate::routing::shared::Shared;
-use crate::routing::{Facts, Verdict, floor_row, screen};
+use crate::routing::{Facts, Refusal, floor_row, refusal};
 use crate::state::calls::{Begin, CallKey, First, Ticket, wait};
 use crate::telemetry::event;
 use crate::telemetry::stage::{Laps, Stage};
@@ -125,6 +126,8 @@ pub(super) struct Prepared<'a> {
     /// What is walked.
     pub(super) way: Way<'a>,
     pub(super) trail: Trail,
+    /// What screening refused targets by.
+    refused: Vec<(TargetIx, Refusal<'a>)>,
     pub(super) bars: Bars,
     /// What the targets ask for this call.
     pub(super) prices: Prices,
@@ -149,11 +152,12 @@ impl Worker {
         asking: Asking,
         arrived: Timestamp,
     ) -> Result<First, Undecided> {
-        let key = CallKey {
+        let key = Arc::new(CallKey {
             carrier: in_force.snapshot.catalog.carrier(carrier).id.clone(),
             carrier_call_id: request.carrier_call_id.clone(),
-        };
+        });
         let about = about(&request);
+        let request = Arc::new(request);
         for _ in 0..TRIES {
             let waiting = match self.exchange.state.calls.begin(&key) {
                 Begin::Full => return Err(Undecided::Full),
@@ -171,7 +175,7 @@ impl Worker {
                         in_force: Arc::clone(&in_force),
                         carrier,
                         caller: request.caller,
-                        request: Arc::new(request.clone()),
+                        request: Arc::clone(&request),
                         arrived,
                         call_at: arrived,
                         call_id: self.exchange.entropy.call_id(arrived),
@@ -283,10 +287,10 @@ impl Worker {
             publisher: subject.line.map(|line| catalog.publisher(line.publisher).id.clone()),
         };
         let about = (ctx.step, ctx.request.test, ctx.seed);
-        let mut trail = Trail::open(keys, about, catalog, way.plan, &way.targets, &subject.tags);
+        let mut trail = Trail::open(keys, about, catalog, way.plan, &way.targets);
         trail.turned(&way.turns);
         let line = subject.line.as_ref();
-        let facts = subject.facts(catalog, &ctx.request, ctx.arrived);
+        let facts = facts(ctx, &subject);
         let row = line.and_then(|line| floor_row(&snapshot.rules.floors, line.campaign, &facts));
         let bars = Bars::of(catalog, (line, row), way.promised);
         let barred = subject.barred(catalog, (ctx.call_at, ctx.step));
@@ -295,45 +299,66 @@ impl Worker {
             for target in trail.targets() {
                 trail.close(target, reason, None, note.clone());
             }
-            let (static_answer, prices) = (Vec::new(), Prices::default());
-            return Prepared { subject, way, trail, bars, prices, static_answer, barred, laps };
+            let (static_answer, prices, refused) = (Vec::new(), Prices::default(), Vec::new());
+            return Prepared { subject, way, trail, refused, bars, prices, static_answer, barred, laps };
         }
         let barred = None;
         leave_out(&way.walk, &way.left, &mut trail);
-        self.screen(ctx, &subject, &mut trail);
+        let refused = self.screen(ctx, &facts, &mut trail);
         let terms = |ix: TargetIx| terms(catalog, &snapshot.rules.tables, ix, &facts);
         let prices = Prices::settle(catalog, &way.walk, &mut trail, &terms);
         let about = (ctx.seed, ctx.step, ctx.arrived, snapshot.money_step);
         let static_answer = static_answer(catalog, about, &way.walk, (bars, &prices), &mut trail);
         laps.end(Stage::Prepare, self.exchange.clock.now());
-        Prepared { subject, way, trail, bars, prices, static_answer, barred, laps }
+        Prepared { subject, way, trail, refused, bars, prices, static_answer, barred, laps }
     }
 
-    /// Refuses every target that may not take the call: first by what the catalog says, then by capacity.
-    fn screen(&self, ctx: &Ctx, subject: &Subject<'_>, trail: &mut Trail) {
+    /// Refuses every target that may not take the call: first by what the catalog says, which is returned, then by
+    /// capacity.
+    fn screen<'a>(&self, ctx: &'a Ctx, facts: &Facts<'_>, trail: &mut Trail) -> Vec<(TargetIx, Refusal<'a>)> {
         let snapshot = &ctx.in_force.snapshot;
-        let facts = Facts {
-            earlier_attempts: ctx.attempt.saturating_sub(1),
-            ..subject.facts(&snapshot.catalog, &ctx.request, ctx.arrived)
-        };
-        let mut shared = Shared::default();
+        let (mut shared, mut refused) = (Shared::default(), Vec::new());
         for ix in trail.targets() {
-            match screen(&snapshot.catalog, &snapshot.rules.filters, ix, &facts, &mut shared) {
-                // The note shows a tag's value, which is foreign text.
-                Verdict::Refused(reason, note) => {
-                    trail.close(ix, reason, None, note.map(|note| clean_note(&note)));
+            match refusal(&snapshot.catalog, &snapshot.rules.filters[ix.at()], ix, facts, &mut shared) {
+                // Whoever was left out has its reason.
+                Some(refusal) if trail.is_open(ix) => {
+                    trail.close(ix, refusal.reason(), None, None);
+                    refused.push((ix, refusal));
                 }
+                Some(_) => {}
                 // What has no limit is never full; most targets of most markets have none.
-                Verdict::Candidate if !is_limited(&snapshot.catalog, ix) => {}
-                Verdict::Candidate => {
-                    let claims = claims(&ctx.in_force, ix, ctx.arrived);
-                    if let Some(key) = self.exchange.state.gauges.full(&claims) {
+                None if !is_limited(&snapshot.catalog, ix) => {}
+                None => {
+                    let limited = limited(&ctx.in_force, ix, ctx.arrived);
+                    if let Some(key) = self.exchange.state.gauges.full(limited) {
                         trail.close(ix, key.basis.reason(), None, Some(key.to_string()));
                     }
                 }
             }
         }
+        refused
     }
+}
+
+impl Prepared<'_> {
+    /// Says of the step what nobody needs before its answer is out: by which values targets were refused, what prices come
+    /// from, and the facts that are kept.
+    pub(super) fn explain(&mut self, ctx: &Ctx) {
+        let catalog = &ctx.in_force.snapshot.catalog;
+        let facts = facts(ctx, &self.subject);
+        for (ix, refusal) in self.refused.drain(..) {
+            // The value of a tag is foreign text.
+            self.trail.note(ix, refusal.note(catalog, &facts).map(cleaned));
+        }
+        self.prices.note(catalog, &mut self.trail);
+        self.trail.keep(&self.subject.tags, kept::facts(ctx, &self.subject, &facts));
+    }
+}
+
+/// The facts that the targets of a step are screened by.
+fn facts<'f>(ctx: &'f Ctx, subject: &'f Subject<'_>) -> Facts<'f> {
+    let facts = subject.facts(&ctx.in_force.snapshot.catalog, &ctx.request, ctx.arrived);
+    Facts { earlier_attempts: ctx.attempt.saturating_sub(1), ..facts }
 }
 
 /// The seed of the draws of an auction, by its place in the walk and, where it is held again, its step: draws that shared
@@ -409,6 +434,10 @@ pub(super) fn static_answer(
 /// What a repeat must be about too.
 fn about(request: &CarrierRequest) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (request.to.reveal(), request.from.map(|from| from.digits())).hash(&mut hasher);
+    match &request.to {
+        Address::Number(number) => number.revealed(|number| number.hash(&mut hasher)),
+        Address::Sip(address) => address.hash(&mut hasher),
+    }
+    request.from.map(|from| from.digits()).hash(&mut hasher);
     hasher.finish()
 }

@@ -10,13 +10,12 @@ use crate::domain::FloorRow;
 use crate::domain::plan::Branch;
 use crate::records::row::FactsRow;
 use crate::routing::kept::{SUB_ID, TAGS, ZIP, looks_at, tag};
-use crate::routing::{Located, floor_row};
+use crate::routing::{Facts, Located, floor_row};
 
-/// The facts of a step.
-pub(super) fn facts(ctx: &Ctx, subject: &Subject<'_>) -> FactsRow {
+/// What is kept of the facts of a step.
+pub(super) fn facts(ctx: &Ctx, subject: &Subject<'_>, facts: &Facts<'_>) -> FactsRow {
     let snapshot = &ctx.in_force.snapshot;
     let catalog = &snapshot.catalog;
-    let facts = subject.facts(catalog, &ctx.request, ctx.arrived);
     let mut not_kept = Vec::new();
     let zip3 = match facts.zip {
         Located::Unknown => None,
@@ -30,7 +29,7 @@ pub(super) fn facts(ctx: &Ctx, subject: &Subject<'_>) -> FactsRow {
         not_kept.push(SUB_ID.to_owned());
     }
     for one in subject.tags.iter() {
-        if clean_note(&one.key) != one.key {
+        if clean_note(&one.key) != *one.key {
             not_kept.push(TAGS.to_owned());
         } else if shown(&one.key, one.value.as_text()) != one.value.as_text() {
             not_kept.push(tag(&one.key));
@@ -44,7 +43,7 @@ pub(super) fn facts(ctx: &Ctx, subject: &Subject<'_>) -> FactsRow {
             subject.plan.root.branches(&mut branches);
             let is_open = |branch: &&&Branch| {
                 branch.when.iter().any(|filter| looks_at(filter, &not_kept))
-                    && compiled[branch.number].hold(&facts)
+                    && compiled[branch.number].hold(facts)
             };
             branches.iter().filter(is_open).map(|branch| branch.number as u32).collect()
         }
@@ -55,7 +54,7 @@ pub(super) fn facts(ctx: &Ctx, subject: &Subject<'_>) -> FactsRow {
     };
     let floor_row = floors
         .filter(|(_, rows)| lacks_floors(rows))
-        .and_then(|(campaign, _)| floor_row(&snapshot.rules.floors, campaign, &facts));
+        .and_then(|(campaign, _)| floor_row(&snapshot.rules.floors, campaign, facts));
     FactsRow {
         at: ctx.arrived,
         catalog: (ctx.step > 1).then(|| catalog.digest.to_string()),
@@ -69,7 +68,7 @@ pub(super) fn facts(ctx: &Ctx, subject: &Subject<'_>) -> FactsRow {
         not_kept,
         branches,
         lists: facts.lists.iter().map(|list| catalog.caller_list(*list).id.to_string()).collect(),
-        earlier_attempts: ctx.attempt.saturating_sub(1),
+        earlier_attempts: facts.earlier_attempts,
         floor_row: floor_row.map(|row| row as u32),
         verified: facts.verified,
     }

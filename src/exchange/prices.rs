@@ -16,8 +16,7 @@ use crate::routing::ring_tree::Step;
 pub(super) struct Prices(BTreeMap<TargetIx, Terms>);
 
 impl Prices {
-    /// Works out by `terms` those that differ from call to call, notes what they come from, and closes the line of who has
-    /// no price for this call.
+    /// Works out by `terms` those that differ from call to call, and closes the line of who has no price for this call.
     pub(super) fn settle(
         catalog: &Catalog,
         walk: &[(usize, Step<'_>)],
@@ -33,13 +32,19 @@ impl Prices {
                 continue;
             }
             let terms = terms(ix);
-            trail.priced(ix, terms.note(target));
             if let Some(reason) = terms.refusal() {
                 trail.close(ix, reason, None, None);
             }
             prices.0.insert(ix, terms);
         }
         prices
+    }
+
+    /// Notes what they come from, where a target's end has no note of its own.
+    pub(super) fn note(&self, catalog: &Catalog, trail: &mut Trail) {
+        for (ix, terms) in &self.0 {
+            trail.note(*ix, terms.note(catalog.target(*ix)));
+        }
     }
 
     /// The terms of a target.

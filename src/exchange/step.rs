@@ -13,7 +13,6 @@ use tokio::sync::watch;
 
 use super::answer::is_dial;
 use super::decide::{Ctx, Prepared, Way};
-use super::kept;
 use super::progress::{Aftermath, attempt_row};
 use super::story::{Beaten, Decided, Taken};
 use super::subject::Subject;
@@ -151,8 +150,7 @@ impl Worker {
         tell: &watch::Sender<Option<Arc<Answer>>>,
     ) {
         decided.conclude(ctx, &mut prepared.trail);
-        let facts = kept::facts(ctx, &prepared.subject);
-        prepared.trail.keep(facts);
+        prepared.explain(ctx);
         let exchange = &self.exchange;
         let now = exchange.clock.now();
         let mut reply = self.reply(ctx, &prepared, &decided, now);

@@ -23,7 +23,7 @@ use crate::auction::{Offer, Ranking};
 use crate::capacity::{Basis, CapKey, Claim, Entity, NO_LIMIT};
 use crate::carrier::generic::Draft;
 use crate::domain::catalog::Limits;
-use crate::domain::time_range::{TimeRange, limits_at};
+use crate::domain::time_range::limits_at;
 use crate::domain::{AfterFailure, Campaign, Catalog, Money, Reason, TargetIx, Timestamp};
 use crate::routing::ring_tree::Step;
 use crate::routing::rules::PAUSED_SINCE;
@@ -157,7 +157,8 @@ impl Worker {
             return decided;
         }
         let (asking, _slot) = self.may_ask(ctx, prepared);
-        for (at, step) in prepared.way.walk.clone() {
+        for place in 0..prepared.way.walk.len() {
+            let (at, step) = prepared.way.walk[place];
             decided.walked += 1;
             decided.taken = match step {
                 Step::Dial(_) => self.try_static(ctx, prepared, |step| step == at).await,
@@ -221,10 +222,12 @@ impl Worker {
         prepared: &mut Prepared<'_>,
         chosen: impl Fn(usize) -> bool,
     ) -> Option<Taken> {
-        for (step, target, offer) in prepared.static_answer.clone() {
+        for place in 0..prepared.static_answer.len() {
+            let (step, target, _) = prepared.static_answer[place];
             if !chosen(step) || !prepared.trail.is_open(target) {
                 continue;
             }
+            let offer = prepared.static_answer[place].2.clone();
             match self.hold(ctx, &prepared.subject, target).await {
                 Ok(held) => {
                     prepared.trail.close(target, Reason::Won, Some(offer.price), None);
@@ -402,21 +405,53 @@ pub(super) fn is_limited(catalog: &Catalog, ix: TargetIx) -> bool {
 /// too: one that a reload sets must know what is in progress and what the day has had. A cap has one gauge whatever the
 /// range: the limit is that of the moment, what is counted is the whole day's.
 pub(super) fn claims(in_force: &InForce, ix: TargetIx, now: Timestamp) -> [Claim; 4] {
+    caps(in_force, ix, now).map(|(whose, basis, limit)| claim(in_force, ix, (whose, basis), limit, now))
+}
+
+/// Those of them that have a limit now.
+pub(super) fn limited(in_force: &InForce, ix: TargetIx, now: Timestamp) -> impl Iterator<Item = Claim> {
+    let caps = caps(in_force, ix, now).into_iter().filter(|(.., limit)| limit.is_some());
+    caps.map(move |(whose, basis, limit)| claim(in_force, ix, (whose, basis), limit, now))
+}
+
+/// Whose a cap is.
+#[derive(Clone, Copy)]
+enum Whose {
+    Buyer,
+    Target,
+}
+
+/// The caps that a target's calls count for, and their limits now, in their order.
+fn caps(in_force: &InForce, ix: TargetIx, now: Timestamp) -> [(Whose, Basis, Option<u32>); 4] {
     let catalog = &in_force.snapshot.catalog;
     let target = catalog.target(ix);
     let buyer = catalog.buyer(target.buyer);
-    let day = in_force.snapshot.day_of(target.buyer, now);
-    let two = |entity: Entity, always: &Limits, ranges: &[TimeRange]| {
-        let limits = limits_at(always, ranges, &buyer.zone, now);
-        let claim = |entity, basis, window, limit: Option<u32>| Claim {
-            key: CapKey { entity, basis, window },
-            limit: limit.unwrap_or(NO_LIMIT),
-        };
-        let concurrency = claim(entity.clone(), Basis::Concurrency, Timestamp::default(), limits.concurrency);
-        [concurrency, claim(entity, Basis::BillableDay, day, limits.daily_billable)]
+    let of_buyer = limits_at(&buyer.limits, &buyer.ranges, &buyer.zone, now);
+    let of_target = limits_at(&target.limits, &target.ranges, &buyer.zone, now);
+    [
+        (Whose::Buyer, Basis::Concurrency, of_buyer.concurrency),
+        (Whose::Buyer, Basis::BillableDay, of_buyer.daily_billable),
+        (Whose::Target, Basis::Concurrency, of_target.concurrency),
+        (Whose::Target, Basis::BillableDay, of_target.daily_billable),
+    ]
+}
+
+fn claim(
+    in_force: &InForce,
+    ix: TargetIx,
+    (whose, basis): (Whose, Basis),
+    limit: Option<u32>,
+    now: Timestamp,
+) -> Claim {
+    let catalog = &in_force.snapshot.catalog;
+    let target = catalog.target(ix);
+    let entity = match whose {
+        Whose::Buyer => Entity::Buyer(catalog.buyer(target.buyer).id.clone()),
+        Whose::Target => Entity::Target(target.id.clone()),
     };
-    let [buyer_now, buyer_day] = two(Entity::Buyer(buyer.id.clone()), &buyer.limits, &buyer.ranges);
-    let [target_now, target_day] = two(Entity::Target(target.id.clone()), &target.limits, &target.ranges);
-    // As they are ordered.
-    [buyer_now, buyer_day, target_now, target_day]
+    let window = match basis {
+        Basis::Concurrency => Timestamp::default(),
+        Basis::BillableDay => in_force.snapshot.day_of(target.buyer, now),
+    };
+    Claim { key: CapKey { entity, basis, window }, limit: limit.unwrap_or(NO_LIMIT) }
 }

@@ -2,6 +2,9 @@
 //!
 //! A carrier's own statement of the place comes before the area code, which only says where a number was issued.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use crate::auction::bid::clean_note;
 use crate::bidder::sign;
 use crate::carrier::CarrierRequest;
@@ -79,7 +82,7 @@ impl<'a> Subject<'a> {
         let mut tags = request.tags.clone();
         for (key, value) in number.iter().flat_map(|number| &number.tags) {
             // The catalog's tags were checked when it was loaded; a full set keeps the carrier's.
-            let _ = tags.add(key, value.clone(), SetBy::Number);
+            let _ = tags.add(Arc::clone(key), value.clone(), SetBy::Number);
         }
         Subject {
             line,
@@ -193,13 +196,13 @@ fn blocked_by(catalog: &Catalog, line: &Line<'_>, lists: &[CallerListIx]) -> Opt
 
 /// The caller as this deployment's records know it: 64 bits, keyed, the same for every call of one number.
 pub(super) fn record_token(key: &Secret, number: E164) -> u64 {
-    let digest = sign::keyed(&key.0, &[b"records", number.reveal().as_bytes()]);
+    let digest = number.revealed(|number| sign::keyed(&key.0, &[b"records", number.as_bytes()]));
     u64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
 }
 
 /// Foreign text as records keep it: bounded and printable, and masked where it spells the caller's number.
-pub(super) fn kept(text: &str, caller: Option<Tail>) -> String {
-    if caller.is_some_and(|tail| tail.is_in(text)) { clean_note(text) } else { text.to_owned() }
+pub(super) fn kept(text: &str, caller: Option<Tail>) -> Cow<'_, str> {
+    if caller.is_some_and(|tail| tail.is_in(text)) { clean_note(text) } else { Cow::Borrowed(text) }
 }
 
 /// An id as records keep it: where it spells the caller's number it is masked, and told apart from others by a keyed
@@ -207,7 +210,7 @@ pub(super) fn kept(text: &str, caller: Option<Tail>) -> String {
 pub(super) fn kept_id(key: &Secret, text: &str, caller: Option<Tail>) -> String {
     let masked = kept(text, caller);
     if masked == text {
-        return masked;
+        return masked.into_owned();
     }
     let digest = sign::keyed(&key.0, &[b"id", text.as_bytes()]);
     format!("{masked}#{}", hex(&digest[..4]))

@@ -3,10 +3,12 @@
 //! A target is open until something is said about it; the first thing said stands. So each ends with exactly one
 //! reason, whatever the story around it does.
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auction::bid::{NoBid, clean_note};
-use crate::domain::caller::PERSONAL_TAGS;
+use crate::domain::caller::{PERSONAL_TAGS, Tag, TagValue};
 use crate::domain::{Catalog, Money, PingId, PlanId, Reason, Tags, TargetIx};
 use crate::ping::Late;
 use crate::records::row::{CallKeys, FactsRow, OutcomeRow, TrailRow};
@@ -39,7 +41,6 @@ impl Trail {
         catalog: &Catalog,
         plan: &PlanId,
         targets: &[TargetIx],
-        tags: &Tags,
     ) -> Trail {
         let (step, test, seed) = about;
         let line = |target: TargetIx| {
@@ -65,10 +66,7 @@ impl Trail {
             asked_us: 0,
             closed_us: 0,
             plan: plan.to_string(),
-            tags: tags
-                .iter()
-                .map(|tag| (clean_note(&tag.key), shown(&tag.key, tag.value.as_text())))
-                .collect(),
+            tags: Vec::new(),
             outcomes: Vec::new(),
             turns: Vec::new(),
             facts: None,
@@ -94,7 +92,8 @@ impl Trail {
     }
 
     /// What it was decided by, as far as that is kept.
-    pub(super) fn keep(&mut self, facts: FactsRow) {
+    pub(super) fn keep(&mut self, tags: &Tags, facts: FactsRow) {
+        self.row.tags = tags.iter().map(kept).collect();
         self.row.facts = Some(facts);
     }
 
@@ -134,9 +133,9 @@ impl Trail {
         }
     }
 
-    /// What the target's price comes from, where that is not always the same: noted unless its end has a note of its own.
-    pub(super) fn priced(&mut self, target: TargetIx, note: Option<String>) {
-        if let Some(line) = self.line(target).filter(|line| line.open) {
+    /// What there is to say besides: noted unless the target's end has a note of its own.
+    pub(super) fn note(&mut self, target: TargetIx, note: Option<String>) {
+        if let Some(line) = self.line(target).filter(|line| line.row.note.is_none()) {
             line.row.note = note;
         }
     }
@@ -218,8 +217,23 @@ fn with_outcomes(row: TrailRow, outcomes: Vec<OutcomeRow>) -> TrailRow {
     TrailRow { is_final, outcomes, ..row }
 }
 
-/// A tag as records show it: personal ones not at all, in others nothing that could be a phone number.
-pub(super) fn shown(key: &str, value: &str) -> String {
+/// A tag as records keep it: its own texts, where nothing in them is hidden.
+fn kept(tag: &Tag) -> (Arc<str>, Arc<str>) {
+    let key = match clean_note(&tag.key) {
+        Cow::Borrowed(_) => Arc::clone(&tag.key),
+        Cow::Owned(key) => key.into(),
+    };
+    let value = match (shown(&tag.key, tag.value.as_text()), &tag.value) {
+        (Cow::Borrowed(shown), TagValue::Text(text) | TagValue::Number(text)) if *shown == **text => {
+            Arc::clone(text)
+        }
+        (shown, _) => shown.into(),
+    };
+    (key, value)
+}
+
+/// The value of a tag as records show it: personal ones not at all, in others nothing that could be a phone number.
+pub(super) fn shown<'a>(key: &str, value: &'a str) -> Cow<'a, str> {
     let is_personal = PERSONAL_TAGS.iter().any(|personal| personal.eq_ignore_ascii_case(key));
-    if is_personal { "•••".to_owned() } else { clean_note(value) }
+    if is_personal { Cow::Borrowed("•••") } else { clean_note(value) }
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use super::Exchange;
-use crate::auction::bid::clean_note;
+use crate::auction::bid::cleaned;
 use crate::carrier::generic::CarrierEvent;
 use crate::domain::{CallId, CarrierId, Timestamp};
 use crate::telemetry::event;
@@ -53,7 +53,7 @@ impl UnknownReports {
         event::report_unknown(report.kind);
         // One in forty of our ids has digits enough in a row to be masked, and could not be looked up then.
         let is_ours = CallId::parse(&report.call).is_some();
-        let call = if is_ours { report.call } else { clean_note(&report.call) };
+        let call = if is_ours { report.call } else { cleaned(report.call) };
         let report = UnknownReport { call, ..report };
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() == KEPT {

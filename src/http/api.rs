@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::Served;
 use super::reply::{Answer, body, json, told};
-use crate::auction::bid::clean_note;
+use crate::auction::bid::cleaned;
 use crate::carrier::StepEnd;
 use crate::carrier::generic::{self, CarrierEvent, CarrierFault};
 use crate::domain::catalog::CarrierDialect;
@@ -202,7 +202,7 @@ pub(super) fn parse_token(text: &str) -> Option<u128> {
 /// Values are shown without what could be a phone number: a caller's may have come in any field.
 pub(super) fn invalid(faults: Vec<CarrierFault>) -> Problem {
     let fault = |fault: CarrierFault| {
-        let value = fault.value.map(|value| clean_note(&value));
+        let value = fault.value.map(cleaned);
         Fault::new(&fault.at, value.as_deref(), fault.allowed)
     };
     Problem::invalid(faults.into_iter().map(fault).collect())

@@ -198,8 +198,9 @@ impl Asked {
         let mut deadline = pin!(clock.sleep_until(closes));
         // A reply came since there was time.
         let mut is_new = false;
+        let mut progress = auction.progress(clock.now());
         loop {
-            let is_settled = self.pings.is_empty() || auction.progress(clock.now()) == Progress::Settled;
+            let is_settled = self.pings.is_empty() || progress == Progress::Settled;
             tokio::select! {
                 // The deadline first: once it has come, nothing that is read counts, however much is ready. Replies that
                 // are there before the end, so that a settled auction still takes them, and its pings have left.
@@ -217,6 +218,7 @@ impl Asked {
                     let Answered { entrant, latency, reply, read } = answered;
                     self.latencies.extend(latency.map(|latency| (entrant, latency)));
                     auction.on_reply(entrant, reply, read);
+                    progress = auction.progress(clock.now());
                     is_new = true;
                 }
                 () = std::future::ready(()), if is_settled => {

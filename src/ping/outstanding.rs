@@ -11,7 +11,7 @@ use futures_util::{FutureExt, StreamExt};
 
 use super::round::Round;
 use super::{Answered, Asked, Asking};
-use crate::auction::bid::{NoBid, Reply, clean_note};
+use crate::auction::bid::{NoBid, Reply, cleaned};
 use crate::domain::{Reason, Timestamp};
 use crate::runtime::{Clock, Shutdown};
 use crate::telemetry::event;
@@ -55,7 +55,7 @@ impl Late {
         let is_complete = self.latency.is_some();
         if !was_needed || self.in_time {
             let note = failure.map(|(reason, note)| match note {
-                Some(note) => clean_note(&format!("{reason}: {note}")),
+                Some(note) => cleaned(format!("{reason}: {note}")),
                 None => reason.to_string(),
             });
             return NoBid { reason: Reason::NotNeeded, amount, note };

@@ -246,7 +246,7 @@ impl Used {
 
 impl DecodeError {
     fn unknown_word(field: &'static str, word: &str) -> DecodeError {
-        DecodeError::UnknownWord { field, word: clean_note(word) }
+        DecodeError::UnknownWord { field, word: clean_note(word).into_owned() }
     }
 }
 

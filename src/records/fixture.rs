@@ -136,7 +136,7 @@ pub fn trail(n: u64, is_final: bool) -> TrailRow {
         asked_us: 200,
         closed_us: 41_300,
         plan: "main".to_owned(),
-        tags: vec![("case".to_owned(), "collision".to_owned())],
+        tags: vec![("case".into(), "collision".into())],
         outcomes,
         turns: vec![Turn { node: 0, first: 1 }],
         facts: Some(FactsRow {

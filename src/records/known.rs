@@ -2,6 +2,8 @@
 //!
 //! Which facts are not kept is in the record, and so is what was decided by them; nothing is judged here.
 
+use std::sync::Arc;
+
 use super::stored::{StoredDecision, StoredFacts, StoredTrail};
 use crate::domain::catalog::Pricing;
 use crate::domain::{CallerListIx, Catalog, E164, Filter, SetBy, TagValue, Tags, Target, TrackingNumber};
@@ -29,7 +31,7 @@ impl<'a> Known<'a> {
         let mut tags = Tags::default();
         for (key, value) in &trail.tags {
             // One that does not fit was not kept as it came.
-            let _ = tags.add(key, TagValue::Text(value.clone()), SetBy::Carrier);
+            let _ = tags.add(Arc::clone(key), TagValue::Text(Arc::clone(value)), SetBy::Carrier);
         }
         let facts = trail.facts.as_ref()?;
         let mut lists: Vec<CallerListIx> = (0..catalog.caller_lists.len() as u32).map(CallerListIx).collect();
@@ -66,11 +68,6 @@ impl<'a> Known<'a> {
             now: kept.at,
             earlier_attempts: kept.earlier_attempts,
         }
-    }
-
-    /// Tags, as far as they are kept.
-    pub fn tags(&self) -> &Tags {
-        &self.tags
     }
 
     /// Whether a filter looks at something that is not kept.

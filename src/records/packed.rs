@@ -141,7 +141,7 @@ pub(super) fn pack(row: &TrailRow) -> Result<Vec<u8>, postcard::Error> {
         asked_us: row.asked_us,
         closed_us: row.closed_us,
         plan: &row.plan,
-        tags: row.tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+        tags: row.tags.iter().map(|(key, value)| (key.as_ref(), value.as_ref())).collect(),
         outcomes: row
             .outcomes
             .iter()
@@ -223,7 +223,7 @@ pub(super) fn unpack(
         asked_us: trail.asked_us,
         closed_us: trail.closed_us,
         plan: trail.plan.to_owned(),
-        tags: trail.tags.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        tags: trail.tags.into_iter().map(|(key, value)| (key.into(), value.into())).collect(),
         outcomes: trail
             .outcomes
             .into_iter()

@@ -4,6 +4,7 @@
 //! callers appear masked and as a token keyed for this deployment.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::domain::caller_list::ListVerb;
 use crate::domain::change::{Noted, Origin};
@@ -196,7 +197,7 @@ pub struct TrailRow {
     /// The plan walked.
     pub plan: String,
     /// Tags the call carried, personal ones masked.
-    pub tags: Vec<(String, String)>,
+    pub tags: Vec<(Arc<str>, Arc<str>)>,
     /// One per target of the plan.
     pub outcomes: Vec<OutcomeRow>,
     /// Who had their turn at the plan's round robins, in the order of the walk.

@@ -4,6 +4,7 @@
 //! may have written ones this one does not know. How they are shown is in `report`.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::entry;
 use super::row::{FactsRow, Turn};
@@ -127,7 +128,7 @@ pub struct StoredTrail {
     pub asked_us: u64,
     pub closed_us: u64,
     pub plan: String,
-    pub tags: Vec<(String, String)>,
+    pub tags: Vec<(Arc<str>, Arc<str>)>,
     pub outcomes: Vec<StoredOutcome>,
     pub turns: Vec<Turn>,
     pub facts: Option<StoredFacts>,

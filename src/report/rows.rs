@@ -415,7 +415,7 @@ impl From<StoredTrail> for StepRow {
             asked_in_ms: ms(trail.asked_us),
             closed_in_ms: ms(trail.closed_us),
             seed: trail.seed.to_string(),
-            tags: trail.tags.into_iter().collect(),
+            tags: trail.tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
             outcomes: trail.outcomes.into_iter().map(OutcomeRow::from).collect(),
             turns: trail
                 .turns

@@ -156,16 +156,10 @@ impl Compiled {
         self.0.iter().all(|own| own.rule.holds(facts) == Truth::Yes)
     }
 
-    /// Whether the target takes the call that `shared` is about; else the reason and the value of the first filter that does
-    /// not hold.
-    pub fn judge(&self, facts: &Facts<'_>, shared: &mut Shared) -> Result<(), (Reason, String)> {
-        match self.0.iter().find(|own| own.holds(facts, shared) != Truth::Yes) {
-            None => Ok(()),
-            Some(own) => Err(match own.rule.deciding(facts) {
-                Some(test) => (test.reason(), test.seen(facts).to_string()),
-                None => (Reason::Tag, "no condition".to_owned()),
-            }),
-        }
+    /// What refuses the call that `shared` is about: what decided of the first filter that does not hold.
+    pub(super) fn refuses(&self, facts: &Facts<'_>, shared: &mut Shared) -> Option<Deciding<'_>> {
+        let own = self.0.iter().find(|own| own.holds(facts, shared) != Truth::Yes)?;
+        Some(Deciding(own.rule.deciding(facts)))
     }
 
     /// Whether there is no filter.
@@ -276,7 +270,7 @@ impl Test {
                 .dialled
                 .is_some_and(|number| {
                     whole.binary_search(&number).is_ok() || {
-                        !beginnings.is_empty() && begins_with(&number.reveal(), beginnings)
+                        !beginnings.is_empty() && number.revealed(|number| begins_with(number, beginnings))
                     }
                 })
                 .into(),
@@ -307,6 +301,22 @@ impl Test {
 
     fn seen<'a>(&'a self, facts: &'a Facts<'a>) -> Seen<'a> {
         Seen { test: self, facts }
+    }
+}
+
+/// The test that decided; none in a filter without any.
+#[derive(Clone, Copy, Debug)]
+pub struct Deciding<'a>(Option<&'a Test>);
+
+impl Deciding<'_> {
+    /// What a target is refused with.
+    pub(super) fn reason(&self) -> Reason {
+        self.0.map_or(Reason::Tag, Test::reason)
+    }
+
+    /// The value that it saw of the facts it decided by.
+    pub(super) fn seen(&self, facts: &Facts<'_>) -> String {
+        self.0.map_or_else(|| "no condition".to_owned(), |test| test.seen(facts).to_string())
     }
 }
 

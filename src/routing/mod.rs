@@ -16,10 +16,11 @@ mod suppress;
 mod tests;
 
 use crate::domain::{
-    CampaignIx, Catalog, Floor, FloorOf, FloorRow, Plan, PublisherIx, Reason, TargetIx, Zone,
+    CallerListIx, CampaignIx, Catalog, Floor, FloorOf, FloorRow, Hours, Plan, PublisherIx, Reason, TargetIx,
+    Zone,
 };
 use bid_table::BidIndex;
-use filter::Compiled;
+use filter::{Compiled, Deciding};
 pub use filter::{Facts, Located, Truth};
 use price::compiled_tables;
 use shared::{Shared, compiled};
@@ -137,31 +138,81 @@ pub fn screen_by(
     facts: &Facts<'_>,
     shared: &mut Shared,
 ) -> Verdict {
+    match refusal(catalog, filters, target, facts, shared) {
+        None => Verdict::Candidate,
+        Some(refusal) => Verdict::Refused(refusal.reason(), refusal.note(catalog, facts)),
+    }
+}
+
+/// What a target is refused by. Its value can be told later, by the same facts: nobody needs it before the answer.
+#[derive(Clone, Copy, Debug)]
+pub enum Refusal<'a> {
+    /// The target is paused.
+    Paused,
+    /// Its buyer is.
+    BuyerPaused,
+    /// The caller is on this list of the target's or the buyer's.
+    Suppressed(CallerListIx),
+    /// It or its buyer is closed, by a clock of this zone.
+    Closed(&'a Zone),
+    /// More attempts came to nothing than it takes calls after.
+    EarlierAttempts,
+    /// A filter does not hold.
+    Filter(Deciding<'a>),
+}
+
+impl Refusal<'_> {
+    /// The one reason.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Refusal::Paused => Reason::Paused,
+            Refusal::BuyerPaused => Reason::BuyerPaused,
+            Refusal::Suppressed(_) => Reason::Suppressed,
+            Refusal::Closed(_) => Reason::Closed,
+            Refusal::EarlierAttempts => Reason::EarlierAttempts,
+            Refusal::Filter(deciding) => deciding.reason(),
+        }
+    }
+
+    /// The value that decided, of the facts it was judged by. It may be foreign text.
+    pub fn note(&self, catalog: &Catalog, facts: &Facts<'_>) -> Option<String> {
+        match self {
+            Refusal::Paused | Refusal::BuyerPaused => None,
+            Refusal::Suppressed(list) => Some(on_list(catalog, *list)),
+            Refusal::Closed(zone) => Some(format!("in {zone}")),
+            Refusal::EarlierAttempts => Some(facts.earlier_attempts.to_string()),
+            Refusal::Filter(deciding) => Some(deciding.seen(facts)),
+        }
+    }
+}
+
+/// What refuses the target, by the first rule in the order of [`screen`]; `None` for a candidate.
+pub fn refusal<'a>(
+    catalog: &'a Catalog,
+    filters: &'a Compiled,
+    target: TargetIx,
+    facts: &Facts<'_>,
+    shared: &mut Shared,
+) -> Option<Refusal<'a>> {
     let the_target = catalog.target(target);
     let buyer = catalog.buyer(the_target.buyer);
     if the_target.paused {
-        return Verdict::Refused(Reason::Paused, None);
+        return Some(Refusal::Paused);
     }
     if buyer.paused {
-        return Verdict::Refused(Reason::BuyerPaused, None);
+        return Some(Refusal::BuyerPaused);
     }
     if let Some(list) = suppress::suppressed(catalog, the_target, facts) {
-        return Verdict::Refused(Reason::Suppressed, Some(on_list(catalog, list)));
+        return Some(Refusal::Suppressed(list));
     }
-    let open = [&buyer.hours, &the_target.hours]
-        .into_iter()
-        .flatten()
-        .all(|hours| hours.is_open(&buyer.zone, facts.now));
-    if !open {
-        return Verdict::Refused(Reason::Closed, Some(format!("in {}", buyer.zone)));
+    let is_open = |hours: &Hours| hours.is_open(&buyer.zone, facts.now);
+    if ![&buyer.hours, &the_target.hours].into_iter().flatten().all(is_open) {
+        return Some(Refusal::Closed(&buyer.zone));
     }
     if the_target.earlier_attempts.is_some_and(|most| facts.earlier_attempts > most) {
-        return Verdict::Refused(Reason::EarlierAttempts, Some(facts.earlier_attempts.to_string()));
+        return Some(Refusal::EarlierAttempts);
     }
-    match filters.judge(facts, shared) {
-        Ok(()) => Verdict::Candidate,
-        Err((reason, note)) => Verdict::Refused(reason, Some(note)),
-    }
+    filters.refuses(facts, shared).map(Refusal::Filter)
 }
 
 /// One rule over one target, as people read it.

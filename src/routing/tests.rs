@@ -240,7 +240,7 @@ impl World {
                 ("state", two_letters) => state = Some(two_letters),
                 ("on", names) => lists = caller_lists(names),
                 (key, value) => {
-                    tags.add(key, TagValue::Text(value.to_owned()), SetBy::Carrier).expect("fits");
+                    tags.add(key, TagValue::Text(value.into()), SetBy::Carrier).expect("fits");
                 }
             }
         }

@@ -135,13 +135,13 @@ impl Calls {
     }
 
     /// Joins the decision of this key, or starts it.
-    pub fn begin(self: &Arc<Self>, key: &CallKey) -> Begin {
+    pub fn begin(self: &Arc<Self>, key: &Arc<CallKey>) -> Begin {
         // Room is looked for before the entry is locked, since it may take another key's entry, and only for a new key: a
         // repeat must not push its own answer out.
         let is_tight = self.in_progress() >= self.limit || self.remembered() >= self.answers_max();
         let is_new = is_tight && !self.by_key.contains_key(key);
         let full = is_new && (self.in_progress() >= self.limit || !self.has_room_for_an_answer());
-        let key = Arc::new(key.clone());
+        let key = Arc::clone(key);
         match self.by_key.entry(Arc::clone(&key)) {
             Entry::Occupied(slot) => match slot.get() {
                 Slot::Deciding(waiting) => Begin::Wait(waiting.clone()),

@@ -10,7 +10,7 @@ use dashmap::DashMap;
 use foldhash::fast::RandomState;
 
 use crate::capacity::hold::{Changes, Hold};
-use crate::capacity::{Basis, CapKey, Charge, Claim, Gauge, Move, NO_LIMIT};
+use crate::capacity::{Basis, CapKey, Charge, Claim, Gauge, Move};
 use crate::domain::{HoldId, Timestamp};
 
 /// How long the gauge of a closed window is kept for late settlements.
@@ -25,11 +25,9 @@ pub struct Gauges {
 
 impl Gauges {
     /// The first of these caps that has no unit left, without taking any.
-    pub fn full(&self, claims: &[Claim]) -> Option<CapKey> {
-        claims
-            .iter()
-            .find(|claim| claim.limit != NO_LIMIT && !self.read(&claim.key).has_room(claim.limit))
-            .map(|claim| claim.key.clone())
+    pub fn full(&self, claims: impl IntoIterator<Item = Claim>) -> Option<CapKey> {
+        let full = |claim: &Claim| !self.read(&claim.key).has_room(claim.limit);
+        claims.into_iter().find(full).map(|claim| claim.key)
     }
 
     /// The gauge's value now.

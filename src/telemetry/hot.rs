@@ -12,6 +12,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 use metrics::{Counter, Histogram, counter, histogram};
 
+use super::event::SHED_FOR;
 use super::names as name;
 use super::stage::Stage;
 use crate::domain::{BuyerId, CampaignId, Reason};
@@ -24,6 +25,8 @@ pub(super) struct Fixed {
     pub(super) decision: Histogram,
     pub(super) overhead: Histogram,
     pub(super) stages: [Histogram; Stage::ALL.len()],
+    /// By what auctions are shed for.
+    pub(super) shed: [Counter; SHED_FOR.len()],
 }
 
 static FIXED: OnceLock<Fixed> = OnceLock::new();
@@ -34,6 +37,7 @@ pub(super) fn begin() {
         decision: histogram!(name::DECISION_SECONDS),
         overhead: histogram!(name::OVERHEAD_SECONDS),
         stages: Stage::ALL.map(|stage| histogram!(name::STAGE_SECONDS, "stage" => stage.as_str())),
+        shed: SHED_FOR.map(|cause| counter!(name::AUCTIONS_SHED, "cause" => cause)),
     });
 }
 

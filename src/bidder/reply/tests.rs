@@ -499,7 +499,7 @@ fn notes_say_why_and_hide_numbers() {
     for (status, body, expected) in table {
         let Reply::NoBid(none) = read_open(status, body.as_bytes()) else { panic!("a bid: {body}") };
         // The host of an address is a group of digits too, and shown as far as a note shows any.
-        let expected = expected.map(clean_note);
+        let expected = expected.map(|note| clean_note(note).into_owned());
         assert_eq!(none.note, expected, "{body}");
     }
     let long = format!(r#"{{"bid":0,"reason":"{}"}}"#, "é".repeat(8_000));

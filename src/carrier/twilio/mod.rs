@@ -311,7 +311,7 @@ fn tags(form: &Form) -> Tags {
         let Some(key) = header.strip_prefix("x-").filter(|key| !key.chars().any(char::is_control)) else {
             continue;
         };
-        let _ = tags.add(key, TagValue::Text(value.to_owned()), SetBy::Carrier);
+        let _ = tags.add(key, TagValue::Text(value.into()), SetBy::Carrier);
     }
     tags
 }

@@ -140,7 +140,7 @@ fn sip_headers_are_tags_where_they_fit() {
          &SipHeader_Subject=z&SipHeader_X-Long={long}&X-Other=1&SipHeader_X-%0A=1"
     ));
     let tags: Vec<_> =
-        read.tags.iter().map(|tag| (tag.key.as_str(), tag.value.as_text(), tag.set_by)).collect();
+        read.tags.iter().map(|tag| (tag.key.as_ref(), tag.value.as_text(), tag.set_by)).collect();
     assert_eq!(tags, [("case", "collision", SetBy::Carrier), ("sub id", "a&b", SetBy::Carrier)]);
     let many: String = (0..60).map(|n| format!("&SipHeader_X-K{n}=v")).collect();
     assert_eq!(asked(&many).tags.iter().count(), crate::domain::caller::TAGS_MAX);

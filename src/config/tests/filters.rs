@@ -22,7 +22,7 @@ pub(super) fn called<T>(call: &str, ask: impl FnOnce(&Facts<'_>) -> T) -> T {
     let call: Vec<(&str, &str)> = parts.map(|part| part.split_once(' ').unwrap_or((part, ""))).collect();
     for (_, rest) in call.iter().filter(|(key, _)| *key == "tag") {
         let (key, value) = rest.split_once(' ').expect("a key and a value");
-        tags.add(key, TagValue::Text(value.to_owned()), SetBy::Carrier).expect("fits");
+        tags.add(key, TagValue::Text(value.into()), SetBy::Carrier).expect("fits");
     }
     for (key, value) in &call {
         match *key {

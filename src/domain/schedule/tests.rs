@@ -434,6 +434,37 @@ fn errors_name_the_part_and_what_is_allowed() {
 }
 
 #[test]
+fn what_the_clock_shows_does_not_depend_on_what_was_asked_before() {
+    let second = 1_000_000;
+    // Changes at a full hour of UTC, at half past, with an offset in seconds, with a day left out; and before 1970.
+    for (name, around) in [
+        ("America/New_York", 1_793_512_800),
+        ("Australia/Lord_Howe", 1_775_314_800),
+        ("Europe/Amsterdam", -1_025_740_800),
+        ("Pacific/Apia", 1_325_239_200),
+        ("America/Chicago", -2_717_647_200),
+    ] {
+        let kept = zone(name);
+        let minutes = (-40..40).flat_map(|minute| [minute * 60 - 1, minute * 60]);
+        let far = (-40..40).map(|n| n * 86_400 / 2);
+        let all: Vec<i64> = minutes.chain(far).collect();
+        for from in all.iter().chain(all.iter().rev()) {
+            let at = Timestamp::from_micros((around + from) * second + 7);
+            let local = zone(name).rules.to_datetime(to_jiff(at));
+            assert_eq!(kept.wall(at).today, local.date(), "{name} {from}");
+            assert_eq!(
+                (kept.wall(at).minute, kept.wall(at).weekday.0),
+                (
+                    (local.hour() as u16) * 60 + local.minute() as u16,
+                    local.weekday().to_monday_zero_offset() as u8
+                ),
+                "{name} {from}"
+            );
+        }
+    }
+}
+
+#[test]
 fn zones_are_known_by_name() {
     assert_eq!(zone("america/new_york"), zone("America/New_York"));
     assert_eq!(zone("america/new_york").to_string(), "America/New_York");

@@ -29,7 +29,7 @@ impl Hours {
         let is_long = |(from, until): &(i64, i64)| until - from >= WEEK_US;
         let ahead = |zone: &Zone, at: i64| {
             let at = jiff::Timestamp::from_microsecond(at).expect("an instant of our years");
-            zone.0.to_offset(at).seconds() / 60
+            zone.rules.to_offset(at).seconds() / 60
         };
         let shifts: BTreeSet<i32> =
             spans().filter(is_long).map(|(from, _)| ahead(theirs, from) - ahead(own, from)).collect();
@@ -68,7 +68,7 @@ fn changes(own: &Zone, theirs: &Zone) -> Vec<i64> {
         begins.expect("a year of ours").timestamp()
     });
     let of = |zone: &Zone| -> Vec<i64> {
-        let all = zone.0.following(first).map(|change| change.timestamp());
+        let all = zone.rules.following(first).map(|change| change.timestamp());
         all.take_while(|at| *at < after).map(|at| from_jiff(at).micros()).collect()
     };
     let ends = [first, after].map(|at| from_jiff(at).micros());

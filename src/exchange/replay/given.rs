@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::NotReplayable;
 use crate::domain::catalog::PlanIx;
 use crate::domain::plan::{Branch, RoundRobin};
-use crate::domain::{BuyerId, CampaignId, Catalog, Money, Plan, PublisherId, Reason, Tags, TargetIx};
+use crate::domain::{BuyerId, CampaignId, Catalog, Money, Plan, PublisherId, Reason, TargetIx};
 use crate::exchange::subject::Line;
 use crate::records::known::Known;
 use crate::records::row::CallKeys;
@@ -98,10 +98,6 @@ impl<'a> Given<'a> {
 
     pub(super) fn facts(&self) -> Facts<'_> {
         self.known.facts()
-    }
-
-    pub(super) fn tags(&self) -> &Tags {
-        self.known.tags()
     }
 
     pub(super) fn recorded(&self, ix: TargetIx) -> Option<Recorded<'_>> {

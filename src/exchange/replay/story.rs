@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::given::{Given, PRICE_UNKNOWN, Recorded, Screened};
-use crate::auction::bid::{Bid, NoBid, Reply, clean_note};
+use crate::auction::bid::{Bid, NoBid, Reply, cleaned};
 use crate::auction::rank::Ranked;
 use crate::auction::{Auction, Rules};
 use crate::call::Onward;
@@ -83,7 +83,7 @@ impl<'a> Story<'a> {
             |left| left.targets.clone(),
         );
         let about = (given.trail.step, given.test, given.trail.seed);
-        let trail = Trail::open(given.keys(), about, catalog, &given.plan.id, &targets, given.tags());
+        let trail = Trail::open(given.keys(), about, catalog, &given.plan.id, &targets);
         let bars = Bars::of(catalog, (given.line.as_ref(), given.floor_row()), carried.payout);
         Story { given, left, trail, bars, prices: Prices::default(), by: BTreeMap::new() }
     }
@@ -195,7 +195,7 @@ impl<'a> Story<'a> {
             };
             match (verdict, self.given.recorded(ix)) {
                 (Verdict::Refused(reason, note), _) => {
-                    self.trail.close(ix, reason, None, note.map(|note| clean_note(&note)));
+                    self.trail.close(ix, reason, None, note.map(cleaned));
                 }
                 (Verdict::Candidate, Some(was)) if is_of(was.reason, Phase::Capacity) => {
                     self.take(ix, was, "record: capacity");
@@ -213,7 +213,9 @@ impl<'a> Story<'a> {
                 self.by.insert(ix, by);
             }
         }
-        Prices::settle(given.catalog, walk, &mut self.trail, &|ix| given.terms(ix))
+        let prices = Prices::settle(given.catalog, walk, &mut self.trail, &|ix| given.terms(ix));
+        prices.note(given.catalog, &mut self.trail);
+        prices
     }
 
     /// Who is dialled at a price that nobody knows may take the call or not: it is pending, as if it were asked.

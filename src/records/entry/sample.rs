@@ -226,7 +226,7 @@ impl Sampler {
             asked_us: self.number(),
             closed_us: self.number(),
             plan: self.text(),
-            tags: self.some(2, |s| (s.text(), s.text())),
+            tags: self.some(2, |s| (s.text().into(), s.text().into())),
             outcomes: self.some(3, Sampler::outcome),
             turns: self.some(2, |s| Turn { node: s.below(9) as u32, first: s.below(300) as u32 }),
             facts: self.maybe(Sampler::kept_facts),
@@ -480,13 +480,13 @@ impl Sampler {
         let mut tags = Tags::default();
         for n in 0..self.below(4) {
             let value = match self.below(3) {
-                0 => TagValue::Text(self.text()),
-                1 => TagValue::Number(self.below(1_000).to_string()),
+                0 => TagValue::Text(self.text().into()),
+                1 => TagValue::Number(self.below(1_000).to_string().into()),
                 _ => TagValue::Bool(self.yes()),
             };
             let set_by = self.one(&[SetBy::Carrier, SetBy::Number]);
             // A text that is too long is simply none.
-            let _ = tags.add(&format!("k{n}"), value, set_by);
+            let _ = tags.add(format!("k{n}"), value, set_by);
         }
         tags
     }
@@ -761,7 +761,7 @@ fn everyday() -> LiveImage {
         expires: Some(at.after(Duration::from_secs(30))),
     };
     let mut tags = Tags::default();
-    tags.add("case", TagValue::Text("collision".to_owned()), SetBy::Carrier).expect("fits");
+    tags.add("case", TagValue::Text("collision".into()), SetBy::Carrier).expect("fits");
     let request = CarrierRequest {
         carrier_call_id: "CA91f3a5b7c9d1e3f5a7b9c1d3e5f7a9b1".to_owned(),
         to: Address::parse("+18005550100").expect("a number"),

@@ -88,7 +88,7 @@ fn with_call<T>(draw: &mut Draw, ask: impl FnOnce(&Facts<'_>) -> T) -> T {
     for key in ["k", "m"] {
         if draw.below(3) > 0 {
             let value = one(draw, &["a", "b", "c", "7", "12", "zz"]);
-            tags.add(key, TagValue::Text(value.to_owned()), SetBy::Carrier).expect("fits");
+            tags.add(key, TagValue::Text(value.into()), SetBy::Carrier).expect("fits");
         }
     }
     let maybe = |draw: &mut Draw| draw.below(4) > 0;
@@ -165,10 +165,10 @@ fn limits_of_the_index_change_nothing_but_the_time() {
     for _ in 0..2_000 {
         let mut tags = Tags::default();
         for n in (0..30).filter(|_| draw.below(3) > 0) {
-            let value = TagValue::Text(format!("v{}", n % 3));
-            tags.add(&format!("t{n}"), value, SetBy::Carrier).expect("fits");
+            let value = TagValue::Text(format!("v{}", n % 3).into());
+            tags.add(format!("t{n}"), value, SetBy::Carrier).expect("fits");
         }
-        tags.add("many", TagValue::Text("v69".to_owned()), SetBy::Carrier).expect("fits");
+        tags.add("many", TagValue::Text("v69".into()), SetBy::Carrier).expect("fits");
         let facts = Facts::bare(&tags, Timestamp::default());
         assert_eq!(index.first(&facts), scan(&table, &facts));
         found += usize::from(index.first(&facts).is_some());

@@ -67,7 +67,8 @@ impl Real {
         let mut tags = request.tags.clone();
         let number = dialled(&self.catalog, &request);
         for (key, value) in number.iter().flat_map(|number| &number.tags) {
-            tags.add(key, value.clone(), outcry::domain::SetBy::Number).expect("few tags");
+            tags.add(std::sync::Arc::clone(key), value.clone(), outcry::domain::SetBy::Number)
+                .expect("few tags");
         }
         Asked {
             catalog: &self.catalog,

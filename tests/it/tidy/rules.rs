@@ -69,7 +69,7 @@ fn call_of(example: &Example) -> (CarrierRequest, Timestamp) {
     let mut tags = Tags::default();
     if let Some(tag) = value("--tag") {
         let (key, value) = tag.split_once('=').unwrap();
-        tags.add(key, TagValue::Text(value.to_owned()), SetBy::Carrier).unwrap();
+        tags.add(key, TagValue::Text(value.into()), SetBy::Carrier).unwrap();
     }
     let request = CarrierRequest {
         carrier_call_id: "example".to_owned(),
@@ -162,7 +162,7 @@ fn verdicts(example: &Example) -> BTreeMap<String, String> {
         asked_us: 0,
         closed_us: 0,
         plan: seen.plan.clone(),
-        tags: request.tags.iter().map(|tag| (tag.key.clone(), tag.value.as_text().to_owned())).collect(),
+        tags: request.tags.iter().map(|tag| (tag.key.clone(), tag.value.as_text().into())).collect(),
         outcomes: example
             .recorded
             .iter()

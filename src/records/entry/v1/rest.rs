@@ -235,8 +235,8 @@ impl<'a> TagV1<'a> {
 impl TagValueV1<'_> {
     fn read(self) -> TagValue {
         match self {
-            TagValueV1::Text(text) => TagValue::Text(text.to_owned()),
-            TagValueV1::Number(text) => TagValue::Number(text.to_owned()),
+            TagValueV1::Text(text) => TagValue::Text(text.into()),
+            TagValueV1::Number(text) => TagValue::Number(text.into()),
             TagValueV1::Bool(value) => TagValue::Bool(value),
         }
     }
