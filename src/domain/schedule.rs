@@ -13,8 +13,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use jiff::civil::Date;
-use jiff::tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase};
+use jiff::ToSpan;
+use jiff::civil::{Date, date};
+use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 
 use super::time::Timestamp;
 
@@ -54,8 +55,8 @@ pub enum HoursItem {
 /// Hours of one date or of several that follow each other, or that they are closed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct DatedRange {
-    first: Date,
-    last: Date,
+    first: Day,
+    last: Day,
     /// As those of a [`WeeklyRange`]; `None` is closed.
     span: Option<(u16, u16)>,
 }
@@ -71,6 +72,10 @@ pub struct WeeklyRange {
     end: u16,
 }
 
+/// A date, in days since 1970-01-01.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Day(i32);
+
 /// A set of weekdays, never empty. Bit 0 is Monday.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Days(u8);
@@ -78,7 +83,7 @@ struct Days(u8);
 /// What a clock on the wall shows: looked at once where many hours are held against it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Wall {
-    today: Date,
+    today: Day,
     weekday: Weekday,
     /// Minute of the day.
     minute: u16,
@@ -161,7 +166,7 @@ impl Hours {
         }
         let is_always = self.weekly.is_empty();
         let begun = self.weekly.iter().any(|range| range.begins_on(weekday, minute));
-        let yesterday = today.yesterday().expect("to_jiff leaves days to spare");
+        let yesterday = Day(today.0 - 1);
         let runs_on = if self.is_dated(yesterday) {
             self.of(yesterday).any(|(start, end)| end <= start && minute < end)
         } else {
@@ -176,12 +181,12 @@ impl Hours {
         !self.dated.is_empty()
     }
 
-    fn is_dated(&self, date: Date) -> bool {
+    fn is_dated(&self, date: Day) -> bool {
         self.dated.iter().any(|range| (range.first..=range.last).contains(&date))
     }
 
     /// The spans of a date of its own.
-    fn of(&self, date: Date) -> impl Iterator<Item = (u16, u16)> {
+    fn of(&self, date: Day) -> impl Iterator<Item = (u16, u16)> {
         let on = move |range: &&DatedRange| (range.first..=range.last).contains(&date);
         self.dated.iter().filter(on).filter_map(|range| range.span)
     }
@@ -272,12 +277,26 @@ impl FromIterator<HoursItem> for Hours {
     }
 }
 
+const FIRST_DAY: Date = date(1970, 1, 1);
+
+impl Day {
+    fn of(date: Date) -> Day {
+        Day(FIRST_DAY.until(date).expect("days fit whatever dates there are").get_days())
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&FIRST_DAY.saturating_add(self.0.days()), f)
+    }
+}
+
 impl DatedRange {
     fn parse(dates: &str, hours: &str) -> Result<DatedRange, ScheduleError> {
         let (first, last) = dates.split_once('/').unwrap_or((dates, dates));
         let date = |text: &str| {
             let parsed = text.parse::<Date>().ok().filter(|date| date.to_string() == text);
-            parsed.ok_or_else(|| ScheduleError::new(text, "is not a date", DATES_ALLOWED))
+            parsed.map(Day::of).ok_or_else(|| ScheduleError::new(text, "is not a date", DATES_ALLOWED))
         };
         let (first, last) = (date(first)?, date(last)?);
         if last < first {
@@ -385,13 +404,12 @@ impl Zone {
     /// What a clock of the zone shows at `at`.
     #[must_use]
     pub fn wall(&self, at: Timestamp) -> Wall {
-        let at = to_jiff(at);
-        let local = self.last.of(&self.rules, at).to_datetime(at);
-        Wall {
-            today: local.date(),
-            weekday: Weekday(local.weekday().to_monday_zero_offset().unsigned_abs()),
-            minute: u16::from(local.hour().unsigned_abs()) * 60 + u16::from(local.minute().unsigned_abs()),
-        }
+        let at = in_range(at);
+        let local = at.micros().div_euclid(SECOND) + self.last.of(&self.rules, at);
+        let (day, second) = (local.div_euclid(DAY_S), local.rem_euclid(DAY_S));
+        // The first day of all was a Thursday.
+        let weekday = (day + 3).rem_euclid(7);
+        Wall { today: Day(day as i32), weekday: Weekday(weekday as u8), minute: (second / 60) as u16 }
     }
 
     /// What the clock on the wall shows at `at`: `Fri 2026-11-20 09:00`.
@@ -421,25 +439,21 @@ const OFFSET_ZERO: i64 = 1 << (OFFSET_BITS - 1);
 const QUARTER_ZERO: i64 = 1 << 40;
 
 impl LastOffset {
-    fn of(&self, rules: &TimeZone, at: jiff::Timestamp) -> Offset {
-        let quarter = at.as_microsecond().div_euclid(QUARTER_S * 1_000_000);
+    /// The offset in seconds.
+    fn of(&self, rules: &TimeZone, at: Timestamp) -> i64 {
+        let quarter = at.micros().div_euclid(QUARTER_S * SECOND);
         let known = self.0.load(Ordering::Relaxed);
         if known >> OFFSET_BITS == (quarter + QUARTER_ZERO) as u64 {
-            let seconds = (known & ((1 << OFFSET_BITS) - 1)) as i64 - OFFSET_ZERO;
-            if let Ok(offset) = Offset::from_seconds(seconds as i32) {
-                return offset;
-            }
+            return (known & ((1 << OFFSET_BITS) - 1)) as i64 - OFFSET_ZERO;
         }
-        let offset = |second| jiff::Timestamp::from_second(second).map(|at| rules.to_offset(at));
-        let first = offset(quarter * QUARTER_S);
+        let offset = |micros| i64::from(rules.to_offset(to_jiff(Timestamp::from_micros(micros))).seconds());
+        let first = offset(quarter * QUARTER_S * SECOND);
         // One in which the clocks change is not kept.
-        if let (Ok(first), Ok(last)) = (first, offset(quarter * QUARTER_S + QUARTER_S - 1))
-            && first == last
-        {
-            let packed = (quarter + QUARTER_ZERO) << OFFSET_BITS | (i64::from(first.seconds()) + OFFSET_ZERO);
+        if first == offset((quarter + 1) * QUARTER_S * SECOND - 1) {
+            let packed = (quarter + QUARTER_ZERO) << OFFSET_BITS | (first + OFFSET_ZERO);
             self.0.store(packed as u64, Ordering::Relaxed);
         }
-        rules.to_offset(at)
+        offset(at.micros())
     }
 }
 
@@ -530,6 +544,9 @@ impl fmt::Display for Days {
 }
 
 const DAY_MINUTES: u16 = 24 * 60;
+const DAY_S: i64 = 86_400;
+/// In microseconds.
+const SECOND: i64 = 1_000_000;
 const RANGE_ALLOWED: &str = "days or dates, a space, hours, such as `mon-fri 09:00-17:00`, `2026-12-24 09:00-12:00` or `2026-12-25 closed`";
 const DATES_ALLOWED: &str =
     "a date such as `2026-12-25`, or the first and last of several: `2026-12-24/2026-12-26`";
@@ -617,11 +634,15 @@ fn first_instant(zone: &Zone, date: Date) -> jiff::Timestamp {
 
 /// jiff covers the years -9999 to 9999; instants beyond, and so near that a day's end lies beyond, are taken
 /// as the nearest it can work with. No clock of ours shows them.
-fn to_jiff(at: Timestamp) -> jiff::Timestamp {
-    const MARGIN_US: i64 = 4 * 86_400_000_000;
+fn in_range(at: Timestamp) -> Timestamp {
+    const MARGIN_US: i64 = 4 * DAY_S * SECOND;
     let least = jiff::Timestamp::MIN.as_microsecond() + MARGIN_US;
     let most = jiff::Timestamp::MAX.as_microsecond() - MARGIN_US;
-    jiff::Timestamp::from_microsecond(at.micros().clamp(least, most)).expect("clamped into range")
+    Timestamp::from_micros(at.micros().clamp(least, most))
+}
+
+fn to_jiff(at: Timestamp) -> jiff::Timestamp {
+    jiff::Timestamp::from_microsecond(in_range(at).micros()).expect("it is in range")
 }
 
 /// Transitions and midnights fall on whole seconds: nothing is cut off.

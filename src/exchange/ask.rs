@@ -198,12 +198,13 @@ impl Worker {
             .collect();
         let floors = entrants.iter().map(|entrant| entrant.floor).collect();
         let floor = bars.floor.or(FloorOf::Node, node.floor);
+        let now = self.exchange.clock.now();
         let asks: Vec<Ask> = members
             .iter()
             .enumerate()
             .filter_map(|(at, ix)| {
                 let own = floor.or(FloorOf::Target, prices.of(catalog, *ix).floor);
-                self.question(ctx, subject, own, at, *ix, closes)
+                self.question(ctx, subject, own, (at, *ix), (now, closes))
             })
             .collect();
         asks.iter().for_each(|ask| trail.asked(ask.target, ask.ping));
@@ -302,9 +303,8 @@ impl Worker {
         ctx: &Ctx,
         subject: &Subject<'_>,
         floor: Floor,
-        entrant: usize,
-        ix: TargetIx,
-        closes: Timestamp,
+        (entrant, ix): (usize, TargetIx),
+        (now, closes): (Timestamp, Timestamp),
     ) -> Option<Ask> {
         let snapshot = &ctx.in_force.snapshot;
         let asking = snapshot.asking(ix)?;
@@ -317,7 +317,6 @@ impl Worker {
         let campaign = snapshot.catalog.campaign(line.campaign);
         let publisher =
             asking.pseudonyms().publisher(line.publisher, &snapshot.catalog.publisher(line.publisher).id);
-        let now = self.exchange.clock.now();
         let ping = self.exchange.entropy.ping_id(now);
         let token = match (buyer.disclosure, ctx.request.from) {
             (Disclosure::None, _) | (_, None) => None,

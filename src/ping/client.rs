@@ -1,12 +1,15 @@
 //! One worker's connections to bid endpoints: kept warm, last used first, opened ahead of need.
 //!
 //! A connection comes back only when a reply was read to its end, so none is ever reused while it owes one. Whoever asks
-//! owns the connection: dropping the question closes it, and whoever wants to keep it keeps the future.
+//! owns the connection: dropping the question closes it, and whoever wants to keep it keeps the future. A ping for which
+//! none may be opened now stands in line for the next that comes back.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::oneshot;
 
 use super::LEAST_TIME;
 use super::endpoint::{Endpoint, NoAddress};
@@ -23,6 +26,8 @@ const WINDOW_S: usize = 60;
 const CONCURRENT_MAX: usize = 1_024;
 /// Connections one endpoint may have opened ahead in one round of upkeep.
 const AHEAD_MAX: usize = 32;
+/// Pings that stand in line for connections to one endpoint.
+const IN_LINE_MAX: usize = 1_024;
 /// From one that is opened ahead to the next: all at once would keep replies waiting that are there, and deadlines that
 /// have come. As many a second as `opening` has for them.
 const AHEAD_PACE: Duration = Duration::from_millis(2);
@@ -75,8 +80,25 @@ struct Shelf {
     /// The last one back is the first one out.
     idle: VecDeque<Idle>,
     in_use: usize,
+    /// Being opened for whoever comes: ahead of need, or for the line.
     opening: usize,
+    /// Pings that wait for a connection, the first in front.
+    line: VecDeque<oneshot::Sender<Connection>>,
     need: Need,
+}
+
+/// Why a connection was not opened.
+enum NotOpened {
+    /// Too many are being opened, or were lately.
+    NotNow,
+    /// It could not be.
+    Failed(Failure),
+}
+
+impl From<Failure> for NotOpened {
+    fn from(failure: Failure) -> NotOpened {
+        NotOpened::Failed(failure)
+    }
 }
 
 impl Shelf {
@@ -86,6 +108,7 @@ impl Shelf {
             idle: VecDeque::new(),
             in_use: 0,
             opening: 0,
+            line: VecDeque::new(),
             need: Need { seconds: VecDeque::new() },
         }
     }
@@ -93,6 +116,35 @@ impl Shelf {
     /// The one that was used last.
     fn next(&mut self) -> Option<Connection> {
         self.idle.pop_back().map(|idle| idle.connection)
+    }
+
+    /// Gives a connection to the first in line that is still there, or keeps it for the next ping.
+    fn put(&mut self, mut connection: Connection, since: Timestamp) {
+        while let Some(first) = self.line.pop_front() {
+            match first.send(connection) {
+                Ok(()) => return,
+                Err(back) => connection = back,
+            }
+        }
+        self.idle.push_back(Idle { connection, since });
+    }
+
+    /// A place in the line of one of its pings; none where nothing can come back, or the line is too long.
+    fn stand_in_line(&mut self) -> Option<oneshot::Receiver<Connection>> {
+        // Whoever asks is one of those in use, and so is everybody in line.
+        let is_of_use = |shelf: &Shelf| {
+            let others = shelf.in_use.saturating_sub(1 + shelf.line.len());
+            others + shelf.opening > 0 && shelf.line.len() < IN_LINE_MAX
+        };
+        if !is_of_use(self) {
+            self.line.retain(|one| !one.is_closed());
+            if !is_of_use(self) {
+                return None;
+            }
+        }
+        let (hand_over, place) = oneshot::channel();
+        self.line.push_back(hand_over);
+        Some(place)
     }
 }
 
@@ -215,11 +267,12 @@ impl Pool {
         taken
     }
 
-    /// Sends a request and reads the reply to its end; `judge` says what it is worth. Not sent when no connection is up
-    /// `LEAST_TIME` before `until`. A connection that the peer closed while it lay idle, with a 408 or without a word, is replaced once. `leaves` is told when
-    /// the request does and whether a connection was waiting, and may change what it says.
+    /// Sends a request and reads the reply to its end; `judge` says what it is worth. Not sent when no connection is there
+    /// `LEAST_TIME` before `until`. A connection that the peer closed while it lay idle, with a 408 or without a word, is
+    /// replaced once. `leaves` is told when the request does and whether a connection was waiting, and may change what it
+    /// says.
     pub(super) async fn exchange<T>(
-        &self,
+        self: &Arc<Self>,
         endpoint: &Arc<Endpoint>,
         Taken { in_use, mut waiting }: Taken,
         request: &mut Request,
@@ -236,12 +289,12 @@ impl Pool {
             return Err(Failure::ours(Reason::NoTime, "its turn came after the deadline"));
         }
         loop {
-            let is_reused = waiting.is_some();
-            let mut connection = match waiting.take() {
-                Some(connection) => connection,
+            let is_warm = waiting.is_some();
+            let (mut connection, is_reused) = match waiting.take() {
+                Some(connection) => (connection, true),
                 None => {
                     // Boxed: nearly every ping is a question on a connection that waits, and should be no larger.
-                    let opened = Box::pin(self.open(endpoint, Opened::InAuction)).await?;
+                    let (opened, is_reused) = Box::pin(self.opened_or_next(endpoint, until)).await?;
                     now = self.clock.now();
                     if until.since(now) < LEAST_TIME {
                         in_use.give_back(opened, now);
@@ -250,10 +303,10 @@ impl Pool {
                             "not connected in time for the deadline",
                         ));
                     }
-                    opened
+                    (opened, is_reused)
                 }
             };
-            leaves(request, now, is_reused);
+            leaves(request, now, is_warm);
             let asked = connection.wire.ask(request.bytes()).await;
             let is_unread = match &asked {
                 Ok(whole) => whole.says_unread(),
@@ -279,13 +332,69 @@ impl Pool {
         self.by_endpoint.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn open(&self, endpoint: &Arc<Endpoint>, when: Opened) -> Result<Connection, Failure> {
+    /// A connection that is opened for a ping, or, where none may be now, the next that comes back; and whether it was
+    /// used before.
+    async fn opened_or_next(
+        self: &Arc<Self>,
+        endpoint: &Arc<Endpoint>,
+        until: Timestamp,
+    ) -> Result<(Connection, bool), Failure> {
+        let opened = self.open(endpoint, Opened::InAuction).await;
+        // Whoever is in line may have one opened now, as far as none is on its way.
+        self.open_for_the_line(endpoint);
+        match opened {
+            Ok(connection) => return Ok((connection, false)),
+            Err(NotOpened::Failed(failure)) => return Err(failure),
+            Err(NotOpened::NotNow) => {}
+        }
+        let not_now = || Failure::ours(Reason::Connect, "too many connections are being opened");
+        loop {
+            let left = until.since(self.clock.now()).saturating_sub(LEAST_TIME);
+            let place = self.lock().get_mut(&endpoint.serial).and_then(Shelf::stand_in_line);
+            let next = tokio::time::timeout(left, place.ok_or_else(not_now)?).await;
+            let Ok(Ok(mut connection)) = next else { return Err(not_now()) };
+            if owe_nothing(std::iter::once(&mut connection.wire)) == [true] {
+                return Ok((connection, true));
+            }
+        }
+    }
+
+    /// Opens one for who stands in line, unless as many are on their way.
+    fn open_for_the_line(self: &Arc<Self>, endpoint: &Arc<Endpoint>) {
+        match self.lock().get_mut(&endpoint.serial) {
+            Some(shelf) if shelf.line.len() > shelf.opening => shelf.opening += 1,
+            _ => return,
+        }
+        let (pool, endpoint) = (Arc::clone(self), Arc::clone(endpoint));
+        tokio::spawn(async move {
+            let opened = pool.open(&endpoint, Opened::InAuction).await.ok();
+            let has_opened = opened.is_some();
+            pool.shelve(&endpoint, opened);
+            if has_opened {
+                pool.open_for_the_line(&endpoint);
+            }
+        });
+    }
+
+    /// One that was being opened is there, or is not coming.
+    fn shelve(&self, endpoint: &Endpoint, opened: Option<Connection>) {
+        let now = self.clock.now();
+        if let Some(shelf) = self.lock().get_mut(&endpoint.serial) {
+            shelf.opening = shelf.opening.saturating_sub(1);
+            if let Some(connection) = opened {
+                shelf.put(connection, now);
+            }
+        }
+    }
+
+    async fn open(&self, endpoint: &Arc<Endpoint>, when: Opened) -> Result<Connection, NotOpened> {
         // First, since all else is taken from others.
         let address = endpoint.address(self.clock.now()).map_err(|why| match why {
             NoAddress::Unknown => Failure::noted(Reason::Dns, "the name does not resolve"),
             NoAddress::Refused => Failure::noted(Reason::Dns, "the address is closed to pings"),
         })?;
-        let opening = self.openings.begin(endpoint.serial, when == Opened::InAuction, self.clock.now())?;
+        let opening = self.openings.begin(endpoint.serial, when == Opened::InAuction, self.clock.now());
+        let opening = opening.ok_or(NotOpened::NotNow)?;
         let counted = self.count_one(when)?;
         let attempt = endpoint.attempt();
         let connecting = Wire::connect(&self.reach, endpoint, address);
@@ -341,11 +450,7 @@ impl Pool {
             tokio::spawn(async move {
                 tokio::time::sleep(AHEAD_PACE * n).await;
                 let opened = pool.open(&endpoint, Opened::Ahead).await;
-                let since = pool.clock.now();
-                if let Some(shelf) = pool.lock().get_mut(&endpoint.serial) {
-                    shelf.opening = shelf.opening.saturating_sub(1);
-                    shelf.idle.extend(opened.ok().map(|connection| Idle { connection, since }));
-                }
+                pool.shelve(&endpoint, opened.ok());
             });
         }
     }
@@ -370,14 +475,16 @@ struct InUse {
 }
 
 impl InUse {
-    /// Shelves its connection for the next; one on which more came is closed.
+    /// Hands its connection to the next ping; one on which more came is closed.
     fn give_back(mut self, mut connection: Connection, now: Timestamp) {
         connection.wire.rest();
         let is_quiet = connection.wire.is_quiet();
         self.is_over = true;
         if let Some(shelf) = self.pool.lock().get_mut(&self.serial) {
             shelf.in_use = shelf.in_use.saturating_sub(1);
-            shelf.idle.extend(is_quiet.then_some(Idle { connection, since: now }));
+            if is_quiet {
+                shelf.put(connection, now);
+            }
         }
     }
 }

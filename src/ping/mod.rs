@@ -218,7 +218,7 @@ impl Asked {
                     let Answered { entrant, latency, reply, read } = answered;
                     self.latencies.extend(latency.map(|latency| (entrant, latency)));
                     auction.on_reply(entrant, reply, read);
-                    progress = auction.progress(clock.now());
+                    progress = auction.progress(read);
                     is_new = true;
                 }
                 () = std::future::ready(()), if is_settled => {

@@ -9,8 +9,7 @@ use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::wire::Failure;
-use crate::domain::{Reason, Timestamp};
+use crate::domain::Timestamp;
 use crate::telemetry::event;
 
 /// Connections that one worker may be opening at once.
@@ -79,11 +78,12 @@ impl Drop for Permit {
 impl Openings {
     /// One more to the endpoint with this serial, if there may be one now. What is opened ahead of need leaves half of the
     /// allowance to pings that wait.
-    pub(super) fn begin(&self, endpoint: usize, waited_for: bool, now: Timestamp) -> Result<Permit, Failure> {
-        self.permit(endpoint, waited_for, now).ok_or_else(|| {
+    pub(super) fn begin(&self, endpoint: usize, waited_for: bool, now: Timestamp) -> Option<Permit> {
+        let permit = self.permit(endpoint, waited_for, now);
+        if permit.is_none() {
             event::connection_not_opened();
-            Failure::ours(Reason::Connect, "too many connections are being opened")
-        })
+        }
+        permit
     }
 
     fn permit(&self, endpoint: usize, waited_for: bool, now: Timestamp) -> Option<Permit> {
@@ -171,6 +171,6 @@ mod tests {
                 std::iter::from_fn(|| openings.permit(0, words[0] == "waited", now).map(drop)).count();
             assert_eq!(opened.to_string(), words[2], "{row}");
         }
-        assert!(openings.begin(0, true, at(8_000)).is_err_and(|failure| failure.is_ours));
+        assert!(openings.begin(0, true, at(8_000)).is_none());
     }
 }

@@ -225,6 +225,82 @@ fn a_ping_leaves_when_its_connection_is_there() {
     });
 }
 
+/// So many at once, with half a second to the deadline; how many got a reply, and whose failure the others are.
+async fn ask_at_once(pool: &Arc<Pool>, endpoint: &Arc<Endpoint>, pings: usize) -> (usize, Vec<Failure>) {
+    let asks = std::iter::repeat_with(|| ask(pool, endpoint, 500)).take(pings);
+    let (replied, failed): (Vec<_>, Vec<_>) =
+        futures_util::future::join_all(asks).await.into_iter().partition(Result::is_ok);
+    (replied.len(), failed.into_iter().filter_map(Result::err).collect())
+}
+
+/// More pings at once than connections may be opened at once: the rest leave on what comes back.
+#[test]
+fn a_ping_without_a_connection_takes_the_next_that_comes_back() {
+    run(async {
+        let (pool, endpoint) = (pool(500), endpoint(1, &[SLOW]));
+        let began = tokio::time::Instant::now();
+        let (replied, failed) = ask_at_once(&pool, &endpoint, 100).await;
+        assert_eq!((replied, failed.len()), (100, 0));
+        assert_eq!(began.elapsed().as_millis(), 100, "as soon as the first is back");
+        // Those that were opened for the line meanwhile, and not needed by it, are there for the next.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(pool.connections(), 100);
+        let shelf = pool.lock();
+        let shelf = &shelf[&1];
+        assert_eq!((shelf.in_use, shelf.opening, shelf.line.len(), shelf.idle.len()), (0, 0, 0, 100));
+    });
+}
+
+#[test]
+fn a_line_for_what_hangs_ends_in_time_and_holds_up_nobody_else() {
+    run(async {
+        let (pool, hangs, answers) = (pool(500), endpoint(1, &[HANGS]), endpoint(2, &[ANSWERS]));
+        let (stuck, other) =
+            futures_util::future::join(ask_at_once(&pool, &hangs, 70), ask_at_once(&pool, &answers, 100))
+                .await;
+        assert_eq!((other.0, stuck.0), (100, 0));
+        // Those that were connecting are the buyer's failures, those in line are ours.
+        let ours = stuck.1.iter().filter(|failure| failure.is_ours).count();
+        assert_eq!((ours, stuck.1.len()), (6, 70));
+        assert!(pool.lock()[&1].line.iter().all(oneshot::Sender::is_closed));
+    });
+}
+
+#[test]
+fn who_has_nothing_to_wait_for_is_not_kept_waiting() {
+    run(async {
+        let pool = pool(500);
+        let hang: Vec<Arc<Endpoint>> = (1..=4).map(|serial| endpoint(serial, &[HANGS])).collect();
+        let stuck = hang.iter().map(|endpoint| ask_at_once(&pool, endpoint, 64));
+        let late = async {
+            tokio::task::yield_now().await;
+            let began = tokio::time::Instant::now();
+            let failure = ask(&pool, &endpoint(5, &[ANSWERS]), 500).await.expect_err("all places are taken");
+            (began.elapsed(), failure.is_ours)
+        };
+        let (_, late) = futures_util::future::join(futures_util::future::join_all(stuck), late).await;
+        assert_eq!(late, (Duration::ZERO, true));
+    });
+}
+
+#[test]
+fn who_left_the_line_is_passed_over_and_who_is_late_is_told_the_time_it_has() {
+    run(async {
+        let (pool, endpoint) = (pool(500), endpoint(1, &[SLOW]));
+        let began = pool.clock.now();
+        let until = began.after(Duration::from_millis(500));
+        let told = std::cell::Cell::new(None);
+        let leaves = |_: &mut Request, now: Timestamp, warm: bool| told.set(Some((now, warm)));
+        let first = ask_at_once(&pool, &endpoint, 64);
+        let gone = tokio::time::timeout(Duration::from_millis(50), ask(&pool, &endpoint, 500));
+        let last = exchange(&pool, &endpoint, until, leaves);
+        let (first, gone, last) = futures_util::future::join3(first, gone, last).await;
+        assert_eq!((first.0, gone.is_err(), last.expect("a reply")), (64, true, 204));
+        let (left, is_warm) = told.get().expect("it left");
+        assert_eq!((left.since(began).as_millis(), is_warm), (100, false));
+    });
+}
+
 /// All at once would keep replies waiting that are there, and deadlines that have come.
 #[test]
 fn what_is_opened_ahead_is_opened_one_after_the_other() {
