@@ -2,8 +2,8 @@
 //!
 //! Stands for what a decision does once per target it asks, 20 times in a wide auction, before anything is sent. The
 //! first ping leaves when the last one is written at the latest, so a regression here is multiplied by the fan-out and
-//! shortens the time every buyer has. Rendering costs about one microsecond, and the keyed names, an HMAC under a
-//! key derived once and a code that is kept, a fifth of one.
+//! shortens the time every buyer has. Rendering costs about half a microsecond, and the keyed names, an HMAC under a
+//! key derived once and a code that is kept, a sixth of one.
 
 use outcry::bidder::{Asking, Ping};
 use outcry::domain::{CampaignId, E164, PingId, PublisherId, PublisherIx, Tail};
