@@ -148,7 +148,7 @@ impl Worker {
         decided.conclude(ctx, &mut prepared.trail);
         prepared.explain(ctx);
         let rows = if is_dial(&reply.action) {
-            let (keys, rest) = (prepared.trail.keys(), Box::new(self.rest(ctx, &prepared, &decided)));
+            let (keys, rest) = (prepared.trail.keys(), Arc::new(self.rest(ctx, &prepared, &decided)));
             let attempts = self.exchange.state.calls.with(ctx.call_id, |live| {
                 let open = live.open_mut()?;
                 open.rest = Some(rest);

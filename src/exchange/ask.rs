@@ -181,8 +181,8 @@ impl Worker {
         let closes = ctx.closes(subject);
         let closes =
             node.timeout.map_or(closes, |timeout| closes.min(self.exchange.clock.now().after(timeout)));
-        let mut members: Vec<TargetIx> =
-            node.members.iter().copied().filter(|ix| trail.is_open(*ix)).collect();
+        let mut members = node.members.clone();
+        members.retain(|ix| trail.is_open(*ix));
         let catalog = &ctx.in_force.snapshot.catalog;
         // Where not everybody can be asked, those who would win first are.
         members.sort_unstable_by_key(|ix| (catalog.target(*ix).tier, catalog.target(*ix).priority, *ix));
@@ -199,14 +199,11 @@ impl Worker {
         let floors = entrants.iter().map(|entrant| entrant.floor).collect();
         let floor = bars.floor.or(FloorOf::Node, node.floor);
         let now = self.exchange.clock.now();
-        let asks: Vec<Ask> = members
-            .iter()
-            .enumerate()
-            .filter_map(|(at, ix)| {
-                let own = floor.or(FloorOf::Target, prices.of(catalog, *ix).floor);
-                self.question(ctx, subject, own, (at, *ix), (now, closes))
-            })
-            .collect();
+        let mut asks = Vec::with_capacity(members.len());
+        asks.extend(members.iter().enumerate().filter_map(|(at, ix)| {
+            let own = floor.or(FloorOf::Target, prices.of(catalog, *ix).floor);
+            self.question(ctx, subject, own, (at, *ix), (now, closes))
+        }));
         asks.iter().for_each(|ask| trail.asked(ask.target, ask.ping));
         let rules = Rules {
             closes,

@@ -212,25 +212,8 @@ impl Worker {
         // Nothing is done with the call by its id while this is held.
         let _noting = self.exchange.state.calls.note(ctx.call_id, ctx.request.from);
         self.in_pass(Pass::Prepare).await;
-        let prepared = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            let catalog = &ctx.in_force.snapshot.catalog;
-            let listed = self.exchange.callers.listed(catalog, ctx.request.from);
-            let subject = Subject::of(catalog, &ctx.request, ctx.call_at).on(listed);
-            let targets = ctx.in_force.snapshot.rules.targets[subject.plan_ix.at()].clone();
-            let Walk { steps, end, left, rings, turns } = self.walk(&ctx, &subject);
-            let way = Way {
-                targets,
-                walk: steps.into_iter().enumerate().collect(),
-                left,
-                rings,
-                turns,
-                promised: None,
-                terminal: end,
-                plan: &subject.plan.id,
-            };
-            self.prepare(&ctx, subject, way)
-        }));
-        let Ok(mut prepared) = prepared else {
+        let prepare = AssertUnwindSafe(|| self.prepare_first(&ctx));
+        let Ok(mut prepared) = std::panic::catch_unwind(prepare) else {
             event::panicked("prepare", "a decision could not be prepared");
             return self.last_resort(&ctx, ticket);
         };
@@ -252,6 +235,26 @@ impl Worker {
         if std::panic::catch_unwind(rest).is_err() {
             event::panicked("answered_not_recorded", "a decision was answered and could not be recorded");
         }
+    }
+
+    /// What is known before anybody is asked by the first step of a call.
+    fn prepare_first<'a>(&self, ctx: &'a Ctx) -> Prepared<'a> {
+        let catalog = &ctx.in_force.snapshot.catalog;
+        let listed = self.exchange.callers.listed(catalog, ctx.request.from);
+        let subject = Subject::of(catalog, &ctx.request, ctx.call_at).on(listed);
+        let targets = ctx.in_force.snapshot.rules.targets[subject.plan_ix.at()].clone();
+        let Walk { steps, end, left, rings, turns } = self.walk(ctx, &subject);
+        let way = Way {
+            targets,
+            walk: steps.into_iter().enumerate().collect(),
+            left,
+            rings,
+            turns,
+            promised: None,
+            terminal: end,
+            plan: &subject.plan.id,
+        };
+        self.prepare(ctx, subject, way)
     }
 
     /// The walk of the call's plan, by the branches it may take. Calls that no target may be given take no turn.

@@ -3,6 +3,7 @@
 //!
 //! What a late reply is worth is said by `ping`, who comes before whom by the auction itself, asked again.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,7 +62,10 @@ impl StillOut {
     }
 
     /// Waits for `other`, a later auction of the same step, without losing sight of the pings of earlier ones.
-    pub(super) async fn during<T>(out: &mut Option<StillOut>, other: impl Future<Output = T>) -> T {
+    pub(super) async fn during<T>(
+        out: &mut Option<StillOut>,
+        other: Pin<&mut impl Future<Output = T>>,
+    ) -> T {
         match out {
             Some(out) => out.outstanding.during(other).await,
             None => other.await,
@@ -170,7 +174,7 @@ impl Worker {
             let is_new = |standing: &Standing| {
                 !offered.iter().any(|o| o.taker.as_ref().is_some_and(|taker| taker.target == standing.target))
             };
-            rest.standing = standing.filter(is_new).take(STANDING_MAX).collect();
+            Arc::make_mut(rest).standing = standing.filter(is_new).take(STANDING_MAX).collect();
             true
         });
         joined.unwrap_or(false)

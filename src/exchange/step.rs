@@ -43,7 +43,7 @@ pub(super) struct Job {
     pub(super) onward: Onward,
     pub(super) tried: Vec<TargetId>,
     pub(super) whose: (Option<CampaignId>, Option<PublisherId>),
-    pub(super) rest: Box<Rest>,
+    pub(super) rest: Arc<Rest>,
     pub(super) tell: watch::Sender<Option<Arc<Answer>>>,
 }
 
@@ -168,7 +168,7 @@ impl Worker {
                 let keys = prepared.trail.keys();
                 let row = |offered| Row::Attempt(Box::new(attempt_row(&keys, open.test, offered, now)));
                 aftermath.rows.extend(open.offered[before..].iter().map(row));
-                open.rest = Some(Box::new(rest));
+                open.rest = Some(Arc::new(rest));
                 self.answer(ctx.carrier(), reply, ctx.about)
             } else {
                 // Who was chosen is not handed out, as the caller left meanwhile.

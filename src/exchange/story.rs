@@ -4,6 +4,7 @@
 //! included, ends with something to answer.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -105,6 +106,7 @@ impl Decided {
         let Ranking { ranked, unplaced } = run.ranking();
         let mut ranked = ranked.into_iter();
         if let Some(first) = ranked.next() {
+            self.beaten.reserve(if stands { ranked.len() } else { 0 });
             for lost in ranked {
                 let target = run.target(lost.entrant);
                 trail.close(target, lost.lost_to(&first), Some(lost.offer.price), None);
@@ -303,8 +305,11 @@ impl Worker {
         let draft = &mut decided.draft;
         let won = loop {
             let leads = |target, offer: &Offer| *draft = self.draft(ctx, (subject, rings), target, offer);
-            let settled = run.settle(&self.exchange.clock, leads);
-            let Some(first) = StillOut::during(&mut decided.out, settled).await else {
+            let first = {
+                let settled = pin!(run.settle(&self.exchange.clock, leads));
+                StillOut::during(&mut decided.out, settled).await
+            };
+            let Some(first) = first else {
                 if run.may_go_on() {
                     continue;
                 }

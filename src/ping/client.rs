@@ -154,10 +154,10 @@ struct Idle {
     since: Timestamp,
 }
 
-/// A connection that owes nothing.
+/// A connection that owes nothing. Boxed: it is handed on with every ping, and a ping that is out should be small.
 #[derive(Debug)]
 struct Connection {
-    wire: Wire,
+    wire: Box<Wire>,
     _counted: Counted,
 }
 
@@ -252,9 +252,10 @@ impl Pool {
             })
             .collect();
         // Whoever said something meanwhile said it to nobody, and whoever left is gone: the next, until all are clean.
-        let mut unasked: Vec<&mut Taken> = taken.iter_mut().filter(|one| one.waiting.is_some()).collect();
+        let mut unasked: Vec<&mut Taken> = taken.iter_mut().collect();
+        unasked.retain(|one| one.waiting.is_some());
         while !unasked.is_empty() {
-            let wires = unasked.iter_mut().filter_map(|one| one.waiting.as_mut()).map(|one| &mut one.wire);
+            let wires = unasked.iter_mut().filter_map(|one| one.waiting.as_mut()).map(|one| &mut *one.wire);
             let mut are_clean = owe_nothing(wires).into_iter();
             unasked.retain_mut(|one| {
                 let is_clean = are_clean.next() == Some(true);
@@ -353,7 +354,7 @@ impl Pool {
             let place = self.lock().get_mut(&endpoint.serial).and_then(Shelf::stand_in_line);
             let next = tokio::time::timeout(left, place.ok_or_else(not_now)?).await;
             let Ok(Ok(mut connection)) = next else { return Err(not_now()) };
-            if owe_nothing(std::iter::once(&mut connection.wire)) == [true] {
+            if owe_nothing(std::iter::once(&mut *connection.wire)) == [true] {
                 return Ok((connection, true));
             }
         }
@@ -406,7 +407,7 @@ impl Pool {
         attempt.end(wire.is_ok());
         let wire = wire?;
         event::connection_opened(&endpoint.buyer, when.as_str());
-        Ok(Connection { wire, _counted: counted })
+        Ok(Connection { wire: Box::new(wire), _counted: counted })
     }
 
     /// Room for one more connection; for one that an auction waits for, made if need be by closing the one that lay idle

@@ -2,6 +2,7 @@
 //!
 //! Who was still needed is known to the auction; what becomes of a bid that comes now is up to whoever lingers.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -128,8 +129,7 @@ impl Outstanding {
 
     /// Goes on reading while something else is waited for, so that a reply is timed when it comes and not when somebody
     /// looks, and its connection serves again.
-    pub async fn during<T>(&mut self, other: impl Future<Output = T>) -> T {
-        let mut other = std::pin::pin!(other);
+    pub async fn during<T>(&mut self, mut other: Pin<&mut impl Future<Output = T>>) -> T {
         loop {
             tokio::select! {
                 // What is waited for first: it owns the deadline.

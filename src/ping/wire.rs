@@ -181,8 +181,9 @@ impl Wire {
 /// two turns, and what it has not told of yet would be read as the reply to the next ping. What is still on its way
 /// nobody can see. The system is asked once for all.
 pub(super) fn owe_nothing<'w>(wires: impl Iterator<Item = &'w mut Wire>) -> Vec<bool> {
-    let mut owe_nothing = Vec::new();
-    let (mut sockets, mut places) = (Vec::new(), Vec::new());
+    let most = wires.size_hint().1.unwrap_or_default();
+    let mut owe_nothing = Vec::with_capacity(most);
+    let (mut sockets, mut places) = (Vec::with_capacity(most), Vec::with_capacity(most));
     for wire in wires {
         // Behind a bare socket nothing is kept that the system would not tell of.
         let is_quiet = matches!(wire.transport, Transport::Tcp(_)) || wire.is_quiet();

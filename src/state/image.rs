@@ -45,7 +45,7 @@ pub struct LiveImage {
     /// Its attempts.
     pub offered: Vec<OfferedImage>,
     /// What further steps are taken by.
-    pub rest: Option<Box<Rest>>,
+    pub rest: Option<Arc<Rest>>,
     /// The last answer was a goodbye.
     pub said_goodbye: bool,
     /// When it was over.

@@ -64,8 +64,8 @@ pub struct Open {
     pub call: Call,
     /// Its attempts.
     pub offered: Vec<Offered>,
-    /// What further steps are taken by; `None` once nothing can follow.
-    pub rest: Option<Box<Rest>>,
+    /// What further steps are taken by; `None` once nothing can follow. Shared with what is written of it.
+    pub rest: Option<Arc<Rest>>,
     /// What its end counts for so far, once it was written: what follows is a correction.
     pub counted: Option<EndCounts>,
 }

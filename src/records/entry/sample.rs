@@ -592,7 +592,7 @@ impl Sampler {
                 over: self.yes(),
             },
             offered: self.some(2, Sampler::offered),
-            rest: self.maybe(|s| Box::new(s.rest())),
+            rest: self.maybe(|s| Arc::new(s.rest())),
             said_goodbye: self.yes(),
             over_since: self.maybe(Sampler::at),
             counted: self.maybe(Sampler::end_counts),
@@ -803,7 +803,7 @@ fn everyday() -> LiveImage {
             end: None,
             leg: None,
         }],
-        rest: Some(Box::new(Rest {
+        rest: Some(Arc::new(Rest {
             request: Arc::new(request),
             plan: PlanId::parse("main").expect("a slug"),
             terminal: Terminal::Voicemail("Nobody can take your call.".to_owned()),

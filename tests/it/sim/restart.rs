@@ -123,7 +123,7 @@ fn in_words(live: &Live, now: Timestamp) -> Option<String> {
     }
     if open.offered.last().is_some_and(|last| last.at.after(LINGERS) > now) {
         // A bid that came after an early end is written down when nobody is waited for any more.
-        rest.iter_mut().for_each(|rest| rest.standing.clear());
+        rest.iter_mut().for_each(|rest| Arc::make_mut(rest).standing.clear());
     }
     let of_it = (&live.key, &live.campaign, live.caller, live.token, live.signed, live.said_goodbye);
     let so_far = (open.at, &open.publisher, open.test, call, &open.offered, rest, open.counted);

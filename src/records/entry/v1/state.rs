@@ -210,7 +210,7 @@ impl<'a> CallV1<'a> {
             signed: self.signed,
             call: self.call.read()?,
             offered: self.offered.into_iter().map(OfferedV1::read).collect::<Result<_, _>>()?,
-            rest: self.rest.map(|rest| rest.read().map(Box::new)).transpose()?,
+            rest: self.rest.map(|rest| rest.read().map(Arc::new)).transpose()?,
             said_goodbye: self.said_goodbye,
             over_since: self.over_since.map(at),
             counted: self.counted.map(EndCountsV1::read),
