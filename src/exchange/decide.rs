@@ -412,6 +412,9 @@ pub(super) fn static_answer(
             Step::Auction(node) => {
                 let is_fixed = |ix: &TargetIx| trail.is_open(*ix) && prices.of(catalog, *ix).price.is_some();
                 let mut members: Vec<TargetIx> = node.members.iter().copied().filter(is_fixed).collect();
+                if members.is_empty() {
+                    continue;
+                }
                 members.sort_unstable();
                 let rules = crate::auction::Rules {
                     closes: arrived,

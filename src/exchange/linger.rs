@@ -62,10 +62,7 @@ impl StillOut {
     }
 
     /// Waits for `other`, a later auction of the same step, without losing sight of the pings of earlier ones.
-    pub(super) async fn during<T>(
-        out: &mut Option<StillOut>,
-        other: Pin<&mut impl Future<Output = T>>,
-    ) -> T {
+    pub(super) async fn during<T>(out: &mut Option<StillOut>, other: Pin<&mut impl Future<Output = T>>) -> T {
         match out {
             Some(out) => out.outstanding.during(other).await,
             None => other.await,

@@ -3,17 +3,15 @@
 //! They are for the steps of the walk that are still to be taken. An offer that stands from an earlier step stands at the
 //! price it was made at, whatever its table says by now.
 
-use std::collections::BTreeMap;
-
 use super::trail::Trail;
 use crate::domain::catalog::Pricing;
 use crate::domain::{Catalog, Target, TargetIx};
 use crate::routing::price::Terms;
 use crate::routing::ring_tree::Step;
 
-/// What the targets of a step ask for; those with a fixed price that no hour changes are not in it.
+/// What the targets of a step ask for, ascending; those with a fixed price that no hour changes are not in it.
 #[derive(Debug, Default)]
-pub(super) struct Prices(BTreeMap<TargetIx, Terms>);
+pub(super) struct Prices(Vec<(TargetIx, Terms)>);
 
 impl Prices {
     /// Works out by `terms` those that differ from call to call, and closes the line of who has no price for this call.
@@ -35,8 +33,11 @@ impl Prices {
             if let Some(reason) = terms.refusal() {
                 trail.close(ix, reason, None, None);
             }
-            prices.0.insert(ix, terms);
+            prices.0.push((ix, terms));
         }
+        prices.0.sort_unstable_by_key(|(ix, _)| *ix);
+        // Who has several places in the walk asks for the same at each.
+        prices.0.dedup_by_key(|(ix, _)| *ix);
         prices
     }
 
@@ -49,6 +50,9 @@ impl Prices {
 
     /// The terms of a target.
     pub(super) fn of(&self, catalog: &Catalog, ix: TargetIx) -> Terms {
-        self.0.get(&ix).copied().unwrap_or_else(|| Terms::plain(catalog.target(ix)))
+        match self.0.binary_search_by_key(&ix, |(ix, _)| *ix) {
+            Ok(at) => self.0[at].1,
+            Err(_) => Terms::plain(catalog.target(ix)),
+        }
     }
 }

@@ -98,6 +98,21 @@ struct Won {
 }
 
 impl Decided {
+    /// Nothing was tried yet.
+    fn nobody(prepared: &Prepared<'_>) -> Decided {
+        Decided {
+            taken: None,
+            reason: prepared.barred.unwrap_or(Reason::NoTaker),
+            walked: 0,
+            beaten: Vec::new(),
+            out: None,
+            laps: prepared.laps,
+            asked: Asked::Nobody,
+            draft: None,
+            won: None,
+        }
+    }
+
     /// Ends the auction that was won: everybody else in it has a reason afterwards. No answer needs it, and the carrier
     /// waits for one; what is recorded and what later steps are taken by does.
     pub(super) fn conclude(&mut self, ctx: &Ctx, trail: &mut Trail) {
@@ -127,36 +142,33 @@ impl Worker {
         prepared: &mut Prepared<'_>,
         standing: Vec<Beaten>,
     ) -> Decided {
-        let story = AssertUnwindSafe(self.story(ctx, prepared, standing)).catch_unwind().await;
-        match story {
-            Ok(decided) => decided,
-            Err(_) => {
-                event::panicked("decide", "the static answer stands in");
-                self.stand_in(ctx, prepared).await
-            }
+        // Written to where it is: a decision that waits is as large as what it holds, and it would hold this twice.
+        let mut decided = Decided::nobody(prepared);
+        let story = AssertUnwindSafe(self.story(ctx, prepared, standing, &mut decided)).catch_unwind().await;
+        if story.is_err() {
+            event::panicked("decide", "the static answer stands in");
+            // What it held is free for the static answer.
+            drop(decided);
+            decided = self.stand_in(ctx, prepared).await;
         }
+        decided
     }
 
     /// Tries the offers that stand from an earlier step, then walks on: auctions ask, static targets are tried, the first
     /// that can be held takes the call.
-    async fn story(&self, ctx: &Ctx, prepared: &mut Prepared<'_>, standing: Vec<Beaten>) -> Decided {
-        let mut decided = Decided {
-            taken: None,
-            reason: prepared.barred.unwrap_or(Reason::NoTaker),
-            walked: 0,
-            beaten: Vec::new(),
-            out: None,
-            laps: prepared.laps,
-            asked: Asked::Nobody,
-            draft: None,
-            won: None,
-        };
+    async fn story(
+        &self,
+        ctx: &Ctx,
+        prepared: &mut Prepared<'_>,
+        standing: Vec<Beaten>,
+        decided: &mut Decided,
+    ) {
         if prepared.barred.is_some() {
-            return decided;
+            return;
         }
-        self.try_standing(ctx, prepared, standing, &mut decided).await;
+        self.try_standing(ctx, prepared, standing, decided).await;
         if decided.taken.is_some() {
-            return decided;
+            return;
         }
         let (asking, _slot) = self.may_ask(ctx, prepared);
         for place in 0..prepared.way.walk.len() {
@@ -172,14 +184,13 @@ impl Worker {
                         self.in_pass(Pass::Ask).await;
                     }
                     let asked = (&prepared.subject, &prepared.way.rings);
-                    self.try_ranked(ctx, asked, &mut prepared.trail, run, &mut decided).await
+                    self.try_ranked(ctx, asked, &mut prepared.trail, run, decided).await
                 }
             };
             if decided.taken.is_some() {
                 break;
             }
         }
-        decided
     }
 
     /// Whether this step's auctions ask, and the place they need among decisions with pings, for as long as it is taken.
@@ -383,12 +394,7 @@ impl Worker {
             taken: taken.map(|taken| Taken { reason: Reason::InternalError, ..taken }),
             reason: Reason::InternalError,
             walked: prepared.way.walk.len(),
-            beaten: Vec::new(),
-            out: None,
-            laps: prepared.laps,
-            asked: Asked::Nobody,
-            draft: None,
-            won: None,
+            ..Decided::nobody(prepared)
         }
     }
 }

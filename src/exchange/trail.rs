@@ -14,11 +14,10 @@ use crate::ping::Late;
 use crate::records::row::{CallKeys, FactsRow, OutcomeRow, TrailRow};
 use crate::routing::ring_tree::Turn;
 
-/// One target that may be given the call.
+/// One target that may be given the call. What becomes of it is in the record, at the same place.
 #[derive(Debug)]
 struct Line {
     target: TargetIx,
-    row: OutcomeRow,
     open: bool,
     /// The auction's end did not depend on its ping.
     not_needed: bool,
@@ -43,9 +42,10 @@ impl Trail {
         targets: &[TargetIx],
     ) -> Trail {
         let (step, test, seed) = about;
-        let line = |target: TargetIx| {
-            let configured = catalog.target(target);
-            let row = OutcomeRow {
+        let line = |target: &TargetIx| Line { target: *target, open: true, not_needed: false };
+        let outcome = |target: &TargetIx| {
+            let configured = catalog.target(*target);
+            OutcomeRow {
                 target: configured.id.clone(),
                 buyer: catalog.buyer(configured.buyer).id.clone(),
                 reason: Reason::NotReached,
@@ -53,8 +53,7 @@ impl Trail {
                 ping: None,
                 latency_us: None,
                 note: None,
-            };
-            Line { target, row, open: true, not_needed: false }
+            }
         };
         let row = TrailRow {
             keys,
@@ -67,13 +66,13 @@ impl Trail {
             closed_us: 0,
             plan: plan.to_string(),
             tags: Vec::new(),
-            outcomes: Vec::new(),
+            outcomes: targets.iter().map(outcome).collect(),
             turns: Vec::new(),
             facts: None,
         };
         let mut places: Vec<(TargetIx, usize)> = targets.iter().copied().zip(0..).collect();
         places.sort_unstable();
-        Trail { row, lines: targets.iter().copied().map(line).collect(), places }
+        Trail { row, lines: targets.iter().map(line).collect(), places }
     }
 
     /// Who and what it is about.
@@ -107,9 +106,13 @@ impl Trail {
         Some(self.places[at].1)
     }
 
-    fn line(&mut self, target: TargetIx) -> Option<&mut Line> {
+    fn line(&mut self, target: TargetIx) -> Option<(&mut Line, &mut OutcomeRow)> {
         let place = self.place(target)?;
-        Some(&mut self.lines[place])
+        Some((&mut self.lines[place], &mut self.row.outcomes[place]))
+    }
+
+    fn outcome(&mut self, target: TargetIx) -> Option<&mut OutcomeRow> {
+        self.line(target).map(|(_, outcome)| outcome)
     }
 
     /// Whether nothing was said about the target yet.
@@ -125,39 +128,39 @@ impl Trail {
         amount: Option<Money>,
         note: Option<String>,
     ) {
-        if let Some(line) = self.line(target).filter(|line| line.open) {
+        if let Some((line, outcome)) = self.line(target).filter(|(line, _)| line.open) {
             line.open = false;
-            line.row.reason = reason;
-            line.row.amount = amount.or(line.row.amount);
-            line.row.note = note.or(line.row.note.take());
+            outcome.reason = reason;
+            outcome.amount = amount.or(outcome.amount);
+            outcome.note = note.or(outcome.note.take());
         }
     }
 
     /// What there is to say besides: noted unless the target's end has a note of its own.
     pub(super) fn note(&mut self, target: TargetIx, note: Option<String>) {
-        if let Some(line) = self.line(target).filter(|line| line.row.note.is_none()) {
-            line.row.note = note;
+        if let Some(outcome) = self.outcome(target).filter(|outcome| outcome.note.is_none()) {
+            outcome.note = note;
         }
     }
 
     /// The target that was chosen is not handed the call: its caller left first.
     pub(super) fn withdraw(&mut self, target: TargetIx) {
-        if let Some(line) = self.line(target).filter(|line| line.row.reason == Reason::Won) {
-            line.row.reason = Reason::CallerAbandon;
+        if let Some(outcome) = self.outcome(target).filter(|outcome| outcome.reason == Reason::Won) {
+            outcome.reason = Reason::CallerAbandon;
         }
     }
 
     /// The target was asked.
     pub(super) fn asked(&mut self, target: TargetIx, ping: PingId) {
-        if let Some(line) = self.line(target) {
-            line.row.ping = Some(ping);
+        if let Some(outcome) = self.outcome(target) {
+            outcome.ping = Some(ping);
         }
     }
 
     /// The target's reply took this long.
     pub(super) fn replied(&mut self, target: TargetIx, latency: Duration) {
-        if let Some(line) = self.line(target) {
-            line.row.latency_us = Some(latency.as_micros() as u64);
+        if let Some(outcome) = self.outcome(target) {
+            outcome.latency_us = Some(latency.as_micros() as u64);
         }
     }
 
@@ -170,51 +173,57 @@ impl Trail {
 
     /// The auction ended without the target's ping, which is out: whatever comes of it, that is its outcome.
     pub(super) fn not_needed(&mut self, target: TargetIx) {
-        if let Some(line) = self.line(target) {
+        if let Some((line, _)) = self.line(target) {
             line.not_needed = true;
         }
     }
 
     /// A ping that was out gets its final outcome.
     pub(super) fn resolve(&mut self, target: TargetIx, late: Late) {
-        if let Some(line) = self.line(target).filter(|line| line.row.reason == Reason::Pending) {
-            line.row.latency_us = late.latency.map(|latency| latency.as_micros() as u64);
+        let is_pending = |(_, outcome): &(_, &mut OutcomeRow)| outcome.reason == Reason::Pending;
+        if let Some((line, outcome)) = self.line(target).filter(is_pending) {
+            outcome.latency_us = late.latency.map(|latency| latency.as_micros() as u64);
             let NoBid { reason, amount, note } = late.outcome(!line.not_needed);
-            (line.row.reason, line.row.amount, line.row.note) = (reason, amount, note);
+            (outcome.reason, outcome.amount, outcome.note) = (reason, amount, note);
         }
     }
 
     /// Nothing came of a ping that was out.
     pub(super) fn time_out(&mut self, target: TargetIx) {
-        if let Some(line) = self.line(target).filter(|line| line.row.reason == Reason::Pending) {
-            line.row.reason = if line.not_needed { Reason::NotNeeded } else { Reason::Timeout };
+        let is_pending = |(_, outcome): &(_, &mut OutcomeRow)| outcome.reason == Reason::Pending;
+        if let Some((line, outcome)) = self.line(target).filter(is_pending) {
+            outcome.reason = if line.not_needed { Reason::NotNeeded } else { Reason::Timeout };
         }
     }
 
     /// Targets whose ping is out.
     pub(super) fn pending(&self) -> Vec<TargetIx> {
-        self.lines.iter().filter(|line| line.row.reason == Reason::Pending).map(|line| line.target).collect()
+        let outcomes = self.lines.iter().zip(&self.row.outcomes);
+        outcomes
+            .filter(|(_, outcome)| outcome.reason == Reason::Pending)
+            .map(|(line, _)| line.target)
+            .collect()
     }
 
     /// The outcomes, in the order of the plan.
-    pub(super) fn outcomes(&self) -> impl Iterator<Item = &OutcomeRow> {
-        self.lines.iter().map(|line| &line.row)
+    pub(super) fn outcomes(&self) -> &[OutcomeRow] {
+        &self.row.outcomes
     }
 
     /// The record as it is now; final when no ping is out.
     pub(super) fn row(&self) -> TrailRow {
-        with_outcomes(self.row.clone(), self.outcomes().cloned().collect())
+        judged(self.row.clone())
     }
 
     /// The record as it stays.
     pub(super) fn into_row(self) -> TrailRow {
-        with_outcomes(self.row, self.lines.into_iter().map(|line| line.row).collect())
+        judged(self.row)
     }
 }
 
-fn with_outcomes(row: TrailRow, outcomes: Vec<OutcomeRow>) -> TrailRow {
-    let is_final = outcomes.iter().all(|outcome| outcome.reason != Reason::Pending);
-    TrailRow { is_final, outcomes, ..row }
+fn judged(row: TrailRow) -> TrailRow {
+    let is_final = row.outcomes.iter().all(|outcome| outcome.reason != Reason::Pending);
+    TrailRow { is_final, ..row }
 }
 
 /// A tag as records keep it: its own texts, where nothing in them is hidden.
