@@ -269,6 +269,23 @@ fn a_line_for_what_hangs_ends_in_time_and_holds_up_nobody_else() {
 }
 
 #[test]
+fn who_finds_the_line_full_is_told_at_once() {
+    run(async {
+        let (pool, hangs) = (pool(500), endpoint(1, &[HANGS]));
+        let stuck = ask_at_once(&pool, &hangs, 64 + IN_LINE_MAX);
+        let one_more = async {
+            tokio::task::yield_now().await;
+            let began = tokio::time::Instant::now();
+            let failure = ask(&pool, &hangs, 500).await.expect_err("nobody answers there");
+            (began.elapsed(), failure.is_ours)
+        };
+        let (stuck, one_more) = futures_util::future::join(stuck, one_more).await;
+        assert_eq!(one_more, (Duration::ZERO, true));
+        assert_eq!(stuck.1.iter().filter(|failure| failure.is_ours).count(), IN_LINE_MAX);
+    });
+}
+
+#[test]
 fn who_has_nothing_to_wait_for_is_not_kept_waiting() {
     run(async {
         let pool = pool(500);
