@@ -34,6 +34,7 @@ pub(super) async fn route(served: &Served, request: Request<Incoming>) -> Result
     let body = body(request.into_body(), served.limits).await?;
     let arrived = exchange.clock.now();
     let asked = generic::request(&body).map_err(invalid)?;
+    // The connection reads on into its memory while the call is decided.
     drop(body);
     // Made before it is waited for: then there is time.
     let mut response = json(Bytes::new());
