@@ -128,6 +128,9 @@ if [ "$deep" = yes ]; then
 fi
 
 step "format"                           cargo fmt --all --check
+# Each by itself, as they are planted; whether they are found, only --deep asks.
+step "planted bugs still apply"         sh -c 'for bug in tests/planted/*.patch; do
+  git apply --check --whitespace=nowarn "$bug" || exit 1; done'
 step "lints (warnings denied)"          cargo clippy --workspace --all-targets --locked -- -D warnings
 step "tests"                            cargo test --workspace --locked --no-fail-fast
 step "benches run"                      cargo bench --profile dev --locked --bench bench -- --quick
