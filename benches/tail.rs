@@ -31,7 +31,7 @@ const REMEMBERED: u128 = 60_000;
 const LIMIT: Duration = Duration::from_secs(2);
 
 const SETTINGS: &str = "[call_traffic]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-    [store]\npath = \"store/outcry.db\"\n[log]\nformat = \"json\"\n";
+    [store]\npath = \"store/outcry.db\"\n[journal]\nfree_percent = 0\n[log]\nformat = \"json\"\n";
 const CATALOG: &str = "default_plan = \"nobody\"\n[carrier.sw]\nkey_digest = \"sha256:00000000000000000000000000000000000000000000000000000000000000aa\"\n\
     [campaign.auto]\nvertical = \"auto\"\nplan = \"nobody\"\npayout = { fixed = \"5.00\" }\n[publisher.pub]\nname = \"Pub\"\nzone = \"UTC\"\n\
     [[number]]\nnumber = \"+18005550100\"\ncampaign = \"auto\"\npublisher = \"pub\"\n\

@@ -21,7 +21,7 @@ const MOST_MS: f64 = 10.0;
 const KEY: &str = "bench-key-0123456789-0123456789-abcdef";
 const KEY_DIGEST: &str = "5f5fbfac88e801008238a5c925b8575b993f2020f9e384625bd25607028ce2da";
 const SETTINGS: &str = "[call_traffic]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-    [store]\npath = \"store/outcry.db\"\n[journal]\nsegment_mb = 64\n[log]\nformat = \"json\"\n";
+    [store]\npath = \"store/outcry.db\"\n[journal]\nsegment_mb = 64\nfree_percent = 0\n[log]\nformat = \"json\"\n";
 
 /// The program; it ends with its value.
 struct Running(Child);

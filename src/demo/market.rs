@@ -143,6 +143,7 @@ fn settings_text(port: u16) -> String {
          [call_traffic]\nlisten = \"127.0.0.1:{port}\"\n\n\
          [admin]\nlisten = \"127.0.0.1:{admin}\"\n\n\
          [store]\npath = \"../store/outcry.db\"\n\n\
+         # It writes little, all of which its figures need: on a nearly full disk, too.\n[journal]\nfree_percent = 0\n\n\
          # The simulated buyers are on loopback.\n[pings]\nallow_private_addresses = true\n\n\
          # Only errors: the view needs the screen.\n[log]\nlevel = \"error\"\n\n\
          # Calls are compressed in time.\n[calls]\nlate_events_s = 2\n"

@@ -19,7 +19,7 @@ about = "A small market with rules"
 [market]
 deadline_ms = 900
 rules = true
-settings = "[calls]\nnext_within_s = 2\n[limits]\nauction_delay_ms = 10000\nanswer_delay_ms = 10000\n[journal]\nhold_ack_ms = 500\n"
+settings = "[calls]\nnext_within_s = 2\n[limits]\nauction_delay_ms = 10000\nanswer_delay_ms = 10000\n[journal]\nfree_percent = 0\nhold_ack_ms = 500\n"
 bidders = [
   { name = "b", count = 5, does = { kind = "bid", latency = { lognormal = { median_ms = 10, sigma = 0.4, cap_ms = 50 } }, price_cents = [800, 4000], no_bid_bps = 6000 } },
   { name = "small", does = { kind = "bid", latency = { fixed_ms = 5 }, price_cents = [5000, 9000] }, caps = { concurrency = 1, daily_billable = 3 } },

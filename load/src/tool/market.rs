@@ -110,10 +110,12 @@ impl Market<'_> {
         fs::create_dir_all(folder.join("catalog"))?;
         fs::create_dir_all(folder.join("store"))?;
         let Listen { traffic, admin } = listen;
+        let added = &self.scenario.market.settings;
+        // The judge needs what is written after an answer, too, however full the disk is.
+        let journal = if added.contains("[journal]") { "" } else { "[journal]\nfree_percent = 0\n" };
         let settings = format!(
             "{MARK}\n[call_traffic]\nlisten = \"{traffic}\"\nworkers = 1\n[admin]\nlisten = \"{admin}\"\n\
-             [store]\npath = \"store/outcry.db\"\n[log]\nformat = \"json\"\n[pings]\nallow_private_addresses = true\n{}\n",
-            self.scenario.market.settings
+             [store]\npath = \"store/outcry.db\"\n[log]\nformat = \"json\"\n{journal}[pings]\nallow_private_addresses = true\n{added}\n"
         );
         fs::write(folder.join("outcry.toml"), settings)?;
         self.write_catalog(folder, 0)

@@ -16,9 +16,10 @@ pub const NUMBER: &str = "+18005550100";
 /// A caller in Texas.
 pub const CALLER: &str = "+15125550123";
 
-/// The settings every test has: free ports, JSON log, endpoints on loopback. Ends inside `[pings]`.
+/// The settings every test has: free ports, JSON log, endpoints on loopback. Ends inside `[pings]`. What is written never
+/// depends on how full the disk is that tests run on.
 pub const SETTINGS: &str = "[call_traffic]\nlisten = \"127.0.0.1:0\"\nworkers = 2\n\
-    [admin]\nlisten = \"127.0.0.1:0\"\n[store]\npath = \"store/outcry.db\"\n[journal]\nsegment_mb = 1\n[log]\nformat = \"json\"\n\
+    [admin]\nlisten = \"127.0.0.1:0\"\n[store]\npath = \"store/outcry.db\"\n[journal]\nsegment_mb = 1\nfree_percent = 0\n[log]\nformat = \"json\"\n\
     [pings]\nallow_private_addresses = true\n";
 
 /// What the catalog says.
