@@ -129,6 +129,22 @@ impl Shelf {
         self.idle.push_back(Idle { connection, since });
     }
 
+    /// A connection that was out, or being opened, is there, or will not be: where nothing is left to wait for, whoever is
+    /// in line tries anew.
+    fn settle(&mut self, connection: Option<Connection>, now: Timestamp) {
+        if let Some(connection) = connection {
+            return self.put(connection, now);
+        }
+        // Everybody in line is one of those in use.
+        let is_waited_for_in_vain = |shelf: &Shelf| shelf.opening == 0 && shelf.in_use <= shelf.line.len();
+        if is_waited_for_in_vain(self) {
+            self.line.retain(|one| !one.is_closed());
+            if is_waited_for_in_vain(self) {
+                self.line.clear();
+            }
+        }
+    }
+
     /// A place in the line of one of its pings; none where nothing can come back, or the line is too long.
     fn stand_in_line(&mut self) -> Option<oneshot::Receiver<Connection>> {
         // Whoever asks is one of those in use, and so is everybody in line.
@@ -334,27 +350,28 @@ impl Pool {
     }
 
     /// A connection that is opened for a ping, or, where none may be now, the next that comes back; and whether it was
-    /// used before.
+    /// used before. Tried anew when none comes back any more.
     async fn opened_or_next(
         self: &Arc<Self>,
         endpoint: &Arc<Endpoint>,
         until: Timestamp,
     ) -> Result<(Connection, bool), Failure> {
-        let opened = self.open(endpoint, Opened::InAuction).await;
-        // Whoever is in line may have one opened now, as far as none is on its way.
-        self.open_for_the_line(endpoint);
-        match opened {
-            Ok(connection) => return Ok((connection, false)),
-            Err(NotOpened::Failed(failure)) => return Err(failure),
-            Err(NotOpened::NotNow) => {}
-        }
         let not_now = || Failure::ours(Reason::Connect, "too many connections are being opened");
         loop {
+            let opened = self.open(endpoint, Opened::InAuction).await;
+            // Whoever is in line may have one opened now, as far as none is on its way.
+            self.open_for_the_line(endpoint);
+            match opened {
+                Ok(connection) => return Ok((connection, false)),
+                Err(NotOpened::Failed(failure)) => return Err(failure),
+                Err(NotOpened::NotNow) => {}
+            }
             let left = until.since(self.clock.now()).saturating_sub(LEAST_TIME);
             let place = self.lock().get_mut(&endpoint.serial).and_then(Shelf::stand_in_line);
-            let next = tokio::time::timeout(left, place.ok_or_else(not_now)?).await;
-            let Ok(Ok(mut connection)) = next else { return Err(not_now()) };
-            if owe_nothing(std::iter::once(&mut *connection.wire)) == [true] {
+            let next = tokio::time::timeout(left, place.ok_or_else(not_now)?).await.map_err(|_| not_now())?;
+            if let Ok(mut connection) = next
+                && owe_nothing(std::iter::once(&mut *connection.wire)) == [true]
+            {
                 return Ok((connection, true));
             }
         }
@@ -382,9 +399,7 @@ impl Pool {
         let now = self.clock.now();
         if let Some(shelf) = self.lock().get_mut(&endpoint.serial) {
             shelf.opening = shelf.opening.saturating_sub(1);
-            if let Some(connection) = opened {
-                shelf.put(connection, now);
-            }
+            shelf.settle(opened, now);
         }
     }
 
@@ -483,9 +498,7 @@ impl InUse {
         self.is_over = true;
         if let Some(shelf) = self.pool.lock().get_mut(&self.serial) {
             shelf.in_use = shelf.in_use.saturating_sub(1);
-            if is_quiet {
-                shelf.put(connection, now);
-            }
+            shelf.settle(is_quiet.then_some(connection), now);
         }
     }
 }
@@ -497,6 +510,7 @@ impl Drop for InUse {
         }
         if let Some(shelf) = self.pool.lock().get_mut(&self.serial) {
             shelf.in_use = shelf.in_use.saturating_sub(1);
+            shelf.settle(None, self.pool.clock.now());
         }
     }
 }

@@ -24,6 +24,9 @@ const TIMES_OUT_AND_STAYS: u16 = 5;
 /// Takes every connection; on every second one it says everything twice.
 const STAMMERS: u16 = 6;
 
+/// Takes every connection; its second reply comes after 100 ms and ends it.
+const CLOSES: u16 = 7;
+
 const NO_BID: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 
 fn endpoint(serial: usize, ports: &[u16]) -> Arc<Endpoint> {
@@ -45,6 +48,11 @@ async fn serve(port: u16, number: usize, mut stream: DuplexStream) {
     for n in 0.. {
         if !stream.read(&mut request).await.is_ok_and(|bytes| bytes > 0) {
             return;
+        }
+        if port == CLOSES && n == 1 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let last = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
+            return stream.write_all(last).await.expect("written");
         }
         stream.write_all(replies.get(n).copied().unwrap_or(NO_BID)).await.expect("written");
         if port == STAMMERS && number % 2 == 1 {
@@ -282,6 +290,31 @@ fn who_finds_the_line_full_is_told_at_once() {
         let (stuck, one_more) = futures_util::future::join(stuck, one_more).await;
         assert_eq!(one_more, (Duration::ZERO, true));
         assert_eq!(stuck.1.iter().filter(|failure| failure.is_ours).count(), IN_LINE_MAX);
+    });
+}
+
+/// None may be opened when they come; when what they wait for is closed, they may.
+#[test]
+fn who_waits_for_a_connection_that_is_closed_tries_anew() {
+    run(async {
+        let dialled = Dialled::default();
+        let (pool, endpoint) = (noting_pool(500, Arc::clone(&dialled)), endpoint(1, &[CLOSES]));
+        assert_eq!(ask_at_once(&pool, &endpoint, 2).await.0, 2);
+        // As many as one endpoint may have are being opened, until shortly before the two are closed.
+        let permits: Vec<_> =
+            (0..).map_while(|_| pool.openings.begin(endpoint.serial, true, pool.clock.now())).collect();
+        let began = tokio::time::Instant::now();
+        let asked = ask_at_once(&pool, &endpoint, 5);
+        let opens = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            drop(permits);
+        };
+        let ((replied, failed), ()) = futures_util::future::join(asked, opens).await;
+        assert_eq!((replied, failed.len(), began.elapsed().as_millis()), (5, 0, 100));
+        assert_eq!(dialled.lock().expect("no panic").len(), 2 + 3);
+        let shelf = pool.lock();
+        let shelf = &shelf[&1];
+        assert_eq!((shelf.in_use, shelf.opening, shelf.line.len(), shelf.idle.len()), (0, 0, 0, 3));
     });
 }
 
