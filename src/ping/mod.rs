@@ -72,6 +72,8 @@ struct Answered {
     latency: Option<Duration>,
     reply: Reply,
     read: Timestamp,
+    /// Read before the deadline of the auction that asked.
+    in_time: bool,
 }
 
 /// How waiting for replies ended.
@@ -210,12 +212,12 @@ impl Asked {
                     return Close::Deadline;
                 }
                 Some(answered) = self.pings.next() => {
-                    if answered.read >= closes {
+                    if !answered.in_time {
                         self.round.close();
                         self.just_missed.push(answered);
                         return Close::Deadline;
                     }
-                    let Answered { entrant, latency, reply, read } = answered;
+                    let Answered { entrant, latency, reply, read, .. } = answered;
                     self.latencies.extend(latency.map(|latency| (entrant, latency)));
                     auction.on_reply(entrant, reply, read);
                     progress = auction.progress(read);

@@ -23,7 +23,6 @@ pub struct Outstanding {
     just_missed: Vec<Answered>,
     /// Those whose deadline is to come.
     open: Vec<Arc<Round>>,
-    closes: Timestamp,
     until: Timestamp,
     clock: Clock,
     let_go: Shutdown,
@@ -40,7 +39,7 @@ pub struct Late {
     pub reply: Reply,
     /// From ping written to reply read, of complete replies.
     pub latency: Option<Duration>,
-    /// A complete reply, read before the auction's deadline: a bid in it is as good as any, for whoever still needs one.
+    /// A complete reply, read before the deadline of its own auction: a bid in it is as good as any, for whoever still needs one.
     pub in_time: bool,
 }
 
@@ -88,7 +87,6 @@ impl Outstanding {
             pings,
             just_missed,
             open: vec![round],
-            closes,
             until,
             clock: pinger.clock,
             let_go: pinger.let_go,
@@ -123,8 +121,8 @@ impl Outstanding {
                 }
             },
         };
-        let Answered { entrant, latency, reply, read } = answered;
-        Some(Late { entrant, reply, latency, in_time: latency.is_some() && read < self.closes })
+        let Answered { entrant, latency, reply, in_time, .. } = answered;
+        Some(Late { entrant, reply, latency, in_time: latency.is_some() && in_time })
     }
 
     /// Goes on reading while something else is waited for, so that a reply is timed when it comes and not when somebody

@@ -77,7 +77,8 @@ impl Round {
                 let latency = read.since(written);
                 event::ping_replied(&ask.endpoint.buyer, latency);
                 watch.answered(read);
-                Answered { entrant: ask.entrant, latency: Some(latency), reply, read }
+                let in_time = read < self.closes;
+                Answered { entrant: ask.entrant, latency: Some(latency), reply, read, in_time }
             }
             Err(Failure { reply, is_ours }) => {
                 if is_ours {
@@ -85,7 +86,8 @@ impl Round {
                 } else {
                     watch.missed();
                 }
-                Answered { entrant: ask.entrant, latency: None, reply, read: self.clock.now() }
+                let read = self.clock.now();
+                Answered { entrant: ask.entrant, latency: None, reply, read, in_time: read < self.closes }
             }
         }
     }

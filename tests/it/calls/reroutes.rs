@@ -545,6 +545,29 @@ fn a_bid_that_came_after_an_early_end_serves_the_next_attempt() {
     exchange.finish();
 }
 
+/// In time is what comes before its own auction closes, whichever of the step's auctions closed earlier.
+#[test]
+fn a_bid_in_time_for_its_own_auction_serves_the_next_attempt() {
+    let market = bidders([("mute", Behaviour::Hang), ("quick", bid("50")), ("slow", bid_after(300, "40"))]);
+    let root =
+        r#"{ sequential = [{ auction = ["mute"], timeout_ms = 60 }, { auction = ["quick", "slow"] }] }"#;
+    let mut plan = Market::new(root).patient();
+    for (n, (name, most)) in [("mute", "60"), ("quick", "60"), ("slow", "45")].into_iter().enumerate() {
+        let endpoint = format!("{{ url = \"{}\", max_bid = \"{most}.00\" }}", market.url(name));
+        let lines = format!("address = \"+1512555090{n}\"\nendpoint = {endpoint}");
+        plan = plan.buyer(name, "").target(name, name, &lines);
+    }
+    let exchange = Exchange::start_with(&plan, WAITING);
+    let first = exchange.decide(&ask("CA1"));
+    assert_eq!(dialled(&first), "+15125550901");
+    assert_eq!(exchange.outcome(id(&first), "slow").0, "not_needed");
+    assert_eq!(exchange.outcome(id(&first), "mute").0, "timeout");
+    let second = exchange.go_on(&first, busy());
+    assert_eq!((dialled(&second), &second["basis"]), ("+15125550902", &json!("auction")));
+    exchange.go_on(&second, json!({"cause": "cancelled", "ended_by": "caller"}));
+    exchange.finish();
+}
+
 #[test]
 fn a_bid_that_died_meanwhile_is_skipped() {
     // Its life is 6 s; the guard asks for 5 s when it is handed out, so a step 2 s later finds it dead.
