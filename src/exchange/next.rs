@@ -1,7 +1,7 @@
 //! The next step of a call: its attempts ended without a talk, and the caller is still there.
 //!
 //! The carrier says how the attempts of its last answer ended, which counts as their report; whether anything may follow
-//! is said by the call's machine. Like a decision a step is a task of the exchange: the same request again, on whatever
+//! is said by the call's machine. Like a decision a step goes on when nobody waits for it: the same request again, on whatever
 //! worker, gets the same bytes. What is tried in it is in `step`.
 
 use std::panic::AssertUnwindSafe;

@@ -22,7 +22,7 @@ use crate::problem::{Code, Fault, Problem};
 use crate::runtime::same_digest;
 use crate::state::calls::CallKey;
 
-/// `POST /v1/route`. The decision is a task of the exchange: dropping this request does not end it.
+/// `POST /v1/route`. The decision is the exchange's, and a task of it as soon as nobody waits for it: dropping this request does not end it.
 pub(super) async fn route(served: &Served, request: Request<Incoming>) -> Result<Answer, Problem> {
     let exchange = &served.worker.exchange;
     let in_force = exchange.in_force.load_full();
@@ -96,7 +96,7 @@ pub(super) async fn record(served: &Served, request: Request<Incoming>) -> Resul
 }
 
 /// `POST` to the `next` URL of an answer: the attempts of that answer are over, what now? Admitted as an event is. The step
-/// is a task of the exchange: dropping this request does not end it.
+/// is the exchange's, as a decision is: dropping this request does not end it.
 pub(super) async fn next(
     served: &Served,
     request: Request<Incoming>,

@@ -2,10 +2,11 @@
 //!
 //! A connection comes back only when a reply was read to its end, so none is ever reused while it owes one. Whoever asks
 //! owns the connection: dropping the question closes it, and whoever wants to keep it keeps the future. A ping for which
-//! none may be opened now stands in line for the next that comes back.
+//! none may be opened now stands in line for the next that comes back or may be opened after all.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::LEAST_TIME;
 use super::endpoint::{Endpoint, NoAddress};
-use super::opening::Openings;
+use super::opening::{Openings, Permit};
 use super::wire::{Failure, Reach, Wire, owe_nothing};
 use crate::bidder::request::Request;
 use crate::domain::{Reason, Timestamp};
@@ -31,6 +32,8 @@ const IN_LINE_MAX: usize = 1_024;
 /// From one that is opened ahead to the next: all at once would keep replies waiting that are there, and deadlines that
 /// have come. As many a second as `opening` has for them.
 const AHEAD_PACE: Duration = Duration::from_millis(2);
+/// How often it is tried again whether one may be opened for who stands in line.
+const LINE_PACE: Duration = Duration::from_millis(5);
 
 /// What bounds a worker's connections.
 #[derive(Clone, Debug)]
@@ -50,6 +53,8 @@ pub struct Pool {
     by_endpoint: Mutex<BTreeMap<usize, Shelf>>,
     open: Arc<AtomicUsize>,
     openings: Openings,
+    /// Somebody tries again for who stands in line.
+    is_paced: AtomicBool,
     limits: Limits,
     reach: Reach,
     clock: Clock,
@@ -83,8 +88,18 @@ struct Shelf {
     /// Being opened for whoever comes: ahead of need, or for the line.
     opening: usize,
     /// Pings that wait for a connection, the first in front.
-    line: VecDeque<oneshot::Sender<Connection>>,
+    line: VecDeque<oneshot::Sender<Place>>,
     need: Need,
+}
+
+/// What a place in line brings: a connection, or why the one that was opened for it is not there.
+type Place = Result<Connection, Failure>;
+
+/// What opening a connection takes.
+struct Room {
+    address: SocketAddr,
+    permit: Permit,
+    counted: Counted,
 }
 
 /// Why a connection was not opened.
@@ -121,37 +136,28 @@ impl Shelf {
     /// Gives a connection to the first in line that is still there, or keeps it for the next ping.
     fn put(&mut self, mut connection: Connection, since: Timestamp) {
         while let Some(first) = self.line.pop_front() {
-            match first.send(connection) {
-                Ok(()) => return,
-                Err(back) => connection = back,
+            match first.send(Ok(connection)) {
+                Err(Ok(back)) => connection = back,
+                _ => return,
             }
         }
         self.idle.push_back(Idle { connection, since });
     }
 
-    /// A connection that was out, or being opened, is there, or will not be: where nothing is left to wait for, whoever is
-    /// in line tries anew.
-    fn settle(&mut self, connection: Option<Connection>, now: Timestamp) {
-        if let Some(connection) = connection {
-            return self.put(connection, now);
-        }
-        // Everybody in line is one of those in use.
-        let is_waited_for_in_vain = |shelf: &Shelf| shelf.opening == 0 && shelf.in_use <= shelf.line.len();
-        if is_waited_for_in_vain(self) {
-            self.line.retain(|one| !one.is_closed());
-            if is_waited_for_in_vain(self) {
-                self.line.clear();
+    /// The first in line that is still there is told why the one that was opened for it is not.
+    fn fail(&mut self, mut failure: Failure) {
+        while let Some(first) = self.line.pop_front() {
+            match first.send(Err(failure)) {
+                Err(Err(back)) => failure = back,
+                _ => return,
             }
         }
     }
 
     /// A place in the line of one of its pings; none where nothing can come back, or the line is too long.
-    fn stand_in_line(&mut self) -> Option<oneshot::Receiver<Connection>> {
-        // Whoever asks is one of those in use, and so is everybody in line.
-        let is_of_use = |shelf: &Shelf| {
-            let others = shelf.in_use.saturating_sub(1 + shelf.line.len());
-            others + shelf.opening > 0 && shelf.line.len() < IN_LINE_MAX
-        };
+    fn stand_in_line(&mut self) -> Option<oneshot::Receiver<Place>> {
+        // Whoever asks is one of those in use.
+        let is_of_use = |shelf: &Shelf| shelf.comes_back(1) && shelf.line.len() < IN_LINE_MAX;
         if !is_of_use(self) {
             self.line.retain(|one| !one.is_closed());
             if !is_of_use(self) {
@@ -161,6 +167,19 @@ impl Shelf {
         let (hand_over, place) = oneshot::channel();
         self.line.push_back(hand_over);
         Some(place)
+    }
+
+    /// None may be opened for who stands in line: where nothing comes back either, they are told.
+    fn let_go_of_the_line(&mut self) {
+        self.line.retain(|one| !one.is_closed());
+        if !self.comes_back(0) {
+            self.line.clear();
+        }
+    }
+
+    /// Whether any is out or being opened, but for so many; everybody in line is one of those in use.
+    fn comes_back(&self, but: usize) -> bool {
+        self.opening > 0 || self.in_use > self.line.len() + but
     }
 }
 
@@ -248,7 +267,8 @@ impl Pool {
     /// Empty. `open` counts the connections of all workers.
     pub fn new(limits: Limits, open: Arc<AtomicUsize>, reach: Reach, clock: Clock) -> Pool {
         let openings = Openings::default();
-        Pool { by_endpoint: Mutex::new(BTreeMap::new()), open, openings, limits, reach, clock }
+        let (by_endpoint, is_paced) = (Mutex::new(BTreeMap::new()), AtomicBool::new(false));
+        Pool { by_endpoint, open, openings, is_paced, limits, reach, clock }
     }
 
     /// Counts one more in use of each endpoint; with the connection that was used last, of those that wait.
@@ -286,7 +306,7 @@ impl Pool {
 
     /// Sends a request and reads the reply to its end; `judge` says what it is worth. Not sent when no connection is there
     /// `LEAST_TIME` before `until`. A connection that the peer closed while it lay idle, with a 408 or without a word, is
-    /// replaced once. `leaves` is told when the request does and whether a connection was waiting, and may change what it
+    /// replaced, once. `leaves` is told when the request does and whether a connection was waiting, and may change what it
     /// says.
     pub(super) async fn exchange<T>(
         self: &Arc<Self>,
@@ -305,22 +325,22 @@ impl Pool {
             // Nobody was too slow to connect or to answer: a late worker of ours came to it only now.
             return Err(Failure::ours(Reason::NoTime, "its turn came after the deadline"));
         }
+        let mut is_again = false;
         loop {
             let is_warm = waiting.is_some();
             let (mut connection, is_reused) = match waiting.take() {
                 Some(connection) => (connection, true),
                 None => {
                     // Boxed: nearly every ping is a question on a connection that waits, and should be no larger.
-                    let (opened, is_reused) = Box::pin(self.opened_or_next(endpoint, until)).await?;
+                    let (opened, from_line) = Box::pin(self.opened_or_next(endpoint, until)).await?;
                     now = self.clock.now();
                     if until.since(now) < LEAST_TIME {
                         in_use.give_back(opened, now);
-                        return Err(Failure::noted(
-                            Reason::Connect,
-                            "not connected in time for the deadline",
-                        ));
+                        // Who stood in line waited for us, and not for who was to be connected to.
+                        let failure = if from_line { Failure::ours } else { Failure::noted };
+                        return Err(failure(Reason::Connect, "not connected in time for the deadline"));
                     }
-                    (opened, is_reused)
+                    (opened, from_line)
                 }
             };
             leaves(request, now, is_warm);
@@ -331,7 +351,8 @@ impl Pool {
             };
             // Closed before it could read anything: the one case in which a ping is sent again.
             // After the deadline it would only cost a connection that others need.
-            if is_reused && is_unread && self.clock.now() < until {
+            if is_reused && is_unread && !is_again && self.clock.now() < until {
+                is_again = true;
                 continue;
             }
             let whole = asked.map_err(|broken| broken.failure)?;
@@ -349,47 +370,100 @@ impl Pool {
         self.by_endpoint.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection that is opened for a ping, or, where none may be now, the next that comes back; and whether it was
-    /// used before. Tried anew when none comes back any more.
+    /// A connection that is opened for a ping, or, where none may be now, the next that is there; and whether it stood in
+    /// line for it.
     async fn opened_or_next(
         self: &Arc<Self>,
         endpoint: &Arc<Endpoint>,
         until: Timestamp,
     ) -> Result<(Connection, bool), Failure> {
+        match self.open(endpoint, Opened::InAuction).await {
+            Ok(connection) => {
+                // What was used of the allowance is free for who is in line.
+                self.open_for_the_line(endpoint);
+                return Ok((connection, false));
+            }
+            Err(NotOpened::Failed(failure)) => return Err(failure),
+            Err(NotOpened::NotNow) => {}
+        }
         let not_now = || Failure::ours(Reason::Connect, "too many connections are being opened");
         loop {
-            let opened = self.open(endpoint, Opened::InAuction).await;
-            // Whoever is in line may have one opened now, as far as none is on its way.
-            self.open_for_the_line(endpoint);
-            match opened {
-                Ok(connection) => return Ok((connection, false)),
-                Err(NotOpened::Failed(failure)) => return Err(failure),
-                Err(NotOpened::NotNow) => {}
-            }
             let left = until.since(self.clock.now()).saturating_sub(LEAST_TIME);
             let place = self.lock().get_mut(&endpoint.serial).and_then(Shelf::stand_in_line);
-            let next = tokio::time::timeout(left, place.ok_or_else(not_now)?).await.map_err(|_| not_now())?;
-            if let Ok(mut connection) = next
-                && owe_nothing(std::iter::once(&mut *connection.wire)) == [true]
-            {
+            let place = place.ok_or_else(not_now)?;
+            self.keep_pace();
+            let next = tokio::time::timeout(left, place).await;
+            let Ok(Ok(came)) = next else { return Err(not_now()) };
+            let mut connection = came?;
+            if owe_nothing(std::iter::once(&mut *connection.wire)) == [true] {
                 return Ok((connection, true));
             }
         }
     }
 
-    /// Opens one for who stands in line, unless as many are on their way.
-    fn open_for_the_line(self: &Arc<Self>, endpoint: &Arc<Endpoint>) {
-        match self.lock().get_mut(&endpoint.serial) {
-            Some(shelf) if shelf.line.len() > shelf.opening => shelf.opening += 1,
-            _ => return,
+    /// Tries for every line, now and again until all are empty, whether one may be opened: what else may have used up the
+    /// allowance tells nobody when it is done.
+    fn keep_pace(self: &Arc<Self>) {
+        if self.is_paced.swap(true, Ordering::Relaxed) {
+            return;
         }
+        let pool = Arc::clone(self);
+        tokio::spawn(async move {
+            for turn in 0.. {
+                tokio::time::sleep(LINE_PACE).await;
+                let mut waited_for = pool.waited_for();
+                if waited_for.is_empty() {
+                    return;
+                }
+                // No endpoint comes first every time.
+                let first = turn % waited_for.len();
+                waited_for.rotate_left(first);
+                waited_for.iter().for_each(|endpoint| pool.open_for_the_line(endpoint));
+            }
+        });
+    }
+
+    /// The endpoints with a line. Without any, nobody keeps pace from now on.
+    fn waited_for(&self) -> Vec<Arc<Endpoint>> {
+        let mut shelves = self.lock();
+        let in_line = shelves.values_mut().filter_map(|shelf| {
+            shelf.line.retain(|one| !one.is_closed());
+            (!shelf.line.is_empty()).then(|| Arc::clone(&shelf.endpoint))
+        });
+        let waited_for: Vec<_> = in_line.collect();
+        if waited_for.is_empty() {
+            self.is_paced.store(false, Ordering::Relaxed);
+        }
+        waited_for
+    }
+
+    /// Opens one for who stands in line, unless as many are on their way or none may be.
+    fn open_for_the_line(self: &Arc<Self>, endpoint: &Arc<Endpoint>) {
+        let is_wanted = |shelf: &&mut Shelf| shelf.line.len() > shelf.opening;
+        if self.lock().get_mut(&endpoint.serial).filter(is_wanted).is_none() {
+            return;
+        }
+        let room = self.room(endpoint, Opened::InAuction);
+        if let Some(shelf) = self.lock().get_mut(&endpoint.serial) {
+            match &room {
+                Ok(_) => shelf.opening += 1,
+                Err(_) => shelf.let_go_of_the_line(),
+            }
+        }
+        let Ok(room) = room else { return };
         let (pool, endpoint) = (Arc::clone(self), Arc::clone(endpoint));
         tokio::spawn(async move {
-            let opened = pool.open(&endpoint, Opened::InAuction).await.ok();
-            let has_opened = opened.is_some();
-            pool.shelve(&endpoint, opened);
-            if has_opened {
-                pool.open_for_the_line(&endpoint);
+            match pool.connect(&endpoint, room, Opened::InAuction).await {
+                Ok(connection) => {
+                    pool.shelve(&endpoint, Some(connection));
+                    pool.open_for_the_line(&endpoint);
+                }
+                Err(failure) => {
+                    pool.shelve(&endpoint, None);
+                    if let Some(shelf) = pool.lock().get_mut(&endpoint.serial) {
+                        shelf.fail(failure);
+                    }
+                }
             }
         });
     }
@@ -399,26 +473,47 @@ impl Pool {
         let now = self.clock.now();
         if let Some(shelf) = self.lock().get_mut(&endpoint.serial) {
             shelf.opening = shelf.opening.saturating_sub(1);
-            shelf.settle(opened, now);
+            if let Some(connection) = opened {
+                shelf.put(connection, now);
+            }
         }
     }
 
     async fn open(&self, endpoint: &Arc<Endpoint>, when: Opened) -> Result<Connection, NotOpened> {
+        let room = self.room(endpoint, when).inspect_err(|why| {
+            if let NotOpened::NotNow = why {
+                event::connection_not_opened();
+            }
+        })?;
+        Ok(self.connect(endpoint, room, when).await?)
+    }
+
+    /// What opening one takes, if there may be one now.
+    fn room(&self, endpoint: &Endpoint, when: Opened) -> Result<Room, NotOpened> {
         // First, since all else is taken from others.
         let address = endpoint.address(self.clock.now()).map_err(|why| match why {
             NoAddress::Unknown => Failure::noted(Reason::Dns, "the name does not resolve"),
             NoAddress::Refused => Failure::noted(Reason::Dns, "the address is closed to pings"),
         })?;
-        let opening = self.openings.begin(endpoint.serial, when == Opened::InAuction, self.clock.now());
-        let opening = opening.ok_or(NotOpened::NotNow)?;
+        let permit = self.openings.permit(endpoint.serial, when == Opened::InAuction, self.clock.now());
+        let permit = permit.ok_or(NotOpened::NotNow)?;
         let counted = self.count_one(when)?;
+        Ok(Room { address, permit, counted })
+    }
+
+    async fn connect(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        Room { address, permit, counted }: Room,
+        when: Opened,
+    ) -> Result<Connection, Failure> {
         let attempt = endpoint.attempt();
         let connecting = Wire::connect(&self.reach, endpoint, address);
         let wire = match tokio::time::timeout(self.limits.connect, connecting).await {
             Ok(connected) => connected,
             Err(_) => Err(Failure::noted(Reason::Connect, "no connection in time")),
         };
-        drop(opening);
+        drop(permit);
         attempt.end(wire.is_ok());
         let wire = wire?;
         event::connection_opened(&endpoint.buyer, when.as_str());
@@ -498,7 +593,9 @@ impl InUse {
         self.is_over = true;
         if let Some(shelf) = self.pool.lock().get_mut(&self.serial) {
             shelf.in_use = shelf.in_use.saturating_sub(1);
-            shelf.settle(is_quiet.then_some(connection), now);
+            if is_quiet {
+                shelf.put(connection, now);
+            }
         }
     }
 }
@@ -510,7 +607,6 @@ impl Drop for InUse {
         }
         if let Some(shelf) = self.pool.lock().get_mut(&self.serial) {
             shelf.in_use = shelf.in_use.saturating_sub(1);
-            shelf.settle(None, self.pool.clock.now());
         }
     }
 }

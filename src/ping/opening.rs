@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::domain::Timestamp;
-use crate::telemetry::event;
 
 /// Connections that one worker may be opening at once.
 const AT_ONCE_MAX: usize = 256;
@@ -78,15 +77,7 @@ impl Drop for Permit {
 impl Openings {
     /// One more to the endpoint with this serial, if there may be one now. What is opened ahead of need leaves half of the
     /// allowance to pings that wait.
-    pub(super) fn begin(&self, endpoint: usize, waited_for: bool, now: Timestamp) -> Option<Permit> {
-        let permit = self.permit(endpoint, waited_for, now);
-        if permit.is_none() {
-            event::connection_not_opened();
-        }
-        permit
-    }
-
-    fn permit(&self, endpoint: usize, waited_for: bool, now: Timestamp) -> Option<Permit> {
+    pub(super) fn permit(&self, endpoint: usize, waited_for: bool, now: Timestamp) -> Option<Permit> {
         let (most, left_over) = match waited_for {
             true => (AT_ONCE_MAX, 0),
             false => (AT_ONCE_MAX / FOR_AUCTIONS as usize, FULL / u64::from(FOR_AUCTIONS)),
@@ -171,6 +162,5 @@ mod tests {
                 std::iter::from_fn(|| openings.permit(0, words[0] == "waited", now).map(drop)).count();
             assert_eq!(opened.to_string(), words[2], "{row}");
         }
-        assert!(openings.begin(0, true, at(8_000)).is_none());
     }
 }

@@ -1,6 +1,6 @@
 //! One connection to a bid endpoint on the wire: how it is made, asked and listened to, what its failures are called.
 //!
-//! Whoever asks owns the connection, so dropping the question closes it: no task and no queue stand between. Which
+//! Whoever asks owns the connection, so dropping the question closes it: once it is asked, no task and no queue stand between. Which
 //! connection is used when is in `client`, where a reply ends in `reply`; what it means is in `bidder`.
 
 use std::future::{Future, poll_fn};

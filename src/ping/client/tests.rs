@@ -27,6 +27,9 @@ const STAMMERS: u16 = 6;
 /// Takes every connection; its second reply comes after 100 ms and ends it.
 const CLOSES: u16 = 7;
 
+/// Refuses every connection.
+const REFUSES: u16 = 8;
+
 const NO_BID: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 
 fn endpoint(serial: usize, ports: &[u16]) -> Arc<Endpoint> {
@@ -77,6 +80,9 @@ fn noting_pool(connections: usize, dialled: Dialled) -> Arc<Pool> {
         Box::pin(async move {
             if address.port() == HANGS {
                 std::future::pending::<()>().await;
+            }
+            if address.port() == REFUSES {
+                return Err(std::io::ErrorKind::ConnectionRefused.into());
             }
             if address.port() == SLOW {
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -293,28 +299,75 @@ fn who_finds_the_line_full_is_told_at_once() {
     });
 }
 
-/// None may be opened when they come; when what they wait for is closed, they may.
-#[test]
-fn who_waits_for_a_connection_that_is_closed_tries_anew() {
+/// Two leave at once on what is closed after 100 ms, three are in line; none may be opened for so many milliseconds. How many
+/// got a reply, whether the failures were ours, when others were connected to, and when all was over.
+fn five_of_which_two_leave(
+    none_may_be_opened_ms: u64,
+    is_first_refused: bool,
+) -> (usize, Vec<bool>, Vec<u128>, u128) {
+    let mut came = Default::default();
     run(async {
         let dialled = Dialled::default();
-        let (pool, endpoint) = (noting_pool(500, Arc::clone(&dialled)), endpoint(1, &[CLOSES]));
+        let (pool, endpoint) = (noting_pool(500, Arc::clone(&dialled)), endpoint(1, &[CLOSES, REFUSES]));
         assert_eq!(ask_at_once(&pool, &endpoint, 2).await.0, 2);
-        // As many as one endpoint may have are being opened, until shortly before the two are closed.
+        if is_first_refused {
+            endpoint.attempt().end(false);
+        }
+        // As many as one endpoint may have are being opened.
         let permits: Vec<_> =
-            (0..).map_while(|_| pool.openings.begin(endpoint.serial, true, pool.clock.now())).collect();
+            (0..).map_while(|_| pool.openings.permit(endpoint.serial, true, pool.clock.now())).collect();
         let began = tokio::time::Instant::now();
-        let asked = ask_at_once(&pool, &endpoint, 5);
-        let opens = async {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(none_may_be_opened_ms)).await;
             drop(permits);
-        };
-        let ((replied, failed), ()) = futures_util::future::join(asked, opens).await;
-        assert_eq!((replied, failed.len(), began.elapsed().as_millis()), (5, 0, 100));
-        assert_eq!(dialled.lock().expect("no panic").len(), 2 + 3);
+        });
+        let (replied, failed) = ask_at_once(&pool, &endpoint, 5).await;
+        let over = began.elapsed().as_millis();
+        let dialled = dialled.lock().expect("no panic");
+        let after = dialled[2..].iter().map(|(at, _)| at.duration_since(began).as_millis());
+        came = (replied, failed.iter().map(|failure| failure.is_ours).collect(), after.collect(), over);
         let shelf = pool.lock();
         let shelf = &shelf[&1];
-        assert_eq!((shelf.in_use, shelf.opening, shelf.line.len(), shelf.idle.len()), (0, 0, 0, 3));
+        assert_eq!((shelf.in_use, shelf.opening, shelf.line.len()), (0, 0, 0));
+    });
+    came
+}
+
+#[test]
+fn who_stands_in_line_has_one_opened_as_soon_as_that_may_be() {
+    let (replied, failed, dialled, over) = five_of_which_two_leave(48, false);
+    assert_eq!((replied, failed.len(), over), (5, 0, 100));
+    assert_eq!(dialled, [50, 50, 50]);
+}
+
+#[test]
+fn who_stands_in_line_is_told_why_the_one_opened_for_it_is_not_there() {
+    let (replied, failed, dialled, _) = five_of_which_two_leave(48, true);
+    assert_eq!((replied, failed), (4, vec![false]), "the buyer's failure, and once");
+    assert_eq!(dialled, [50, 55, 55]);
+}
+
+#[test]
+fn who_waits_for_what_is_closed_is_told_where_none_may_be_opened() {
+    assert_eq!(five_of_which_two_leave(400, false), (2, vec![true; 3], vec![], 105));
+}
+
+/// Each counts as out before the other knows that nothing comes back.
+#[test]
+fn two_that_wait_for_each_other_are_told() {
+    run(async {
+        let (pool, endpoint) = (pool(500), endpoint(1, &[ANSWERS]));
+        let _permits: Vec<_> =
+            (0..).map_while(|_| pool.openings.permit(endpoint.serial, true, pool.clock.now())).collect();
+        let began = tokio::time::Instant::now();
+        let until = pool.clock.now().after(Duration::from_millis(500));
+        let asks = pool.take([&endpoint, &endpoint].into_iter()).into_iter().map(async |taken| {
+            let mut request = Request::plain(b"x");
+            pool.exchange(&endpoint, taken, &mut request, until, |_, _, _| {}, |one| one.status).await
+        });
+        let failed = futures_util::future::join_all(asks).await;
+        assert!(failed.iter().all(|one| one.as_ref().is_err_and(|failure| failure.is_ours)));
+        assert_eq!((failed.len(), began.elapsed().as_millis()), (2, 5));
     });
 }
 
