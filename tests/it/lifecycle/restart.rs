@@ -188,6 +188,8 @@ fn a_step_that_was_being_decided_is_decided_anew_and_answered_once() {
         .bidder("slow", &bidders.url("slow"));
     let mut exchange = Exchange::start_with(&market, WAITING);
     let first = exchange.decide(&ask("CA1"));
+    // An answer may leave before its call is on disk.
+    exchange.explained(id(&first));
     for (round, more) in [false, true].into_iter().enumerate() {
         let pings = bidders.stats("slow").pings;
         let (address, path) = (exchange.traffic.clone(), path_of(first["next"].as_str().unwrap()));
