@@ -1,6 +1,7 @@
 //! Opens one auction node: who is asked, what each is told, and what comes of it for the record. Who takes the call is
 //! decided in `decide`.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use super::Worker;
@@ -81,6 +82,14 @@ impl Run {
         self.closed = clock.now();
         self.has_bids |= self.auction.has_bid(self.closed);
         self.auction.first(self.closed)
+    }
+
+    /// Waits for `other`, and still reads what is replied.
+    pub(super) async fn during<T>(&mut self, other: impl Future<Output = T>) -> T {
+        match &mut self.pings {
+            Some(pings) => pings.during(pin!(other)).await,
+            None => other.await,
+        }
     }
 
     /// Who came first when it was last settled, and what became of everybody else.

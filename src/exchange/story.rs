@@ -327,7 +327,7 @@ impl Worker {
                 break None;
             };
             let (target, price) = (run.target(first.entrant), Some(first.offer.price));
-            match self.hold(ctx, subject, target).await {
+            match run.during(self.hold(ctx, subject, target)).await {
                 Ok(held) => {
                     trail.close(target, Reason::Won, price, None);
                     break Some((target, first, held));

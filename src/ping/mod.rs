@@ -107,8 +107,8 @@ pub struct Asked {
     asks: Vec<Ask>,
     pings: FuturesUnordered<Asking>,
     round: Arc<Round>,
-    /// Read to its end between the deadline and the moment the timer told of it.
-    just_missed: Vec<Answered>,
+    /// Read to its end, and unknown to the auction: it came while something else was waited for, or after the deadline.
+    unheard: Vec<Answered>,
     latencies: Vec<(usize, Duration)>,
 }
 
@@ -159,7 +159,7 @@ impl Pinger {
         ));
         let latencies = Vec::with_capacity(asks.len());
         let pings = FuturesUnordered::new();
-        Asked { pinger: self.clone(), asks, pings, round, just_missed: Vec::new(), latencies }
+        Asked { pinger: self.clone(), asks, pings, round, unheard: Vec::new(), latencies }
     }
 }
 
@@ -196,10 +196,12 @@ impl Asked {
         mut one_is_left: impl FnMut(&Auction, Timestamp),
     ) -> Close {
         let clock = self.pinger.clock.clone();
-        let closes = self.round.closes;
-        let mut deadline = pin!(clock.sleep_until(closes));
+        let mut deadline = pin!(clock.sleep_until(self.round.closes));
         // A reply came since there was time.
         let mut is_new = false;
+        for answered in std::mem::take(&mut self.unheard) {
+            is_new |= self.hear(auction, answered);
+        }
         let mut progress = auction.progress(clock.now());
         loop {
             let is_settled = self.pings.is_empty() || progress == Progress::Settled;
@@ -212,14 +214,11 @@ impl Asked {
                     return Close::Deadline;
                 }
                 Some(answered) = self.pings.next() => {
-                    if !answered.in_time {
+                    let read = answered.read;
+                    if !self.hear(auction, answered) {
                         self.round.close();
-                        self.just_missed.push(answered);
                         return Close::Deadline;
                     }
-                    let Answered { entrant, latency, reply, read, .. } = answered;
-                    self.latencies.extend(latency.map(|latency| (entrant, latency)));
-                    auction.on_reply(entrant, reply, read);
                     progress = auction.progress(read);
                     is_new = true;
                 }
@@ -233,6 +232,31 @@ impl Asked {
                         one_is_left(auction, clock.now());
                     }
                 }
+            }
+        }
+    }
+
+    /// Hands a reply to the auction, if it came in time for it.
+    fn hear(&mut self, auction: &mut Auction, answered: Answered) -> bool {
+        let in_time = answered.in_time;
+        if in_time {
+            let Answered { entrant, latency, reply, read, .. } = answered;
+            self.latencies.extend(latency.map(|latency| (entrant, latency)));
+            auction.on_reply(entrant, reply, read);
+        } else {
+            self.unheard.push(answered);
+        }
+        in_time
+    }
+
+    /// Goes on reading while something else is waited for: a reply is timed when it comes and not when somebody looks.
+    /// The auction hears of it with the next `gather`.
+    pub async fn during<T>(&mut self, mut other: Pin<&mut impl Future<Output = T>>) -> T {
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut other => return done,
+                Some(answered) = self.pings.next() => self.unheard.push(answered),
             }
         }
     }

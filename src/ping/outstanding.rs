@@ -20,7 +20,8 @@ use crate::telemetry::event;
 /// Pings whose auction is over. Dropping them closes their connections; `next` and `finish` give them their linger.
 pub struct Outstanding {
     pings: FuturesUnordered<Asking>,
-    just_missed: Vec<Answered>,
+    /// Read to its end, and told to nobody yet.
+    unheard: Vec<Answered>,
     /// Those whose deadline is to come.
     open: Vec<Arc<Round>>,
     until: Timestamp,
@@ -77,7 +78,7 @@ impl Outstanding {
     /// All of an auction's outstanding pings linger, or none, since half an explanation helps nobody. They keep their
     /// connections for the linger, and at least to the deadline they were told.
     pub(super) fn of(asked: Asked) -> Outstanding {
-        let Asked { pinger, pings, round, just_missed, .. } = asked;
+        let Asked { pinger, pings, round, unheard, .. } = asked;
         let closes = round.closes;
         let wanted = pings.len();
         let room = |now: usize| Some(now + wanted).filter(|then| *then <= pinger.lingering_max);
@@ -85,7 +86,7 @@ impl Outstanding {
         let until = pinger.clock.now().after(pinger.linger).max(closes);
         let mut outstanding = Outstanding {
             pings,
-            just_missed,
+            unheard,
             open: vec![round],
             until,
             clock: pinger.clock,
@@ -103,13 +104,13 @@ impl Outstanding {
 
     /// Whether nothing is out.
     pub fn is_empty(&self) -> bool {
-        self.pings.is_empty() && self.just_missed.is_empty()
+        self.pings.is_empty() && self.unheard.is_empty()
     }
 
     /// The next ping that ended, within the linger; `None` when all have or it is over, and at the end of the worker.
     /// Complete replies keep their connections.
     pub async fn next(&mut self) -> Option<Late> {
-        let answered = match self.just_missed.pop() {
+        let answered = match self.unheard.pop() {
             Some(answered) => answered,
             None => loop {
                 tokio::select! {
@@ -133,7 +134,7 @@ impl Outstanding {
                 // What is waited for first: it owns the deadline.
                 biased;
                 done = &mut other => return done,
-                Some(answered) = self.pings.next() => self.just_missed.push(answered),
+                Some(answered) = self.pings.next() => self.unheard.push(answered),
                 () = close_next(&mut self.open, &self.clock), if !self.open.is_empty() => {}
             }
         }
@@ -152,7 +153,7 @@ impl Outstanding {
     /// Adds the pings of a later auction of the same step; its entrants are counted on from `first`.
     pub fn join(&mut self, mut more: Outstanding, first: usize) {
         let moved = move |answered: Answered| Answered { entrant: answered.entrant + first, ..answered };
-        self.just_missed.extend(std::mem::take(&mut more.just_missed).into_iter().map(moved));
+        self.unheard.extend(std::mem::take(&mut more.unheard).into_iter().map(moved));
         self.pings.extend(std::mem::take(&mut more.pings).into_iter().map(|ping| ping.map(moved).boxed()));
         self.open.append(&mut more.open);
         self.until = self.until.max(more.until);

@@ -4,6 +4,7 @@ use load::bidders::{Behaviour, Bidders, Latency, NoBidForm, Script};
 use serde_json::{Value, json};
 
 use super::{bidder, call, decided_in_ms, hang_up, note, outcome};
+use crate::support::strace::{Strace, by_threads};
 use crate::support::{Exchange, Market, eventually};
 
 /// Long, so that an early end is early on a busy machine too.
@@ -54,6 +55,24 @@ fn an_unbeatable_bid_decides_at_once_where_the_campaign_says_so() {
     }
     let seen = bidders.stats("b");
     assert_eq!((seen.given_up, seen.reused_while_owing), (0, 0), "{seen:?}");
+}
+
+/// A bids soon, which settles it, but its unit cannot be secured before the deadline; meanwhile B answers in time.
+#[test]
+fn a_bid_that_comes_while_another_is_held_is_in_time() {
+    let bidders = Bidders::start(1, vec![bidder("a", 2, 5_000), bidder("b", 60, 3_000)]).unwrap();
+    let short = market(&bidders, "", "daily_billable = 100", "40.00")
+        .plan("root = { auction = [\"a\", \"b\"], timeout_ms = 400 }\nterminal = { hangup = \"busy\" }");
+    let exchange = Exchange::start_edited(&short, |settings| {
+        by_threads(&settings).replace("[journal]\n", "[journal]\nhold_ack_ms = 500\n")
+    });
+    let tracer = Strace::no_write(&exchange);
+    let answer = call(&exchange);
+    drop(tracer);
+    assert_eq!(outcome(&exchange, &answer, "a"), "hold_not_durable 50.00");
+    assert_eq!(outcome(&exchange, &answer, "b"), "won 30.00");
+    hang_up(&exchange, &answer);
+    exchange.finish();
 }
 
 /// Who was not needed and never answered keeps that outcome; the miss is booked all the same.
