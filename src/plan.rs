@@ -13,6 +13,7 @@ use crate::carrier::{CallerLeg, CarrierRequest};
 use crate::domain::caller::{TagValue, Tail};
 use crate::domain::catalog::{PlanIx, Pricing};
 use crate::domain::plan::{AuctionNode, Scope};
+use crate::domain::state::state;
 use crate::domain::{
     Address, CallerListIx, Campaign, Catalog, E164, Node, Plan, SetBy, Tags, TargetIx, Terminal, Timestamp,
     Verified,
@@ -64,8 +65,8 @@ pub struct TryArgs {
     /// The caller's ZIP as the carrier says.
     #[arg(long)]
     zip: Option<String>,
-    /// The caller's state as the carrier says, two letters.
-    #[arg(long)]
+    /// The caller's state as the carrier says: its two letters.
+    #[arg(long, value_parser = state_code)]
     state: Option<String>,
     /// The publisher's label of the call.
     #[arg(long)]
@@ -121,6 +122,11 @@ fn address(text: &str) -> Result<Address, String> {
 
 fn number(text: &str) -> Result<E164, String> {
     E164::parse(text).ok_or_else(|| "a number such as +15125550123".to_owned())
+}
+
+fn state_code(text: &str) -> Result<String, String> {
+    let code = state(text).map(str::to_owned);
+    code.ok_or_else(|| "two letters of a state, territory or province, such as TX".to_owned())
 }
 
 fn moment(text: &str) -> Result<Timestamp, String> {

@@ -9,6 +9,7 @@ use super::{
     StepEnd, StepReport,
 };
 use crate::call::event::{CallEvent, EventKind};
+use crate::domain::state::state;
 use crate::domain::{Address, Cause, E164, EndedBy, SetBy, TagValue, Tags, Tail, Timestamp, Verified};
 use crate::json::{self, put};
 use value::{Object, Value};
@@ -77,8 +78,8 @@ pub fn request(body: &[u8]) -> Result<CarrierRequest, Faults> {
         withheld,
         tail: read.tail(),
         sub_id: read.text("sub_id", ID_MAX),
-        state: geo.and_then(|geo| letters(geo, "state")),
-        zip: geo.and_then(|geo| geo.get("zip")?.as_str()).map(zip),
+        state: geo.and_then(|geo| state(geo.get("state")?.as_str()?)).map(str::to_owned),
+        zip: geo.and_then(|geo| zip(geo.get("zip")?)),
         stir: stir
             .and_then(|stir| stir.get("attest")?.as_str())
             .filter(|a| ["A", "B", "C"].contains(a))
@@ -248,14 +249,11 @@ fn object(body: &[u8]) -> Result<Object<'_>, Faults> {
     }
 }
 
-/// What is too long for a ZIP is one that is none: were it as if nothing had come, rules that exclude ZIPs would take it.
-fn zip(text: &str) -> String {
-    if text.len() <= ZIP_MAX { text.to_owned() } else { String::new() }
-}
-
-fn letters(object: &Object<'_>, key: &str) -> Option<String> {
-    let text = object.get(key)?.as_str()?;
-    (text.len() == 2 && text.bytes().all(|b| b.is_ascii_alphabetic())).then(|| text.to_ascii_uppercase())
+/// What came as a ZIP. What is no text, or too long a one, is a ZIP that is none: were it as if nothing had come, rules that
+/// exclude ZIPs would take the call.
+fn zip(value: &Value<'_>) -> Option<String> {
+    let text = value.as_str().filter(|text| text.len() <= ZIP_MAX);
+    (!matches!(value, Value::Null)).then(|| text.unwrap_or_default().to_owned())
 }
 
 /// Reads fields and notes every fault.

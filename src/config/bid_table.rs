@@ -13,11 +13,12 @@ use super::filter::{row, whole_zip, zip_beginning};
 use super::numbers::{Cell, Numbers, cells, lines};
 use super::problem::{Sink, nearest, shown};
 use super::settings::path;
-use super::values::{STATES, tag_key};
+use super::values::tag_key;
 use crate::domain::bid_table::{BID_ROWS_MAX, BidRow, BidTable, Place};
 use crate::domain::caller::TAG_VALUE_MAX;
 use crate::domain::catalog::{Catalog, Pricing};
 use crate::domain::filter::{Filter, TagTest, Text};
+use crate::domain::state::STATES;
 use crate::domain::{E164, Hours, Money};
 
 /// Most rows that stand in the catalog itself; more belong into a file.

@@ -13,6 +13,7 @@ use super::problem::{nearest, shown};
 use super::settings::{Env, path};
 use crate::domain::caller::TAG_KEY_MAX;
 use crate::domain::catalog::{DestinationRule, Secret};
+use crate::domain::state::STATES;
 use crate::domain::{Address, Bps, E164, Hours, Money, Zone};
 
 const SECRET_BYTES: RangeInclusive<usize> = 24..=256;
@@ -20,15 +21,6 @@ const SECRET_BYTES: RangeInclusive<usize> = 24..=256;
 const SECRETS_MAX: usize = 4;
 const HOST_MAX: usize = 253;
 const PATH_MAX: usize = 2_048;
-
-/// States, territories and provinces a filter can name.
-pub(super) const STATES: &[&str] = &[
-    "AL", "AK", "AZ", "AR", "CA", "CO", "CT", "DE", "DC", "FL", "GA", "HI", "ID", "IL", "IN", "IA", "KS",
-    "KY", "LA", "ME", "MD", "MA", "MI", "MN", "MS", "MO", "MT", "NE", "NV", "NH", "NJ", "NM", "NY", "NC",
-    "ND", "OH", "OK", "OR", "PA", "RI", "SC", "SD", "TN", "TX", "UT", "VT", "VA", "WA", "WV", "WI", "WY",
-    "AS", "GU", "MP", "PR", "VI", "AB", "BC", "MB", "NB", "NL", "NS", "NT", "NU", "ON", "PE", "QC", "SK",
-    "YT",
-];
 
 /// `sha256:` and 64 hexadecimal digits. The value is never repeated: somebody may have put the key itself here.
 pub(super) fn digest(field: &Field<'_>) -> Option<[u8; 32]> {

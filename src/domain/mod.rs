@@ -30,6 +30,7 @@ pub mod plan;
 pub mod price;
 pub mod reason;
 pub mod schedule;
+pub mod state;
 pub mod stir;
 pub mod time;
 pub mod time_range;

@@ -44,11 +44,12 @@ impl Zip {
         self.0
     }
 
-    /// The state of nearly all addresses under its first three digits: two letters, `DC`, territories, and `AA AE AP`
-    /// for the military.
+    /// Its state, by its first three digits or for itself: two letters, `DC`, territories, and `AA AE AP` for the military.
     pub fn state(self) -> &'static str {
+        let own = ALONE.iter().find(|(first, last, _)| (*first..=*last).contains(&self.0));
+        let state = own.map(|(.., state)| *state).or_else(|| state_of_prefix((self.0 / 100) as u16));
         // Checked when it was made.
-        state_of_prefix((self.0 / 100) as u16).unwrap_or("")
+        state.unwrap_or("")
     }
 
     /// Where its middle lies, if the Census says.
@@ -103,12 +104,31 @@ fn place_at(at: usize) -> Place {
     Place::at(degrees(at + 3, 90.0), degrees(at + 6, 180.0))
 }
 
-/// The states that ZIPs from the first to the last of a span lie in, one for each three digits they begin with.
+/// The states that ZIPs from the first to the last of a span may lie in; none where there are no such ZIPs.
 pub fn states_between((first, last): (u32, u32)) -> impl Iterator<Item = &'static str> {
-    (first / 100..=last / 100).filter_map(|prefix| state_of_prefix(prefix as u16))
+    let alone = ALONE.iter().filter(move |own| own.0 <= last && first <= own.1);
+    // One that lies alone is not where the others lie.
+    let is_alone = ALONE.iter().any(|own| own.0 <= first && last <= own.1);
+    let prefixes = (first / 100..=last / 100).filter(move |_| !is_alone);
+    prefixes.filter_map(|prefix| state_of_prefix(prefix as u16)).chain(alone.map(|(.., state)| *state))
 }
 
-/// By the first three digits: spans of prefixes, ascending. A few towns belong to the neighbour: 06390 is New York's.
+/// ZIPs that are not of the state of their first three digits: spans, ascending.
+const ALONE: &[(u32, u32, &str)] = &[
+    (6_390, 6_390, "NY"),
+    (20_588, 20_588, "MD"),
+    (20_598, 20_598, "VA"),
+    (73_960, 73_960, "TX"),
+    (83_414, 83_414, "WY"),
+    (96_799, 96_799, "AS"),
+    (96_939, 96_940, "PW"),
+    (96_941, 96_944, "FM"),
+    (96_950, 96_952, "MP"),
+    (96_960, 96_960, "MH"),
+    (96_970, 96_970, "MH"),
+];
+
+/// By the first three digits: spans of prefixes, ascending.
 const PREFIXES: &[(u16, u16, &str)] = &[
     (5, 5, "NY"),
     (6, 7, "PR"),
@@ -200,7 +220,13 @@ mod tests {
             ("78701-1234", Some("78701 TX")),
             ("787011234", Some("78701 TX")),
             ("20001", Some("20001 DC")),
-            ("96950", Some("96950 GU")),
+            ("96910", Some("96910 GU")),
+            ("96950", Some("96950 MP")),
+            ("96952", Some("96952 MP")),
+            ("96970", Some("96970 MH")),
+            ("96799", Some("96799 AS")),
+            ("06390", Some("06390 NY")),
+            ("06389", Some("06389 CT")),
             ("09001", Some("09001 AE")),
             ("00000", None),
             ("00401", None),
@@ -217,6 +243,28 @@ mod tests {
             assert_eq!(read.as_deref(), zip, "{text:?}");
         }
         assert_eq!(Zip::of(100_000), None);
+    }
+
+    #[test]
+    fn a_span_lies_in_the_states_of_its_zips() {
+        for (span, states) in [
+            ((78_701, 78_701), vec!["TX"]),
+            ((96_950, 96_950), vec!["MP"]),
+            ((6_300, 6_399), vec!["CT", "NY"]),
+            ((96_900, 96_999), vec!["GU", "PW", "FM", "MP", "MH", "MH"]),
+            ((0, 99), vec![]),
+        ] {
+            assert_eq!(states_between(span).collect::<Vec<_>>(), states, "{span:?}");
+        }
+    }
+
+    #[test]
+    fn every_state_of_a_zip_is_one() {
+        let states = PREFIXES.iter().map(|row| row.2).chain(ALONE.iter().map(|row| row.2));
+        assert_eq!(states.filter(|state| crate::domain::state::state(state) != Some(state)).count(), 0);
+        assert!(ALONE.iter().all(|(first, last, state)| {
+            first <= last && (*first..=*last).all(|zip| state_of_prefix((zip / 100) as u16) != Some(state))
+        }));
     }
 
     #[test]

@@ -337,7 +337,7 @@ impl Worker {
             publisher_code: publisher.as_str(),
             area_code: subject.area_code,
             state: subject.state.as_deref(),
-            zip: ctx.request.zip.as_deref(),
+            zip: subject.zip(&ctx.request),
             number: ctx.request.from,
             tail: ctx.request.tail,
             token: token.as_ref().map(Pseudonym::as_str),

@@ -41,7 +41,7 @@ pub struct Preview {
     pub rules: Vec<RuleRow>,
     /// Two-letter state of the caller.
     pub state: Option<String>,
-    /// Where the state comes from: `carrier area_code none`.
+    /// Where the state comes from: `ivr publisher carrier area_code none`.
     pub geo_source: &'static str,
     /// Two-letter country of the caller's number.
     pub country: Option<String>,

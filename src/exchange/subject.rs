@@ -1,6 +1,7 @@
 //! What a call is about: the dialled number's campaign and publisher, and the facts about the caller.
 //!
-//! A carrier's own statement of the place comes before the area code, which only says where a number was issued.
+//! Where the caller is says first what it keyed in, then the publisher, then the carrier; the area code last, which only
+//! says where a number was issued.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -42,10 +43,12 @@ pub(super) struct Subject<'a> {
     pub(super) area_code: Option<u16>,
     /// Two-letter state.
     pub(super) state: Option<String>,
-    /// Where state and ZIP come from: `carrier area_code none`.
+    /// Where state and ZIP come from: `ivr publisher carrier area_code none`.
     pub(super) geo_source: &'static str,
     /// Where the caller's ZIP is.
     zip: Located,
+    /// The ZIP that a tag says, where it is the one that counts.
+    zip_tag: Option<Arc<str>>,
     /// The call's own tags and those of the number.
     pub(super) tags: Tags,
     /// The caller lists that the caller is on.
@@ -70,20 +73,20 @@ impl<'a> Subject<'a> {
         let plan = line.map_or(catalog.default_plan, |line| catalog.campaign(line.campaign).plan_at(call_at));
         let area = request.from.and_then(E164::nanp).map(|(area, _)| area);
         let by_area = area.and_then(|area| area_code(area).state_or_territory());
-        let zip = Located::of(request.zip.as_deref());
-        let by_zip = if let Located::At(zip, _) = zip { Some(zip.state()) } else { None };
-        let (state, geo_source) = match (by_zip, &request.state, by_area) {
-            (Some(state), _, _) => (Some(state.to_owned()), "carrier"),
-            (None, Some(state), _) => (Some(state.clone()), "carrier"),
-            (None, None, None) if request.zip.is_some() => (None, "carrier"),
-            (None, None, Some(state)) => (Some(state.to_owned()), "area_code"),
-            (None, None, None) => (None, "none"),
-        };
         let mut tags = request.tags.clone();
         for (key, value) in number.iter().flat_map(|number| &number.tags) {
             // The catalog's tags were checked when it was loaded; a full set keeps the carrier's.
             let _ = tags.add(Arc::clone(key), value.clone(), SetBy::Number);
         }
+        let (zip, zip_by) = located(request, &tags);
+        let by_zip = if let Located::At(zip, _) = zip { Some(zip.state()) } else { None };
+        let (state, geo_source) = match (by_zip, &request.state, by_area) {
+            (Some(state), _, _) => (Some(state.to_owned()), zip_by),
+            (None, Some(state), _) => (Some(state.clone()), CARRIER),
+            (None, None, Some(state)) => (Some(state.to_owned()), "area_code"),
+            (None, None, None) => (None, if zip == Located::Unknown { "none" } else { zip_by }),
+        };
+        let zip_tag = tags.get(ZIP_TAG).filter(|_| zip_by != CARRIER).map(Arc::from);
         Subject {
             line,
             plan: catalog.plan(plan),
@@ -92,6 +95,7 @@ impl<'a> Subject<'a> {
             state,
             geo_source,
             zip,
+            zip_tag,
             tags,
             lists: Vec::new(),
         }
@@ -142,6 +146,11 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// The ZIP that counts, as it came.
+    pub(super) fn zip<'s>(&'s self, request: &'s CarrierRequest) -> Option<&'s str> {
+        self.zip_tag.as_deref().or(request.zip.as_deref())
+    }
+
     /// Why the call goes to where its way ends without trying anybody; see [`barred`].
     pub(super) fn barred(
         &self,
@@ -159,6 +168,29 @@ impl<'a> Subject<'a> {
     /// The campaign, unless the number is unknown.
     pub(super) fn campaign<'c>(&self, catalog: &'c Catalog) -> Option<&'c Campaign> {
         self.line.map(|line| catalog.campaign(line.campaign))
+    }
+}
+
+/// The tag that says a ZIP: of the request what an IVR was told, of the number what its publisher knows.
+const ZIP_TAG: &str = "zip";
+const CARRIER: &str = "carrier";
+
+/// The caller's ZIP by the best source that has one, and that source; one that is none counts only where nobody has
+/// another.
+fn located(request: &CarrierRequest, tags: &Tags) -> (Located, &'static str) {
+    let tag = tags.iter().find(|tag| *tag.key == *ZIP_TAG);
+    let of_tag = tag.map(|tag| {
+        let by = match tag.set_by {
+            SetBy::Carrier => "ivr",
+            SetBy::Number => "publisher",
+        };
+        (Located::of(Some(tag.value.as_text())), by)
+    });
+    let of_carrier = (Located::of(request.zip.as_deref()), CARRIER);
+    match of_tag {
+        Some(found @ (Located::At(..), _)) => found,
+        Some(none) if of_carrier.0 == Located::Unknown => none,
+        _ => of_carrier,
     }
 }
 

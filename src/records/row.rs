@@ -216,7 +216,7 @@ pub struct FactsRow {
     pub catalog: Option<String>,
     /// Two-letter state of the caller.
     pub state: Option<String>,
-    /// Where the place comes from: `carrier area_code none`.
+    /// Where the place comes from: `ivr publisher carrier area_code none`.
     pub geo_source: &'static str,
     /// Two-letter country of the caller's number.
     pub country: Option<String>,

@@ -12,6 +12,7 @@ pub mod twiml;
 use self::form::Form;
 use super::generic::{CarrierFault, ID_MAX};
 use super::{CallerLeg, CarrierRequest};
+use crate::domain::state::state;
 use crate::domain::{Address, Cause, E164, EndedBy, SetBy, TagValue, Tags, Tail, Timestamp, Verified};
 
 /// Longest `CallSid` of a leg, in bytes: with a status it is the id of an event.
@@ -59,7 +60,11 @@ pub fn request(form: &Form) -> Result<CarrierRequest, Faults> {
         withheld: from.withheld,
         tail: from.tail,
         sub_id: None,
-        state: form.get("FromState").filter(|_| ["US", "CA"].contains(&country)).and_then(state),
+        state: form
+            .get("FromState")
+            .filter(|_| ["US", "CA"].contains(&country))
+            .and_then(state)
+            .map(str::to_owned),
         zip: form.get("FromZip").filter(|zip| country == "US" && is_zip(zip)).map(str::to_owned),
         stir,
         stir_verified,
@@ -272,11 +277,6 @@ impl Calling {
         }
         Calling { number: E164::parse(text), withheld, tail: Tail::of(name) }
     }
-}
-
-fn state(text: &str) -> Option<String> {
-    (text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic()))
-        .then(|| text.to_ascii_uppercase())
 }
 
 fn is_zip(text: &str) -> bool {

@@ -242,7 +242,7 @@ impl Sampler {
             at: self.at(),
             catalog: self.maybe(Sampler::digest),
             state: self.maybe(Sampler::text),
-            geo_source: self.one(&["carrier", "area_code", "none"]),
+            geo_source: self.one(&["carrier", "area_code", "none", "ivr", "publisher"]),
             country: self.maybe(Sampler::text),
             area_code: self.maybe(|s| s.below(1_000) as u16),
             zip3: self.maybe(|s| s.below(1_000) as u16),

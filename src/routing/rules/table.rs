@@ -237,7 +237,7 @@ pub const RULES: &[Rule] = &[
         phase: Phase::Screen,
         name: "place",
         reason: Reason::Geo,
-        asks: "the caller's state, country, area code or ZIP is one of those named, or its ZIP lies so near; the carrier's word for the place comes before the area code",
+        asks: "the caller's state, country, area code or ZIP is one of those named, or its ZIP lies so near; for the place what the caller gave to an IVR comes first, then the word of the publisher, of the carrier, of the area code",
         unit: "miles along the earth between the middles of two ZIPs",
         configured: "`filters` of a target: `state country area_code zip near`",
         example: Example {

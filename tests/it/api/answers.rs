@@ -124,6 +124,60 @@ fn a_dial_has_every_key() {
 }
 
 #[test]
+fn where_a_caller_is_says_who_knows_best() {
+    const LOCAL: &str = "+18005550101";
+    let bidders = bidders([("acme", bid("21.00"))]);
+    let lines = "price = \"10.00\"\naddress = \"+15125550901\"\nfilters = [{ not = { zip = [\"787*\"] } }]";
+    let market = Market::new(r#"{ auction = ["acme", "desk"] }"#)
+        .patient()
+        .bidder("acme", &bidders.url("acme"))
+        .buyer("bolt", "")
+        .target("desk", "bolt", lines)
+        .and(&format!(
+            "[[number]]\nnumber = \"{LOCAL}\"\ncampaign = \"auto\"\npublisher = \"pub\"\ntags = {{ zip = \"33131\" }}"
+        ));
+    let exchange = Exchange::start(&market);
+    // What the carrier says of the place, the ZIP that was keyed in, the number: state, ZIP3, source and what a target
+    // that takes no ZIP of 787 says. The caller's area code is of Texas.
+    let (geo, none) = (|text: &str| serde_json::from_str::<Value>(text).unwrap(), Value::Null);
+    let table = [
+        (geo("{}"), &none, NUMBER, "TX - area_code", "outbid"),
+        (geo(r#"{"state":"ny"}"#), &none, NUMBER, "NY - carrier", "outbid"),
+        (geo(r#"{"state":"XX"}"#), &none, NUMBER, "TX - area_code", "outbid"),
+        (geo(r#"{"state":"New York"}"#), &none, NUMBER, "TX - area_code", "outbid"),
+        (geo(r#"{"state":"TX","zip":"10001"}"#), &none, NUMBER, "NY 100 carrier", "outbid"),
+        (geo(r#"{"zip":"78701"}"#), &none, NUMBER, "TX 787 carrier", "geo (zip 787••)"),
+        (geo(r#"{"zip":78701}"#), &none, NUMBER, "TX - area_code", "geo (zip is none)"),
+        (geo(r#"{"zip":["78701"]}"#), &none, NUMBER, "TX - area_code", "geo (zip is none)"),
+        (geo(r#"{"zip":null}"#), &none, NUMBER, "TX - area_code", "outbid"),
+        (geo(r#"{"zip":"60601"}"#), &json!("10001"), NUMBER, "NY 100 ivr", "outbid"),
+        (geo(r#"{"zip":"60601"}"#), &json!(10001), NUMBER, "NY 100 ivr", "outbid"),
+        (geo(r#"{"zip":"60601"}"#), &json!("00000"), NUMBER, "IL 606 carrier", "outbid"),
+        (geo("{}"), &json!("7870"), NUMBER, "TX - area_code", "geo (zip is none)"),
+        (geo("{}"), &none, LOCAL, "FL 331 publisher", "outbid"),
+        (geo(r#"{"zip":"60601"}"#), &none, LOCAL, "FL 331 publisher", "outbid"),
+        (geo("{}"), &json!("10001"), LOCAL, "NY 100 ivr", "outbid"),
+    ];
+    for (n, (geo, keyed, to, place, verdict)) in table.into_iter().enumerate() {
+        let mut asked = json!({"carrier_call_id": format!("CA{n}"), "to": to, "from": CALLER, "geo": geo});
+        if !keyed.is_null() {
+            asked["tags"] = json!({"zip": keyed});
+        }
+        let answer = exchange.decide(&asked);
+        let ping: Value = serde_json::from_str(&bidders.pings("acme")[n].body).unwrap();
+        let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+        let caller = &ping["caller"];
+        let told = [word(&caller["state"]), word(&caller["zip3"]), word(&ping["geo_source"])].join(" ");
+        assert_eq!(told, place, "{asked}");
+        let (reason, row) = exchange.outcome(answer["call_id"].as_str().unwrap(), "desk");
+        let note = row["note"].as_str().filter(|_| reason == "geo").map(|note| format!(" ({note})"));
+        assert_eq!(format!("{reason}{}", note.unwrap_or_default()), verdict, "{asked}");
+        exchange.give_up(&answer);
+    }
+    exchange.finish();
+}
+
+#[test]
 fn every_terminal_action_has_its_form() {
     let table = [
         (r#"{ voicemail = "After the tone." }"#, "voicemail", "voicemail", json!({"say": "After the tone."})),

@@ -119,6 +119,11 @@ fn a_call_that_nobody_makes_is_tried() {
     assert!(told.contains("1 of 2 targets may take the call"), "{told}");
     let told = tried(&[&["--from", CALLER, "--rules"][..], &day].concat());
     assert!(told.contains("yes      state in TX  (saw state TX)") && told.contains("2 of 2"), "{told}");
+    // As a call is read: either case, and no word that is no state.
+    let told = tried(&[&["--from", "+12125550123", "--state", "tx", "--rules"][..], &day].concat());
+    assert!(told.contains("yes      state in TX  (saw state TX)"), "{told}");
+    let texas = ["plan", "try", "--to", NUMBER, "--config", settings.to_str().unwrap(), "--state", "Texas"];
+    assert!(bad(&outcry(&texas), 2).contains("two letters of a state"));
     let told = tried(&["--withheld", "--zip", "10001", "--at", "2026-12-25T15:00:00Z", "--format", "json"]);
     let told: Value = serde_json::from_str(&told).unwrap();
     assert_eq!((&told["state"], &told["geo_source"]), (&json!("NY"), &json!("carrier")));

@@ -76,17 +76,20 @@ impl<'a> Known<'a> {
                 .and_then(|text| ABROAD.into_iter().find(|abroad| abroad.0 == text))
                 .and_then(|abroad| abroad.1),
         };
-        let known_zip = call.zip.as_deref().and_then(zip);
-        let is_two_letters = |text: &&str| text.len() == 2 && text.chars().all(|c| c.is_ascii_alphabetic());
-        let named = call.state.as_deref().filter(is_two_letters).map(str::to_uppercase);
+        // What was keyed in, then what the publisher knows, comes before what the carrier says.
+        let tag_zip = text_of("zip", &call.tags, number);
+        let said: Vec<&str> = tag_zip.iter().chain(&call.zip).map(String::as_str).collect();
+        let known_zip = said.iter().find_map(|text| zip(text));
+        let named = call.state.as_deref().map(str::to_uppercase);
+        let named = named.filter(|text| ["TX", "NY", "CA", "ON", "PR"].contains(&text.as_str()));
         let state = known_zip
             .map(|zip| zip.1.to_owned())
             .or(named)
             .or(area.and_then(|area| area.1).map(str::to_owned));
-        let zip = match (&call.zip, known_zip) {
-            (None, _) => Zip::None,
-            (Some(_), None) => Zip::Impossible,
-            (Some(_), Some(zip)) => Zip::At(zip.0, zip.2),
+        let zip = match known_zip {
+            Some(zip) => Zip::At(zip.0, zip.2),
+            None if said.is_empty() => Zip::None,
+            None => Zip::Impossible,
         };
         Known { market, call, number, state, country, area_code, zip, has_number: shown.is_some() }
     }
@@ -202,14 +205,8 @@ impl<'a> Known<'a> {
         low
     }
 
-    /// A tag as text: the carrier's, else the number's.
     fn tag(&self, key: &str) -> Option<String> {
-        let of = |tags: &[(String, Value)]| tags.iter().find(|tag| tag.0 == key).map(|tag| tag.1.clone());
-        let value = of(&self.call.tags).or_else(|| of(&self.number?.tags))?;
-        Some(match value {
-            Value::Text(text) | Value::Number(text) => text,
-            Value::Flag(flag) => flag.to_string(),
-        })
+        text_of(key, &self.call.tags, self.number)
     }
 
     /// What a filter says, for a buyer in this zone.
@@ -481,6 +478,16 @@ fn tag_says(test: &Test, value: Option<&str>) -> Says {
             Pattern::Digit => value.chars().any(|c| c.is_ascii_digit()),
         })),
     }
+}
+
+/// A tag as text: the carrier's, else the number's.
+fn text_of(key: &str, tags: &[(String, Value)], number: Option<&Number>) -> Option<String> {
+    let of = |tags: &[(String, Value)]| tags.iter().find(|tag| tag.0 == key).map(|tag| tag.1.clone());
+    let value = of(tags).or_else(|| of(&number?.tags))?;
+    Some(match value {
+        Value::Text(text) | Value::Number(text) => text,
+        Value::Flag(flag) => flag.to_string(),
+    })
 }
 
 /// Millionths of a number as tags may write it: digits, a sign if it is below zero, at most six decimals.

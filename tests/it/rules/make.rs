@@ -719,6 +719,8 @@ impl Maker {
                 ("age" | "score", 4..=6) => Value::Text(self.one(&NUMBERS).to_owned()),
                 ("age" | "score", _) => Value::Text(self.one(&STRANGE).to_owned()),
                 ("vip", 0..=5) => Value::Flag(self.percent(50)),
+                ("zip", 0..=4) => Value::Text(self.one(&ZIPS).0.to_owned()),
+                ("zip", 5) => Value::Text(self.one(&NO_ZIPS).to_owned()),
                 (_, 0) => Value::Text(String::new()),
                 (_, 1) => Value::Number("65".to_owned()),
                 _ => Value::Text(self.one(&WORDS).to_owned()),
@@ -754,8 +756,9 @@ impl Maker {
             6 => Some(format!("{}1234", self.one(&ZIPS).0)),
             _ => Some(self.one(&ZIPS).0.to_owned()),
         };
-        let state =
-            self.percent(25).then(|| self.one(&["TX", "ny", "Ca", "XX", "ON", "Texas", "T1", ""]).to_owned());
+        let state = self
+            .percent(25)
+            .then(|| self.one(&["TX", "ny", "Ca", "XX", "ON", "Texas", "T1", "", "zz", "pr"]).to_owned());
         let stir = self.percent(60).then(|| self.one(&["A", "B", "C", "D", "a"]).to_owned());
         let verified = self.percent(50).then(|| self.one(&["passed", "failed", "unverified"]));
         let sub_id = self.percent(40).then(|| self.one(&LABELS).to_owned());

@@ -46,7 +46,7 @@ pub const ABROAD: [(&str, Option<&str>); 6] = [
 /// A ZIP, its state, and its middle in degrees if it has an area.
 pub type Zip = (&'static str, &'static str, Option<(f64, f64)>);
 
-pub const ZIPS: [Zip; 26] = [
+pub const ZIPS: [Zip; 28] = [
     ("78701", "TX", Some((30.2706, -97.7426))),
     ("78702", "TX", Some((30.2634, -97.7145))),
     ("78704", "TX", Some((30.2430, -97.7651))),
@@ -73,6 +73,8 @@ pub const ZIPS: [Zip; 26] = [
     ("96813", "HI", Some((21.3165, -157.8451))),
     ("00901", "PR", Some((18.4666, -66.1080))),
     ("96910", "GU", Some((13.4529, 144.7472))),
+    ("96950", "MP", Some((15.1869, 145.7544))),
+    ("06390", "NY", Some((41.2879, -71.9326))),
 ];
 
 /// Texts that come as a ZIP and are none: too short, too long, no digits, foreign, a beginning that nobody has.

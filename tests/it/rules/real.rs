@@ -110,7 +110,11 @@ impl<'a> Asked<'a> {
             state: self.preview.state.as_deref(),
             country: self.preview.country.as_deref(),
             area_code: self.preview.area_code,
-            zip: Located::of(self.request.zip.as_deref()),
+            zip: match Located::of(self.tags.get("zip")) {
+                keyed @ Located::At(..) => keyed,
+                other if self.request.zip.is_none() => other,
+                _ => Located::of(self.request.zip.as_deref()),
+            },
             publisher: self.preview.publisher.as_deref(),
             campaign: self.preview.campaign.as_deref(),
             sub_id: self.request.sub_id.as_deref().or(number.and_then(|number| number.sub_id.as_deref())),

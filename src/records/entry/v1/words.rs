@@ -28,7 +28,7 @@ pub(super) const ACTION: Words =
 pub(super) const CLOSE: Words =
     Words { field: "the close", known: &["no_auction", "all_replied", "early", "deadline"] };
 pub(super) const GEO_SOURCE: Words =
-    Words { field: "the source of the place", known: &["carrier", "area_code", "none"] };
+    Words { field: "the source of the place", known: &["carrier", "area_code", "none", "ivr", "publisher"] };
 pub(super) const EVENT: Words = Words {
     field: "the kind of an event",
     known: &[
