@@ -368,7 +368,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Ended { code, what }) => {
             if code != 0 {
-                eprintln!("{what}");
+                // Where nobody listens the code still says it.
+                let _ = writeln!(std::io::stderr(), "{what}");
             }
             ExitCode::from(code)
         }

@@ -15,6 +15,7 @@ use crate::domain::{
     CallerListIx, Campaign, Catalog, Floor, FloorOf, Hours, Money, Reason, Target, TargetIx, Timestamp, Zone,
 };
 use crate::report::RuleRow;
+use crate::routing::path::judge_paths;
 use crate::routing::price::{By, Terms, terms};
 use crate::routing::ring_tree::{Given, Left, Step, walk};
 use crate::routing::shared::Shared;
@@ -110,6 +111,7 @@ pub fn preview_by(
         steps.flat_map(|step| step.targets().iter().map(|target| (*target, floor_of(step)))).collect();
     let left: BTreeMap<TargetIx, Left<'_>> =
         walk.left.iter().rev().map(|left| (left.target, *left)).collect();
+    let paths = judge_paths(&subject.plan.root, now, &|branch| branches[branch.number].met(&facts));
     let (barred, rules) = whole(catalog, &subject, now);
     let bar = subject.line.map(|line| {
         let payout = catalog.payout(line.publisher, line.campaign);
@@ -129,9 +131,9 @@ pub fn preview_by(
             },
             (None, Verdict::Refused(reason, note)) => (reason.to_string(), note),
         };
-        let rules = judge(catalog, &book.filters, ix, &facts);
-        let mut rules: Vec<RuleRow> =
-            rules.into_iter().map(RuleRow::of).chain(price_rule(target, &terms)).collect();
+        let on_its_path = paths.get(&ix).into_iter().flatten().cloned();
+        let rules = on_its_path.chain(judge(catalog, &book.filters, ix, &facts));
+        let mut rules: Vec<RuleRow> = rules.map(RuleRow::of).chain(price_rule(target, &terms)).collect();
         let node = walked.get(&ix).copied().unwrap_or_default();
         let priced = bar.and_then(|(floor, least)| priced(&terms, floor.or(FloorOf::Node, node), least));
         let (verdict, note) = match priced {

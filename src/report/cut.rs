@@ -207,15 +207,17 @@ impl Explained {
                 attempt: attempt.attempt,
                 target: attempt.target.clone(),
                 price: attempt.price.clone(),
-                offered_at: attempt.offered_at.clone(),
+                offered_at: to_the_second(&attempt.offered_at),
                 end: own_end(attempt, |end| (Some(end.reason.clone()), end.billable)),
             })
             .collect();
         if outcomes.is_empty() && attempts.is_empty() {
             return None;
         }
+        let mut entries = own_entries(self.ledger.entries, &format!("buyer:{id}"));
+        entries.iter_mut().for_each(|entry| entry.booked_at = to_the_second(&entry.booked_at));
         Some(ForBuyer {
-            entries: own_entries(self.ledger.entries, &format!("buyer:{id}")),
+            entries,
             call_id: self.call_id,
             buyer: id.to_owned(),
             at: self.at.map(|at| to_the_second(&at)),
@@ -265,7 +267,7 @@ fn own_end(
     let end = attempt.end.as_ref()?;
     let (reason, counts) = judged(end);
     Some(OwnEnd {
-        ended_at: end.ended_at.clone(),
+        ended_at: to_the_second(&end.ended_at),
         connected: end.connected,
         talk_ms: end.talk_ms,
         ended_by: end.ended_by.clone(),
@@ -289,16 +291,30 @@ fn own_rule(row: RuleRow, buyer: &Buyer, campaign: &Campaign) -> RuleRow {
     match &row.about {
         About::Own => row,
         About::WholeCall => RuleRow { saw: String::new(), ..row },
+        About::Path => {
+            RuleRow { rule: "the operator's plan leads the call to it".to_owned(), saw: String::new(), ..row }
+        }
         About::Floor(floor) if buyer.show_floor => RuleRow { rule: format!("floor {floor}"), ..row },
         About::Floor(_) => RuleRow { rule: "floor".to_owned(), ..row },
         About::Margin => RuleRow { rule: "margin".to_owned(), ..row },
         About::Filter(filter) if is_hidden(filter, campaign) => {
             RuleRow { rule: "a condition of the operator".to_owned(), saw: String::new(), ..row }
         }
-        About::Filter(_) => match buyer.disclosure {
+        About::Filter(filter) => match buyer.disclosure {
+            _ if asks_attestation(filter) => RuleRow { saw: String::new(), ..row },
             Disclosure::None => RuleRow { saw: String::new(), ..row },
             Disclosure::Token | Disclosure::Full => row,
         },
+    }
+}
+
+/// Whether a filter looks at the attestation: of a letter that failed verification pings say nothing, nor of any other what
+/// came of that.
+fn asks_attestation(filter: &Filter) -> bool {
+    match filter {
+        Filter::All(parts) | Filter::Any(parts) => parts.iter().any(asks_attestation),
+        Filter::Not(part) => asks_attestation(part),
+        other => matches!(other, Filter::Attestation(_) | Filter::Verified(_)),
     }
 }
 

@@ -65,6 +65,9 @@ pub struct ExplainedDecision {
     pub caller: String,
     /// The caller's state.
     pub state: Option<String>,
+    /// Where the place comes from: `ivr publisher carrier area_code none`.
+    #[schema(example = "area_code")]
+    pub geo_source: Option<String>,
     /// `auction static quote redial terminal`.
     pub basis: String,
     /// `dial gather voicemail message hangup`.
@@ -241,8 +244,11 @@ fn explained(call_id: CallId, whole: StoredWhole) -> Option<Explained> {
     let at = whose.map(|(at, ..)| at);
     let campaign = whose.and_then(|(_, campaign, _)| campaign.clone());
     let publisher = whose.and_then(|(.., publisher)| publisher.clone());
+    let geo_source = trails.first().and_then(|trail| Some(trail.facts.as_ref()?.geo_source.clone()));
     let (decision, end, money) = call.map_or((None, None, sums(&entries)), |call| {
-        (call.decision.map(ExplainedDecision::from), call.end.map(ExplainedEnd::from), call.money)
+        let decision = call.decision.map(ExplainedDecision::from);
+        let decision = decision.map(|decision| ExplainedDecision { geo_source, ..decision });
+        (decision, call.end.map(ExplainedEnd::from), call.money)
     });
     Some(Explained {
         call_id: call_id.to_string(),
@@ -312,6 +318,7 @@ impl From<StoredDecision> for ExplainedDecision {
             sub_id: decision.sub_id,
             caller: decision.caller,
             state: decision.state,
+            geo_source: None,
             basis: decision.basis,
             action: decision.action,
             reason: reason(decision.reason),

@@ -4,6 +4,7 @@
 //! What is taken from the record (capacity, replies, who came first) says what it said then; a filter that looks at a fact
 //! that is not kept says so.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -11,11 +12,12 @@ use utoipa::ToSchema;
 
 use crate::billing::{NEVER, min_price};
 use crate::domain::catalog::Pricing;
-use crate::domain::plan::AuctionNode;
+use crate::domain::plan::{AuctionNode, Branch};
 use crate::domain::time_range::limits_at;
-use crate::domain::{Catalog, Filter, Floor, FloorOf, Money, Node, Reason, TargetIx};
+use crate::domain::{Bps, Catalog, Filter, Floor, FloorOf, Money, Node, Reason, TargetIx};
 use crate::records::known::Known;
 use crate::records::stored::{StoredOutcome, StoredTrail};
+use crate::routing::path::judge_paths;
 use crate::routing::price::{Terms, terms};
 use crate::routing::rules::{PAUSED_SINCE, Phase, RULES, Rule, is_of};
 use crate::routing::{Judged, RuleBook, Truth, floor_by, judge};
@@ -48,6 +50,8 @@ pub struct RuleRow {
 pub(super) enum About {
     /// What the operator holds against any call: on which of his lists a caller is concerns nobody else.
     WholeCall,
+    /// What leads to a target in the operator's plan.
+    Path,
     /// The caller or where the call came from.
     Filter(Filter),
     /// The lowest price that is taken: whose floor it is says where the call came from.
@@ -83,19 +87,28 @@ pub(super) struct Judging<'a> {
     known: Known<'a>,
     rules: RuleBook,
     auctions: Vec<&'a AuctionNode>,
-    has_branches: bool,
+    /// The rules on the path to each target, of a call's first step: later ones walk what that left.
+    paths: BTreeMap<TargetIx, Vec<Judged>>,
 }
 
 impl<'a> Judging<'a> {
     pub(super) fn of(known: Known<'a>, trail: &StoredTrail) -> Judging<'a> {
-        let plan = known.catalog.plans.iter().find(|plan| plan.id.as_str() == trail.plan);
-        let (mut auctions, mut branches) = (Vec::new(), Vec::new());
-        if let Some(plan) = plan {
-            find_auctions(&plan.root, &mut auctions);
-            plan.root.branches(&mut branches);
-        }
+        let plan = known.catalog.plans.iter().position(|plan| plan.id.as_str() == trail.plan);
         let rules = RuleBook::of(known.catalog);
-        Judging { known, rules, auctions, has_branches: !branches.is_empty() && trail.step == 1 }
+        let (mut auctions, mut paths) = (Vec::new(), BTreeMap::new());
+        if let Some(at) = plan {
+            let root = &known.catalog.plans[at].root;
+            find_auctions(root, &mut auctions);
+            if trail.step == 1 {
+                let facts = known.facts();
+                let met = |branch: &Branch| match branch.when.iter().any(|filter| known.lacks(filter)) {
+                    true => (known.was_open(branch.number).into(), NOT_KEPT.to_owned()),
+                    false => rules.branches[at][branch.number].met(&facts),
+                };
+                paths = judge_paths(root, facts.now, &met);
+            }
+        }
+        Judging { known, rules, auctions, paths }
     }
 
     /// The rules of one target, in their order, up to the one that decided. Empty for a target that is in no catalog.
@@ -111,16 +124,14 @@ impl<'a> Judging<'a> {
             let saw = if note.is_empty() { reason.as_str() } else { note };
             return vec![RuleRow { about: About::WholeCall, ..RuleRow::new(rule.name, "no", saw) }];
         }
-        let mut rows = Vec::new();
-        if self.has_branches {
-            let says = if reason == Reason::Branch { "no" } else { "yes" };
-            rows.push(RuleRow::new("it stands in the branch that the call took", says, ""));
-        }
+        let on_its_path = self.paths.get(&ix).into_iter().flatten().cloned();
+        let mut rows: Vec<RuleRow> =
+            on_its_path.map(|judged| RuleRow { about: About::Path, ..RuleRow::of(judged) }).collect();
         let left_out = RULES
             .iter()
             .find(|rule| rule.reason == reason && rule.phase == Phase::Plan && reason != Reason::NotReached);
         if let Some(rule) = left_out {
-            if reason != Reason::Branch {
+            if rows.iter().all(|row| row.says == "yes") {
                 rows.push(RuleRow::new(rule.name, "no", note));
             }
             return rows;
@@ -201,7 +212,10 @@ impl<'a> Judging<'a> {
                 continue;
             }
             let saw = match (rule.phase, decides) {
-                (Phase::Price | Phase::Rank, _) => amount.clone(),
+                (Phase::Rank, _) => {
+                    outcome.amount.map_or(String::new(), |amount| self.ranked_by(rule, ix, amount))
+                }
+                (Phase::Price, _) => amount.clone(),
                 (Phase::Reply, true) => outcome.note.clone().unwrap_or_else(|| reason.to_string()),
                 (Phase::Reply, false) => format!("bid {amount}").trim_end().to_owned(),
                 (_, true) => outcome.note.clone().unwrap_or_default(),
@@ -225,6 +239,27 @@ impl<'a> Judging<'a> {
         rows
     }
 
+    /// What a price is compared by under a rule of the ranking, where it is not the price alone.
+    fn ranked_by(&self, rule: &Rule, ix: TargetIx, amount: Money) -> String {
+        let multiplier = self.known.catalog.target(ix).multiplier;
+        let takeover = self.auction(ix).and_then(|auction| auction.takeover);
+        match (rule.reason, takeover) {
+            (Reason::LowerTier, Some(bar)) if amount >= bar => format!("{amount}, takes over from {bar} on"),
+            (Reason::LowerTier, Some(bar)) => format!("{amount}, would take over from {bar} on"),
+            (Reason::Outbid, _) if multiplier != Bps::WHOLE => {
+                let score = amount.score(multiplier) / i128::from(Bps::WHOLE.0);
+                let score = Money::from_micros(i64::try_from(score).unwrap_or(i64::MAX));
+                format!("{amount} × {multiplier} = {score}")
+            }
+            _ => amount.to_string(),
+        }
+    }
+
+    /// The auction it stands in.
+    fn auction(&self, ix: TargetIx) -> Option<&'a AuctionNode> {
+        self.auctions.iter().find(|node| node.members.contains(&ix)).copied()
+    }
+
     fn terms(&self, ix: TargetIx) -> Terms {
         terms(self.known.catalog, &self.rules.tables, ix, &self.known.facts())
     }
@@ -232,8 +267,7 @@ impl<'a> Judging<'a> {
     /// The highest of the floors that count for this target.
     fn floor(&self, ix: TargetIx) -> Option<Floor> {
         let number = self.known.number?;
-        let node = self.auctions.iter().find(|node| node.members.contains(&ix));
-        let of_node = node.map_or(Money::ZERO, |node| node.floor);
+        let of_node = self.auction(ix).map_or(Money::ZERO, |node| node.floor);
         let row = self.known.floor_row(&self.rules.floors);
         let floor = floor_by(self.known.catalog, (number.publisher, number.campaign), row);
         Some(floor.or(FloorOf::Node, of_node).or(FloorOf::Target, self.terms(ix).floor))

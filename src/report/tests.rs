@@ -307,7 +307,7 @@ CALL  01J0000000E008000000000001, arrived 2026-11-20T09:00:01.000Z
   publisher  p7
   number     +18005550100
   sub-id     fb-77
-  caller     +1512*****23, state TX
+  caller     +1512*****23, state TX (by area_code)
   carrier    tw, its call CA1
   catalog    d1
 
@@ -424,7 +424,7 @@ fn a_call_explained_to_a_program() {
     let json = serde_json::to_value(&explained).expect("serialisable");
     let decision = serde_json::json!({
         "carrier": "tw", "carrier_call_id": "CA1", "test": false, "number": "+18005550100", "sub_id": "fb-77",
-        "caller": "+1512*****23", "state": "TX", "basis": "auction", "action": "dial", "reason": "won",
+        "caller": "+1512*****23", "state": "TX", "geo_source": "area_code", "basis": "auction", "action": "dial", "reason": "won",
         "meaning": "Took the call.", "target": "acme-1", "buyer": "acme", "price": "25.50",
         "decided_in_ms": 41.7, "overhead_in_ms": 0.3, "catalog": "d1"
     });
@@ -566,11 +566,12 @@ fn a_call_is_cut_for_whoever_looks() {
         json!({"call_id": call_id(1).to_string(), "buyer": id, "at": "2026-11-20T09:00:01Z", "campaign": "auto-us",
             "test": false, "outcomes": [outcome], "attempts": attempts, "entries": entries})
     };
-    let end = json!({"ended_at": "2026-11-20T09:01:36.000Z", "connected": true, "talk_ms": 91_000, "ended_by": "caller",
+    let end = json!({"ended_at": "2026-11-20T09:01:36Z", "connected": true, "talk_ms": 91_000, "ended_by": "caller",
         "reason": "billable", "counts": true});
-    let attempt = json!({"attempt": 1, "target": "acme-1", "price": "25.50", "offered_at": "2026-11-20T09:00:01.041Z",
+    let attempt = json!({"attempt": 1, "target": "acme-1", "price": "25.50", "offered_at": "2026-11-20T09:00:01Z",
         "end": end});
-    let booked = |kind: &str, amount: &str| json!({"kind": kind, "amount": amount, "booked_at": "2026-11-20T09:01:36.000Z"});
+    let booked =
+        |kind: &str, amount: &str, at: &str| json!({"kind": kind, "amount": amount, "booked_at": at});
     let table = [
         (
             "buyer:acme",
@@ -578,7 +579,7 @@ fn a_call_is_cut_for_whoever_looks() {
                 "acme",
                 outcome("acme-1", Reason::Won, Some("25.50"), Some(31.0)),
                 json!([attempt]),
-                json!([booked("revenue", "25.50")]),
+                json!([booked("revenue", "25.50", "2026-11-20T09:01:36Z")]),
             )),
         ),
         (
@@ -600,7 +601,7 @@ fn a_call_is_cut_for_whoever_looks() {
                 "state": "TX", "test": false, "action": "dial", "attempts": 1,
                 "end": {"ended_at": "2026-11-20T09:01:36.000Z", "connected": true, "talk_ms": 91_000,
                     "ended_by": "caller", "reason": null, "counts": true},
-                "entries": [booked("payout", "-15.00")]}),
+                "entries": [booked("payout", "-15.00", "2026-11-20T09:01:36.000Z")]}),
             ),
         ),
         ("publisher:other", None),

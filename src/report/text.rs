@@ -86,7 +86,9 @@ impl Page {
         if let Some(decision) = &call.decision {
             facts.push(("number", decision.number.clone()));
             facts.push(("sub-id", word(&decision.sub_id)));
-            facts.push(("caller", format!("{}, state {}", decision.caller, word(&decision.state))));
+            let source = decision.geo_source.as_ref().map_or(String::new(), |by| format!(" (by {by})"));
+            let state = word(&decision.state);
+            facts.push(("caller", format!("{}, state {state}{source}", decision.caller)));
             facts.push(("carrier", format!("{}, its call {}", decision.carrier, decision.carrier_call_id)));
             facts.push(("catalog", decision.catalog.clone()));
             if decision.test {

@@ -167,6 +167,18 @@ impl Compiled {
         self.0.is_empty()
     }
 
+    /// What all of them together say, with the value that the first saw that does not hold, or that all saw.
+    pub fn met(&self, facts: &Facts<'_>) -> (Truth, String) {
+        let mut seen = Vec::new();
+        for (truth, saw) in self.verdicts(facts) {
+            if truth != Truth::Yes {
+                return (truth, saw);
+            }
+            seen.push(saw);
+        }
+        (Truth::Yes, seen.join(", "))
+    }
+
     /// What each filter says, in their order, with the values that it saw.
     pub fn verdicts<'a>(&'a self, facts: &'a Facts<'a>) -> impl Iterator<Item = (Truth, String)> + 'a {
         self.0.iter().map(|Own { rule, .. }| {
@@ -355,7 +367,7 @@ impl fmt::Display for Seen<'_> {
                 Some(number) => write!(f, "number {}", number.reveal()),
                 None => f.write_str("number unknown"),
             },
-            Test::Hours(_, zone) => write!(f, "in {zone}"),
+            Test::Hours(_, zone) => write!(f, "{} in {zone}", zone.wall_clock(facts.now)),
             Test::Attestation(_) => match (facts.attestation, facts.verified) {
                 (Some(level), Verified::Failed) => write!(f, "stir {level}, failed"),
                 (Some(level), Verified::Passed | Verified::Unverified) => write!(f, "stir {level}"),

@@ -6,6 +6,7 @@
 pub mod bid_table;
 pub mod filter;
 pub mod kept;
+pub mod path;
 pub mod price;
 pub mod ring_tree;
 pub mod rules;
@@ -179,7 +180,7 @@ impl Refusal<'_> {
         match self {
             Refusal::Paused | Refusal::BuyerPaused => None,
             Refusal::Suppressed(list) => Some(on_list(catalog, *list)),
-            Refusal::Closed(zone) => Some(format!("in {zone}")),
+            Refusal::Closed(zone) => Some(format!("{} in {zone}", zone.wall_clock(facts.now))),
             Refusal::EarlierAttempts => Some(facts.earlier_attempts.to_string()),
             Refusal::Filter(deciding) => Some(deciding.seen(facts)),
         }

@@ -256,6 +256,12 @@ impl World {
         let mut verdict = |ix: TargetIx| match screen(&self.catalog, &self.filters, ix, &facts, &mut shared) {
             Verdict::Candidate => format!("{} candidate", self.name(ix)),
             Verdict::Refused(reason, None) => format!("{} {reason}", self.name(ix)),
+            // What the clock shows stands in the row of the call.
+            Verdict::Refused(Reason::Closed, Some(note)) => {
+                let (clock, zone) = note.split_once(" in ").expect("a clock");
+                assert_eq!(clock, Zone::load(zone).expect("a zone").wall_clock(now));
+                format!("{} closed in {zone}", self.name(ix))
+            }
             Verdict::Refused(reason, Some(note)) => format!("{} {reason} {note}", self.name(ix)),
         };
         (0..self.catalog.targets.len() as u32).map(|ix| verdict(TargetIx(ix))).collect::<Vec<_>>().join(", ")

@@ -180,12 +180,12 @@ fn where_a_call_comes_from() {
            withheld                                => yes: no number
 
            { hours = ["mon-fri 09:00-12:00"] }
-           at 2026-11-20T15:00Z                    => yes: in America/Chicago
-           at 2026-11-20T14:59Z                    => no: in America/Chicago
+           at 2026-11-20T15:00Z                    => yes: Fri 2026-11-20 09:00 in America/Chicago
+           at 2026-11-20T14:59Z                    => no: Fri 2026-11-20 08:59 in America/Chicago
 
            { hours = ["mon-fri 09:00-12:00"], zone = "America/New_York" }
-           at 2026-11-20T14:59Z                    => yes: in America/New_York
-           at 2026-11-20T17:00Z                    => no: in America/New_York"#,
+           at 2026-11-20T14:59Z                    => yes: Fri 2026-11-20 09:59 in America/New_York
+           at 2026-11-20T17:00Z                    => no: Fri 2026-11-20 12:00 in America/New_York"#,
     );
 }
 

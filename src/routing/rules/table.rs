@@ -615,7 +615,7 @@ pub const RULES: &[Rule] = &[
         phase: Phase::Rank,
         name: "second price",
         reason: Reason::Outbid,
-        asks: "who comes first pays what would just have won: a step above what the next one scores, at least the floors and the margin, at most its own bid; who comes first does not depend on it",
+        asks: "who comes first pays what reaches the score of the next one, cut to the step of money, at least the floors and the margin, at most its own bid; who comes first does not depend on it",
         unit: "money",
         configured: "`pricing` of a campaign: `first` or `second`",
         example: Example {

@@ -3,6 +3,7 @@
 mod capacity;
 mod decisions;
 mod events;
+mod explains;
 mod hand_back;
 mod money;
 mod nodes;
