@@ -169,6 +169,14 @@ fn reports_are_the_same_after_the_exchange_has_stopped() {
 }
 
 #[test]
+fn a_message_that_nobody_can_be_told_keeps_its_exit_code() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_outcry"));
+    let status = command.args(["check", "--config", "nowhere.toml"]).stderr(full).status().unwrap();
+    assert_eq!(status.code(), outcry(&["check", "--config", "nowhere.toml"]).status.code());
+}
+
+#[test]
 fn every_way_to_fail_has_its_exit_code() {
     let exchange = Exchange::start(&market());
     // 1: the answer is no.
