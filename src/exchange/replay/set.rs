@@ -2,13 +2,16 @@
 //!
 //! Only what decides anew is in it: a cap or a deadline would change what the record has and nobody can know.
 
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
 use crate::domain::catalog::Pricing;
 use crate::domain::{Bps, BuyerId, Campaign, CampaignId, Catalog, Margin, Money, Payout, Target, TargetId};
 
 /// The keys, for people.
-pub const ALLOWED: &str = "one of floor=AMOUNT, payout=AMOUNT or N%, min_margin=AMOUNT, N% or none, paused=true|false of the call's \
+pub const ALLOWED: &str = "one of floor=AMOUNT, payout=AMOUNT or 0-100%, min_margin=AMOUNT, N% below 100% or none, paused=true|false of the call's \
     campaign; buyer.<id>.paused=true|false; target.<id>.paused=true|false, .floor=AMOUNT, .price=AMOUNT, .tier=1-100, \
-    .priority=0-65535, .weight=N, .multiplier=N%";
+    .priority=0-65535, .weight=0-1000000, .multiplier=1-1000%; digits without a sign";
 
 /// One value that is laid over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,20 +62,16 @@ impl Setting {
             (_, "paused") => Value::Paused(value.parse().ok()?),
             (Of::Campaign | Of::Target(_), "floor") => Value::Floor(money(value)?),
             (Of::Campaign, "payout") => Value::Payout(match value.strip_suffix('%') {
-                Some(_) => Payout::Share(percent(value)?),
+                Some(_) => Payout::Share(percent(value, 0..=10_000)?),
                 None => Payout::Fixed(money(value)?),
             }),
             (Of::Campaign, "min_margin") if value == "none" => Value::MinMargin(None),
             (Of::Campaign, "min_margin") => Value::MinMargin(Some(margin(value)?)),
             (Of::Target(_), "price") => Value::Price(money(value).filter(|price| price.is_positive())?),
-            (Of::Target(_), "tier") => {
-                Value::Tier(value.parse().ok().filter(|tier| (1..=100).contains(tier))?)
-            }
-            (Of::Target(_), "priority") => Value::Priority(value.parse().ok()?),
-            (Of::Target(_), "weight") => {
-                Value::Weight(value.parse().ok().filter(|weight| *weight <= 1_000_000)?)
-            }
-            (Of::Target(_), "multiplier") => Value::Multiplier(percent(value)?),
+            (Of::Target(_), "tier") => Value::Tier(whole(value, 1..=100)?),
+            (Of::Target(_), "priority") => Value::Priority(whole(value, 0..=65_535)?),
+            (Of::Target(_), "weight") => Value::Weight(whole(value, 0..=1_000_000)?),
+            (Of::Target(_), "multiplier") => Value::Multiplier(percent(value, 100..=100_000)?),
             _ => return None,
         };
         Some(Setting { of, value })
@@ -157,15 +156,21 @@ fn money(text: &str) -> Option<Money> {
 fn margin(text: &str) -> Option<Margin> {
     match text.strip_suffix('%') {
         Some(_) => {
-            let percent = percent(text).filter(|percent| percent.0 < 10_000)?;
+            let percent = percent(text, 0..=9_999)?;
             Some(Margin { amount: Money::ZERO, percent })
         }
         None => Some(Margin::of(money(text)?)),
     }
 }
 
-fn percent(text: &str) -> Option<Bps> {
+/// A number as the catalog writes it: without a sign.
+fn whole<T: FromStr + PartialOrd>(text: &str, range: RangeInclusive<T>) -> Option<T> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|value| is_plain && range.contains(value))
+}
+
+fn percent(text: &str, range: RangeInclusive<u32>) -> Option<Bps> {
     let micros = Money::parse(text.strip_suffix('%')?).ok()?.micros();
-    let points = u32::try_from(micros / 10_000).ok().filter(|points| *points <= 100_000)?;
+    let points = u32::try_from(micros / 10_000).ok().filter(|points| range.contains(points))?;
     (micros % 10_000 == 0).then_some(Bps(points))
 }

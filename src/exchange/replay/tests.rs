@@ -19,6 +19,11 @@ fn settings_are_a_closed_list() {
         "target.acme-1.priority=0",
         "target.acme-1.weight=7",
         "target.acme-1.multiplier=105%",
+        "payout=0%",
+        "payout=100%",
+        "target.acme-1.multiplier=1%",
+        "target.acme-1.multiplier=1000%",
+        "target.acme-1.weight=1000000",
     ] {
         assert!(Setting::parse(good).is_ok(), "{good}");
     }
@@ -33,12 +38,27 @@ fn settings_are_a_closed_list() {
         "target.acme-1=3",
         "target.ACME.paused=true",
         "target.acme-1.tier=0",
+        "target.acme-1.tier=+3",
+        "target.acme-1.tier=101",
+        "target.acme-1.priority=+3",
+        "target.acme-1.weight=+3",
+        "target.acme-1.weight=1000001",
+        "target.acme-1.multiplier=0%",
+        "target.acme-1.multiplier=0.99%",
+        "target.acme-1.multiplier=1000.01%",
+        "payout=150%",
+        "payout=100.01%",
         "target.acme-1.price=0",
         "target.acme-1.paused=yes",
         "target.acme-1.daily_billable=3",
         "campaign.auto.floor=3",
     ] {
         let said = Setting::parse(bad).expect_err(bad);
-        assert!(said.contains("floor=AMOUNT"), "{bad}: {said}");
+        assert!(
+            ["floor=AMOUNT", "0-100%", "tier=1-100", "multiplier=1-1000%"]
+                .iter()
+                .all(|allowed| said.contains(allowed)),
+            "{bad}: {said}"
+        );
     }
 }
