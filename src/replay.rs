@@ -15,7 +15,7 @@ use crate::config::{Settings, load_stored};
 use crate::domain::id::CampaignId;
 use crate::domain::{CallId, Catalog};
 use crate::exchange::replay::set::Setting;
-use crate::exchange::replay::{NotReplayable, Replayed, ReplayedStep, replay};
+use crate::exchange::replay::{NotReplayable, Replayed, ReplayedStep, Winner, replay, replay_changed};
 use crate::records::sqlite::{Reader, StoreError};
 use crate::records::stored::StoredWhole;
 use crate::report::{Cell, Column, Format, Printed, Style};
@@ -117,7 +117,12 @@ pub fn decide(
 ) -> Result<Replayed, ReplayFault> {
     let campaign = whole.trails.iter().find_map(|trail| trail.campaign.as_deref());
     let campaign = campaign.and_then(|id| CampaignId::parse(id).ok());
+    let money_step = settings.money.money_step;
     let (mut read, mut files) = (BTreeMap::<String, Arc<Catalog>>::new(), Stored::new(settings));
+    if set.is_empty() {
+        return Ok(replay(whole, money_step, &mut |digest| files.catalog(reader, digest))?);
+    }
+    let mut stored = Stored::new(settings);
     let mut misset = None;
     let mut catalog_of = |digest: &str| {
         if let Some(known) = read.get(digest) {
@@ -133,7 +138,8 @@ pub fn decide(
         read.insert(digest.to_owned(), Arc::clone(&catalog));
         Ok(catalog)
     };
-    let replayed = replay(whole, settings.money.money_step, &mut catalog_of);
+    let mut as_it_was = |digest: &str| stored.catalog(reader, digest);
+    let replayed = replay_changed(whole, money_step, &mut as_it_was, &mut catalog_of);
     match misset {
         Some(what) => Err(ReplayFault::Setting(what)),
         None => Ok(replayed?),
@@ -228,17 +234,32 @@ fn head(text: &mut String, replayed: &Replayed) -> fmt::Result {
 }
 
 fn step_head(text: &mut String, step: &ReplayedStep) -> fmt::Result {
-    let name = |winner: &Option<crate::exchange::replay::Winner>| match winner {
+    let name = |winner: &Option<Winner>| match winner {
         None => "nobody".to_owned(),
         Some(winner) => match &winner.price {
             Some(price) => format!("{} at {price}", winner.target),
             None => winner.target.clone(),
         },
     };
-    write!(text, "\nstep {}, plan {}: {}", step.step, step.plan, name(&step.winner))?;
-    if step.winner == step.recorded {
-        writeln!(text, " ({})", step.reason)
-    } else {
-        writeln!(text, " ({}), and it was {}", step.reason, name(&step.recorded))
+    let not_needed = |who: &[String]| {
+        let were = if who.len() == 1 { "was" } else { "were" };
+        format!("{} {were} not needed then, and could", who.join(", "))
+    };
+    write!(text, "\nstep {}, plan {}: ", step.step, step.plan)?;
+    if !step.could_win.is_empty() {
+        let (who, leads) = (not_needed(&step.could_win), name(&step.leads));
+        return writeln!(
+            text,
+            "not certain: {who} win now; else {leads}, and it was {}",
+            name(&step.recorded)
+        );
     }
+    write!(text, "{} ({})", name(&step.winner), step.reason)?;
+    if step.winner != step.recorded {
+        write!(text, ", and it was {}", name(&step.recorded))?;
+    }
+    if !step.could_price.is_empty() {
+        write!(text, "; its price is not certain: {} set it now", not_needed(&step.could_price))?;
+    }
+    writeln!(text)
 }

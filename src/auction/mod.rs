@@ -106,6 +106,18 @@ pub enum Progress {
     Settled,
 }
 
+/// What a bid that is outstanding could change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Stake {
+    /// It could come first.
+    First,
+    /// It could come second, which sets what the first one pays.
+    Price,
+    /// Nothing.
+    Nothing,
+}
+
 /// An open auction.
 #[derive(Debug)]
 pub struct Auction {
@@ -193,11 +205,37 @@ impl Auction {
         let best = self.best(now);
         let top = best.map_or(0, |best| best.tier);
         let second = self.runner_up(now);
-        let sets_price =
-            |at| self.rules.price == PriceRule::Second && self.could_come_before(at, second.as_ref(), top);
-        match awaited.any(|at| self.could_come_before(at, best.as_ref(), top) || sets_price(at)) {
+        let stake = |at| self.stake_of(at, self.entrants[at].ceiling, (best.as_ref(), second.as_ref(), top));
+        match awaited.any(|at| stake(at) != Stake::Nothing) {
             true => Progress::Waiting,
             false => Progress::Settled,
+        }
+    }
+
+    /// What a bid of at most so much could change, or one at the ceiling of an outstanding entrant.
+    pub fn stake(&self, entrant: usize, most: Option<Money>, now: Timestamp) -> Stake {
+        if !self.is_outstanding(entrant) {
+            return Stake::Nothing;
+        }
+        let (best, second) = (self.best(now), self.runner_up(now));
+        let top = best.map_or(0, |best| best.tier);
+        let most = most.unwrap_or(self.entrants[entrant].ceiling);
+        self.stake_of(entrant, most, (best.as_ref(), second.as_ref(), top))
+    }
+
+    fn stake_of(
+        &self,
+        entrant: usize,
+        most: Money,
+        (best, second, top): (Option<&Key>, Option<&Key>, u8),
+    ) -> Stake {
+        if self.could_come_before(entrant, most, best, top) {
+            Stake::First
+        } else if self.rules.price == PriceRule::Second && self.could_come_before(entrant, most, second, top)
+        {
+            Stake::Price
+        } else {
+            Stake::Nothing
         }
     }
 
@@ -230,15 +268,15 @@ impl Auction {
         self.in_hand.iter().filter(alive).map(|one| (one.entrant, one.key))
     }
 
-    /// Whether the highest bid of an outstanding entrant would come before this offer in hand, or level with it; `top` is
+    /// Whether a bid of so much of an outstanding entrant would come before this offer in hand, or level with it; `top` is
     /// the highest tier of those in hand.
-    fn could_come_before(&self, entrant: usize, other: Option<&Key>, top: u8) -> bool {
+    fn could_come_before(&self, entrant: usize, most: Money, other: Option<&Key>, top: u8) -> bool {
         let who = &self.entrants[entrant];
-        if too_low(who.ceiling, self.floors(who)).is_some() {
+        if too_low(most, self.floors(who)).is_some() {
             return false;
         }
         let Some(other) = other else { return true };
-        let most = self.key(entrant, who.ceiling);
+        let most = self.key(entrant, most);
         // Any acceptable bid of a higher tier leaves behind what has only its own tier to stand on; what takes over
         // rises with it.
         let outranks = most.tier < other.tier && !other.takes_over || most.takes_over && top < other.tier;

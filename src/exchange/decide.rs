@@ -24,8 +24,8 @@ use crate::auction::{Auction, Offer, accept};
 use crate::carrier::{CallerLeg, CarrierRequest};
 use crate::domain::draw::mix;
 use crate::domain::{
-    Address, CallId, Carrier, CarrierIx, Catalog, FloorOf, Money, Payout, PlanId, Reason, TargetIx, Terminal,
-    Timestamp,
+    Address, CallId, Campaign, Carrier, CarrierIx, Catalog, FloorOf, Money, Payout, PlanId, Reason, TargetIx,
+    Terminal, Timestamp,
 };
 use crate::records::row::CallKeys;
 use crate::routing::price::terms;
@@ -91,10 +91,14 @@ impl Ctx {
     /// When the auctions of this step close: by the campaign's deadline, and in time for the carrier's ceiling.
     pub(super) fn closes(&self, subject: &Subject<'_>) -> Timestamp {
         let catalog = &self.in_force.snapshot.catalog;
-        let ceiling = catalog.carrier(self.carrier).ceiling.saturating_sub(AFTER_AUCTION);
-        let deadline = subject.campaign(catalog).map_or(ceiling, |campaign| campaign.deadline.min(ceiling));
-        self.arrived.after(deadline)
+        self.arrived.after(closes_within(catalog.carrier(self.carrier), subject.campaign(catalog)))
     }
+}
+
+/// How long auctions may take.
+pub(super) fn closes_within(carrier: &Carrier, campaign: Option<&Campaign>) -> Duration {
+    let ceiling = carrier.ceiling.saturating_sub(AFTER_AUCTION);
+    campaign.map_or(ceiling, |campaign| campaign.deadline.min(ceiling))
 }
 
 /// Targets that ring no longer than so long.

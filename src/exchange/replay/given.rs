@@ -1,12 +1,15 @@
 //! What one recorded step is decided by: the facts that were kept, the catalog compiled, and what was recorded of targets.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::NotReplayable;
 use crate::domain::catalog::PlanIx;
-use crate::domain::plan::{Branch, RoundRobin};
+use crate::domain::plan::{AuctionNode, Branch, RoundRobin};
 use crate::domain::{BuyerId, CampaignId, Catalog, Money, Plan, PublisherId, Reason, TargetIx};
+use crate::exchange::decide::closes_within;
 use crate::exchange::subject::Line;
+use crate::ping::Close;
 use crate::records::known::Known;
 use crate::records::row::CallKeys;
 use crate::records::stored::{StoredDecision, StoredOutcome, StoredTrail};
@@ -28,6 +31,10 @@ pub(super) struct Given<'a> {
     pub(super) plan: &'a Plan,
     pub(super) test: bool,
     pub(super) money_step: Money,
+    /// What who was handed the call pays for it, where the record says so.
+    pub(super) paid: Option<Money>,
+    /// The catalog's time for auctions of this step.
+    deadline: Option<Duration>,
     known: Known<'a>,
     plan_ix: PlanIx,
     rules: RuleBook,
@@ -41,6 +48,17 @@ pub(super) struct Recorded<'a> {
     pub(super) amount: Option<Money>,
     pub(super) note: Option<&'a str>,
     pub(super) was_asked: bool,
+    latency: Option<Duration>,
+}
+
+/// What is known of a bid that an auction did not wait for.
+pub(super) enum Late {
+    /// None came in time.
+    None,
+    /// This came in time.
+    Bid(Money),
+    /// It may have come in time; its amount, where any came at all.
+    Maybe(Option<Money>),
 }
 
 /// What screening says of a target, and why it could not say all of it by itself.
@@ -58,7 +76,7 @@ impl<'a> Given<'a> {
         catalog: &'a Catalog,
         trail: &'a StoredTrail,
         call: &'a StoredDecision,
-        money_step: Money,
+        (money_step, paid): (Money, Option<Money>),
     ) -> Result<Given<'a>, NotReplayable> {
         let unknown = |what: String| NotReplayable::Unknown {
             step: trail.step,
@@ -79,6 +97,8 @@ impl<'a> Given<'a> {
             plan: &catalog.plans[plan_ix],
             test: call.test,
             money_step,
+            paid,
+            deadline: deadline(catalog, call, line.as_ref()),
             known,
             plan_ix: PlanIx(plan_ix as u32),
             rules: RuleBook::of(catalog),
@@ -104,7 +124,34 @@ impl<'a> Given<'a> {
         let found = self.recorded.get(self.catalog.target(ix).id.as_str())?;
         let reason = Reason::from_code(found.reason)?;
         let was_asked = found.ping.is_some();
-        Some(Recorded { reason, amount: found.amount, note: found.note.as_deref(), was_asked })
+        let latency = found.latency_us.map(Duration::from_micros);
+        Some(Recorded { reason, amount: found.amount, note: found.note.as_deref(), was_asked, latency })
+    }
+
+    /// What the record proves of a bid that was not needed. It says how long the reply took and when the step's last ping
+    /// was written, both cut to microseconds, not when this one was.
+    pub(super) fn late(&self, node: &AuctionNode, was: &Recorded<'_>) -> Late {
+        if was.note.is_some() {
+            return Late::None;
+        }
+        let (Some(amount), Some(latency), Some(deadline)) = (was.amount, was.latency, self.deadline) else {
+            return Late::Maybe(was.amount);
+        };
+        let closes = node.timeout.map_or(deadline, |timeout| timeout.min(deadline));
+        let written = Duration::from_micros(self.trail.asked_us + 2);
+        // A probe is not waited for, and only of an auction that ended early others were not needed.
+        match self.trail.close == Close::Early.as_str() && written + latency <= closes {
+            true => Late::Bid(amount),
+            false if latency >= deadline => Late::None,
+            false => Late::Maybe(Some(amount)),
+        }
+    }
+
+    /// Whether all who were waited for in this auction had answered when it ended: who was not needed was a probe.
+    pub(super) fn has_only_probes(&self, node: &AuctionNode) -> bool {
+        let is_in = |id: &str| node.members.iter().any(|ix| self.catalog.target(*ix).id.as_str() == id);
+        let mut asked = self.trail.outcomes.iter().filter(|outcome| outcome.ping.is_some());
+        self.trail.close == Close::AllReplied.as_str() && asked.all(|outcome| is_in(&outcome.target))
     }
 
     /// Whether a call with these facts may take the branch.
@@ -184,6 +231,12 @@ impl<'a> Given<'a> {
     pub(super) fn buyer(&self, ix: TargetIx) -> &BuyerId {
         &self.catalog.buyer(self.catalog.target(ix).buyer).id
     }
+}
+
+/// Within which the auctions of a call close, unless they have less.
+fn deadline(catalog: &Catalog, call: &StoredDecision, line: Option<&Line<'_>>) -> Option<Duration> {
+    let carrier = catalog.carriers.iter().find(|carrier| carrier.id.as_str() == call.carrier)?;
+    Some(closes_within(carrier, line.map(|line| catalog.campaign(line.campaign))))
 }
 
 /// Refused by a filter: what comes before them does not.

@@ -1,13 +1,13 @@
 //! The story of one recorded step, told again: what stood is tried, then the plan is walked. Its order is that of
 //! `exchange::story`; replies and holds are those of the record instead of futures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::given::{Given, PRICE_UNKNOWN, Recorded, Screened};
+use super::given::{Given, Late, PRICE_UNKNOWN, Recorded, Screened};
 use crate::auction::bid::{Bid, NoBid, Reply, cleaned};
 use crate::auction::rank::Ranked;
-use crate::auction::{Auction, Rules};
+use crate::auction::{Auction, Rules, Stake};
 use crate::call::Onward;
 use crate::domain::plan::AuctionNode;
 use crate::domain::{Money, Payout, Reason, TargetId, TargetIx, Timestamp};
@@ -29,6 +29,13 @@ use crate::state::rest::{Ahead, STANDING_MAX, Standing};
 /// What is left of a bid's life where the record does not say that it had too little: enough.
 const LIFE: Duration = Duration::from_secs(3_600);
 
+/// Said of who was not needed and would be now, where the record does not prove what came of it in time.
+const COULD_WIN: &str = "unknown: it was not needed then, and could win now";
+const COULD_PRICE: &str = "unknown: it was not needed then, and could set the price now";
+
+/// Targets that were not needed though they could have come first, by step: nobody waited for them.
+pub(super) type Unwaited = BTreeSet<(u32, String)>;
+
 /// What one step leaves to the next.
 #[derive(Default)]
 pub(super) struct Carried {
@@ -44,15 +51,22 @@ pub(super) struct Story<'a> {
     pub(super) given: &'a Given<'a>,
     left: Option<Left>,
     pub(super) trail: Trail,
-    bars: Bars,
+    pub(super) bars: Bars,
     prices: Prices,
     /// What reasons that were not decided anew rest on.
     pub(super) by: BTreeMap<TargetIx, &'static str>,
+    /// Those of the call as it was; `None` while it is that which is decided again.
+    then: Option<&'a Unwaited>,
+    pub(super) unwaited: Unwaited,
+    /// Who could come first for all that is known, and who could set the price.
+    pub(super) could_win: Vec<TargetIx>,
+    pub(super) could_price: Vec<TargetIx>,
 }
 
 /// What was decided.
 pub(super) struct Decided {
-    taken: Option<(TargetIx, Money, &'static str)>,
+    /// Who takes the call, and what it pays.
+    pub(super) taken: Option<(TargetIx, Money, &'static str)>,
     pub(super) reason: Reason,
     walked: usize,
     walk: Vec<(usize, Ahead)>,
@@ -62,7 +76,7 @@ pub(super) struct Decided {
 }
 
 impl<'a> Story<'a> {
-    pub(super) fn of(given: &'a Given<'a>, carried: &Carried) -> Story<'a> {
+    pub(super) fn of(given: &'a Given<'a>, carried: &Carried, then: Option<&'a Unwaited>) -> Story<'a> {
         let catalog = given.catalog;
         let left = (given.trail.step > 1).then(|| {
             let tried: Vec<TargetId> =
@@ -85,7 +99,18 @@ impl<'a> Story<'a> {
         let about = (given.trail.step, given.test, given.trail.seed);
         let trail = Trail::open(given.keys(), about, catalog, &given.plan.id, &targets);
         let bars = Bars::of(catalog, (given.line.as_ref(), given.floor_row()), carried.payout);
-        Story { given, left, trail, bars, prices: Prices::default(), by: BTreeMap::new() }
+        Story {
+            given,
+            left,
+            trail,
+            bars,
+            prices: Prices::default(),
+            by: BTreeMap::new(),
+            then,
+            unwaited: Unwaited::new(),
+            could_win: Vec::new(),
+            could_price: Vec::new(),
+        }
     }
 
     /// Decides the step.
@@ -266,11 +291,13 @@ impl<'a> Story<'a> {
             } else if let Some(first) = first {
                 self.trail.close(*ix, ranked.lost_to(first), Some(price), None);
                 decided.beaten.push((*ix, ranked.clone(), basis));
-            } else if ranked.pays_at_least(self.bars.min_price).is_none() {
+            } else if let Some(pays) = ranked.pays_at_least(self.bars.min_price) {
+                if self.hold(*ix, price) {
+                    decided.taken = Some((*ix, pays, basis));
+                    first = Some(ranked);
+                }
+            } else {
                 self.trail.close(*ix, Reason::Margin, Some(price), None);
-            } else if self.hold(*ix, price) {
-                decided.taken = Some((*ix, price, basis));
-                first = Some(ranked);
             }
         }
     }
@@ -313,6 +340,7 @@ impl<'a> Story<'a> {
         }
         let (mut has_bids, mut placed) = (false, None);
         while placed.is_none() {
+            self.hear_late(&mut auction, (node, &members));
             let ranking = auction.ranking(at);
             has_bids |= ranking.ranked.iter().any(|ranked| ranked.offer.expires.is_some());
             let basis = if has_bids { "auction" } else { "static" };
@@ -325,7 +353,7 @@ impl<'a> Story<'a> {
                 auction.strike(first.entrant);
                 continue;
             }
-            decided.taken = Some((ix, price, basis));
+            decided.taken = Some((ix, first.pays, basis));
             for lost in rest {
                 let ix = members[lost.entrant];
                 self.trail.close(ix, lost.lost_to(first), Some(lost.offer.price), None);
@@ -333,8 +361,12 @@ impl<'a> Story<'a> {
             }
             placed = Some(ranking);
         }
+        self.doubt(&auction, (node, &members));
         for one in placed.map(|ranking| ranking.unplaced).unwrap_or_default() {
             let ix = members[one.entrant];
+            if !self.trail.is_open(ix) {
+                continue;
+            }
             match given.recorded(ix).filter(|was| one.reason == Reason::Pending && was.was_asked) {
                 Some(was) => self.take(ix, was, "record: its reply"),
                 None => self.trail.close(ix, one.reason, one.amount, one.note),
@@ -349,6 +381,78 @@ impl<'a> Story<'a> {
             decided.beaten.clear();
         } else {
             decided.ended = Some((auction, members));
+        }
+    }
+
+    /// Who was not needed, with what is known of its bid and what that could change.
+    fn needed(
+        &self,
+        auction: &Auction,
+        (node, members): (&AuctionNode, &[TargetIx]),
+    ) -> Vec<(usize, Late, Stake)> {
+        let given = self.given;
+        if given.has_only_probes(node) {
+            return Vec::new();
+        }
+        let stake = |(entrant, ix): (usize, &TargetIx)| {
+            let was = given.recorded(*ix).filter(|was| was.was_asked && was.reason == Reason::NotNeeded)?;
+            let late = given.late(node, &was);
+            let most = match late {
+                Late::None => return None,
+                Late::Bid(amount) => Some(amount),
+                Late::Maybe(amount) => amount,
+            };
+            let stake = auction.stake(entrant, most, given.facts().now);
+            let is_new = self.then.is_none_or(|then| !then.contains(&self.key(*ix)));
+            (is_new && stake != Stake::Nothing).then_some((entrant, late, stake))
+        };
+        members.iter().enumerate().filter_map(stake).collect()
+    }
+
+    fn key(&self, ix: TargetIx) -> (u32, String) {
+        (self.given.trail.step, self.given.catalog.target(ix).id.to_string())
+    }
+
+    /// Bids that came in time and were not needed then, as far as they are now.
+    fn hear_late(&mut self, auction: &mut Auction, (node, members): (&AuctionNode, &[TargetIx])) {
+        let needed = self.needed(auction, (node, members));
+        if self.then.is_none() {
+            let keys: Vec<_> = needed.iter().map(|(entrant, ..)| self.key(members[*entrant])).collect();
+            self.unwaited.extend(keys);
+            return;
+        }
+        let at = self.given.facts().now;
+        for (entrant, late, _) in needed {
+            if let Late::Bid(amount) = late {
+                auction.on_reply(entrant, bid(amount, at.after(LIFE)), at);
+                self.by.insert(members[entrant], "record: its bid came in time");
+            }
+        }
+    }
+
+    /// Who was not needed then, could change who wins now or what that one pays, and nobody knows.
+    fn doubt(&mut self, auction: &Auction, (node, members): (&AuctionNode, &[TargetIx])) {
+        if self.then.is_none() {
+            return;
+        }
+        let first = auction.first(self.given.facts().now);
+        let is_bid = first.is_some_and(|first| first.offer.expires.is_some());
+        for (entrant, _, stake) in self.needed(auction, (node, members)) {
+            let ix = members[entrant];
+            let by = match stake {
+                Stake::First => {
+                    self.could_win.push(ix);
+                    COULD_WIN
+                }
+                Stake::Price if is_bid => {
+                    self.could_price.push(ix);
+                    COULD_PRICE
+                }
+                Stake::Price | Stake::Nothing => continue,
+            };
+            let amount = self.given.recorded(ix).and_then(|was| was.amount);
+            self.trail.close(ix, Reason::Pending, amount, None);
+            self.by.insert(ix, by);
         }
     }
 

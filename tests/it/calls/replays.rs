@@ -1,5 +1,6 @@
 //! Recorded calls decided again: the same winner and reasons, by the catalogs of the store, whatever is in force now.
 
+use load::bidders::{Behaviour, Bidders, Latency, NoBidForm};
 use serde_json::{Value, json};
 
 use crate::support::bids::{bid, bid_after, bidders, no_bid};
@@ -163,6 +164,132 @@ fn a_call_comes_out_as_it_was_recorded_and_otherwise_where_something_is_set() {
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.contains("[target.texan]") && !text.contains("[target.late]"), "{text}");
     exchange.finish();
+}
+
+/// A market whose `bidders` bid at most so much each, in one auction with these terms.
+fn auction(bidders: &Bidders, most: &[(&str, &str)], terms: &str, campaign: &str) -> Market {
+    let names: Vec<&str> = most.iter().map(|(name, _)| *name).collect();
+    let mut market = Market::new(&format!("{{ auction = {names:?}{terms} }}")).campaign(campaign);
+    for (name, most) in most {
+        let endpoint = format!("endpoint = {{ url = \"{}\", max_bid = \"{most}\" }}", bidders.url(name));
+        market = market.buyer(name, "").target(name, name, &endpoint);
+    }
+    market
+}
+
+#[test]
+fn a_bidder_that_was_not_needed_may_win_where_something_is_set() {
+    const MOST: [(&str, &str); 3] = [("fast", "60.00"), ("mid", "60.00"), ("slow", "28.00")];
+    // When slow answers | the auction's terms | the deadline | who takes the call without fast, if that is certain.
+    for (slow, terms, deadline, expected) in [
+        (bid_after(150, "25"), "", 900, Some(("slow", "25.00"))),
+        (bid_after(150, "5"), "", 900, Some(("mid", "10.00"))),
+        // It came after the deadline whenever it was asked.
+        (bid_after(600, "25"), "", 300, Some(("mid", "10.00"))),
+        // It said that it does not bid.
+        (
+            Behaviour::NoBid { latency: Latency::Fixed(150), form: NoBidForm::Status204 },
+            "",
+            900,
+            Some(("mid", "10.00")),
+        ),
+        // Within the deadline, and not of this auction.
+        (bid_after(450, "25"), ", timeout_ms = 250", 900, None),
+        // It never answered.
+        (Behaviour::Hang, "", 900, None),
+    ] {
+        let case = format!("{slow:?}{terms}");
+        let market = bidders([("fast", bid("30")), ("mid", bid("10")), ("slow", slow)]);
+        let lines = format!("payout = {{ fixed = \"1.00\" }}\ndeadline_ms = {deadline}");
+        let exchange = Exchange::start(&auction(&market, &MOST, terms, &lines));
+        let answer = exchange.decide(&ask("CA1"));
+        exchange.give_up(&answer);
+        let call = id(&answer);
+        assert_eq!(exchange.outcome(call, "slow").0, "not_needed", "{case}");
+
+        let (same, is_equal) = replay(&exchange, call, &[]);
+        assert!(is_equal, "{case}: {same:#}");
+        assert_eq!(reason(&same, 0, "slow"), "not_needed", "{case}");
+        // Nothing that is set brings slow before fast.
+        for set in ["target.fast.priority=5", "target.slow.floor=29", "target.mid.weight=3"] {
+            let (same, is_equal) = replay(&exchange, call, &["--set", set]);
+            assert!(is_equal, "{case}, {set}: {same:#}");
+        }
+        for set in ["fast.paused=true", "fast.floor=40", "fast.tier=5", "fast.multiplier=20%"] {
+            let set = format!("target.{set}");
+            let (found, is_equal) = replay(&exchange, call, &["--set", &set]);
+            let step = &found["steps"][0];
+            let table = exchange.cli(&["replay", call, "--set", &set]);
+            let table = String::from_utf8(table.stdout).unwrap();
+            assert!(!is_equal, "{case}, {set}: {found:#}");
+            if let Some((target, price)) = expected {
+                assert_eq!(step["winner"], json!({"target": target, "price": price}), "{case}, {set}");
+                assert_eq!(step["could_win"], json!([]), "{case}, {set}");
+                let said = format!("{target} at {price} (won), and it was fast at 30.00");
+                assert!(table.contains(&said), "{case}, {set}: {table}");
+            } else {
+                assert_eq!((&step["winner"], &step["could_win"]), (&Value::Null, &json!(["slow"])));
+                assert_eq!(step["leads"], json!({"target": "mid", "price": "10.00"}), "{case}, {set}");
+                let says = (reason(&found, 0, "slow"), reason(&found, 0, "mid"));
+                assert_eq!(says, ("unknown".into(), "unknown".into()), "{case}, {set}");
+                let said = "not certain: slow was not needed then, and could win now; else mid at 10.00, \
+                            and it was fast at 30.00";
+                assert!(table.contains(said), "{case}, {set}: {table}");
+            }
+        }
+        exchange.finish();
+    }
+}
+
+#[test]
+fn what_the_winner_pays_under_second_price_is_decided_again() {
+    const MOST: [(&str, &str); 3] = [("best", "60.00"), ("next", "60.00"), ("slow", "12.00")];
+    let lines = "pricing = \"second\"\nfloor = \"5.00\"\npayout = { fixed = \"1.00\" }";
+    for slow in [bid_after(150, "11.50"), Behaviour::Hang] {
+        let is_known = !matches!(slow, Behaviour::Hang);
+        let market = bidders([("best", bid("37.74")), ("next", bid("13")), ("slow", slow)]);
+        let exchange = Exchange::start_with(&auction(&market, &MOST, "", lines).patient(), WAITING);
+        let test =
+            exchange.decide(&json!({"carrier_call_id": "CA0", "to": NUMBER, "from": CALLER, "test": true}));
+        let first = exchange.decide(&ask("CA1"));
+        let second = exchange.go_on(&first, json!({"cause": "busy", "ended_by": "target"}));
+        exchange.go_on(&second, json!({"cause": "normal", "ended_by": "caller", "talk_ms": 95_000}));
+        let call = id(&first);
+        assert_eq!(exchange.outcome(call, "slow").0, "not_needed");
+
+        for call in [call, id(&test)] {
+            let (same, is_equal) = replay(&exchange, call, &[]);
+            assert!(is_equal, "{same:#}");
+            assert_eq!(same["steps"][0]["winner"], json!({"target": "best", "price": "13.00"}), "{same:#}");
+        }
+        for (set, price) in [
+            ("target.best.floor=30", "30.00"),
+            ("target.best.multiplier=50%", "26.00"),
+            ("floor=13.50", "13.50"),
+        ] {
+            let (found, is_equal) = replay(&exchange, call, &["--set", set]);
+            let step = &found["steps"][0];
+            assert!(!is_equal, "{set}: {found:#}");
+            assert_eq!(step["winner"], json!({"target": "best", "price": price}), "{set}");
+            assert_eq!(step["recorded"], json!({"target": "best", "price": "13.00"}), "{set}");
+            let table = String::from_utf8(exchange.cli(&["replay", call, "--set", set]).stdout).unwrap();
+            let said = format!("best at {price} (won), and it was best at 13.00\n");
+            assert!(table.contains(&said), "{set}: {table}");
+        }
+        // Who was not needed could come second now.
+        let (found, is_equal) = replay(&exchange, call, &["--set", "target.next.paused=true"]);
+        let step = &found["steps"][0];
+        assert!(!is_equal, "{found:#}");
+        let (price, could) =
+            if is_known { (json!("11.50"), json!([])) } else { (Value::Null, json!(["slow"])) };
+        assert_eq!((&step["winner"]["target"], &step["winner"]["price"]), (&json!("best"), &price));
+        assert_eq!(step["could_price"], could, "{found:#}");
+        let table = exchange.cli(&["replay", call, "--set", "target.next.paused=true"]);
+        let table = String::from_utf8(table.stdout).unwrap();
+        let said = "its price is not certain: slow was not needed then, and could set it now";
+        assert_eq!(table.contains(said), !is_known, "{table}");
+        exchange.finish();
+    }
 }
 
 #[test]
