@@ -464,7 +464,7 @@ fn what_is_probably_not_meant_is_warned_about() {
         (
             "\"8.00\"",
             "\"30.00\"",
-            "target.acme-phone: is never taken: its price 25.00 is below the floor 30.00 of campaign auto",
+            "target.acme-phone: is never taken: its price 25.00 is below 30.00, the least that leaves the margin of campaign auto",
         ),
         (
             "zone = \"UTC\"",
@@ -474,7 +474,12 @@ fn what_is_probably_not_meant_is_warned_about() {
         (
             "floor = \"10.00\"",
             "min_margin = \"70%\"",
-            "target.acme-phone: is never taken: its price 25.00 is below the floor 26.666667 of campaign auto",
+            "target.acme-phone: is never taken: its price 25.00 is below 26.666667, the least that leaves the margin of campaign auto",
+        ),
+        (
+            "floor = \"10.00\"",
+            "floor = \"26.70\"\nmin_margin = \"70%\"",
+            "target.acme-phone: is never taken: its price 25.00 is below the floor 26.70 of campaign auto",
         ),
         (
             "floor = \"10.00\"\npayout = { fixed = \"8.00\" }",

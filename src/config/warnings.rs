@@ -142,49 +142,71 @@ impl View<'_, '_> {
     /// Prices that no campaign accepts where its plan offers them.
     fn floors(&self, into: &mut Vec<Problem>) {
         let mut taken = BTreeSet::new();
-        let mut refused: Vec<(TargetIx, Money, &Campaign)> = Vec::new();
-        for (campaign, least) in self.catalog.campaigns.iter().zip(self.least_floors()) {
+        let mut refused: Vec<(TargetIx, Bar, &Campaign)> = Vec::new();
+        for (campaign, least) in self.catalog.campaigns.iter().zip(self.least_prices()) {
             let roots = campaign.plans().map(|plan| &self.catalog.plan(plan).root);
             for (target, floor) in roots.flat_map(offers) {
-                let floor = floor.max(least).max(lowest_floor(self.catalog.target(target)));
-                if highest(self.catalog.target(target)) >= floor {
+                let bar = least.with_floor(floor.max(lowest_floor(self.catalog.target(target))));
+                if highest(self.catalog.target(target)) >= bar.price {
                     taken.insert(target);
                 } else {
-                    refused.push((target, floor, campaign));
+                    refused.push((target, bar, campaign));
                 }
             }
         }
         let never = refused.into_iter().filter(|(target, ..)| !taken.contains(target));
-        into.extend(never.map(|(target, floor, campaign)| {
+        into.extend(never.map(|(target, bar, campaign)| {
             let price = highest(self.catalog.target(target));
             let key = match &self.catalog.target(target).pricing {
                 Pricing::Fixed(_) => "price",
                 Pricing::Endpoint(_) => "max_bid",
                 Pricing::Table(_) => "highest bid",
             };
-            let what = format!(
-                "is never taken: its {key} {price} is below the floor {floor} of campaign {}",
-                campaign.id
-            );
+            let least = match bar.is_margin {
+                true => {
+                    format!("{}, the least that leaves the margin of campaign {}", bar.price, campaign.id)
+                }
+                false => format!("the floor {} of campaign {}", bar.price, campaign.id),
+            };
+            let what = format!("is never taken: its {key} {price} is below {least}");
             self.entries.targets.field(target.0).problem(what, "", None)
         }));
     }
 
-    /// By campaign, the lowest floor that its publishers' floors and payouts make, whoever sends the call.
-    fn least_floors(&self) -> Vec<Money> {
-        let mut least: Vec<Option<Money>> = vec![None; self.catalog.campaigns.len()];
+    /// By campaign, the lowest price that its publishers' floors and payouts leave, whoever sends the call.
+    fn least_prices(&self) -> Vec<Bar> {
+        let mut least: Vec<Option<Bar>> = vec![None; self.catalog.campaigns.len()];
         for number in &self.catalog.numbers {
             let campaign = self.catalog.campaign(number.campaign);
             let payout = self.catalog.payout(number.publisher, number.campaign);
             let floor = self.catalog.floor(number.publisher, number.campaign).amount;
-            let floor = floor.max(min_price(payout, campaign.min_margin));
+            let bar = Bar::of_margin(min_price(payout, campaign.min_margin)).with_floor(floor);
             let least = &mut least[number.campaign.at()];
-            *least = Some(least.map_or(floor, |other| other.min(floor)));
+            *least = Some(least.filter(|other| other.price <= bar.price).unwrap_or(bar));
         }
-        let alone =
-            |campaign: &Campaign| campaign.floor.max(min_price(&campaign.payout, campaign.min_margin));
+        let alone = |campaign: &Campaign| {
+            Bar::of_margin(min_price(&campaign.payout, campaign.min_margin)).with_floor(campaign.floor)
+        };
         let campaigns = self.catalog.campaigns.iter();
         campaigns.zip(least).map(|(campaign, least)| least.unwrap_or_else(|| alone(campaign))).collect()
+    }
+}
+
+/// A price that offers must reach.
+#[derive(Clone, Copy)]
+struct Bar {
+    price: Money,
+    /// It is no floor: less would not leave the margin.
+    is_margin: bool,
+}
+
+impl Bar {
+    fn of_margin(price: Money) -> Bar {
+        Bar { price, is_margin: true }
+    }
+
+    fn with_floor(self, floor: Money) -> Bar {
+        if floor >= self.price { Bar { price: floor, is_margin: false } } else { self }
     }
 }
 
