@@ -53,7 +53,13 @@ impl Source {
             return Err(fault("is too large".to_owned(), "files of at most 16 MiB"));
         }
         match String::from_utf8(bytes) {
-            Ok(text) => Ok(Source::new(name, text)),
+            Ok(mut text) => {
+                // Spreadsheets put a byte order mark before what they save as CSV.
+                if text.starts_with('\u{feff}') {
+                    text.drain(..'\u{feff}'.len_utf8());
+                }
+                Ok(Source::new(name, text))
+            }
             Err(_) => Err(fault("is not UTF-8".to_owned(), "text in UTF-8")),
         }
     }
