@@ -3,9 +3,12 @@
 //!
 //! Reads and checks; what the rules mean is in `domain::price`. Floors of auctions and targets are read with those.
 
+use super::bid_table::REACHED;
+use super::compare::Ahead;
 use super::entries::Entries;
 use super::file::{Field, Reader};
 use super::filter::conditions;
+use super::numbers::Numbers;
 use super::values::percent;
 use crate::billing::{NEVER, min_price};
 use crate::domain::{
@@ -32,18 +35,26 @@ pub(super) fn after_failure(r: &Reader<'_>) -> AfterFailure {
 }
 
 /// Floors of a campaign for some calls.
-pub(super) fn floors(r: &Reader<'_>, entries: &Entries<'_>) -> Vec<FloorRow> {
+pub(super) fn floors(r: &Reader<'_>, entries: &Entries<'_>, numbers: &Numbers<'_>) -> Vec<FloorRow> {
     let field = r.field("floors");
     let rows = field.list(&format!("a list of {ROW}"));
     if rows.len() > FLOOR_ROWS_MAX {
         field.wrong(format!("has {} rows", rows.len()), &format!("at most {FLOOR_ROWS_MAX}"));
     }
-    rows.iter().filter_map(|row| row.table(ROW, |r| floor_row(r, entries))?).collect()
+    let mut ahead = Ahead::default();
+    let read = |(at, row): (usize, &Field<'_>)| {
+        let floor = row.table(ROW, |r| floor_row(r, entries, numbers))??;
+        if let Some(before) = ahead.taker(at + 1, &floor.when) {
+            row.wrong(format!("is never reached: row {before} takes all its calls"), REACHED);
+        }
+        Some(floor)
+    };
+    rows.iter().enumerate().filter_map(read).collect()
 }
 
-fn floor_row(r: &Reader<'_>, entries: &Entries<'_>) -> Option<FloorRow> {
+fn floor_row(r: &Reader<'_>, entries: &Entries<'_>, numbers: &Numbers<'_>) -> Option<FloorRow> {
     let (when, floor) = (r.field("when").required(), r.field("floor").required().price());
-    let when = conditions(&when, entries);
+    let when = conditions(&when, entries, numbers);
     // What is left of faulty conditions would be the floor of other calls.
     (!when.is_empty()).then_some(FloorRow { when, floor: floor? })
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::entries::{CATALOG_BYTES_MAX, Entries};
 use super::file::{Field, File, Source};
-use super::filter::{row, whole_zip, zip_beginning};
+use super::filter::{row, used, whole_zip, zip_beginning};
 use super::numbers::{Cell, Numbers, cells, lines};
 use super::problem::{Sink, nearest, shown};
 use super::settings::path;
@@ -106,14 +106,14 @@ pub(super) fn table(
     field: &Field<'_>,
     dir: &Path,
     files: &FileRows,
-    entries: &Entries<'_>,
+    (entries, numbers): (&Entries<'_>, &Numbers<'_>),
 ) -> Option<BidTable> {
     field.table(TABLE, |r| {
         let base = r.field("base");
         let base_bid = base.price();
         let csv = r.field("csv");
         let rows_at = r.field("rows");
-        let (mut rows, places) = inline(&rows_at, entries);
+        let (mut rows, places) = inline(&rows_at, entries, numbers);
         let has_rows =
             rows_at.raw().is_some_and(|value| value.as_array().is_none_or(|rows| !rows.is_empty()));
         if !has_rows && !csv.is_set() {
@@ -152,7 +152,11 @@ fn refuse_unreached(rows: &[BidRow], places: &[Field<'_>], csv: &Field<'_>) {
 }
 
 /// The rows that stand in the catalog, and the place of each.
-fn inline<'a>(field: &Field<'a>, entries: &Entries<'_>) -> (Vec<BidRow>, Vec<Field<'a>>) {
+fn inline<'a>(
+    field: &Field<'a>,
+    entries: &Entries<'_>,
+    numbers: &Numbers<'_>,
+) -> (Vec<BidRow>, Vec<Field<'a>>) {
     let items = field.list("a list of {when = [filter, …], bid = \"25.50\"}");
     if items.len() > INLINE_ROWS_MAX {
         field.wrong(
@@ -166,7 +170,7 @@ fn inline<'a>(field: &Field<'a>, entries: &Entries<'_>) -> (Vec<BidRow>, Vec<Fie
         let read = item.table("{when = [filter, …], bid = \"25.50\"}", |r| {
             let when = r.field("when");
             let has_when = when.is_set();
-            let when = row(&when, entries);
+            let when = row(&when, entries, numbers);
             let bid = r.field("bid").required().money();
             // What is left of faulty conditions would take other calls.
             (!has_when || !when.is_empty()).then_some((when, bid?))
@@ -229,7 +233,7 @@ fn never_reached(before: &BidRow, its_place: &str) -> String {
     format!("is never reached: {its_place} ({before}) takes {takes}")
 }
 
-const REACHED: &str = "the row that asks more first, or only one of the two";
+pub(super) const REACHED: &str = "the row that asks more first, or only one of the two";
 
 /// The words of a filter before its values: those of the same kind can be the same filter.
 fn kind(filter: &str) -> &str {
@@ -397,10 +401,10 @@ impl Csv<'_, '_, '_> {
             Column::Named("zip") => {
                 fit(whole_zip(text).map(|span| Filter::Zip(vec![span])), "a ZIP of five digits")
             }
-            Column::Named("zip_prefix") => fit(
-                zip_beginning(text).map(|span| Filter::Zip(vec![span])),
-                "the first one to four digits of a ZIP",
-            ),
+            Column::Named("zip_prefix") => match zip_beginning(text) {
+                Some(span) => used(span, place).map(|span| Filter::Zip(vec![span])),
+                None => fit(None, "the first one to four digits of a ZIP"),
+            },
             Column::Named("publisher") => {
                 self.entries.publishers.find(text, place).map(|_| Filter::Publisher(one()))
             }

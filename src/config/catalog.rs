@@ -149,8 +149,7 @@ fn resolve(
     let carriers: Vec<Carrier> =
         entries.carriers.iter().filter_map(|(id, f)| carrier(id, f, &with)).collect();
     let tightest = carriers.iter().min_by_key(|carrier| carrier.ceiling);
-    let campaigns =
-        entries.campaigns.iter().filter_map(|(id, f)| campaign(id, f, entries, tightest)).collect();
+    let campaigns = entries.campaigns.iter().filter_map(|(id, f)| campaign(id, f, &with, tightest)).collect();
     let publishers = entries.publishers.iter().filter_map(|(id, f)| publisher(id, f, entries)).collect();
     let buyers: Vec<Buyer> = entries.buyers.iter().filter_map(|(id, f)| buyer(id, f, entries)).collect();
     refuse_shared_keys(&carriers, &buyers, entries);
@@ -252,9 +251,10 @@ fn refuse_shared_keys(carriers: &[Carrier], buyers: &[Buyer], entries: &Entries<
 fn campaign(
     id: &str,
     field: &Field<'_>,
-    entries: &Entries<'_>,
+    with: &Surroundings<'_, '_>,
     tightest: Option<&Carrier>,
 ) -> Option<Campaign> {
+    let entries = with.entries;
     field.table("a table", |r| {
         let vertical = r.field("vertical").required().label(TAG_KEY_MAX);
         let schedules = schedules(r, entries);
@@ -276,7 +276,7 @@ fn campaign(
         let early_close = r.field("early_close").flag().unwrap_or(true);
         let floor = r.field("floor").money().unwrap_or(Money::ZERO);
         let min_margin = min_margin(r);
-        let (price, floors, after_failure) = (price(r), floors(r, entries), after_failure(r));
+        let (price, floors, after_failure) = (price(r), floors(r, entries, with.numbers), after_failure(r));
         let payout = payout(&r.field("payout").required());
         let ping_tags = labels(&r.field("ping_tags"), TAG_KEY_MAX, "a list of keys of tags");
         let recovery = r.field("recovery_s").seconds(0..=300).unwrap_or(RECOVERY);

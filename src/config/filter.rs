@@ -5,10 +5,13 @@
 
 use regex::RegexBuilder;
 
+use super::compare::{all_of, is_disjoint, plain};
 use super::entries::Entries;
 use super::file::{Field, Reader};
+use super::numbers::Numbers;
 use super::problem::shown;
 use super::values::{hours, labels, states, zone};
+use crate::domain::E164;
 use crate::domain::caller::{TAG_KEY_MAX, TAG_VALUE_MAX};
 use crate::domain::country::is_country;
 use crate::domain::filter::{DEPTH_MAX, Filter, Pattern, Scalar, TagTest, Text};
@@ -54,20 +57,20 @@ enum Op {
 }
 
 /// Reads the filters of a target; without them, none.
-pub(super) fn filters(field: &Field<'_>, entries: &Entries<'_>) -> Vec<Filter> {
-    read(field, Filters { entries, conditions: 0, has_zone: true })
+pub(super) fn filters(field: &Field<'_>, entries: &Entries<'_>, numbers: &Numbers<'_>) -> Vec<Filter> {
+    read(field, Filters { entries, numbers, conditions: 0, has_zone: true })
 }
 
 /// Reads what a branch of a plan asks: filters too, of which hours name their zone.
-pub(super) fn conditions(field: &Field<'_>, entries: &Entries<'_>) -> Vec<Filter> {
+pub(super) fn conditions(field: &Field<'_>, entries: &Entries<'_>, numbers: &Numbers<'_>) -> Vec<Filter> {
     refuse_nothing(field);
-    read(field, Filters { entries, conditions: 0, has_zone: false })
+    read(field, Filters { entries, numbers, conditions: 0, has_zone: false })
 }
 
 /// Reads what a row of a bid table asks: filters too, of which hours are in the buyer's zone.
-pub(super) fn row(field: &Field<'_>, entries: &Entries<'_>) -> Vec<Filter> {
+pub(super) fn row(field: &Field<'_>, entries: &Entries<'_>, numbers: &Numbers<'_>) -> Vec<Filter> {
     refuse_nothing(field);
-    read(field, Filters { entries, conditions: 0, has_zone: true })
+    read(field, Filters { entries, numbers, conditions: 0, has_zone: true })
 }
 
 fn refuse_nothing(field: &Field<'_>) {
@@ -88,90 +91,38 @@ fn read(field: &Field<'_>, mut read: Filters<'_, '_>) -> Vec<Filter> {
     if read.conditions > CONDITIONS_MAX {
         field.wrong(format!("has {} conditions", read.conditions), &format!("at most {CONDITIONS_MAX}"));
     }
-    let asked: Vec<(&Field<'_>, &Filter)> = filters
-        .iter()
-        .flat_map(|(item, filter)| all_of(filter).into_iter().map(move |part| (item, part)))
-        .collect();
-    for (at, (item, part)) in asked.iter().enumerate() {
-        if let Some((other, _)) = asked[..at].iter().find(|(_, before)| is_disjoint(before, part)) {
-            let pair = if other.path == item.path {
-                "asks for two things that".to_owned()
-            } else {
-                format!("and {}", other.path)
-            };
-            item.wrong(
-                format!("{pair} have no value in common: no call passes both"),
-                "filters that some call passes",
-            );
-        }
-    }
+    refuse_exclusive(&filters);
     filters.into_iter().map(|(_, filter)| filter).collect()
 }
 
-/// What a filter asks for side by side: the parts of an `all`, at whatever depth, or itself.
-fn all_of(filter: &Filter) -> Vec<&Filter> {
-    match filter {
-        Filter::All(parts) => parts.iter().flat_map(all_of).collect(),
-        one => vec![one],
-    }
-}
-
-/// Whether two lists of what is taken exclude each other. A ZIP is in one state; an area code may be of a caller elsewhere.
-fn is_disjoint(a: &Filter, b: &Filter) -> bool {
-    fn apart<T: PartialEq>(a: &[T], b: &[T]) -> bool {
-        !a.iter().any(|one| b.contains(one))
-    }
-    match (a, b) {
-        (Filter::State(a), Filter::State(b))
-        | (Filter::Country(a), Filter::Country(b))
-        | (Filter::Publisher(a), Filter::Publisher(b))
-        | (Filter::Campaign(a), Filter::Campaign(b)) => apart(a, b),
-        (Filter::AreaCode(a), Filter::AreaCode(b)) => apart(a, b),
-        (Filter::Attestation(a), Filter::Attestation(b)) => apart(a, b),
-        (Filter::Verified(a), Filter::Verified(b)) => apart(a, b),
-        // A letter that failed verification is none.
-        (Filter::Attestation(levels), Filter::Verified(states))
-        | (Filter::Verified(states), Filter::Attestation(levels)) => {
-            !levels.contains(&None) && *states == [Verified::Failed]
+/// Says of each filter that it excludes one before it, or one part of it another.
+fn refuse_exclusive(filters: &[(Field<'_>, Filter)]) {
+    let plain: Vec<(&Field<'_>, Filter)> =
+        filters.iter().map(|(item, filter)| (item, plain(filter))).collect();
+    let mut before: Vec<(&Field<'_>, &Filter)> = Vec::new();
+    for (item, filter) in &plain {
+        let mut is_said = false;
+        for part in all_of(filter) {
+            let other = before.iter().find(|(_, other)| is_disjoint(other, part));
+            if let (Some((other, _)), false) = (other, is_said) {
+                let pair = match other.path == item.path {
+                    true => "asks for two things that".to_owned(),
+                    false => format!("and {}", other.path),
+                };
+                item.wrong(
+                    format!("{pair} have no value in common: no call passes both"),
+                    "filters that some call passes",
+                );
+                is_said = true;
+            }
+            before.push((item, part));
         }
-        (Filter::Anonymous(a), Filter::Anonymous(b)) => a != b,
-        (Filter::Zip(a), Filter::Zip(b)) => {
-            !a.iter().any(|(first, last)| b.iter().any(|(low, high)| first <= high && low <= last))
-        }
-        (Filter::Zip(spans), Filter::State(states)) | (Filter::State(states), Filter::Zip(spans)) => {
-            let mut of_zips = spans.iter().flat_map(|span| states_between(*span));
-            !of_zips.any(|state| states.iter().any(|one| one == state))
-        }
-        (taken, Filter::Not(refused)) | (Filter::Not(refused), taken) => is_within(taken, refused),
-        (Filter::Tag(a, TagTest::In(these)), Filter::Tag(b, TagTest::In(those))) => {
-            a == b && apart(these, those)
-        }
-        (Filter::Tag(a, TagTest::Below(high)), Filter::Tag(b, TagTest::Above(low)))
-        | (Filter::Tag(a, TagTest::Above(low)), Filter::Tag(b, TagTest::Below(high))) => {
-            a == b && low >= high
-        }
-        _ => false,
-    }
-}
-
-/// Whether nothing is taken but what the other takes too.
-fn is_within(taken: &Filter, other: &Filter) -> bool {
-    fn within<T: PartialEq>(these: &[T], those: &[T]) -> bool {
-        these.iter().all(|one| those.contains(one))
-    }
-    match (taken, other) {
-        (Filter::State(a), Filter::State(b))
-        | (Filter::Country(a), Filter::Country(b))
-        | (Filter::Publisher(a), Filter::Publisher(b))
-        | (Filter::Campaign(a), Filter::Campaign(b)) => within(a, b),
-        (Filter::AreaCode(a), Filter::AreaCode(b)) => within(a, b),
-        (Filter::SubId(a), Filter::SubId(b)) | (Filter::Number(a), Filter::Number(b)) => within(a, b),
-        _ => taken == other,
     }
 }
 
 struct Filters<'e, 'a> {
     entries: &'e Entries<'a>,
+    numbers: &'e Numbers<'a>,
     conditions: usize,
     /// Hours without a zone of their own have one: the buyer's.
     has_zone: bool,
@@ -198,7 +149,7 @@ impl Filters<'_, '_> {
             ("publisher", |read, _, field, _| some(read.publishers(field)).map(Filter::Publisher)),
             ("campaign", |read, _, field, _| some(read.campaigns(field)).map(Filter::Campaign)),
             ("sub_id", |_, _, field, _| some(texts(field)).map(Filter::SubId)),
-            ("number", |_, _, field, _| some(numbers(field)).map(Filter::Number)),
+            ("number", |read, _, field, _| some(read.numbers_of(field)).map(Filter::Number)),
             ("tag", |_, r, field, _| tag(r, field)),
             ("hours", |read, r, field, _| {
                 let (hours, zone_at) = (hours(field), r.field("zone"));
@@ -245,6 +196,26 @@ impl Filters<'_, '_> {
         self.ids(field, &|item| index.named_by(item).is_some())
     }
 
+    /// A whole number that is none of ours would never be dialled.
+    fn numbers_of(&self, field: &Field<'_>) -> Vec<Text> {
+        let list = "a list of tracking numbers and beginnings, such as [\"+18005550100\", \"+1888*\"]";
+        let allowed = "one of the tracking numbers, such as +18005550100, or a beginning such as \"+1888*\"";
+        once(not_empty(field, list), |item| {
+            item.parse(allowed, |text| {
+                let digits = text.strip_prefix('+')?;
+                let fits = match digits.strip_suffix('*') {
+                    Some(digits) => {
+                        (1..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+                    }
+                    None => E164::parse(text).is_some_and(|number| {
+                        self.numbers.has(number) || self.entries.unread.contains(digits)
+                    }),
+                };
+                fits.then(|| Text::parse(text))
+            })
+        })
+    }
+
     fn ids(&self, field: &Field<'_>, is_known: &dyn Fn(&Field<'_>) -> bool) -> Vec<String> {
         let known = |item: &Field<'_>| {
             let id = item.text("an id")?;
@@ -261,11 +232,14 @@ fn some<T>(values: Vec<T>) -> Option<Vec<T>> {
 
 /// The elements of a list that must name something.
 fn not_empty<'a>(field: &Field<'a>, allowed: &str) -> Vec<Field<'a>> {
-    let items = field.list(allowed);
+    refuse_empty(field, allowed);
+    field.list(allowed)
+}
+
+fn refuse_empty(field: &Field<'_>, allowed: &str) {
     if field.raw().and_then(|value| value.as_array()).is_some_and(|list| list.is_empty()) {
         field.wrong("names nothing: it would never hold", allowed);
     }
-    items
 }
 
 /// What `read` makes of each element; each value once.
@@ -283,7 +257,7 @@ fn once<T: PartialEq>(items: Vec<Field<'_>>, read: impl Fn(&Field<'_>) -> Option
 }
 
 fn state_codes(field: &Field<'_>) -> Vec<String> {
-    not_empty(field, "two-letter codes of states, territories and provinces");
+    refuse_empty(field, "two-letter codes of states, territories and provinces");
     states(field)
 }
 
@@ -302,10 +276,11 @@ fn area_codes(field: &Field<'_>) -> Vec<u16> {
 fn zips(field: &Field<'_>) -> Vec<(u32, u32)> {
     let allowed = "a list of ZIPs and beginnings, such as [\"78701\", \"787*\"]";
     once(not_empty(field, allowed), |item| {
-        item.parse(allowed, |text| match text.strip_suffix('*') {
+        let span = item.parse(allowed, |text| match text.strip_suffix('*') {
             Some(beginning) => zip_beginning(beginning),
             None => whole_zip(text),
-        })
+        })?;
+        used(span, item)
     })
 }
 
@@ -323,6 +298,15 @@ pub(super) fn zip_beginning(text: &str) -> Option<(u32, u32)> {
     Some((first, first + size - 1))
 }
 
+/// A span with ZIPs in it; that none begins so is said.
+pub(super) fn used(span: (u32, u32), place: &Field<'_>) -> Option<(u32, u32)> {
+    let is_used = states_between(span).next().is_some();
+    if !is_used {
+        place.wrong("would never hold: no ZIP begins so", "the beginning of some ZIP");
+    }
+    is_used.then_some(span)
+}
+
 fn near(r: &Reader<'_>, field: &Field<'_>) -> Option<Filter> {
     let zip = field.parse("a ZIP of five digits with an area of its own", |text| {
         Zip::parse(text).filter(|zip| text.len() == 5 && zip.place().is_some())
@@ -334,18 +318,6 @@ fn near(r: &Reader<'_>, field: &Field<'_>) -> Option<Filter> {
 fn texts(field: &Field<'_>) -> Vec<Text> {
     let allowed = "a list of labels and beginnings, such as [\"tv-auto\", \"fb-*\"]";
     once(not_empty(field, allowed), |item| item.label(TAG_VALUE_MAX).map(|text| Text::parse(&text)))
-}
-
-fn numbers(field: &Field<'_>) -> Vec<Text> {
-    let allowed = "a list of tracking numbers and beginnings, such as [\"+18005550100\", \"+1888*\"]";
-    once(not_empty(field, allowed), |item| {
-        item.parse(allowed, |text| {
-            let digits = text.strip_prefix('+')?;
-            let digits = digits.strip_suffix('*').unwrap_or(digits);
-            let fits = (1..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-            fits.then(|| Text::parse(text))
-        })
-    })
 }
 
 fn levels(field: &Field<'_>) -> Vec<Option<char>> {
@@ -392,7 +364,7 @@ fn tag(r: &Reader<'_>, field: &Field<'_>) -> Option<Filter> {
 
 fn values(field: &Field<'_>) -> Vec<String> {
     let allowed = "a list of values";
-    not_empty(field, allowed);
+    refuse_empty(field, allowed);
     labels(field, TAG_VALUE_MAX, allowed)
 }
 

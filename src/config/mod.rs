@@ -13,6 +13,7 @@ mod auctions;
 mod bid_table;
 mod callers;
 mod catalog;
+mod compare;
 mod diff;
 mod entries;
 mod file;

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::compare::Ahead;
 use super::file::{Field, Reader};
 use super::filter::conditions;
 use super::groups::Groups;
@@ -184,7 +185,7 @@ impl<'g, 'e, 'a> Tree<'g, 'e, 'a> {
             (false, false) => None,
             (false, true) => {
                 open.missing("`hours` with `zone`");
-                return None;
+                Some(None)
             }
             (true, _) => Some(hours(&open).zip(zone(&place.required()))),
         };
@@ -297,15 +298,22 @@ impl<'g, 'e, 'a> Tree<'g, 'e, 'a> {
         let before = self.found.len();
         let mut all = Vec::new();
         let mut branches = Vec::new();
+        let (mut ahead, mut is_over) = (Ahead::default(), false);
         for (at, field) in fields.iter().enumerate() {
             let branch = self.branch(field, depth);
             for target in self.found.split_off(before) {
                 all.extend(self.places.remove(&target).map(|place| (target, place)));
             }
             let takes_all = branch.as_ref().is_some_and(|branch| branch.when.is_empty());
+            let taker = branch.as_ref().filter(|_| !is_over).and_then(|one| ahead.taker(at + 1, &one.when));
+            if let Some(before) = taker {
+                let what = format!("is never reached: branch {before} takes all its calls");
+                field.wrong(what, "the branch that asks more first, or only one of the two");
+            }
             self.is_faulty |= branch.is_none();
             branches.extend(branch);
-            if takes_all && at + 1 < fields.len() {
+            if takes_all && at + 1 < fields.len() && !is_over {
+                is_over = true;
                 fields[at + 1].wrong(
                     "is never reached: the branch before takes every call",
                     "the one without `when` last",
@@ -320,7 +328,7 @@ impl<'g, 'e, 'a> Tree<'g, 'e, 'a> {
         field.table("{when = […], node = …}", |r| {
             let when = r.field("when");
             let has_when = when.is_set();
-            let when = conditions(&when, self.groups.entries);
+            let when = conditions(&when, self.groups.entries, self.groups.numbers);
             let node = self.required(&r.field("node"), depth + 1);
             // What is left of faulty conditions would take other calls.
             (!has_when || !when.is_empty()).then_some(Branch { number: 0, when, node: node? })

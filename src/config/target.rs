@@ -15,6 +15,7 @@ use super::plan::WEIGHT_MAX;
 use super::ranges::{Of, limits, ranges};
 use super::settings::{Env, Settings, certificates, refuses_host};
 use super::values::{address, destination, digest, hours, percent, secret, url, zone};
+use crate::domain::bid_table::BidTable;
 use crate::domain::caller::{Address, E164, PERSONAL_TAGS};
 use crate::domain::catalog::{DestinationRule, Disclosure, Endpoint, Pricing};
 use crate::domain::{Bps, Buyer, BuyerId, BuyerIx, Money, Target, TargetId};
@@ -121,7 +122,7 @@ impl Surroundings<'_, '_> {
         }
         Some(Target {
             paused: r.field("paused").flag().unwrap_or(false),
-            filters: filters(&r.field("filters"), self.entries),
+            filters: filters(&r.field("filters"), self.entries, self.numbers),
             hours: hours(&r.field("hours")),
             limits: limits(r),
             ranges,
@@ -150,7 +151,7 @@ impl Surroundings<'_, '_> {
             (false, true, false) => endpoint
                 .table("a table with at least `url`", |r| self.endpoint(r, min_duration))?
                 .map(Pricing::Endpoint),
-            (false, false, true) => table(&bids, self.dir, self.bid_rows, self.entries).map(Pricing::Table),
+            (false, false, true) => self.table(&bids).map(Pricing::Table),
             (false, false, false) => {
                 price.missing("`price`, an `endpoint` that bids, or a table of `bids`");
                 None
@@ -165,6 +166,10 @@ impl Surroundings<'_, '_> {
                 None
             }
         }
+    }
+
+    fn table(&self, bids: &Field<'_>) -> Option<BidTable> {
+        table(bids, self.dir, self.bid_rows, (self.entries, self.numbers))
     }
 
     fn endpoint(&self, r: &Reader<'_>, min_duration: Duration) -> Option<Endpoint> {

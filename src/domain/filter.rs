@@ -123,7 +123,52 @@ impl fmt::Display for Scalar {
     }
 }
 
+impl TagTest {
+    /// What it says of a tag's value, or of a call without the tag; `None` where the value cannot be compared.
+    pub fn says(&self, value: Option<&str>) -> Option<bool> {
+        let number = |holds: &dyn Fn(Scalar) -> bool| match value {
+            None => Some(false),
+            Some(text) => Scalar::parse(text).map(holds),
+        };
+        let has = |values: &[String]| value.is_some_and(|value| values.iter().any(|one| one == value));
+        match self {
+            TagTest::In(values) => Some(has(values)),
+            TagTest::NotIn(values) => Some(!has(values)),
+            TagTest::Below(limit) => number(&|number| number < *limit),
+            TagTest::Above(limit) => number(&|number| number > *limit),
+            TagTest::Between(low, high) => number(&|number| (*low..=*high).contains(&number)),
+            TagTest::Exists(wanted) => Some(value.is_some() == *wanted),
+            TagTest::Matches(pattern) => Some(value.is_some_and(|value| pattern.0.is_match(value))),
+            TagTest::Prefix(beginning) => Some(value.is_some_and(|value| value.starts_with(beginning))),
+        }
+    }
+
+    /// The first and the last number that it takes, in millionths; `None` where it asks for no number.
+    pub fn span(&self) -> Option<(i128, i128)> {
+        let millionths = |number: &Scalar| i128::from(number.0);
+        match self {
+            TagTest::Below(limit) => Some((i64::MIN.into(), millionths(limit) - 1)),
+            TagTest::Above(limit) => Some((millionths(limit) + 1, i64::MAX.into())),
+            TagTest::Between(low, high) => Some((millionths(low), millionths(high))),
+            TagTest::In(_)
+            | TagTest::NotIn(_)
+            | TagTest::Exists(_)
+            | TagTest::Matches(_)
+            | TagTest::Prefix(_) => None,
+        }
+    }
+}
+
 impl Text {
+    /// Whether whatever this is found in, the other is found in too.
+    pub fn is_within(&self, other: &Text) -> bool {
+        match (self, other) {
+            (Text::Whole(one), Text::Whole(other)) => one == other,
+            (Text::Beginning(_), Text::Whole(_)) => false,
+            (Text::Whole(one) | Text::Beginning(one), Text::Beginning(other)) => one.starts_with(other),
+        }
+    }
+
     /// Reads `fb-77`, or `fb-*` for a beginning. A star elsewhere is a star.
     pub fn parse(text: &str) -> Text {
         match text.strip_suffix('*') {

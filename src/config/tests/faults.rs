@@ -75,6 +75,16 @@ fn one_line_changed_gives_one_problem() {
         ("floor = \"10.00\"", "floors = [{ floor = \"1\" }]", "campaign.auto.floors[0].when: is missing"),
         (
             "floor = \"10.00\"",
+            "floors = [{ when = [{ state = [\"TX\", \"OK\"] }], floor = \"1\" }, { when = [{ state = [\"NY\"] }], floor = \"1\" }, { when = [{ anonymous = true }, { state = [\"OK\"] }], floor = \"2\" }]",
+            "campaign.auto.floors[2]: is never reached: row 1 takes all its calls",
+        ),
+        (
+            "floor = \"10.00\"",
+            "floors = [{ when = [{ number = [\"+18005550199\"] }], floor = \"1\" }]",
+            "campaign.auto.floors[0].when[0].number[0]: \"+18005550199\" does not fit",
+        ),
+        (
+            "floor = \"10.00\"",
             "floors = [{ when = [{ state = [\"TX\"] }] }]",
             "campaign.auto.floors[0].floor: is missing",
         ),
@@ -369,6 +379,8 @@ fn csv_is_strict() {
     let rows = [
         ("", ":1:1: is empty"),
         ("number,campaign,publisher\n+18005550101,auto,metro\n", ""),
+        ("\u{feff}number,campaign,publisher\n+18005550101,auto,metro\n", ""),
+        ("\u{feff}number,campain,publisher\n", ":1:8: \"campain\" is no column"),
         ("publisher, number ,campaign\r\nmetro,+18005550101 ,auto\r\n\r\n", ""),
         ("number,campaign\n", ":1:1: there is no column publisher"),
         ("number,campain,publisher\n", ":1:8: \"campain\" is no column"),

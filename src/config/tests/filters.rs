@@ -343,10 +343,112 @@ fn faults_are_named_where_they_stand() {
             "[{ tag = \"age\", op = \">\", value = 64 }, { tag = \"age\", op = \"<\", value = 64 }]",
             "have no value in common: no call passes both",
         ),
+        ("[{ number = [\"+18005559999\"] }]", "filters[0].number[0]: \"+18005559999\" does not fit"),
+        (
+            "[{ not = { number = [\"+1888*\", \"+1800\"] } }]",
+            "filters[0].not.number[1]: \"+1800\" does not fit",
+        ),
+        ("[{ state = \"TX\" }]", "filters[0].state: is a string"),
+        ("[{ tag = \"age\", op = \"in\", value = \"x\" }]", "filters[0].value: is a string"),
+        ("[{ zip = [\"787*\", \"000*\"] }]", "filters[0].zip[1]: would never hold: no ZIP begins so"),
         (&*format!("[{deep}]"), "is nested 9 deep"),
     ] {
         let problems = market(&with_filters(list)).map(|_| ()).expect_err(list);
         let said: Vec<String> = problems.iter().map(brief).collect();
-        assert!(said.iter().any(|one| one.contains(expected)), "{list}: {said:#?}");
+        let hits = said.iter().filter(|one| one.contains(expected)).count();
+        assert_eq!(hits, 1, "{list}: {said:#?}");
+    }
+}
+
+/// Two filters, and whether no call passes both.
+#[test]
+fn filters_that_exclude_each_other() {
+    let tag = |op: &str, value: &str| format!("{{ tag = \"age\", op = \"{op}\", value = {value} }}");
+    let not = |filter: &str| format!("{{ not = {filter} }}");
+    let any = |parts: &[&str]| format!("{{ any = [{}] }}", parts.join(", "));
+    let all = |parts: &[&str]| format!("{{ all = [{}] }}", parts.join(", "));
+    let (texas, ohio, both) =
+        ("{ state = [\"TX\"] }", "{ state = [\"OH\"] }", "{ state = [\"OH\", \"TX\"] }");
+    let sub_ids = |list: &str| format!("{{ sub_id = {list} }}");
+    let numbers = |list: &str| format!("{{ number = {list} }}");
+    let zips = |list: &str| format!("{{ zip = {list} }}");
+    let hours = |list: &str, zone: &str| format!("{{ hours = {list}{zone} }}");
+    let weekend = hours("[\"sat,sun 00:00-24:00\"]", "");
+    let week = hours("[\"mon-fri 00:00-24:00\"]", "");
+    let utc = ", zone = \"UTC\"";
+    let seniors = tag(">", "64");
+    for (one, other, is_refused) in [
+        (sub_ids("[\"fb-*\", \"x\"]"), sub_ids("[\"tv-*\", \"y\"]"), true),
+        (sub_ids("[\"fb-*\"]"), sub_ids("[\"fb-77\"]"), false),
+        (sub_ids("[\"fb-*\"]"), sub_ids("[\"fb-7*\"]"), false),
+        (sub_ids("[\"fb-*\"]"), not(&sub_ids("[\"fb-7*\"]")), false),
+        (sub_ids("[\"fb-77\", \"fb-7*\"]"), not(&sub_ids("[\"fb-*\"]")), true),
+        (sub_ids("[\"fb-*\"]"), sub_ids("[\"*\"]"), false),
+        (numbers("[\"+1888*\"]"), numbers("[\"+18005550100\"]"), true),
+        (numbers("[\"+1800*\"]"), numbers("[\"+18005550100\"]"), false),
+        (numbers("[\"+18005550100\"]"), not(&numbers("[\"+1800*\"]")), true),
+        (zips("[\"787*\"]"), not(&zips("[\"78*\"]")), true),
+        (zips("[\"78*\"]"), not(&zips("[\"787*\"]")), false),
+        (zips("[\"7870*\"]"), not(&zips("[\"78705*\", \"787*\"]").replace("78705*", "78705")), true),
+        (zips("[\"787*\"]"), not(texas), true),
+        (texas.to_owned(), not(&zips("[\"787*\"]")), false),
+        (tag("=", "\"64\""), tag("!=", "\"64\""), true),
+        (tag("in", "[\"64\", \"65\"]"), tag("!=", "\"64\""), false),
+        (tag("in", "[\"64\", \"65\"]"), tag("not_in", "[\"65\", \"66\", \"64\"]"), true),
+        (tag("in", "[\"64\", \"old\"]"), seniors.clone(), true),
+        (tag("in", "[\"64.000001\", \"old\"]"), seniors.clone(), false),
+        (tag("=", "\"old\""), not(&seniors), true),
+        (tag("=", "\"64.0\""), not(&seniors), false),
+        (tag("!=", "\"65\""), tag("between", "[65, 65]"), false),
+        (tag("=", "\"65.0\""), tag("between", "[65, 65]"), false),
+        (tag("=", "\"yes\""), tag("prefix", "\"no\""), true),
+        (tag("=", "\"yes\""), tag("matches", "\"^n\""), true),
+        (tag("=", "\"yes\""), tag("matches", "\"e\""), false),
+        (tag("=", "\"yes\""), not(&tag("matches", "\"e\"")), true),
+        (tag("exists", "false"), tag("=", "\"yes\""), true),
+        (tag("exists", "false"), seniors.clone(), true),
+        (tag("exists", "false"), not(&seniors), false),
+        (tag("exists", "false"), tag("!=", "\"yes\""), false),
+        (tag("exists", "false"), tag("not_in", "[\"yes\"]"), false),
+        (tag("exists", "false"), not(&tag("exists", "false")), true),
+        (not(&tag("exists", "true")), not(&tag("exists", "false")), true),
+        (seniors.clone(), tag("<", "64.000002"), false),
+        (seniors.clone(), tag("<", "64.000001"), true),
+        (seniors.clone(), tag("between", "[18, 64]"), true),
+        (tag("between", "[64, 70]"), tag("between", "[18, 64]"), false),
+        (tag("between", "[65, 70]"), not(&seniors), true),
+        (tag("between", "[64, 70]"), not(&seniors), false),
+        (not(&seniors), not(&tag("<", "65")), false),
+        (tag("prefix", "\"ab\""), tag("prefix", "\"ac\""), true),
+        (tag("prefix", "\"ab\""), tag("prefix", "\"abc\""), false),
+        (tag("prefix", "\"abc\""), not(&tag("prefix", "\"ab\"")), true),
+        (tag("prefix", "\"ab\""), not(&tag("prefix", "\"abc\"")), false),
+        (tag("=", "\"a\""), tag("=", "\"b\"").replace("age", "case"), false),
+        (texas.to_owned(), any(&[ohio, "{ anonymous = true }"]), false),
+        (texas.to_owned(), any(&[ohio, &zips("[\"10*\"]")]), true),
+        (texas.to_owned(), any(&[&all(&["{ anonymous = true }", ohio]), ohio]), true),
+        (texas.to_owned(), not(&any(&["{ anonymous = true }", both])), true),
+        (both.to_owned(), not(&any(&["{ anonymous = true }", texas])), false),
+        (any(&[texas, ohio]), not(both), true),
+        (any(&[texas, ohio]), not(&all(&[both, "{ anonymous = true }"])), false),
+        (texas.to_owned(), not(&not(ohio)), true),
+        (not(&not(texas)), not(&not(&not(texas))), true),
+        (week.clone(), weekend.clone(), true),
+        (hours("[\"fri 22:00-02:00\"]", ""), weekend.clone(), false),
+        (hours("[\"mon-fri 00:00-24:00\"]", utc), weekend.clone(), false),
+        (hours("[\"mon-fri 00:00-24:00\"]", utc), hours("[\"sat 09:00-10:00\"]", utc), true),
+        (hours("[\"2026-12-26 09:00-10:00\", \"mon 09:00-10:00\"]", ""), weekend.clone(), false),
+        (hours("[\"sat 09:00-10:00\"]", ""), not(&weekend), true),
+        (weekend.clone(), not(&hours("[\"sat 09:00-10:00\"]", "")), false),
+        ("{ stir_verified = [\"failed\"] }".to_owned(), not("{ stir = [\"none\"] }"), true),
+        ("{ stir = [\"A\"] }".to_owned(), not("{ stir_verified = [\"passed\", \"unverified\"] }"), true),
+        ("{ anonymous = false }".to_owned(), not("{ anonymous = true }"), false),
+    ] {
+        for list in [format!("[{one}, {other}]"), format!("[{other}, {one}]")] {
+            let said: Vec<String> =
+                market(&with_filters(&list)).err().unwrap_or_default().iter().map(brief).collect();
+            assert_eq!(said.len(), usize::from(is_refused), "{list}: {said:#?}");
+            assert!(said.iter().all(|one| one.contains("have no value in common")), "{list}: {said:#?}");
+        }
     }
 }

@@ -56,6 +56,11 @@ fn the_first_branch_that_holds_is_taken() {
            state TX, tag age old =>
            tag age 70            =>
 
+           { first_match = [{ when = [{ state = ["TX"] }, { sub_id = ["fb-*"] }], node = "t121" }, { when = [{ state = ["TX"] }], node = "t122" }, { when = [{ sub_id = ["fb-1", "tv"] }], node = "t123" }] }
+           state TX, sub_id fb-1 => t121
+           state TX              => t122
+           state NY, sub_id fb-1 => t123
+
            { sequential = [{ first_match = [{ when = [{ hours = ["daily 08:00-20:00"], zone = "America/Chicago" }], node = { sequential = ["t121", "t122"] } }, { node = "t122" }] }, "t123"] }
            at 2026-11-20T18:00Z => t121 t122 t123
            at 2026-11-20T06:00Z => t122 t123
@@ -75,6 +80,18 @@ fn faults_of_choices_are_named_where_they_stand() {
         (
             "{ first_match = [{ node = \"t121\" }, { when = [{ state = [\"TX\"] }], node = \"t122\" }] }",
             "plan.chosen.root.first_match[1]: is never reached: the branch before takes every call",
+        ),
+        (
+            "{ first_match = [{ when = [{ state = [\"TX\"] }], node = \"t121\" }, { when = [{ state = [\"TX\"] }], node = \"t122\" }] }",
+            "plan.chosen.root.first_match[1]: is never reached: branch 1 takes all its calls",
+        ),
+        (
+            "{ first_match = [{ when = [{ state = [\"TX\", \"OK\"] }, { not = { sub_id = [\"fb-*\"] } }], node = \"t121\" }, { when = [{ state = [\"NY\"] }], node = \"t122\" }, { when = [{ sub_id = [\"tv\"] }, { zip = [\"787*\"] }, { tag = \"age\", op = \">\", value = 64 }], node = \"t123\" }] }",
+            "plan.chosen.root.first_match[2]: is never reached: branch 1 takes all its calls",
+        ),
+        (
+            "{ first_match = [{ when = [{ any = [{ number = [\"+1888\"] }] }], node = \"t121\" }] }",
+            "first_match[0].when[0].any[0].number[0]: \"+1888\" does not fit",
         ),
         ("{ first_match = [{ when = [], node = \"t121\" }] }", "first_match[0].when: names nothing"),
         ("{ first_match = [{ when = [{ state = [\"TX\"] }] }] }", "first_match[0].node: is missing"),
@@ -289,6 +306,7 @@ fn limits_of_nodes_have_their_ranges() {
         ("{ sequential = [\"t121\", { hangup = \"busy\", ring_s = 9 }] }", "ring_s: is of no use here"),
         ("{ sequential = [\"t121\"], hours = [\"daily 08:00-20:00\"] }", "root.zone: is missing"),
         ("{ sequential = [\"t121\"], zone = \"UTC\" }", "root.hours: is missing"),
+        ("{ auction = [\"t121\"], zone = \"UTC\", timeout_ms = 100 }", "root.hours: is missing"),
         ("{ sequential = [\"t121\"], zone = \"UTC\", hours = [\"daily 25:00-26:00\"] }", "root.hours[0]: "),
         ("{ round_robin = [] }", "root.round_robin: is empty"),
         ("{ voicemail = \"a\", hangup = \"busy\" }", "root: is more than one action"),
@@ -297,6 +315,8 @@ fn limits_of_nodes_have_their_ranges() {
     ] {
         let said = said(root, "");
         assert!(said.iter().any(|one| one.contains(expected)), "{root}: {said:#?}");
+        let is_unknown = |one: &String| one.contains("unknown key");
+        assert!(expected.contains("unknown key") || !said.iter().any(is_unknown), "{root}: {said:#?}");
     }
 }
 

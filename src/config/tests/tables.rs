@@ -140,6 +140,10 @@ fn faults_of_tables_and_ranges_are_named_where_they_stand() {
         (table("rows = [{ bid = \"x\" }]"), "bids.rows[0].bid: \"x\" does not fit"),
         (table("rows = [{ when = [], bid = \"1\" }]"), "bids.rows[0].when: names nothing"),
         (table("rows = [{ when = [{ state = [\"XX\"] }], bid = \"1\" }]"), "bids.rows[0].when[0].state[0]"),
+        (
+            table("rows = [{ when = [{ number = [\"+1800\"] }], bid = \"1\" }]"),
+            "bids.rows[0].when[0].number[0]",
+        ),
         (table("rows = [{ when = [{ state = [\"TX\"] }] }]"), "bids.rows[0].bid: is missing"),
         (
             table(
@@ -236,6 +240,9 @@ fn faults_of_files_have_a_line_and_a_column() {
         ("state,bid\nTX,1.2345678\n", "2:4: bid: \"1.2345678\" does not fit"),
         ("area_code,bid\n51,1\n", "2:1: area_code: \"51\" does not fit"),
         ("zip,bid\n00000,1\n", "2:1: zip: \"00000\" does not fit"),
+        ("zip_prefix,bid\n000,1\n", "2:1: zip_prefix: would never hold: no ZIP begins so"),
+        ("\u{feff}state,bid\nTX,1\nXX,2\n", "3:1: state: \"XX\" does not fit"),
+        ("\u{feff}state,bit\nTX,1\n", "1:7: \"bit\" is no column"),
         ("zip_prefix,bid\n78701,1\n", "2:1: zip_prefix: \"78701\" does not fit"),
         ("zip,zip_prefix,bid\n78701,787,1\n", "2:1: has a zip and a zip_prefix"),
         ("publisher,bid\nmetros,1\n", "2:1: publisher: \"metros\" is no publisher"),

@@ -85,7 +85,7 @@ impl Maker {
             let mut two = [(); 2].map(|()| if are_tags { self.tag() } else { self.filter(1, names, true) });
             // Short lists seldom have something in common, and seldom are the same by chance.
             two.iter_mut().filter(|_| self.percent(50)).for_each(shorten);
-            if self.percent(20) {
+            if self.percent(5) {
                 two[1] = two[0].clone();
             }
             let kinds = two.each_ref().map(kind_of);
@@ -96,6 +96,17 @@ impl Maker {
             let refused = self.up_to(5);
             if let Some(one) = two.get_mut(refused) {
                 *one = Filter::Not(Box::new(one.clone()));
+            }
+            // Beside another of its kind it excludes less.
+            if is_of_one && self.percent(20) {
+                let third = loop {
+                    let third = if are_tags { self.tag() } else { self.filter(1, names, true) };
+                    if kind_of(&third) == kinds[0] {
+                        break third;
+                    }
+                };
+                let any = Filter::Any(vec![two[1].clone(), third]);
+                two[1] = if self.percent(30) { Filter::Not(Box::new(any)) } else { any };
             }
             // Part of an `all` it excludes no less.
             if self.percent(15) {
@@ -258,7 +269,14 @@ impl Maker {
             let when = maker.top_filters(names, false);
             FloorRow { when, floor: maker.amount(9, 22) }
         };
-        (0..1 + self.up_to(2)).map(|_| row(self)).collect()
+        let mut rows: Vec<FloorRow> = Vec::new();
+        for _ in 0..1 + self.up_to(2) {
+            let next = row(self);
+            if !rows.iter().any(|before| may_be_taken(&before.when, &next.when)) {
+                rows.push(next);
+            }
+        }
+        rows
     }
 
     /// Plans by the clock, each of which has a time that those before it and the campaign's hours leave, as far as
@@ -398,16 +416,8 @@ impl Maker {
         while drawn < least || filters.is_empty() {
             drawn += 1;
             let filter = self.usual_or_new(names, has_zone);
-            let asked: Vec<&Filter> =
-                filters.iter().chain(std::iter::once(&filter)).flat_map(Filter::all_of).collect();
-            let excludes = |at: usize| {
-                let kind = kind_of(asked[at]);
-                asked[..at].iter().any(|other| {
-                    kind.is_some() && kind_of(other) == kind
-                        || is_not(other, asked[at])
-                        || is_not(asked[at], other)
-                })
-            };
+            let asked: Vec<Filter> = filters.iter().chain([&filter]).flat_map(side_by_side).collect();
+            let excludes = |at: usize| asked[..at].iter().any(|other| may_exclude(other, &asked[at]));
             if !(0..asked.len()).any(excludes) {
                 filters.push(filter);
             }
@@ -493,7 +503,7 @@ impl Maker {
     fn tag(&mut self) -> Filter {
         let key = self.one(&KEYS).to_owned();
         let word = |maker: &mut Maker| maker.one(&WORDS).to_owned();
-        let words = |maker: &mut Maker| maker.some(&WORDS, 4).into_iter().map(str::to_owned).collect();
+        let words = |maker: &mut Maker| maker.some(&WORDS, 6).into_iter().map(str::to_owned).collect();
         let number = |maker: &mut Maker| maker.one(&NUMBERS).to_owned();
         let test = match self.up_to(17) {
             0 | 11 | 12 => Test::Is(word(self)),
@@ -503,7 +513,7 @@ impl Maker {
             4 | 17 => Test::Below(number(self)),
             5 => Test::Above(number(self)),
             6 => {
-                let (low, high) = self.one(&[("18", "64"), ("-3", "2.5"), ("65", "65"), ("0.000001", "100")]);
+                let (low, high) = self.one(&[("7", "64"), ("-3", "10"), ("65", "65"), ("0.000001", "100")]);
                 Test::Between(low.to_owned(), high.to_owned())
             }
             7 => Test::Exists(self.percent(60)),
@@ -666,10 +676,14 @@ impl Maker {
                 for at in 0..many {
                     let mut own = before.clone();
                     let is_open = at + 1 == many && self.percent(50);
+                    let when = if is_open { Vec::new() } else { self.top_filters(names, false) };
+                    // One whose calls a branch before it takes is an error.
+                    if branches.iter().any(|before: &Branch| may_be_taken(&before.when, &when)) {
+                        continue;
+                    }
                     let Some(node) = self.node(&mut own, names, depth + 1) else { continue };
                     // Only one branch is taken, so the next may have the same targets; what follows may not.
                     left.retain(|target| own.iter().any(|other| other.id == target.id));
-                    let when = if is_open { Vec::new() } else { self.top_filters(names, false) };
                     branches.push(Branch { when, node });
                 }
                 if branches.is_empty() {
@@ -901,7 +915,7 @@ fn shorten(filter: &mut Filter) {
     }
 }
 
-/// What two filters must not both be in one list, as their values might exclude each other.
+/// What two tests must not both be in one list, as their values might exclude each other; none of joined ones.
 fn kind_of(filter: &Filter) -> Option<String> {
     match filter {
         Filter::Not(part) => kind_of(part),
@@ -917,13 +931,75 @@ fn kind_of(filter: &Filter) -> Option<String> {
         Filter::Anonymous(_) => Some("anonymous".to_owned()),
         Filter::SubId(_) => Some("sub_id".to_owned()),
         Filter::Number(_) => Some("number".to_owned()),
-        Filter::All(_) | Filter::Any(_) | Filter::Near(..) | Filter::Hours(..) => None,
+        Filter::Near(..) => Some("near".to_owned()),
+        Filter::Hours(..) => Some("hours".to_owned()),
+        Filter::All(_) | Filter::Any(_) => None,
     }
 }
 
-/// Whether one is `not` the other.
-fn is_not(one: &Filter, other: &Filter) -> bool {
-    matches!(one, Filter::Not(part) if **part == *other)
+/// The parts of a filter that joins some, and whether one of them is enough.
+fn parts(filter: &Filter) -> Option<(Vec<Filter>, bool)> {
+    let not = |part: &Filter| Filter::Not(Box::new(part.clone()));
+    match filter {
+        Filter::All(parts) => Some((parts.clone(), false)),
+        Filter::Any(parts) => Some((parts.clone(), true)),
+        Filter::Not(part) => match &**part {
+            Filter::Not(part) => Some((vec![(**part).clone()], false)),
+            Filter::All(parts) => Some((parts.iter().map(not).collect(), true)),
+            Filter::Any(parts) => Some((parts.iter().map(not).collect(), false)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// What a filter asks for side by side, `not any` included.
+fn side_by_side(filter: &Filter) -> Vec<Filter> {
+    match parts(filter) {
+        Some((parts, false)) => parts.iter().flat_map(side_by_side).collect(),
+        _ => vec![filter.clone()],
+    }
+}
+
+/// Whether their values might exclude each other.
+fn may_exclude(one: &Filter, other: &Filter) -> bool {
+    match (parts(one), parts(other)) {
+        (Some((parts, true)), _) => parts.iter().all(|part| may_exclude(part, other)),
+        (_, Some((parts, true))) => parts.iter().all(|part| may_exclude(one, part)),
+        (Some((parts, false)), _) => parts.iter().any(|part| may_exclude(part, other)),
+        (_, Some((parts, false))) => parts.iter().any(|part| may_exclude(one, part)),
+        (None, None) => kind_of(one) == kind_of(other),
+    }
+}
+
+/// Whether all calls that one row or branch takes may be taken by an earlier one.
+fn may_be_taken(before: &[Filter], when: &[Filter]) -> bool {
+    let (before, when) = (Filter::All(before.to_vec()), Filter::All(when.to_vec()));
+    may_imply(&when, &before)
+}
+
+/// Whether the other may hold wherever one does.
+fn may_imply(one: &Filter, other: &Filter) -> bool {
+    fn within<T: PartialEq>(these: &[T], those: &[T]) -> bool {
+        these.iter().all(|one| those.contains(one))
+    }
+    match (parts(one), parts(other)) {
+        (Some((parts, true)), _) => parts.iter().all(|part| may_imply(part, other)),
+        (_, Some((parts, false))) => parts.iter().all(|part| may_imply(one, part)),
+        (Some((own, false)), Some((its, true))) => {
+            own.iter().any(|part| may_imply(part, other)) || its.iter().any(|part| may_imply(one, part))
+        }
+        (Some((parts, false)), _) => parts.iter().any(|part| may_imply(part, other)),
+        (_, Some((parts, true))) => parts.iter().any(|part| may_imply(one, part)),
+        (None, None) => match (one, other) {
+            (Filter::State(a), Filter::State(b)) | (Filter::Country(a), Filter::Country(b)) => within(a, b),
+            (Filter::AreaCode(a), Filter::AreaCode(b)) => within(a, b),
+            (Filter::Publisher(a), Filter::Publisher(b)) | (Filter::Campaign(a), Filter::Campaign(b)) => {
+                within(a, b)
+            }
+            _ => kind_of(one) == kind_of(other),
+        },
+    }
 }
 
 /// Minutes of the week that a line covers.

@@ -12,12 +12,15 @@ use super::real::Real;
 use super::{make, told};
 
 /// Markets, and calls to each.
-const MARKETS: u64 = 500;
+const MARKETS: u64 = 1_000;
 const CALLS: u64 = 60;
 
 /// Pairs of which some must have been refused, and some not.
 const MET: &str = "state state|country country|area_code area_code|zip zip|state zip|publisher publisher|campaign campaign|\
-    stir stir|stir verified|verified verified|anonymous anonymous|tag in tag in|tag above tag below|not|within all";
+    stir stir|stir verified|verified verified|anonymous anonymous|sub_id sub_id|number number|hours hours|\
+    tag in tag in|tag in tag not_in|tag in tag number|tag exists tag in|tag in tag prefix|tag in tag matches|\
+    tag number tag number|tag exists tag exists|tag exists tag number|tag exists tag prefix|tag exists tag matches|\
+    tag prefix tag prefix|not tag|not|any|not any|within all";
 
 /// What a pair is made of, in the order of the words.
 fn kind(two: &[Filter]) -> String {
@@ -32,14 +35,27 @@ fn kind(two: &[Filter]) -> String {
         Filter::Verified(_) => "verified",
         Filter::Anonymous(_) => "anonymous",
         Filter::Tag(_, Test::In(_) | Test::Is(_)) => "tag in",
-        Filter::Tag(_, Test::Below(_)) => "tag below",
-        Filter::Tag(_, Test::Above(_)) => "tag above",
-        Filter::Not(_) => "not",
-        _ => "other",
+        Filter::Tag(_, Test::NotIn(_) | Test::IsNot(_)) => "tag not_in",
+        Filter::Tag(_, Test::Below(_) | Test::Above(_) | Test::Between(..)) => "tag number",
+        Filter::Tag(_, Test::Exists(_)) => "tag exists",
+        Filter::Tag(_, Test::Prefix(_)) => "tag prefix",
+        Filter::Tag(_, Test::Matches(_)) => "tag matches",
+        Filter::SubId(_) => "sub_id",
+        Filter::Number(_) => "number",
+        Filter::Hours(..) => "hours",
+        Filter::Near(..) => "near",
+        Filter::Not(part) => match &**part {
+            Filter::Any(_) => "not any",
+            Filter::Tag(..) => "not tag",
+            _ => "not",
+        },
+        Filter::Any(_) => "any",
+        Filter::All(_) => "all",
     };
     let mut words: Vec<&str> = two.iter().map(word).collect();
     words.sort_unstable();
-    if words.contains(&"not") { "not".to_owned() } else { words.join(" ") }
+    let joined = ["not any", "any", "not tag", "not"].into_iter().find(|word| words.contains(word));
+    joined.map_or_else(|| words.join(" "), str::to_owned)
 }
 
 /// Whether two plain lists have nothing in common; `None` of what is no such pair.
@@ -57,7 +73,20 @@ fn are_apart(two: &[Filter]) -> Option<bool> {
             apart(a, b)
         }
         [Filter::Anonymous(a), Filter::Anonymous(b)] => Some(a != b),
+        [Filter::SubId(a), Filter::SubId(b)] | [Filter::Number(a), Filter::Number(b)] => {
+            Some(!a.iter().any(|one| b.iter().any(|other| may_fit(one, other))))
+        }
         _ => None,
+    }
+}
+
+/// Whether some text fits both of two texts or beginnings.
+fn may_fit(one: &str, other: &str) -> bool {
+    match (one.strip_suffix('*'), other.strip_suffix('*')) {
+        (Some(one), Some(other)) => one.starts_with(other) || other.starts_with(one),
+        (Some(beginning), None) => other.starts_with(beginning),
+        (None, Some(beginning)) => one.starts_with(beginning),
+        (None, None) => one == other,
     }
 }
 
