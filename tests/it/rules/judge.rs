@@ -423,6 +423,12 @@ impl<'a> Known<'a> {
         self.hold(&branch.when)
     }
 
+    /// What the first of a branch's conditions says that does not hold.
+    pub fn branch_says(&self, branch: &Branch) -> Says {
+        let mut said = branch.when.iter().map(|filter| self.says(filter, "UTC"));
+        said.find(|says| *says != Says::Yes).unwrap_or(Says::Yes)
+    }
+
     /// Whether all of these hold, whose hours name their zone.
     fn hold(&self, filters: &[Filter]) -> bool {
         filters.iter().all(|filter| self.says(filter, "UTC") == Says::Yes)

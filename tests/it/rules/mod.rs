@@ -95,6 +95,7 @@ fn differs(market: &Market, real: &Real, call: &Call, counts: &mut Counts) -> Op
             }
         }
     }
+    let ways = rank::ways(&known);
     let ids = rank::targets(known.plan(), market);
     let listed: Vec<&str> = preview.targets.iter().map(|tried| tried.target.as_str()).collect();
     if ids != listed {
@@ -107,7 +108,8 @@ fn differs(market: &Market, real: &Real, call: &Call, counts: &mut Counts) -> Op
         let left = drawn.left.iter().find(of).filter(|_| node.is_none()).map(|left| left.1);
         let (verdict, rules) = known.tried(target, left, node.unwrap_or(0));
         count(counts, &format!("verdict {verdict}"));
-        let expected: Vec<&str> = rules.into_iter().map(judge::Says::word).collect();
+        let way = ways.get(tried.target.as_str()).into_iter().flatten().copied();
+        let expected: Vec<&str> = way.chain(rules).map(judge::Says::word).collect();
         let said: Vec<&str> = tried.rules.iter().map(|rule| rule.says).collect();
         if (tried.verdict.as_str(), &said) != (verdict, &expected) {
             let rules: Vec<&str> = tried.rules.iter().map(|rule| rule.rule.as_str()).collect();

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::judge::{Known, Offers, is_open};
+use super::judge::{Known, Offers, Says, is_open};
 use super::model::*;
 
 /// A bid needs as much of its life when it is handed out, in milliseconds.
@@ -212,6 +212,52 @@ pub fn targets_of<'a>(node: &'a Node, market: &'a Market, all: &mut Vec<&'a str>
         Node::Auction(auction) => auction.members.iter().for_each(|id| add(id)),
         Node::Together(ids, _) => ids.iter().for_each(|id| add(id)),
         _ => children(node, market).into_iter().for_each(|child| targets_of(child, market, all)),
+    }
+}
+
+/// What stands before each target on its way: every branch and every node's hours around it, in order, up to the first that
+/// does not let the call pass. Of one in several branches, where the call comes to it, else where it is written first.
+pub fn ways<'a>(known: &Known<'a>) -> BTreeMap<&'a str, Vec<Says>> {
+    let mut places = Vec::new();
+    if let Some(root) = &known.plan().root {
+        places_of(known, root, &[], &mut places);
+    }
+    let mut ways: BTreeMap<&str, Vec<Says>> = BTreeMap::new();
+    for (id, way) in places {
+        let comes = |way: &[Says]| way.iter().all(|says| *says == Says::Yes);
+        match ways.get(id) {
+            Some(before) if comes(before) || !comes(&way) => {}
+            _ => drop(ways.insert(id, way)),
+        }
+    }
+    for way in ways.values_mut() {
+        let passed = way.iter().position(|says| *says != Says::Yes);
+        way.truncate(passed.map_or(way.len(), |at| at + 1));
+    }
+    ways
+}
+
+/// Every target below a node, with all that stands before it.
+fn places_of<'a>(known: &Known<'a>, node: &'a Node, way: &[Says], places: &mut Vec<(&'a str, Vec<Says>)>) {
+    let children = children(node, known.market);
+    match node {
+        Node::Target(id) => places.push((id, way.to_vec())),
+        Node::Auction(Auction { members: ids, .. }) | Node::Together(ids, _) => {
+            places.extend(ids.iter().map(|id| (id.as_str(), way.to_vec())));
+        }
+        Node::FirstMatch(branches) => {
+            let mut is_taken = false;
+            for (branch, child) in branches.iter().zip(children) {
+                let says = if is_taken { Says::No } else { known.branch_says(branch) };
+                is_taken |= says == Says::Yes;
+                places_of(known, child, &[way, &[says]].concat(), places);
+            }
+        }
+        Node::Limited(Limits { hours: Some((hours, zone)), .. }, child) => {
+            let says = if is_open(hours, zone, known.call.at) { Says::Yes } else { Says::No };
+            places_of(known, child, &[way, &[says]].concat(), places);
+        }
+        _ => children.into_iter().for_each(|child| places_of(known, child, way, places)),
     }
 }
 
