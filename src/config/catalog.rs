@@ -20,7 +20,7 @@ use super::schedules::{Schedules, schedules};
 use super::settings::{Env, SEGMENT_MB, Settings, base_url, is_local};
 use super::target::{NAME_MAX, Surroundings, buyer};
 use super::values::{digest, hours, labels, percent, secrets, zone};
-use super::{bid_table, callers, plan, warnings};
+use super::{bid_table, callers, openings, plan, warnings};
 use crate::domain::caller::TAG_KEY_MAX;
 use crate::domain::catalog::{CarrierDialect, PlanIx, Secret};
 use crate::domain::id::SLUG_MAX;
@@ -71,7 +71,7 @@ pub(super) fn read(settings: &Settings, env: Env<'_>, sink: &Sink) -> Option<Rea
         return None;
     }
     refuse_long_recovery(catalog.as_ref()?, &entries);
-    refuse_never_open(catalog.as_ref()?, &entries);
+    openings::refuse_never_open(catalog.as_ref()?, &entries);
     numbers.refuse_never_open(catalog.as_ref()?, sink);
     refuse_impossible_margins(catalog.as_ref()?, &entries);
     refuse_idle_ranges(catalog.as_ref()?, &entries);
@@ -329,19 +329,6 @@ fn refuse_long_recovery(catalog: &Catalog, entries: &Entries<'_>) {
             );
             field
                 .wrong(what, &format!("a `recovery_s` below {least}, or 0: no recovery from early hang-ups"));
-        }
-    }
-}
-
-/// A target is open when its buyer is too: where their hours never meet, nobody meant that.
-fn refuse_never_open(catalog: &Catalog, entries: &Entries<'_>) {
-    for (target, (_, field)) in catalog.targets.iter().zip(entries.targets.iter()) {
-        let buyer = catalog.buyer(target.buyer);
-        let (Some(own), Some(buyers)) = (&target.hours, &buyer.hours) else { continue };
-        if !own.meets(buyers) {
-            let what =
-                format!("is never open: its hours are {own}, and those of buyer {} are {buyers}", buyer.id);
-            field.wrong(what, "hours that lie within the buyer's for some time, or `paused = true`");
         }
     }
 }

@@ -20,6 +20,7 @@ mod file;
 mod filter;
 mod groups;
 mod numbers;
+mod openings;
 mod plan;
 mod problem;
 mod ranges;

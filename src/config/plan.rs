@@ -10,10 +10,11 @@ use super::file::{Field, Reader};
 use super::filter::conditions;
 use super::groups::Groups;
 use super::numbers::Numbers;
+use super::openings::asked;
 use super::values::{address, hours, zone};
 use super::ways;
 use crate::domain::plan::{AuctionNode, Branch, RoundRobin, Scope, SimultaneousNode};
-use crate::domain::{GroupId, HangupCause, Money, Node, Plan, PlanId, TargetIx, Terminal};
+use crate::domain::{GroupId, HangupCause, Hours, Money, Node, Plan, PlanId, TargetIx, Terminal, Zone};
 
 /// Deepest tree, groups included, a root without children being 1 deep.
 pub(super) const DEPTH_MAX: usize = 32;
@@ -81,6 +82,9 @@ pub(super) struct Tree<'g, 'e, 'a> {
     /// Targets in the order in which they were found.
     found: Vec<TargetIx>,
     deepest: usize,
+    /// Hours of the nodes and branches around the one that is read. Those around a group are of no concern to its nodes:
+    /// another plan may bring them at other hours.
+    around: Vec<(Hours, Zone)>,
     is_faulty: bool,
     /// It may have actions of its own.
     has_actions: bool,
@@ -88,8 +92,8 @@ pub(super) struct Tree<'g, 'e, 'a> {
 
 impl<'g, 'e, 'a> Tree<'g, 'e, 'a> {
     pub(super) fn new(groups: &'g Groups<'e, 'a>, whose: &'static str) -> Tree<'g, 'e, 'a> {
-        let (places, found) = (HashMap::new(), Vec::new());
-        Tree { groups, whose, places, found, deepest: 1, is_faulty: false, has_actions: false }
+        let (places, found, around) = (HashMap::new(), Vec::new(), Vec::new());
+        Tree { groups, whose, places, found, deepest: 1, around, is_faulty: false, has_actions: false }
     }
 
     /// Where its targets stand, and how deep it is; `None` if anything of it could not be read, so that nothing is
@@ -189,7 +193,14 @@ impl<'g, 'e, 'a> Tree<'g, 'e, 'a> {
             }
             (true, _) => Some(hours(&open).zip(zone(&place.required()))),
         };
-        let (node, group) = self.strategy(r, depth)?;
+        let above = self.around.len();
+        if let Some(Some((hours, zone))) = &hours {
+            self.refuse_never_open(&open, hours, zone);
+            self.around.push((hours.clone(), zone.clone()));
+        }
+        let read = self.strategy(r, depth);
+        self.around.truncate(above);
+        let (node, group) = read?;
         if at.is_set() && matches!(node, Node::Terminal(_)) {
             at.wrong("is of no use here: no target rings", "on nodes with targets");
             return None;
@@ -203,6 +214,17 @@ impl<'g, 'e, 'a> Tree<'g, 'e, 'a> {
         }
         let is_plain = ring.is_none() && hours.is_none() && group.is_none();
         Some(if is_plain { node } else { Node::Scope(Box::new(Scope { group, ring, hours, node })) })
+    }
+
+    /// Nobody means hours that those around them never meet.
+    fn refuse_never_open(&self, field: &Field<'_>, hours: &Hours, zone: &Zone) {
+        let shut = self.around.iter().find(|(above, there)| !above.meets_in(there, hours, zone));
+        if let Some((above, there)) = shut {
+            let what = format!(
+                "would never be open: {hours} in {zone} never meets the hours around it, {above} in {there}"
+            );
+            field.wrong(what, "hours that lie within those around it for some time");
+        }
     }
 
     fn strategy(&mut self, r: &Reader<'_>, depth: usize) -> Option<(Node, Option<GroupId>)> {
@@ -328,10 +350,21 @@ impl<'g, 'e, 'a> Tree<'g, 'e, 'a> {
         field.table("{when = […], node = …}", |r| {
             let when = r.field("when");
             let has_when = when.is_set();
-            let when = conditions(&when, self.groups.entries, self.groups.numbers);
+            let conditions = conditions(&when, self.groups.entries, self.groups.numbers);
+            let above = self.around.len();
+            let own: Vec<_> = asked(&conditions)
+                .filter_map(|(hours, zone)| Some((hours.clone(), zone?.clone())))
+                .inspect(|(hours, zone)| self.refuse_never_open(&when, hours, zone))
+                .collect();
+            self.around.extend(own);
             let node = self.required(&r.field("node"), depth + 1);
+            self.around.truncate(above);
             // What is left of faulty conditions would take other calls.
-            (!has_when || !when.is_empty()).then_some(Branch { number: 0, when, node: node? })
+            (!has_when || !conditions.is_empty()).then_some(Branch {
+                number: 0,
+                when: conditions,
+                node: node?,
+            })
         })?
     }
 

@@ -4,6 +4,7 @@
 
 mod faults;
 mod filters;
+mod openings;
 mod plans;
 mod schedules;
 mod simultaneous;

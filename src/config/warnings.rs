@@ -8,7 +8,7 @@ use super::callers;
 use super::entries::Entries;
 use super::problem::Problem;
 use super::settings::{Settings, is_local};
-use super::{groups, ways};
+use super::{groups, openings, ways};
 use crate::billing::min_price;
 use crate::domain::catalog::{PlanIx, Pricing};
 use crate::domain::plan::AuctionNode;
@@ -26,6 +26,7 @@ pub(super) fn of(catalog: &Catalog, entries: &Entries<'_>, settings: &Settings) 
     ways::late_timeouts(catalog, entries, &mut warnings);
     view.floors(&mut warnings);
     view.short_lives(settings, &mut warnings);
+    openings::never_met(catalog, entries, &mut warnings);
     callers::unused(catalog, entries, &mut warnings);
     warnings
 }

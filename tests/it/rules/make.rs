@@ -5,8 +5,9 @@
 
 use load::chance::Chance;
 
-use super::judge::{is_e164, is_open};
+use super::judge::is_e164;
 use super::model::*;
+use super::open;
 use super::places::{ABROAD, AREAS, NO_ZIPS, ZIPS, miles, zip};
 
 const ZONES: [&str; 10] = [
@@ -71,7 +72,10 @@ pub fn with_pairs(seed: u64, number: u64, market: &Market) -> Market {
     let numbers = NUMBERS_DIALLED;
     let names = Names { groups: &[], publishers: &publishers, campaigns: &campaigns, numbers: &numbers };
     let mut market = market.clone();
+    // Hours of a pair could never meet those of a target or its buyer, which is another error.
+    market.buyers.iter_mut().for_each(|buyer| buyer.hours = None);
     for target in &mut market.targets {
+        target.hours = None;
         target.filters = maker.pair(&names);
     }
     market
@@ -247,9 +251,12 @@ impl Maker {
             let sub_id = self.percent(50).then(|| self.one(&LABELS).to_owned());
             let tags = if self.percent(50) { self.tags(2) } else { Vec::new() };
             let (campaign, publisher) = (self.one(&campaigns), self.one(&publishers));
-            open_together(&mut market.publishers, &publisher, &market.campaigns, &campaign);
+            let sends = market.publishers.iter_mut().find(|one| one.id == publisher).expect("a publisher");
+            let sold_by = market.campaigns.iter().find(|one| one.id == campaign).expect("a campaign");
+            open::together(sends, sold_by);
             market.numbers.push(Number { number: number.to_owned(), campaign, publisher, sub_id, tags });
         }
+        open::somewhen(&mut market);
         market
     }
 
@@ -1010,19 +1017,6 @@ fn minutes_of(days: &[bool; 7], span: Span) -> Vec<usize> {
         (start..start + usize::from(length)).map(|minute| minute % (7 * 1_440))
     };
     (0..7).filter(|day| days[*day]).flat_map(of_day).collect()
-}
-
-/// A number whose publisher is never open with its campaign is an error. Who is not in a week of autumn loses its hours.
-fn open_together(publishers: &mut [Publisher], publisher: &str, campaigns: &[Campaign], campaign: &str) {
-    const STEP_S: usize = 300;
-    let publisher = publishers.iter_mut().find(|one| one.id == publisher).expect("a publisher");
-    let campaign = campaigns.iter().find(|one| one.id == campaign).expect("a campaign");
-    let (Some(own), Some(its)) = (&publisher.hours, &campaign.hours) else { return };
-    let week = (AROUND[5] * 86_400..(AROUND[5] + 7) * 86_400).step_by(STEP_S);
-    let may = { week }.any(|at| is_open(own, publisher.zone, at) && is_open(its, campaign.zone, at));
-    if !may {
-        publisher.hours = None;
-    }
 }
 
 /// Whether a buyer and its target are ever open together, as far as `outcry check` asks.

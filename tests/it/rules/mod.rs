@@ -9,6 +9,7 @@
 mod judge;
 mod make;
 mod model;
+mod open;
 mod pairs;
 mod places;
 mod rank;
