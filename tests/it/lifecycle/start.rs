@@ -53,7 +53,8 @@ fn what_calls_do_not_wait_for_comes_behind_them() {
     };
     for behind in ["store", "journal-fold", "journal-house", "admin"] {
         eventually("its priority is lowered", || {
-            (niceness(behind) == 10 + niceness("worker-0")).then_some(())
+            // Whoever runs the tests behind others gets no further than 19.
+            (niceness(behind) == (10 + niceness("worker-0")).min(19)).then_some(())
         });
     }
     exchange.finish();
