@@ -12,7 +12,9 @@ pub const STATES: &[&str] = &[
 
 /// The code that a text is, in either case; `None` for any other text.
 pub fn state(text: &str) -> Option<&'static str> {
-    STATES.iter().find(|state| state.eq_ignore_ascii_case(text)).copied()
+    let [first, second] = *text.as_bytes() else { return None };
+    let code = [first.to_ascii_uppercase(), second.to_ascii_uppercase()];
+    STATES.iter().find(|state| state.as_bytes() == code).copied()
 }
 
 #[cfg(test)]
