@@ -22,6 +22,7 @@ promise_of() {
     abandon-billed)          echo Money ;;
     second-hold-on-retry)    echo SameBytes ;;
     late-bid-wins)           echo LateBid ;;
+    closes-with-the-campaign) echo LateBid ;;
     connection-owes-a-reply) echo Owing ;;
     ping-out-of-sight)       echo LateBid ;;
     ack-before-disk)         echo Durable ;;

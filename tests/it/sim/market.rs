@@ -90,6 +90,14 @@ pub const AUTO_CLOSED: Range<i64> = 110..130;
 pub const PUB_B_CLOSED: Range<i64> = 40..60;
 /// The plan of the campaign `legal` from 20:00 to 01:00 in New York.
 pub const LATE_PLAN: &str = "legal-late";
+/// Bidders whose auctions, always the first of their step, close so long after it began, unless the deadline is sooner.
+const CLOSE_EARLY: [(&str, u64); 2] = [("ant-home", 130), ("cat-home", 130)];
+
+/// How long after the step's beginning a target's auctions close that do so before the others.
+pub fn closes_early(target: &str) -> Option<Duration> {
+    let own = CLOSE_EARLY.iter().find(|(id, _)| *id == target);
+    own.map(|(_, ms)| Duration::from_millis(*ms))
+}
 
 const CAMPAIGNS: &str = r#"
 [campaign.auto]
@@ -160,7 +168,7 @@ terminal = { voicemail = "Please leave your name." }
 
 [plan.home]
 root = { sequential = [
-  { auction = ["ant-home", "cat-home"] },
+  { auction = ["ant-home", "cat-home"], timeout_ms = 130 },
   { auction = ["eel-home", "fox-home", "eel-phone"] },
   "eel-table",
   { first_match = [
@@ -194,7 +202,7 @@ terminal = { voicemail = "Please leave your name." }
 [plan.home-ends]
 root = { first_match = [
   { when = [{ state = ["TX", "CA"] }], node = { sequential = [
-    { auction = ["ant-home", "cat-home"] },
+    { auction = ["ant-home", "cat-home"], timeout_ms = 130 },
     { round_robin = ["eel-phone", "fox-late"] },
     { message = "Everybody is busy." },
   ] } },

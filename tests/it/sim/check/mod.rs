@@ -29,6 +29,7 @@ use outcry::domain::{CallId, Catalog, Target, Timestamp};
 use outcry::records::row::{AttemptRow, DecidedRow, EndedRow, OutcomeRow, TrailRow};
 use outcry::runtime::Clock;
 
+use super::market::closes_early;
 use hand_backs::HandBacks;
 use legs::Leg;
 use rest::Units;
@@ -229,18 +230,26 @@ struct Known {
     is_caller_gone: bool,
 }
 
-/// When a step was asked for, and when its auctions close.
+/// When a step was asked for, and when the last of its auctions closes.
 #[derive(Clone, Copy, Debug)]
 struct Window {
     arrived: Timestamp,
     closes: Timestamp,
 }
 
+impl Window {
+    /// When the auction closes that this target bids in.
+    fn closes_for(&self, target: &str) -> Timestamp {
+        closes_early(target).map_or(self.closes, |own| self.closes.min(self.arrived.after(own)))
+    }
+}
+
 impl Known {
     /// When the auction closed that a ping was of.
     fn closes(&self, ping: &str) -> Option<Timestamp> {
         let seen = self.pings.iter().find(|seen| seen.ping == ping)?;
-        self.windows.values().rev().find(|window| window.arrived <= seen.at).map(|window| window.closes)
+        let window = self.windows.values().rev().find(|window| window.arrived <= seen.at)?;
+        Some(window.closes_for(&seen.target))
     }
 }
 

@@ -94,13 +94,14 @@ impl Check {
     /// A ping that finds a connection is with its buyer at once: one that comes later waited behind something.
     pub(super) fn on_its_way(&mut self, n: u32, row: &TrailRow) {
         let known = self.calls.entry(n).or_default();
-        let closes = known.windows.get(&row.step).map_or(row.keys.at, |window| window.closes);
+        let window = known.windows.get(&row.step).copied();
         let pings = row.outcomes.iter().filter_map(|outcome| outcome.ping.map(|ping| ping.to_string()));
         let mut behind = None;
         for ping in pings {
             let mut seen = known.pings.iter().filter(|seen| seen.ping == ping);
             // Of one that came twice the first was on a connection that its peer was closing.
             if let (Some(seen), None) = (seen.next(), seen.next()) {
+                let closes = window.map_or(row.keys.at, |window| window.closes_for(&seen.target));
                 let rendered = closes.before(Duration::from_millis(seen.deadline_ms + 3));
                 let waited = seen.at.since(rendered);
                 if seen.is_reused && waited > Duration::from_millis(3) {
@@ -164,11 +165,13 @@ fn untrue(
         let what = || (Promise::OneOutcome, format!("{} never replied and is {reason}", outcome.target));
         return is_untrue.then(what);
     };
-    let ended = window.arrived.after(Duration::from_micros(row.closed_us)).min(window.closes);
+    let closes = window.closes_for(outcome.target.as_str());
+    let all_ended = window.arrived.after(Duration::from_micros(row.closed_us)).min(window.closes);
+    let ended = all_ended.min(closes);
     // Of a walk with two auctions only the last one's end is told.
     let is_told_when = row.plan != "home";
-    let until = ended.after(linger).max(window.closes);
-    let in_time = said.landed < window.closes;
+    let until = all_ended.after(linger).max(window.closes);
+    let in_time = said.landed < closes;
     let was_judged = is_told_when && said.landed < ended;
     let price = said.bid.as_ref().map(|bid| bid.micros);
     let (late, not_needed, timeout) =
@@ -192,7 +195,7 @@ fn untrue(
     let what = format!(
         "the reply of {} landed {} µs after the close, {} µs after the end ({}), bid {price:?}, and is {reason} at {amount:?}",
         outcome.target,
-        said.landed.micros() - window.closes.micros(),
+        said.landed.micros() - closes.micros(),
         said.landed.micros() - ended.micros(),
         row.close,
     );
