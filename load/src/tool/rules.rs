@@ -254,7 +254,8 @@ floors = [
   {{ when = [{{ state = ["TX"] }}, {{ hours = ["daily 06:00-20:00"], zone = "America/Chicago" }}], floor = "5.15" }},
   {{ when = [{{ tag = "product", op = "=", value = "auto-full" }}], floor = "5.10" }},
 ]
-pricing = "first"
+pricing = "second"
+after_failure = "re_auction"
 min_margin = {{ amount = "{}", percent = "5%" }}
 blocked_callers = ["blocked"]
 "#,
@@ -359,6 +360,7 @@ pub fn judged(market: &mut judge::Market, min_duration_ms: u64, caps: Caps) {
     let micros = |cents: u32| i64::from(cents) * 10_000;
     market.floor_micros = micros(FLOOR_CENTS);
     market.min_margin_micros = Some(micros(MARGIN_CENTS));
+    (market.second_price, market.re_auction) = (true, true);
     (market.buyer_concurrency, market.buyer_daily_billable) = (caps.concurrency, caps.daily_billable);
     market.targets.extend(HOUSE.iter().enumerate().map(|(place, one)| {
         let (HousePrice::Fixed(cents) | HousePrice::Table(_, cents)) = one.price;

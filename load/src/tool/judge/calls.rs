@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::books::decimal;
+use super::paid::paid;
 use super::{Call, Case, Check, Record};
 
 pub(super) fn answered(case: &Case<'_>, counts: &mut BTreeMap<&'static str, i64>) -> Check {
@@ -97,18 +98,17 @@ fn difference(case: &Case<'_>, call: &Call, record: &Record) -> Option<String> {
     if record.attempts != tried && !call.cut_off {
         return Some(format!("{} attempts are on record and {tried} were told", record.attempts));
     }
-    let first = call.attempts.iter().find(|attempt| attempt.step == 1);
-    let first = first.and_then(|first| case.by_address.get(&*first.address).copied());
-    let price = first.and_then(|target| case.price(target, &case.asked(call)));
-    if record.price_micros != price {
-        let shown = |price: Option<i64>| price.map_or("none".to_owned(), decimal);
-        return Some(format!(
-            "the price is {} on record and was {}",
-            shown(record.price_micros),
-            shown(price)
-        ));
-    }
-    None
+    let first = call.attempts.iter().position(|attempt| attempt.step == 1);
+    let price = first.and_then(|at| paid(case, call, at));
+    let is_right = match (&price, record.price_micros) {
+        (Some(price), Some(on_record)) => price.contains(&on_record),
+        (price, on_record) => price.is_none() && on_record.is_none(),
+    };
+    let shown = |price: Option<i64>| price.map_or("none".to_owned(), decimal);
+    (!is_right).then(|| {
+        let was = price.map(|price| *price.start());
+        format!("the price is {} on record and was {}", shown(record.price_micros), shown(was))
+    })
 }
 
 pub(super) fn repeats(case: &Case<'_>) -> Check {

@@ -2,8 +2,8 @@
 //!
 //! It works everything out anew from the scenario and the public contracts: who had to win, what is owed, how many calls
 //! a target had at once. It shares no code with an exchange, so that a mistake of the exchange cannot hide in it. It
-//! knows markets of one kind: a plan of one auction, then fixed prices in their order, first price, one tier. Of rules it
-//! knows which targets they bar from every call, and the word for that; all others they let every call through to.
+//! knows markets of one kind: a plan of one auction, then fixed prices in their order, one tier. Of rules it knows who pays
+//! what, which targets they bar from every call, and the word for that; all others they let every call through to.
 //!
 //! [`judge`] is a pure function; [`Api`] reads the books. Nothing here places a call.
 
@@ -14,6 +14,7 @@ mod caps;
 mod heard;
 mod money;
 mod outcomes;
+mod paid;
 #[cfg(test)]
 mod tests;
 mod winner;
@@ -52,6 +53,10 @@ pub struct Market {
     /// Auctions may end before the deadline once nobody who is out could win.
     pub early_close: bool,
     pub floor_micros: i64,
+    /// Whoever wins an auction pays what its bid needed, and not what it bid.
+    pub second_price: bool,
+    /// After a failed attempt the auction is held anew, with pings of its own.
+    pub re_auction: bool,
     /// Fixed, per billable call.
     pub payout_micros: i64,
     /// What must be left of a price; none where anything may be.
@@ -315,10 +320,17 @@ impl<'a> Case<'a> {
         reasons
     }
 
-    /// What each target's bidder did with the call. A ping that came twice counts by its last reply.
+    /// What each target's bidder did with the call, in its first auction. A ping that came twice counts by its last reply.
     fn asked(&self, call: &Call) -> Vec<Option<Asked>> {
+        let anew = call.attempts.iter().find(|attempt| self.market.re_auction && attempt.step > 1);
+        let until_us = anew.map_or(u64::MAX, |anew| anew.asked_us);
+        self.asked_while(call, |ping| ping.received_us < until_us)
+    }
+
+    /// The same by those of the call's pings.
+    fn asked_while(&self, call: &Call, is_of: impl Fn(&Seen) -> bool) -> Vec<Option<Asked>> {
         let mut asked: Vec<Option<Asked>> = vec![None; self.market.targets.len()];
-        for ping in self.pings.of(call.number) {
+        for ping in self.pings.of(call.number).filter(|ping| is_of(ping)) {
             let Some(target) = self.by_bidder.get(&ping.bidder) else { continue };
             let known =
                 asked[*target].get_or_insert(Asked { received_us: ping.received_us, ..Asked::default() });
@@ -357,7 +369,7 @@ impl<'a> Case<'a> {
         first.or(call.answered_us).unwrap_or(call.sent_us) + self.deadline_us()
     }
 
-    /// What a target pays for this call, in micro-units, as far as it said so.
+    /// What a target offers for this call, in micro-units, as far as it said so.
     fn price(&self, target: usize, asked: &[Option<Asked>]) -> Option<i64> {
         match self.market.targets[target].price {
             Price::Fixed { micros } => Some(micros),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::books::decimal;
+use super::paid::paid;
 use super::{Call, Case, Check, Entry, Said};
 
 /// Calls that may be excluded, in 1 of 1,000: on everyday networks one in a hundred or two has an end nobody can vouch for.
@@ -18,7 +19,8 @@ pub(super) enum Owed {
         target: usize,
         price_micros: i64,
     },
-    /// A report got lost on the way: nobody outside can say what the exchange knows.
+    /// A report got lost on the way, or who sets the price replied around the deadline: nobody outside can say what the
+    /// exchange knows.
     Unknown,
 }
 
@@ -47,8 +49,12 @@ fn owed_for(case: &Case<'_>, call: &Call) -> Owed {
         if least < min || bill != Owed::Nothing {
             return Owed::Unknown;
         }
-        let Some(price_micros) = case.price(target, &case.asked(call)) else { return Owed::Unknown };
-        bill = Owed::Bill { at, target, price_micros };
+        bill = match paid(case, call, at) {
+            Some(price) if price.start() == price.end() => {
+                Owed::Bill { at, target, price_micros: *price.start() }
+            }
+            _ => return Owed::Unknown,
+        };
     }
     bill
 }
@@ -56,7 +62,7 @@ fn owed_for(case: &Case<'_>, call: &Call) -> Owed {
 pub(super) fn check(case: &Case<'_>, owed: &[Owed], counts: &mut BTreeMap<&'static str, i64>) -> Check {
     let mut check = Check::new(
         "money",
-        "the ledger has what the reports imply, once, to the micro-unit (excluded: a report got lost; at most 5 %)",
+        "the ledger has what the reports imply, once, to the micro-unit (excluded: a report got lost, or a bid that sets the price came around the deadline; at most 5 %)",
     );
     let (mut implied, mut booked) = (0_i64, 0_i64);
     for (call, owed) in case.calls.iter().zip(owed).filter(|(call, _)| call.is_answered()) {

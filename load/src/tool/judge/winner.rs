@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::books::decimal;
 use super::outcomes::Health;
+use super::paid::paid;
 use super::{Asked, Call, Case, Check, EXCLUDED_MAX, EXCLUDED_OVERLOADED, Price, Reason};
 
 /// Refusals by capacity that cannot have been true, by call and target.
@@ -175,7 +176,9 @@ impl Look<'_> {
         if answered >= self.case.safe_us(self.call) {
             return None;
         }
-        let price = self.took.and_then(|took| self.case.price(took, &self.asked));
+        // Under second price who may still come second may change the price, and is waited for, too.
+        let first = self.call.attempts.iter().position(|attempt| attempt.step == 1);
+        let price = first.and_then(|at| paid(self.case, self.call, at)).map(|price| *price.end());
         let of_auction = self.took.is_some_and(|took| self.case.market.targets[took].in_auction);
         let price = price.filter(|_| of_auction).unwrap_or(i64::MIN);
         self.asked.iter().enumerate().find_map(|(target, asked)| {
