@@ -256,9 +256,14 @@ impl Auction {
         }
         let left = || self.alive(now).filter(|(at, _)| !self.struck[*at]).map(|(_, key)| key);
         let top = left().map(|key| key.tier).min()?;
-        let mut keys: Vec<Key> = left().map(|key| key.competing(top)).collect();
-        keys.sort_unstable_by(Key::order);
-        keys.get(1).copied()
+        let mut keys = left().map(|key| key.competing(top));
+        let first = keys.next()?;
+        let next = |(first, second): (Key, Option<Key>), key: Key| match second {
+            _ if key.order(&first).is_lt() => (key, Some(first)),
+            Some(second) if key.order(&second).is_ge() => (first, Some(second)),
+            _ => (first, Some(key)),
+        };
+        keys.fold((first, None), next).1
     }
 
     /// The entrants whose offer may be handed out now, in the order of their keys.
